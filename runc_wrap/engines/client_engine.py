@@ -6,8 +6,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from runc_wrap.engines import probe_container
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import LONG, SHORT, Engine
+from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.probe_container import CANARY, Started
 from runc_wrap.host import program
 

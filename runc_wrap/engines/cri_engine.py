@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import Engine
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Started
 
 if TYPE_CHECKING:

@@ -53,14 +53,3 @@ def others(
         for each in (config, *found)
         if not {each, each.resolve()} & ours
     ]
-
-
-def refuse_taken(config: Path, handlers: list[Handler], *runtimes: Table) -> None:
-    """Raise EngineError if others have defined a runtime of such a name."""
-    for handler in handlers:
-        if any(handler.name in each for each in runtimes):
-            raise EngineError(
-                f'{config} or its drop-ins: a runtime "{handler.name}" that is not ours',
-                "an unused name",
-                "another --handler, or remove that runtime first",
-            )

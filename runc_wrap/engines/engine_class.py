@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from runc_wrap.engines import marked_text, restart_effects
-from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Probe
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
@@ -161,9 +160,9 @@ class Engine(ABC):
 
     # Reading them again.
 
-    @abstractmethod
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return what makes it read its configuration again; `none`: it does so by itself."""
+        return RESTART
 
     def reload_command(self, *, loses_default: bool = False) -> str:
         """Return the command for that, for a person."""
@@ -195,8 +194,12 @@ class Engine(ABC):
         return None if shown is None else shown.get(handler.name) == handler.path
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
-        """Return what is wrong with a new registration, as far as it can be asked."""
-        if self.binary is None or self.shows(handler):
+        """Return what is wrong with a new registration: by its files, or by its check of them."""
+        shown = self.configured()
+        if shown is None:
+            said = self.complaint()
+            return said and f"{self.name} refuses its files: {said}"
+        if shown.get(handler.name) == handler.path:
             return ""
         return f"{self.name} does not show the handler {handler.name} in its configuration in force"
 

@@ -1,4 +1,4 @@
-"""Reading and replacing the engines' files: whole, atomic, same mode, owner and xattrs."""
+"""Reading the engines' files: text of a bounded length."""
 
 from __future__ import annotations
 
@@ -36,13 +36,3 @@ def read(path: Path) -> str | None:
         return data.decode()
     except UnicodeDecodeError as error:
         raise EngineError(f"{path}: {error}", "UTF-8", "correct the file first") from error
-
-
-def write(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace `path` by `text` atomically: a crash leaves the old file or the new one."""
-    files.replace(path, text.encode(), mode, keeps=True)
-
-
-def missing_parents(path: Path) -> list[Path]:
-    """Return the directories above `path` that do not exist, outermost first."""
-    return [parent for parent in reversed(path.parents) if not parent.exists()]

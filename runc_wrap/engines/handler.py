@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 DEFAULT_NAME = "runc-wrap"
 RESERVED = frozenset({"runc", "crun"})
@@ -14,6 +18,7 @@ ANNOTATIONS = (
     "seccomp.security.alpha.kubernetes.io/*",
     "container.seccomp.security.alpha.kubernetes.io/*",
 )
+_LONGEST_TEXT = 1000  # characters of an engine's words in our message
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -24,6 +29,14 @@ class EngineError(Failure):
         super().__init__(f"{found}; wanted {wanted}; try: {advice}")
 
 
+class CallFailed(Failure):
+    """The engine refused, or did not answer in time; `code` is gRPC's, None without one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message[:_LONGEST_TEXT])
+        self.code = code
+
+
 @dataclass(frozen=True)
 class Handler:
     """One registration. `path` is absolute; `default`: the engine uses it if none is named."""
@@ -32,23 +45,15 @@ class Handler:
     path: str
     default: bool = False
 
-    @property
-    def is_default(self) -> bool:
-        """Whether the engine's configuration must name it as the default."""
-        return self.default
-
 
 @dataclass(frozen=True)
 class HandedOver(Handler):
     """A removed handler whose name leads to the real runtime and is the owner's from now on.
 
-    `default`: it was the engine's default.
+    `was_default`: it was the engine's default, and is none any more.
     """
 
-    @property
-    def is_default(self) -> bool:
-        """It is not the default any more."""
-        return False
+    was_default: bool = False
 
 
 def check_name(name: str) -> str:
@@ -66,3 +71,14 @@ def check_name(name: str) -> str:
             f"--handler {DEFAULT_NAME}",
         )
     return name
+
+
+def refuse_taken(where: str, handlers: Iterable[Handler], *runtimes: Collection[str]) -> None:
+    """Raise EngineError if somebody else has defined a runtime of such a name in a file."""
+    for name in (each.name for each in handlers):
+        if any(name in each for each in runtimes):
+            raise EngineError(
+                f'{where}: a runtime "{name}" of which runc-wrapctl has no record',
+                "an unused name",
+                "another --handler, or remove that runtime first",
+            )

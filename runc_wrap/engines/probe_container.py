@@ -4,7 +4,7 @@ A canary asks for no seccomp profile, so that it gets ours (Podman's keeps Podma
 A request of a capture asks for the engine's own default and exactly some capabilities; our launcher
 records what the engine hands to it and refuses, so that no process ever starts.
 
-Nothing is pulled: Docker loads our image, Podman gets our root file system, containerd and CRI-O
+Nothing is pulled: Docker imports our image, Podman gets our root file system, containerd and CRI-O
 start a pod with the sandboxes' image. A name marks them as ours, not a label: an image's author
 could give that to all containers. A capture's token is in no command line, which every user can
 read: a container that has it while a request waits would be recorded instead.

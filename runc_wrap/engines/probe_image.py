@@ -1,13 +1,11 @@
-"""An image of our own for probe containers: a program that waits, as a rootfs and as an archive.
+"""An image of our own for probe containers: a program that waits, as a rootfs and as its archive.
 
 Nothing is pulled, and no program of the node is needed: the program is a few instructions.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import struct
 import tarfile
@@ -22,25 +20,23 @@ if TYPE_CHECKING:
 PROGRAM = "idle"
 DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp")  # on which engines mount
 REFERENCE = f"localhost/runc-wrap-canary:{probe_container.OWNER}"
-_TIME = "2026-01-01T00:00:00Z"
 _AT = 0x400000
 _PT_GNU_STACK = 0x6474E551
 _EXECUTE, _WRITE, _READ = 1, 2, 4
-# machine of uname(2) -> (GOARCH, ELF machine, code that waits for signals for ever)
+# machine of uname(2) -> (ELF machine, code that waits for signals for ever)
 _CODE = {
     # 0: mov eax, 34 (pause); syscall; jmp 0
-    "x86_64": ("amd64", 62, bytes.fromhex("b8220000000f05ebf7")),
+    "x86_64": (62, bytes.fromhex("b8220000000f05ebf7")),
     # 0: x0..x4 = 0; x8 = 73 (ppoll); svc 0; b 0
     "aarch64": (
-        "arm64",
         183,
         bytes.fromhex("000080d2010080d2020080d2030080d2040080d2280980d2010000d4f9ffff17"),
     ),
 }
 
 
-def program() -> tuple[str, bytes]:
-    """Return GOARCH and a static executable. Raises EngineError on other architectures."""
+def program() -> bytes:
+    """Return a static executable. Raises EngineError on other architectures."""
     machine = os.uname().machine
     if machine not in _CODE:
         raise EngineError(
@@ -48,8 +44,7 @@ def program() -> tuple[str, bytes]:
             " or ".join(_CODE),
             "`engine add` without --restart",
         )
-    architecture, number, code = _CODE[machine]
-    return architecture, _elf64(number, code)
+    return _elf64(*_CODE[machine])
 
 
 def _elf64(machine: int, code: bytes) -> bytes:
@@ -68,41 +63,19 @@ def write_rootfs(directory: Path) -> None:
     """Fill a directory with a root file system."""
     for name in DIRECTORIES:
         (directory / name).mkdir()
-    (directory / PROGRAM).write_bytes(program()[1])
+    (directory / PROGRAM).write_bytes(program())
     (directory / PROGRAM).chmod(0o755)
 
 
 def archive() -> bytes:
-    """Return a docker-archive of one layer, as `docker load` reads it."""
-    architecture, executable = program()
-    layer = _tar({PROGRAM: executable}, DIRECTORIES)
-    config = json.dumps(
-        {
-            "architecture": architecture, "os": "linux", "created": _TIME,
-            "config": {"Cmd": [f"/{PROGRAM}"], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_digest(layer)}"]},
-            "history": [{"created": _TIME}],
-        }
-    ).encode()  # fmt: skip
-    name = f"{_digest(config)}.json"
-    manifest = [{"Config": name, "RepoTags": [REFERENCE], "Layers": ["layer.tar"]}]
-    members = {"layer.tar": layer, name: config, "manifest.json": json.dumps(manifest).encode()}
-    return _tar(members, ())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _tar(members: dict[str, bytes], directories: tuple[str, ...]) -> bytes:
+    """Return the same as a tar archive, as `docker import` reads it."""
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as tar:
-        for name in directories:
+        for name in DIRECTORIES:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        for name, content in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            tar.addfile(entry, io.BytesIO(content))
+        entry, content = tarfile.TarInfo(PROGRAM), program()
+        entry.size, entry.mode = len(content), 0o755
+        tar.addfile(entry, io.BytesIO(content))
     return memory.getvalue()

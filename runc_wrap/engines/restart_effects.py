@@ -10,12 +10,11 @@ cri-o/cri-o#2745.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from runc_wrap.host import files, systemd
+from runc_wrap.host import procfs, systemd
 
 if TYPE_CHECKING:
     from runc_wrap.host.systemd import Shown
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _RESTARTED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
 _KILLS_ALL = ("control-group", "mixed")
 _MONITORS = ("containerd-shim", "conmon", "conmonrs")  # as comm, which has 15 characters
-_LARGEST = 1 << 16  # bytes of /proc/PID/cgroup
 
 
 def of_unit(unit: str) -> str:
@@ -55,9 +53,5 @@ def _monitored(unit: str, shown: Shown) -> str:
 
 
 def _is_in(pid: int, group: str) -> bool:
-    try:
-        lines = files.read(Path(f"/proc/{pid}/cgroup"), _LARGEST).decode(errors="replace")
-    except (OSError, ValueError):
-        return False
-    found = (line.partition(":")[2].partition(":")[2] for line in lines.splitlines())
-    return any(f"{each}/".startswith(f"{group}/") for each in found)
+    paths = (path for _, _, path in procfs.cgroups(pid) or ())
+    return any(f"{path}/".startswith(f"{group}/") for path in paths)

@@ -16,10 +16,13 @@ NAMES = engine_names.EngineNames("sixth", "sixth", "moby", is_users=True)
 engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are imported
 
 from runc_wrap.engines import engine_registry, probe_image  # noqa: E402
-from runc_wrap.engines.cri.grpc_call import CallFailed  # noqa: E402
 from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
-from runc_wrap.engines.handler import EngineError, Handler  # noqa: E402
+from runc_wrap.engines.handler import (  # noqa: E402
+    CallFailed,
+    EngineError,
+    Handler,
+)
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
 from runc_wrap.host import program  # noqa: E402
 from tests.boxes.sixth_program import STATE  # noqa: E402

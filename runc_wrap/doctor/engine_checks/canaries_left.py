@@ -10,8 +10,7 @@ from runc_wrap import safe_text
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding, NotMended
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import transaction_revert
 

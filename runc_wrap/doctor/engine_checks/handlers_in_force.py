@@ -9,13 +9,13 @@ is silently ignored, also one that others wrote, and also after others wrote con
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import engine_registry, toml_text
+from runc_wrap.engines.containerd import handler_tables
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
@@ -109,9 +109,9 @@ def _ignored(places: Places, states: list[Registered]) -> Iterator[Finding]:
     configs = [each.config for each in states if each.engine == Containerd.names.name]
     for config in dict.fromkeys([Containerd.usual, *configs]):
         drop_ins = _drop_ins(places, config)
-        document = Containerd.at(config).dump() if drop_ins else None
+        known = Containerd.at(config).in_force() if drop_ins else None
         for name, path in drop_ins.items():
-            if document is not None and not _has(document, name) and (config, name) not in own:
+            if known is not None and name not in known and (config, name) not in own:
                 pattern = config.parent / "conf.d" / "*.toml"
                 yield Finding(
                     NAME,
@@ -131,21 +131,7 @@ def _drop_ins(places: Places, config: Path) -> dict[str, Path]:
             document = toml_text.parse(text, str(path))
         except (OSError, ValueError, EngineError):
             continue
-        found |= {name: path for name in _runtimes(document) if _calls(document, name, places)}
+        for name, binary in handler_tables.of_dump(document).items():
+            if binary and Path(binary).resolve() == places.wrapper.resolve():
+                found[name] = path
     return found
-
-
-def _runtimes(document: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for plugin in (OLD_CRI, NEW_CRI):
-        found |= toml_text.lookup(document, [*section_path(plugin), "runtimes"])
-    return found
-
-
-def _has(document: dict[str, Any], name: str) -> bool:
-    return name in _runtimes(document)
-
-
-def _calls(document: dict[str, Any], name: str, places: Places) -> bool:
-    binary = toml_text.lookup(_runtimes(document), [name, "options"]).get("BinaryName")
-    return isinstance(binary, str) and Path(binary).resolve() == places.wrapper.resolve()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
+from runc_wrap.engines.handler import CallFailed
 from runc_wrap.host import engine_names, files
 
 if TYPE_CHECKING:

@@ -24,11 +24,10 @@ from runc_wrap.engines.containerd import (
 )
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, unit_of
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.host import engine_names, program
 from runc_wrap.node import installed_programs
 
@@ -172,11 +171,8 @@ class Containerd(CriEngine):
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
         """Ask one of the generation that the files are for."""
-        if self.version is None or self._waits_for_start():
-            return ""
-        if generation(self.version)[0] != facts["major"]:
-            return ""
-        return super().problem(handler, facts)
+        is_other = self.version is None or generation(self.version)[0] != facts["major"]
+        return "" if is_other or self._waits_for_start() else super().problem(handler, facts)
 
     def default(self) -> str | None:
         """Return what it tells in its status."""

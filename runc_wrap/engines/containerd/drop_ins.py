@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files, main_file
+from runc_wrap.engines.handler import refuse_taken
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_drafts import Tree
@@ -73,11 +74,11 @@ def write(
     version, plugin = loaded_files.dialect(files, facts)
     section = loaded_files.section(files, facts)
     new = [each for each in handlers if not tree.has_recorded(handler_tables.title(each))]
-    handler_tables.refuse_taken(section, new, str(files[0].path))
+    refuse_taken(str(files[0].path), new, toml_text.lookup(section, ["runtimes"]))
     for handler in handlers:
         said = f"version = {version}\n\n" if version else ""
         body = said + handler_tables.tables(handler, section, plugin)
-        if handler.is_default:
+        if handler.default:
             body += handler_tables.default_table(handler, plugin)
         tree.put_whole(drop_in(folder, handler), handler_tables.title(handler), body)
     return []

@@ -14,7 +14,7 @@ from runc_wrap.engines.containerd import (
     main_file,
 )
 from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI
-from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
 
 if TYPE_CHECKING:
     from runc_wrap.engines.containerd.distributions import Distribution
@@ -82,7 +82,7 @@ def _template(
     tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], name: str
 ) -> list[str]:
     """Append to the template, which is no TOML; a default there would define a table twice."""
-    if any(handler.is_default for handler in handlers):
+    if any(handler.default for handler in handlers):
         raise EngineError(
             f"this {name} imports no drop-ins, and its template cannot name a default",
             "a newer release, or its own setting",
@@ -93,8 +93,9 @@ def _template(
     generated = toml_text.parse(tree.text(config), str(config))
     section = loaded_files.carried_over(generated)
     new = [each for each in handlers if not tree.has_recorded(handler_tables.title(each))]
-    handler_tables.refuse_taken(section, new, str(path))
-    _refuse_in_template(text, handlers, path)
+    refuse_taken(str(path), new, toml_text.lookup(section, ["runtimes"]))
+    taken = {each.name for each in handlers if f".runtimes.{each.name}]" in text}  # no TOML
+    refuse_taken(str(path), handlers, taken)
     text = text if text.strip() else _BASE
     for handler in handlers:
         body = handler_tables.tables(handler, section, plugin)
@@ -108,9 +109,3 @@ def _template_path(tree: Tree, config: Path, facts: dict[str, Any]) -> Path:
     paths = [config.parent / name for name in _TEMPLATES.values()]
     found = [path for path in paths if tree.text(path)]
     return found[0] if found else config.parent / _TEMPLATES[facts["major"]]
-
-
-def _refuse_in_template(template: str, handlers: list[Handler], path: Path) -> None:
-    """Refuse a name that the template's owner uses; it is no TOML, so this looks for its header."""
-    taken = [each for each in handlers if f".runtimes.{each.name}]" in template]
-    handler_tables.refuse_taken({"runtimes": {each.name: {} for each in taken}}, taken, str(path))

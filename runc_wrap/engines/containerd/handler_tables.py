@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import toml_text
-from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler
+from runc_wrap.engines.handler import ANNOTATIONS, Handler
 
 if TYPE_CHECKING:
     from runc_wrap.engines.toml_text import Table
@@ -37,7 +37,7 @@ def tables(handler: Handler, section: Table, plugin: str) -> str:
     own: Table = {"runtime_type": RUNTIME_TYPE}
     own |= {"pod_annotations": _annotations(base.get("pod_annotations", []))}
     own |= inherited(base)
-    options = {k: v for k, v in _options(base).items() if k != "BinaryName"}
+    options = {k: v for k, v in toml_text.lookup(base, ["options"]).items() if k != "BinaryName"}
     text = toml_text.table(path, own)
     return text + toml_text.table([*path, "options"], {"BinaryName": handler.path, **options})
 
@@ -51,10 +51,9 @@ def of_dump(document: Table) -> dict[str, str]:
     """Return {handler: BinaryName} of the configuration in force, of any version."""
     found: dict[str, str] = {}
     for plugin in (OLD_CRI, NEW_CRI):
-        runtimes = toml_text.lookup(document, ["plugins", plugin, "containerd", "runtimes"])
-        for name, each in runtimes.items():
-            options = each.get("options") if isinstance(each, dict) else None
-            binary = options.get("BinaryName") if isinstance(options, dict) else None
+        runtimes = toml_text.lookup(document, [*section_path(plugin), "runtimes"])
+        for name in runtimes:
+            binary = toml_text.lookup(runtimes, [name, "options"]).get("BinaryName")
             found[name] = str(binary or "")
     return found
 
@@ -69,17 +68,6 @@ def title(handler: Handler) -> str:
     return f"runc-wrap: handler {handler.name}"
 
 
-def refuse_taken(section: Table, handlers: list[Handler], where: str) -> None:
-    """Raise EngineError if others have defined a handler of such a name."""
-    for handler in handlers:
-        if handler.name in _table(section, "runtimes"):
-            raise EngineError(
-                f'{where}: a handler "{handler.name}" of which runc-wrapctl has no record',
-                "an unused name",
-                "another --handler, or remove that handler first",
-            )
-
-
 def _annotations(owners: object) -> list[str]:
     kept = [str(each) for each in owners] if isinstance(owners, list) else []
     return [*ANNOTATIONS, *(each for each in kept if each not in ANNOTATIONS)]
@@ -87,15 +75,6 @@ def _annotations(owners: object) -> list[str]:
 
 def _base(section: Table) -> Table:
     """Return the owner's runc; if there is none, the default handler."""
-    runtimes = _table(section, "runtimes")
+    runtimes = toml_text.lookup(section, ["runtimes"])
     name = "runc" if "runc" in runtimes else str(section.get("default_runtime_name", "runc"))
-    return _table(runtimes, name)
-
-
-def _options(handler: Table) -> Table:
-    return _table(handler, "options")
-
-
-def _table(document: Table, key: str) -> Table:
-    found = document.get(key)
-    return found if isinstance(found, dict) else {}
+    return toml_text.lookup(runtimes, [name])

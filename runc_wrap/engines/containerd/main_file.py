@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, RUNTIME_TYPE
-from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def render(
     if plugin == OLD_CRI:
         _refuse_imported(config, document)
     section = toml_text.lookup(document, handler_tables.section_path(plugin))
-    handler_tables.refuse_taken(section, handlers, where)
+    refuse_taken(where, handlers, toml_text.lookup(section, ["runtimes"]))
     path = handler_tables.section_path(plugin)
     bodies = {handler_tables.title(each): handler_tables.tables(each, section, plugin)
               for each in handlers}  # fmt: skip
@@ -43,7 +43,7 @@ def render(
         runc = toml_text.table([*path, "runtimes", "runc"], {"runtime_type": RUNTIME_TYPE})
         bodies = {"runc-wrap: runc as containerd has it built in": runc, **bodies}
     text = marked_text.with_tables(text, bodies, where)
-    for handler in (each for each in handlers if each.is_default):
+    for handler in (each for each in handlers if each.default):
         text = marked_text.with_value(text, path, "default_runtime_name", handler.name, where)
     tree.put(config, text)
     return []

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import (
-    MalformedMessageError,
     fields,
     inner,
     message,
     text,
     texts,
 )
+from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.probe_container import COMMAND, OWNER
 from runc_wrap.host import engine_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.engines.probe_container import Probe
@@ -42,23 +41,12 @@ _RUNTIME_DEFAULT = b""  # a SecurityProfile whose fields all have their default
 _SLICE = "system.slice"  # each systemd has it
 
 
-@contextmanager
-def malformed_fails_the_call() -> Iterator[None]:
-    """Make an answer that is no message a failed call, which callers expect. Raises CallFailed."""
-    try:
-        yield
-    except MalformedMessageError as error:
-        raise grpc_call.CallFailed(f"the engine's answer is malformed: {error}") from None
-
-
-@malformed_fails_the_call()
 def version(socket: Path) -> str:
     """Return the engine's version, which answers only when it serves CRI. Raises CallFailed."""
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Version", b"", _SHORT))
     return text(answer, 3)
 
 
-@malformed_fails_the_call()
 def handlers(socket: Path) -> dict[str, str | None]:
     """Return {handler that the running engine has: its runtime's path, None if it tells none}.
 
@@ -107,7 +95,6 @@ def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
     return str(path) if path else "" if "options" in runtime else None
 
 
-@malformed_fails_the_call()
 def is_ready(socket: Path) -> str:
     """Return "" if the engine can run pods, otherwise its reason. Raises CallFailed."""
     answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", b"", _SHORT))
@@ -117,7 +104,6 @@ def is_ready(socket: Path) -> str:
     return ""
 
 
-@malformed_fails_the_call()
 def has_image(socket: Path, name: str) -> bool:
     """Tell whether the engine has an image. Raises CallFailed."""
     request = message({1: message({1: name})})
@@ -131,7 +117,6 @@ class StartedPod(NamedTuple):
     config: bytes
 
 
-@malformed_fails_the_call()
 def start_pod(socket: Path, handler: str, name: str) -> StartedPod:
     """Start a pod without a seccomp profile through a handler ("": the default).
 
@@ -170,7 +155,6 @@ def _pod(uid: str, parent: str, name: str) -> bytes:
     return message({1: metadata, 6: labels, 8: message({1: parent, 2: security})})
 
 
-@malformed_fails_the_call()
 def start_container(socket: Path, pod: StartedPod, probe: Probe, image: str) -> None:
     """Have a container with the engine's own default profile created in a pod, and started.
 
@@ -204,7 +188,6 @@ def _repeated(number: int, values: Iterable[str | bytes]) -> bytes:
     return b"".join(message({number: value}) for value in values)
 
 
-@malformed_fails_the_call()
 def pods(socket: Path, name: str) -> list[str]:
     """Return the ids of every pod of this name that `start_pod` started. Raises CallFailed.
 
@@ -216,7 +199,6 @@ def pods(socket: Path, name: str) -> list[str]:
     return [text(one, 1) for one in inner(listed, 1)]
 
 
-@malformed_fails_the_call()
 def handlers_of_pods(socket: Path) -> dict[str, str]:
     """Return {id of a pod: the handler that it was started with}; of CRI-O's "".
 
@@ -237,6 +219,6 @@ def _tolerant(socket: Path, method: str, request: bytes) -> None:
     """Call; a kubelet may have removed the pod, which it does not know, meanwhile."""
     try:
         grpc_call.call(socket, f"{_RUNTIME}/{method}", request, _LONG)
-    except grpc_call.CallFailed as failure:
+    except CallFailed as failure:
         if failure.code != _NOT_FOUND:
             raise

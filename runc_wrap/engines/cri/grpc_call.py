@@ -29,7 +29,7 @@ from h2.events import (
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
-from runc_wrap.failure import Failure
+from runc_wrap.engines.handler import CallFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,15 +40,6 @@ _LARGEST = 16 << 20  # bytes of one answer, frames included
 _CHUNK = 1 << 16  # bytes that are read and computed between two looks at the clock
 _HEADERS = 1 << 16  # bytes of header fields, as h2 counts them (RFC 9113 section 6.5.2)
 _PREFIX = 5  # bytes before a message: whether it is compressed, and its length in four
-_LONGEST_TEXT = 1000  # characters of a server's words in our message
-
-
-class CallFailed(Failure):
-    """The server refused, ended or did not answer in time; `code` is gRPC's, None without one."""
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message[:_LONGEST_TEXT])
-        self.code = code
 
 
 @dataclass

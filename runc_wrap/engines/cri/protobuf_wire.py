@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runc_wrap.engines.handler import CallFailed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST = 10  # bytes of a varint
-
-
-class MalformedMessageError(ValueError):
-    """Bytes that are no protobuf message."""
 
 
 def message(fields: Mapping[int, Value]) -> bytes:
@@ -47,7 +45,7 @@ def _varint(value: int) -> bytes:
 
 
 def fields(data: bytes) -> dict[int, list[int | bytes]]:
-    """Return the values of each field, in order. Raises MalformedMessageError."""
+    """Return the values of each field, in order. Raises CallFailed."""
     found: dict[int, list[int | bytes]] = {}
     at = 0
     while at < len(data):
@@ -65,9 +63,9 @@ def _read(data: bytes, at: int, kind: int) -> tuple[int | bytes, int]:
     elif kind in (_FIXED32, _FIXED64):
         size = 4 if kind == _FIXED32 else 8
     else:
-        raise MalformedMessageError(f"a field of kind {kind}")
+        raise _malformed(f"a field of kind {kind}")
     if at + size > len(data):
-        raise MalformedMessageError("a field that is cut short")
+        raise _malformed("a field that is cut short")
     return data[at : at + size], at + size
 
 
@@ -77,7 +75,11 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * place)
         if not byte & 0x80:
             return value, at + place + 1
-    raise MalformedMessageError("a number that is cut short")
+    raise _malformed("a number that is cut short")
+
+
+def _malformed(why: str) -> CallFailed:
+    return CallFailed(f"the engine's answer is malformed: {why}")
 
 
 def text(found: Mapping[int, list[int | bytes]], number: int) -> str:

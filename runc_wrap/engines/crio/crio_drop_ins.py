@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import drop_in_folder, toml_text
+from runc_wrap.engines.handler import refuse_taken
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_drafts import Tree
@@ -40,7 +41,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> list[str]:
         new = toml_text.lookup(table, _RUNTIME)
         runtimes = {**runtime.get("runtimes", {}), **toml_text.lookup(new, ["runtimes"])}
         runtime = {**runtime, **new, "runtimes": runtimes}
-    drop_in_folder.refuse_taken(config, handlers, runtime["runtimes"])
+    refuse_taken(f"{config} or its drop-ins", handlers, runtime["runtimes"])
     for handler in handlers:
         _render_one(tree, drop_in_folder.path(config, handler), handler, _base(runtime))
     return [each for handler in handlers for each in _overridden(files, config, handler)]
@@ -59,7 +60,7 @@ def _base(runtime: Table) -> Table:
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
-    default = {"default_runtime": handler.name} if handler.is_default else {}
+    default = {"default_runtime": handler.name} if handler.default else {}
     body = toml_text.table(_RUNTIME, default) if default else ""
     own: Table = {"runtime_path": handler.path, "runtime_type": "oci"} | base
     where = [*_RUNTIME, "runtimes", handler.name]
@@ -72,7 +73,7 @@ def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
 
 def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler) -> list[str]:
     """Return a warning if a later file names another default."""
-    if not handler.is_default:
+    if not handler.default:
         return []
     mine = drop_in_folder.path(config, handler)
     later = [

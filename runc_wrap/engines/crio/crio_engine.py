@@ -19,7 +19,7 @@ from runc_wrap.engines import dependent_container, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.crio import crio_drop_ins
 from runc_wrap.engines.dependent_container import Unknown
-from runc_wrap.engines.engine_class import RESTART, ROOT, below
+from runc_wrap.engines.engine_class import ROOT, below
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.node.paths import Places
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runc_wrap.engines.dependent_container import Dependent
-    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
 
@@ -70,10 +69,6 @@ class Crio(CriEngine):
         is_unnamed = self.config == self.usual and not self.config.exists()
         named = [] if is_unnamed else ["--config", str(self.config)]
         return [str(self.binary), *named, "--config-dir", f"{self.config}.d", "config"]
-
-    def reload(self, *, loses_default: bool = False) -> Reload:
-        """Return a restart: see the module."""
-        return RESTART
 
     def in_force(self) -> dict[str, str] | None:
         """Return the handlers that `crio config` prints."""

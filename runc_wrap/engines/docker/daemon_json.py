@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import json_text, marked_text
-from runc_wrap.engines.handler import EngineError, HandedOver, Handler
+from runc_wrap.engines.handler import EngineError, HandedOver, Handler, refuse_taken
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_drafts import Tree
@@ -81,7 +81,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
     document.setdefault("runtimes", {}).update(
         {handler.name: {"path": handler.path} for handler in handlers}
     )
-    for handler in (each for each in handlers if each.is_default):
+    for handler in (each for each in handlers if each.default):
         document[_DEFAULT] = handler.name
     if _was_default(handlers):
         document.setdefault(_DEFAULT, BUILT_IN)  # see Docker.reload
@@ -89,7 +89,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
 
 
 def _was_default(handlers: list[Handler]) -> bool:
-    return any(isinstance(handler, HandedOver) and handler.default for handler in handlers)
+    return any(isinstance(handler, HandedOver) and handler.was_default for handler in handlers)
 
 
 def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> None:
@@ -98,10 +98,4 @@ def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> Non
         raise EngineError(
             f"{where}: runtimes is not an object", "an object", "correct the file first"
         )
-    for handler in handlers:
-        if handler.name in runtimes:
-            raise EngineError(
-                f'{where}: a runtime "{handler.name}" of which runc-wrapctl has no record',
-                "an unused name",
-                "another --handler, or remove that runtime first",
-            )
+    refuse_taken(where, handlers, runtimes)

@@ -125,11 +125,6 @@ class Docker(ClientEngine):
         """Ask the daemon, which reads the usual file."""
         return super().shows(handler) if self.config == self.usual else None
 
-    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
-        """Return that dockerd refuses the file: before a reload nothing shows a handler."""
-        said = self.complaint()
-        return f"dockerd --validate refuses {self.config}: {said}" if said else ""
-
     def configured(self) -> None:
         """Return None: `docker info` is the running daemon's."""
 
@@ -177,10 +172,10 @@ class Docker(ClientEngine):
         return {**super().environment(), **at}
 
     def prepare_probes(self, directory: Path) -> None:
-        """Load an image of our own."""
+        """Make an image of our own."""
         loaded = program.run(
-            self.client, "load", stdin=probe_image.archive(), seconds=LONG,
-            environment=self.environment(),
+            self.client, "import", "-", probe_image.REFERENCE, stdin=probe_image.archive(),
+            seconds=LONG, environment=self.environment(),
         )  # fmt: skip
         if not loaded.is_well:
             raise self.not_started(loaded.said)
@@ -190,7 +185,7 @@ class Docker(ClientEngine):
         runtime = ("--runtime", probe.handler) if probe.handler else ()
         profile = "builtin" if probe.token else _UNCONFINED
         words = ("--pull", "never", "--security-opt", f"seccomp={profile}")
-        return [*run, *words, *runtime, probe_image.REFERENCE]
+        return [*run, *words, *runtime, probe_image.REFERENCE, f"/{probe_image.PROGRAM}"]
 
     def remove_probes(self, purpose: str = CANARY) -> None:
         """Remove our containers and our image."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import LONG, SHORT
+from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.probe_container import CANARY, OWNER
 from runc_wrap.host import engine_names

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import drop_in_folder, engine_files, toml_text
+from runc_wrap.engines.handler import refuse_taken
 
 if TYPE_CHECKING:
     from runc_wrap.engines.file_drafts import Tree
@@ -36,14 +37,14 @@ def render(tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, A
         files.insert(0, (VENDOR, toml_text.parse(engine_files.read(VENDOR) or "", str(VENDOR))))
     engines = [toml_text.lookup(table, ["engine"]) for _, table in files]
     runtimes = (toml_text.lookup(engine, ["runtimes"]) for engine in engines)
-    drop_in_folder.refuse_taken(config, handlers, *runtimes)
+    refuse_taken(f"{config} or its drop-ins", handlers, *runtimes)
     for handler in handlers:
         path = drop_in_folder.path(config, handler)
         _render_one(tree, path, handler, _lists(engines, handlers, facts))
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
-    engine = ({"runtime": handler.name} if handler.is_default else {}) | lists
+    engine = ({"runtime": handler.name} if handler.default else {}) | lists
     body = toml_text.table(["engine"], engine)
     body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
     tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)

@@ -102,10 +102,6 @@ class Podman(ClientEngine):
         found = self._chosen(handler.name)
         return None if found is None else found[1] == handler.path
 
-    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
-        """Ask if it reads this configuration."""
-        return super().problem(handler, facts) if self.config == self.usual else ""
-
     def default(self) -> str | None:
         """Return the runtime that a command chooses which names none."""
         shown = self._chosen()
@@ -125,10 +121,6 @@ class Podman(ClientEngine):
         except DocumentError:
             return None
         return found.name, found.path
-
-    def has_read(self, text: str, handler: str) -> bool:
-        """Return True: it has."""
-        return True
 
     def running_version(self) -> str | None:
         """Return the program's: nothing else runs."""

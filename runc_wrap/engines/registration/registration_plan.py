@@ -37,7 +37,7 @@ class Plan:
     @property
     def loses_default(self) -> bool:
         """Tell whether a reload would keep our default, or a name, although this removes it."""
-        has = _has_default(self.after) or bool(self.given and self.given.default)
+        has = _has_default(self.after) or bool(self.given and self.given.was_default)
         lost = _has_default(self.before) and not has
         return lost or self._loses([each.after for each in self.changes])
 
@@ -87,7 +87,7 @@ def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
     if name not in was:
         return Plan(where, [], state, state)
     gone = was.pop(name)
-    given = HandedOver(name, str(runtime), gone.default) if runtime else None
+    given = HandedOver(name, str(runtime), was_default=gone.default) if runtime else None
     plan = _plan(where, state, [*was.values()], state.facts, given)
     if name != DEFAULT_NAME and not _used_elsewhere(where, name):
         plan.link_gone = our_link(where.bin_dir / name)
@@ -112,7 +112,7 @@ def _plan(
     _refuse_named(tree, left)
     changes = tree.changes()
     made = [str(parent) for each in changes if each.before is None and each.after is not None
-            for parent in engine_files.missing_parents(each.path)]  # fmt: skip
+            for parent in reversed(each.path.parents) if not parent.exists()]  # fmt: skip
     dirs = list(dict.fromkeys([*state.dirs, *made]))
     after = replace(state, facts=facts, handlers=handlers, files=tree.saved_after(), dirs=dirs)
     _refuse_large(after)

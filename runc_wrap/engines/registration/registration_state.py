@@ -11,11 +11,11 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from runc_wrap.documents import reader
 from runc_wrap.documents.constraints import Key
-from runc_wrap.documents.reader import record
+from runc_wrap.documents.reader import DocumentError, record
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Handler
 from runc_wrap.engines.marked_text import Saved
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runc_wrap.node.paths import Places
-
-FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,7 @@ class Registered:
     handlers: list[Handler]
     files: dict[str, Saved]
     dirs: list[str]
+    format: Literal[2] = 2
 
     @property
     def config(self) -> Path:
@@ -99,8 +98,7 @@ class Registered:
 
     def text(self) -> str:
         """Return the text of its file."""
-        document = {"format": FORMAT, **reader.written(self)}
-        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(reader.written(self), indent=1, ensure_ascii=False) + "\n"
 
     def where(self, places: Places) -> Where:
         """Return where it is, as one of this installation."""
@@ -135,16 +133,10 @@ def empty(engine: str, config: Path) -> Registered:
 def _load(path: Path) -> Registered | None:
     text = engine_files.read(path)
     try:
-        return None if text is None else _read(json.loads(text), path)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        return None if text is None else reader.read(Registered, text.encode())
+    except DocumentError as error:
         raise EngineError(
-            f"{path}: {error!r}", "a registration's state", "restore it from a backup"
+            f"{path}: {error}",
+            "a registration's state",
+            "the runc-wrapctl that wrote it, or restore it from a backup",
         ) from error
-
-
-def _read(found: dict[str, Any], path: Path) -> Registered:
-    if found["format"] != FORMAT:
-        raise EngineError(
-            f"{path}: format {found['format']!r}", f"{FORMAT}", "the runc-wrapctl that wrote it"
-        )
-    return reader.taken(Registered, found)

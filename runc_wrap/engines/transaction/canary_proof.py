@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import plan_execution, registration_state
 from runc_wrap.engines.transaction import last_transaction, transaction_revert
 from runc_wrap.failure import Failure

@@ -68,7 +68,7 @@ def _command(verb: str, state: Registered) -> str:
 def not_default(state: Registered, default: str | None) -> Iterator[str]:
     """Yield that containers are started by another handler than by ours, which is the default."""
     for one in state.handlers:
-        if one.is_default and default not in (None, one.name):
+        if one.default and default not in (None, one.name):
             yield (
                 f"containers of {state.engine} that name no handler are started by {default}, "
                 f"not by {one.name}: look for a later file that says so, then run "

@@ -61,7 +61,7 @@ class ShownEngine:
         return {
             "handler": one.name,
             "path": one.path,
-            "default": one.is_default,
+            "default": one.default,
             "configured": _has(self.configured, one),
             "gone": self.configured is not None and one.name not in self.configured,
             "in_force": _has(self.running, one),

@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, engine_registry
-from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
-from runc_wrap.host import change_set, locks, polling, systemd
+from runc_wrap.host import change_set, files, locks, polling, systemd
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ def _has_forgotten(
     if found.changed_by_others(neutral):
         return False
     try:
-        engine_files.write(config, text.decode())
+        files.replace(config, text, keeps=True)
     except OSError:  # a full disk
         return False
     if node.restart(note.unit, RELOAD):

@@ -18,9 +18,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.engine_class import NOTHING, RESTART
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import plan_execution
 from runc_wrap.engines.transaction import canary_proof, last_transaction, transaction_revert
 from runc_wrap.engines.transaction.last_transaction import Proof

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, loss_notices
-from runc_wrap.evidence.sources.line_stream import Lines
+from runc_wrap.evidence.sources.line_stream import Lines, LineSplitter
 from runc_wrap.host import program
 from runc_wrap.hotpath import json_codec
 
@@ -77,8 +77,7 @@ class _Entries:
     """journalctl's output, entry by entry."""
 
     def __init__(self) -> None:
-        self._rest = b""
-        self._overlong = False
+        self._split = LineSplitter(LONGEST)
         self._boot: object = None
         self._sent = False  # this boot's records were sent as well as printed
         self._unprinted: list[LossSpan] = []
@@ -87,17 +86,7 @@ class _Entries:
 
     def feed(self, chunk: bytes) -> Iterator[Sighting | LossSpan]:
         """Yield the records in the entries that this chunk completes."""
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
-        if lines and self._overlong:
-            del lines[0]
-            self._overlong = False
-            yield LossSpan(
-                self.time, 1, AUDIT, "at least one record: an entry of the journal is too long"
-            )
-        if self._overlong or len(self._rest) > LONGEST:
-            self._rest, self._overlong = b"", True
-        for line in lines:
+        for line in self._split.feed(chunk):
             yield from self._entry(line)
 
     def end(self) -> list[Sighting | LossSpan]:
@@ -117,7 +106,10 @@ class _Entries:
             entry = None
         if not isinstance(entry, dict):
             yield LossSpan(
-                self.time, 1, AUDIT, "at least one record: an unreadable entry of the journal"
+                self.time,
+                1,
+                AUDIT,
+                "at least one record: an entry of the journal is unreadable or too long",
             )
             return
         if entry.get("_BOOT_ID") != self._boot:

@@ -1,6 +1,6 @@
 """Parses a stream of bytes into Sighting and LossSpan, chunk by chunk.
 
-A line over audit_record.LONGEST is skipped, and counted as a loss if it began as a record.
+A line over audit_record.LONGEST is no record; it counts as a loss if it began as one.
 
 Notices of losses seldom have a time: a loss lasts from the record before to the record after it. So
 it is held back until that comes, or until `settle`.
@@ -25,14 +25,30 @@ _USERS = re.compile(
 ).match
 
 
+class LineSplitter:
+    """Cuts a stream into lines; of a longer one than `longest` bytes a part may be left out.
+
+    So a line that has not ended takes no more memory than that.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._begun = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the lines that this chunk completes."""
+        *lines, begun = (self._begun + chunk).split(b"\n")
+        self._begun = begun[: self._longest + 1]
+        return lines
+
+
 class Lines:
     """Parses one stream; `name` stands in its Losts. Holds at most one unfinished line."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._notices = loss_notices.Notices()
-        self._rest = b""
-        self._overlong = False
+        self._lines = LineSplitter(audit_record.LONGEST)
         self._time = 0.0
         self._damaged = 0
         self._doubtful = 0
@@ -45,29 +61,12 @@ class Lines:
 
     def feed(self, chunk: bytes) -> list[Sighting | LossSpan]:
         """Return the records and losses in the lines that this chunk completes, in order."""
-        head, newline, rest = chunk.rpartition(b"\n")
-        if not newline:
-            self._keep(chunk)
-            return []
-        lines = (self._rest + head).split(b"\n")
-        if self._overlong:  # its beginning has been checked
-            del lines[0]
-        self._rest, self._overlong = b"", False
-        self._keep(rest)
-        return self._read(lines)
+        return self._read(self._lines.feed(chunk))
 
     def settle(self, until: float) -> list[Sighting | LossSpan]:
         """Return the losses held back: no record has come after them until then."""
         held, self._held = self._held, {}
         return [one._replace(time=max(until, one.begin or 0.0)) for one in held.values()]
-
-    def _keep(self, rest: bytes) -> None:
-        if self._overlong:
-            return
-        self._rest += rest
-        if len(self._rest) > audit_record.LONGEST:
-            self._check_claim(self._rest[:_BEGINNING])
-            self._rest, self._overlong = b"", True
 
     def _read(self, lines: list[bytes]) -> list[Sighting | LossSpan]:
         found: list[Sighting | LossSpan] = []
@@ -108,9 +107,6 @@ class Lines:
         doubted = audit_record.claims(line[:_BEGINNING])
         self._damaged += doubted
         return doubted
-
-    def _check_claim(self, beginning: bytes) -> None:
-        self._damaged += audit_record.claims(beginning)
 
     def _damage(self) -> None:
         damaged, self._damaged = self._damaged, 0

@@ -160,20 +160,14 @@ def printed(read: Callable[[], Found]) -> list[Sighting]:
 
 
 def test_the_kernels_log_has_records_without_auditd() -> None:
-    ring = kmsg.Ring()
-    ring.read_new()
-    found = printed(ring.read_new)
-    ring.close()
+    found = printed(lambda: [*kmsg.Ring().read(0, inf)])
     assert [item.comm for item in found] == COMMS[1:3]
 
 
 @pytest.fixture(scope="module")
 def ours() -> list[Sighting]:
     """Records of one process of ours that the kernel printed; what others left there is not."""
-    ring = kmsg.Ring()
-    ring.read_new()
-    found = printed(ring.read_new)
-    ring.close()
+    found = printed(lambda: [*kmsg.Ring().read(0, inf)])
     assert len(found) == len(COMMS[1:3])
     return found
 

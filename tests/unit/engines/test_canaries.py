@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.cri.grpc_call import CallFailed
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.podman.podman_engine import Podman
 from tests.unit.node import machine
 

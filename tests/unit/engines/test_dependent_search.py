@@ -13,6 +13,7 @@ from runc_wrap.engines import dependent_container, dependent_search
 from runc_wrap.engines.containerd import containerd_containers
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
+from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.podman import podman_containers
 from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
@@ -68,12 +69,12 @@ def test_a_pod_needs_the_name_that_it_was_started_with(
 def test_a_containerd_without_cri_has_no_pods_and_one_that_does_not_answer_may_have_some(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off = grpc_call.CallFailed("unknown service runtime.v1.RuntimeService", 12)
+    off = CallFailed("unknown service runtime.v1.RuntimeService", 12)
     assert _containerd(programs, monkeypatch, off) == []
     with pytest.raises(
         dependent_container.Unknown, match="containerd does not show its pods: no answer"
     ):
-        _containerd(programs, monkeypatch, grpc_call.CallFailed("no answer"))
+        _containerd(programs, monkeypatch, CallFailed("no answer"))
 
 
 # Root's Podman ------------------------------------------------------------------------------------

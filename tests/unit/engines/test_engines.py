@@ -222,7 +222,7 @@ def test_a_flag_counts_and_not_what_a_dump_shows_instead(
     ("version", "validate", "problem"),
     [
         ("26.1.5", "true", ""),
-        ("26.1.5", "false", "dockerd --validate refuses "),
+        ("26.1.5", "false", "docker refuses its files: "),
         ("20.10.24", "echo unknown flag >&2; false", ""),
     ],
     ids=["fine", "refused", "cannot check"],

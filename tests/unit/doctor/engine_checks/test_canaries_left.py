@@ -11,7 +11,7 @@ from runc_wrap.cli.main import main
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import canaries_left
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import program
 from runc_wrap.node import paths

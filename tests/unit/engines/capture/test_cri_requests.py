@@ -13,7 +13,7 @@ from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
 from runc_wrap.engines.crio import crio_engine
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import OWNER
 from runc_wrap.hotpath.main import own_capabilities
 from tests.unit.cli import ctl
@@ -76,7 +76,7 @@ class Crio:
         pod, (config,) = text(asked, 1), inner(asked, 2)
         if len(self.created) == _BEFORE_LOSSES and self.lost < _LOSSES:
             self.lost += 1
-            raise grpc_call.CallFailed("the sandbox is gone", 5)
+            raise CallFailed("the sandbox is gone", 5)
         assert asked[3] == [self.configs[pod]]
         (linux,) = inner(config, 15)
         (security,) = inner(linux, 2)
@@ -93,7 +93,7 @@ class Crio:
         assert caps[2] == [b"ALL"]
         record = {"bounding": [f"CAP_{each}" for each in added], "seccomp": BLOCK}
         (self.requests / variables["RUNC_WRAP_CAPTURE"]).write_text(json.dumps(record))
-        raise grpc_call.CallFailed("container create failed: the profile was captured", 2)
+        raise CallFailed("container create failed: the profile was captured", 2)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.cri.grpc_call import CallFailed
+from runc_wrap.engines.handler import CallFailed
 from tests.unit.engines.cri.http2_server import HEAD, Peer, served
 
 

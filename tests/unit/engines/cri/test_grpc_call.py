@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
 from runc_wrap.engines.cri import grpc_call
+from runc_wrap.engines.handler import CallFailed
 from tests.unit.engines.cri.http2_server import HEAD, STREAM, Peer, served
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def test_an_answer_is_returned_whole(size: int) -> None:
 def test_a_request_that_needs_two_frames_is_refused() -> None:
     with (
         served(answers(framed(b""))) as path,
-        pytest.raises(grpc_call.CallFailed, match=f"larger than .* {1 << 14}|size 16389"),
+        pytest.raises(CallFailed, match=f"larger than .* {1 << 14}|size 16389"),
     ):
         grpc_call.call(path, "/x/Y", bytes(1 << 14), PATIENCE)
 
@@ -158,7 +159,7 @@ GRPC = "application/grpc"
 def test_what_a_server_does_wrong_is_a_failed_call(
     behave: Any, told: str, code: int | None
 ) -> None:
-    with served(behave) as path, pytest.raises(grpc_call.CallFailed, match=told) as failed:
+    with served(behave) as path, pytest.raises(CallFailed, match=told) as failed:
         grpc_call.call(path, "/x/Y", b"", PATIENCE)
     assert failed.value.code == code
 
@@ -196,7 +197,7 @@ def test_a_server_that_never_ends_is_waited_for_only_so_long(
     begun = time.monotonic()
     with (
         served(behave) as path,
-        pytest.raises(grpc_call.CallFailed, match=r"did not answer /x/Y within 0\.5 s"),
+        pytest.raises(CallFailed, match=r"did not answer /x/Y within 0\.5 s"),
     ):
         grpc_call.call(path, "/x/Y", b"", 0.5)
     assert time.monotonic() - begun < PATIENCE
@@ -211,7 +212,7 @@ FRAMES = st.builds(
 def test_a_server_that_speaks_something_else_is_a_failed_call(sent: bytes) -> None:
     with (
         served(lambda peer: peer.raw.sendall(sent)) as path,
-        pytest.raises(grpc_call.CallFailed),
+        pytest.raises(CallFailed),
     ):
         grpc_call.call(path, "/x/Y", b"", PATIENCE)
 
@@ -219,6 +220,6 @@ def test_a_server_that_speaks_something_else_is_a_failed_call(sent: bytes) -> No
 def test_no_server_is_a_failed_call() -> None:
     with (
         short_directory("http2") as directory,
-        pytest.raises(grpc_call.CallFailed, match="No such file"),
+        pytest.raises(CallFailed, match="No such file"),
     ):
         grpc_call.call(directory / "s", "/x/Y", b"", 5)

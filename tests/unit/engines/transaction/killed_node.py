@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI
-from runc_wrap.engines.cri.grpc_call import CallFailed
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import (
     plan_execution,
     registration_plan,

@@ -115,27 +115,22 @@ def read(found: list[Sighting | LossSpan]) -> list[int | str]:
 
 
 def test_an_overrun_ring_says_how_many_messages_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    Ring(monkeypatch, record(7), BlockingIOError(), BrokenPipeError(), record(20), record(21))
-    ring = kmsg.Ring(Path(os.devnull))
-    assert read(list(ring.read(0, inf))) == ["record", 12, "record", "record"]
-    ring.close()
+    Ring(monkeypatch, record(7), BrokenPipeError(), record(20), record(21))
+    found = kmsg.Ring(Path(os.devnull)).read(0, inf)
+    assert read(list(found)) == ["record", 12, "record", "record"]
 
 
 def test_a_program_that_writes_to_kmsg_is_not_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     Ring(monkeypatch, record(7, priority=13), record(8))
-    ring = kmsg.Ring(Path(os.devnull))
-    assert read(ring.read_new()) == ["record"]
-    ring.close()
+    assert read([*kmsg.Ring(Path(os.devnull)).read(0, inf)]) == ["record"]
 
 
 @pytest.mark.parametrize("noise", [b"\n", b"x", b"5,x,1,-;x", b"5", b"\xff,\xff,;\n"])
 def test_an_invalid_message_is_ignored(monkeypatch: pytest.MonkeyPatch, noise: bytes) -> None:
     Ring(monkeypatch, record(7), noise, record(8))
-    ring = kmsg.Ring(Path(os.devnull))
-    assert read(ring.read_new()) == ["record", "record"]
-    ring.close()
+    assert read([*kmsg.Ring(Path(os.devnull)).read(0, inf)]) == ["record", "record"]
 
 
 def test_a_missing_ring_buffer_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="kmsg"):
-        kmsg.Ring(tmp_path / "kmsg").read_new()
+        list(kmsg.Ring(tmp_path / "kmsg").read(0, inf))
