@@ -1,4 +1,4 @@
-"""The manual: a page for each command and one for all, from the same texts as --help."""
+"""The manual: a page for each command and one for all, which has what --help prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deploy.manual import roff
 from runc_wrap.cli import output
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ _STATUS = {
     str(output.INTERRUPTED): "It was interrupted (Ctrl-C).",
     str(output.UNREAD): "Whatever read its output ended before.",
 }
+_WIDTH = 78  # of what --help prints
+# What groff would set as typographic signs, which cannot be pasted into a shell.
+_SIGNS = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha"}
 _ENVIRONMENT = {
     "NO_COLOR": "If it is set and not empty, nothing is coloured.",
     "COLUMNS": "The width of tables on a terminal.",
@@ -36,7 +38,7 @@ _FILES = {
     "PREFIX/etc/profiles/": "Your own profiles: settings and annotations name them.",
     "PREFIX/var/": "What runc-wrap writes: the compiled policy, the ledger, evidence.",
 }
-_OF_THE_RUNTIME = """
+_OF_THE_RUNTIME = """\
 Engines call it in place of runc or crun. It gives the container a seccomp profile as the node's
 policy decides, then executes the real runtime, which is given the same words.
 
@@ -62,7 +64,8 @@ def contexts(
     command: click.Command, parent: click.Context | None = None
 ) -> Iterator[click.Context]:
     """Yield a context for a command and for each below it, but not for hidden ones."""
-    context = click.Context(command, info_name=command.name if parent else NAME, parent=parent)
+    name = command.name if parent else NAME
+    context = click.Context(command, parent, name, terminal_width=_WIDTH)
     yield context
     for below in _below(context):
         yield from contexts(below, context)
@@ -84,24 +87,20 @@ def _page_of(context: click.Context) -> str:
 
 
 def _heading(name: str, date: str, version: str) -> str:
-    title = roff.escaped(name.upper())
-    return f'.TH "{title}" "1" "{date}" "{roff.escaped(f"{RUNTIME} {version}")}" "{RUNTIME}"'
+    release = _escaped(f"{RUNTIME} {version}")
+    return f'.TH "{_escaped(name.upper())}" "1" "{date}" "{release}" "{RUNTIME}"'
 
 
 def _page(context: click.Context) -> Iterator[str]:
-    yield ".SH NAME"
-    yield from roff.prose(f"{_page_of(context)} - {_begun_small(summary(context.command))}")
-    yield ".SH SYNOPSIS"
-    yield " ".join([roff.bold(context.command_path), *map(roff.italic, _usage(context))])
-    yield ".SH DESCRIPTION"
-    yield from roff.paragraphs(inspect.cleandoc(context.command.help or ""))
-    yield from _options(context)
-    yield from _commands(context)
-    yield from _list("EXIT STATUS", _STATUS)
+    first = summary(context.command)
+    yield from _section("NAME", f"{_page_of(context)} - {first[:1].lower()}{first[1:]}")
+    yield from _section("DESCRIPTION", context.get_help())
+    yield from _section("EXIT STATUS", _listed(_STATUS))
     if context.parent is None:
-        yield from _list("ENVIRONMENT", _ENVIRONMENT)
-        yield from _list("FILES", _FILES)
-    yield from _see_also(context)
+        yield from _section("ENVIRONMENT", _listed(_ENVIRONMENT))
+        yield from _section("FILES", _listed(_FILES))
+    above = f"{_page_of(context.parent)}(1), " if context.parent else ""
+    yield from _section("SEE ALSO", f"{above}{RUNTIME}(1)")
 
 
 def summary(command: click.Command) -> str:
@@ -111,49 +110,31 @@ def summary(command: click.Command) -> str:
     return sentence.rstrip(".")
 
 
-def _begun_small(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
-def _usage(context: click.Context) -> list[str]:
-    return context.command.collect_usage_pieces(context)
-
-
-def _options(context: click.Context) -> Iterator[str]:
-    yield ".SH OPTIONS"
-    for parameter in context.command.get_params(context):
-        record = parameter.get_help_record(context)
-        if record and record[1]:  # an argument is told of in the description
-            yield from roff.tagged(roff.bold(record[0]), record[1])
-
-
-def _commands(context: click.Context) -> Iterator[str]:
-    commands = [*_below(context)]
-    if commands:
-        yield ".SH COMMANDS"
-    for command in commands:
-        page = roff.bold(f"{_page_of(context)}-{command.name}")
-        yield from roff.tagged(f"{page}(1)", f"{summary(command)}.")
-
-
-def _list(title: str, entries: dict[str, str]) -> Iterator[str]:
-    yield f".SH {title}"
-    for tag, meaning in entries.items():
-        yield from roff.tagged(roff.bold(tag), meaning)
-
-
-def _see_also(context: click.Context) -> Iterator[str]:
-    yield ".SH SEE ALSO"
-    above = [_page_of(context.parent)] if context.parent else []
-    yield ", ".join(f"{roff.bold(name)}(1)" for name in [*above, RUNTIME])
+def _listed(entries: dict[str, str]) -> str:
+    return "\n".join(f"{name}\n    {meaning}" for name, meaning in entries.items())
 
 
 def _runtime() -> Iterator[str]:
-    yield ".SH NAME"
-    yield from roff.prose(f"{RUNTIME} - OCI runtime that confines every container by seccomp")
-    yield ".SH SYNOPSIS"
-    yield f"{roff.bold(RUNTIME)} {roff.italic('words of runc or crun')}"
-    yield ".SH DESCRIPTION"
-    yield from roff.paragraphs(_OF_THE_RUNTIME)
-    yield ".SH SEE ALSO"
-    yield f"{roff.bold(NAME)}(1)"
+    yield from _section("NAME", f"{RUNTIME} - OCI runtime that confines every container by seccomp")
+    yield from _section("SYNOPSIS", f"{RUNTIME} words of runc or crun")
+    yield from _section("DESCRIPTION", _OF_THE_RUNTIME)
+    yield from _section("SEE ALSO", f"{NAME}(1)")
+
+
+def _section(title: str, text: str) -> Iterator[str]:
+    """Yield a section whose lines stay as they are."""
+    yield f".SH {title}"
+    yield ".nf"
+    yield from map(line, text.splitlines())
+    yield ".fi"
+
+
+def line(text: str) -> str:
+    """Return a line that roff shows as it stands."""
+    return rf"\&{_escaped(text)}" if text.startswith(".") else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        _SIGNS.get(one) or (one if one.isascii() else rf"\[u{ord(one):04X}]") for one in text
+    )

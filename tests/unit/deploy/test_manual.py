@@ -9,7 +9,6 @@ import click
 import pytest
 
 from deploy.manual import pages as manual
-from deploy.manual import roff
 from deploy.manual.__main__ import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
@@ -35,7 +34,7 @@ def _shown(page: Path) -> str:
 
 
 def _words(text: str) -> str:
-    return " ".join(text.replace("`", "").split())
+    return " ".join(text.split()).replace("- ", "-")  # as click breaks its lines
 
 
 def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtime(
@@ -97,6 +96,6 @@ def test_the_same_release_has_the_same_bytes_whatever_the_time(pages: Path, tmp_
 )
 def test_text_is_shown_as_it_stands(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.1"
-    page.write_text("\n".join(['.TH "A" "1" "2027-01-31"', ".SH A", *roff.prose(text)]) + "\n")
+    page.write_text("\n".join(['.TH "A" "1" "2027-01-31"', ".SH A", manual.line(text)]) + "\n")
     assert page.read_text().isascii()
     assert _words(text) in _words(_shown(page))
