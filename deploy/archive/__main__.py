@@ -28,12 +28,32 @@ def main() -> None:
         "--locked", action="store_true", help="fail unless Debian has what is locked"
     )
     parser.add_argument("--preset", type=int, default=tarball.SMALLEST, help="of xz: 0 to 9")
-    parser.add_argument("machines", nargs="*", default=list(MACHINES), metavar="ARCHITECTURE")
+    options = parsed(parser)
+    for archive in build(options.machines, options):
+        print(f"{archive}  {archive.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return what the command line says; `machines` are all unless it names some."""
+    parser.add_argument("machines", nargs="*", metavar="ARCHITECTURE")
     options = parser.parse_args()
     if unknown := set(options.machines) - set(MACHINES):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(MACHINES)}")
-    for archive in build([MACHINES[name] for name in options.machines], options):
-        print(f"{archive}  {archive.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
+    options.machines = [MACHINES[name] for name in options.machines or MACHINES]
+    return options
+
+
+def version() -> str:
+    """Return the version of the checkout."""
+    return str(tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"])
+
+
+def built(directory: Path, machine: Machine) -> Path:
+    """Return a machine's archive that `build` has made there. Raises SystemExit without one."""
+    archive = directory / f"runc-wrap-{version()}-linux-{machine.debian}.tar.xz"
+    if not archive.is_file():
+        raise SystemExit(f"{archive} is not there; run `make dist` first")
+    return archive
 
 
 def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
@@ -41,14 +61,13 @@ def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
 
     This machine's is always laid out: its interpreter compiles.
     """
-    version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
     options.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="runc-wrap-archive-") as directory:
         place = Path(directory)
         made: dict[Machine, Release] = {}
         for machine in dict.fromkeys([here(), *wanted]):
             parts = _parts(machine, place, options)
-            made[machine] = _laid(parts, version, place)
+            made[machine] = _laid(parts, version(), place)
             release.compile_all(made[machine], made[here()])
             release.write_share(made[machine], made[here()], epoch())
         with ThreadPoolExecutor() as several:
@@ -71,8 +90,8 @@ def _parts(machine: Machine, place: Path, options: argparse.Namespace) -> Parts:
     )
 
 
-def _laid(parts: Parts, version: str, place: Path) -> Release:
-    one = Release(place / f"runc-wrap-{version}-linux-{parts.machine.debian}", version)
+def _laid(parts: Parts, number: str, place: Path) -> Release:
+    one = Release(place / f"runc-wrap-{number}-linux-{parts.machine.debian}", number)
     release.lay(one, parts, place)
     release.collect_licences(one, parts.debian, epoch())
     found = wheels.installed(one.packages)

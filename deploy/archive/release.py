@@ -87,21 +87,13 @@ def lay(release: Release, parts: Parts, place: Path) -> None:
     for wheel in (*parts.wheels, own):
         wheels.unpack(wheel, release.packages)
     interpreter.check_libraries(release.venv)
-    _take_launcher(release)
+    if why := release_assembly.take_launcher(release.packages, release.directory):
+        raise SystemExit(f"no launcher: {why}")
+    programs.check_static(release.directory / "runc-wrap")
     release_assembly.copy_hot_path(release.packages, release.directory)
-    shutil.copytree(
-        parts.source / "hooks", release.directory / "hooks", ignore=shutil.ignore_patterns("__*")
-    )
+    release_assembly.lay_hooks_and_units(parts.source, release.directory)
     (release.directory / "python").symlink_to("venv/bin/python")
     _lay_prefix(release, parts.source)
-
-
-def _take_launcher(release: Release) -> None:
-    built = release.packages / "runc_wrap" / "launcher" / "runc-wrap"
-    if not built.is_file():
-        raise SystemExit(f"no launcher: {built.with_name('not-built').read_text()}")
-    programs.check_static(built)
-    shutil.copy(built, release.directory / "runc-wrap")
 
 
 def _lay_prefix(release: Release, source: Path) -> None:
@@ -115,10 +107,6 @@ def _lay_prefix(release: Release, source: Path) -> None:
     for name in _DOCUMENTS:
         shutil.copy(source / name, top)
     shutil.copytree(source / "docs", top / "docs")
-    units = release.share / "systemd"
-    units.mkdir(parents=True)
-    for unit in (source / "deploy" / "systemd").glob("*.s*"):
-        shutil.copy(unit, units)
 
 
 def compile_all(release: Release, native: Release) -> None:

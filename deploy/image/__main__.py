@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
-import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deploy.archive.__main__ import PARTS, SOURCE, epoch
-from deploy.archive.machines import MACHINES, Machine
+from deploy.archive.__main__ import PARTS, SOURCE, built, epoch, parsed, version
 from deploy.image import image_tree
 from deploy.image.buildah import Buildah, described_as
+
+if TYPE_CHECKING:
+    from deploy.archive.machines import Machine
 
 
 def main() -> None:
@@ -22,30 +24,24 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
     for name in ("source", "documentation"):
         parser.add_argument(f"--{name}", type=_url, help=f"the URL of the {name}")
-    parser.add_argument("machines", nargs="*", default=list(MACHINES), metavar="ARCHITECTURE")
-    options = parser.parse_args()
-    if unknown := set(options.machines) - set(MACHINES):
-        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(MACHINES)}")
+    options = parsed(parser)
     options.to.mkdir(parents=True, exist_ok=True)
-    target, digest = build([MACHINES[name] for name in options.machines], options)
+    target, digest = build(options.machines, options)
     print(f"{target}  {target.stat().st_size / 1e6:.1f} MB  {digest}")  # noqa: T201 - a program
 
 
 def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, str]:
     """Build the image as main's options say; return the file, and the index' digest."""
-    version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
-    target = options.to.resolve() / f"runc-wrap-{version}-image.oci.tar"
+    target = options.to.resolve() / f"runc-wrap-{version()}-image.oci.tar"
     with tempfile.TemporaryDirectory(prefix="runc-wrap-image-") as directory:
         place, trees = Path(directory), {}
         for machine in machines:
-            archive = options.archives / f"runc-wrap-{version}-linux-{machine.debian}.tar.xz"
-            if not archive.is_file():
-                raise SystemExit(f"{archive} is not there; run `make dist` first")
+            archive = built(options.archives, machine)
             trees[machine] = place / machine.debian
             image_tree.lay(trees[machine], archive, machine, options.parts.resolve(), epoch())
         urls = {"source": options.source or "", "documentation": options.documentation or ""}
-        described = described_as(version, epoch(), revision=revision(), **urls)
-        digest = Buildah(place).build(trees, version, epoch(), target, described)
+        described = described_as(version(), epoch(), revision=revision(), **urls)
+        digest = Buildah(place).build(trees, version(), epoch(), target, described)
     return target, digest
 
 

@@ -47,11 +47,3 @@ def remove(places: Places) -> None:
     """Remove what `lay` laid down: the release in force is another copy."""
     for old in places.cluster.glob(f"{_PREFIX}*"):
         shutil.rmtree(old, ignore_errors=True)
-
-
-def release_in_force(places: Places) -> str | None:
-    """Return the name of the release in force on the node, None without one."""
-    try:
-        return Path((places.prefix / "lib" / "current").readlink()).name
-    except OSError:
-        return None

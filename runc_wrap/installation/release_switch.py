@@ -21,15 +21,15 @@ _SYNCING = 600.0  # seconds: whatever else the disk has to write comes first
 _LARGEST = 4 << 20  # bytes of a launcher
 
 
-def in_force(prefix: Path) -> str:
-    """Return the name of the release in force, "" if there is none."""
+def in_force(prefix: Path) -> str | None:
+    """Return the name of the release in force, None if there is none."""
     current = _current(prefix)
-    return current.readlink().name if current.is_symlink() else ""
+    return current.readlink().name if current.is_symlink() else None
 
 
 def is_there(prefix: Path) -> bool:
     """Tell whether a directory has an installation, also a package's."""
-    return _current(prefix).is_symlink()
+    return in_force(prefix) is not None
 
 
 def missing(prefix: Path) -> str:
@@ -56,7 +56,7 @@ def changes(prefix: Path, release: Path) -> Iterator[PathChange]:
         yield PathChange(path, change_set.content(path), after, 0o755, is_ours=True)
 
 
-def remove_others(release: Path, before: str) -> None:
+def remove_others(release: Path, before: str | None) -> None:
     """Remove the releases that are neither this one nor the one before."""
     for old in release.parent.glob("[0-9]*.??????"):
         if old.name not in (release.name, before):

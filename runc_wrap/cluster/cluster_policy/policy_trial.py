@@ -10,8 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
-from runc_wrap.cluster import archive_copy, next_step, state_file
+from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
+from runc_wrap.installation import release_switch
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import container_status, redecide
 from runc_wrap.policy.policy_errors import PolicyError
@@ -53,7 +54,7 @@ def document(places: Places, candidate: Path, node: str) -> Json:
 def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
     record = state_file.read(places)
-    if record.is_other_release(archive_copy.release_in_force(places)):
+    if record.is_other_release(release_switch.in_force(places.prefix)):
         raise configmap_policy.PolicyNotTaken(next_step.OTHER_RELEASE)
     if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
         policy_directory.add_files(directory, policy_directory.mode_in_force(places))

@@ -79,13 +79,17 @@ def version(engine: str, config: str = "") -> str | None:
 
     None if it is not installed.
     """
-    found = _installation(engine, config)
-    return found.version if found else installed_programs.version(engine)
+    program = _program(engine, config)
+    return installed_programs.version_of(program) if program else None
 
 
-def _installation(engine: str, config: str) -> Engine | None:
-    """Return the engine with this configuration; None without one, and of what has no several."""
-    return engine_registry.kind(engine).at(Path(config)) if config else None
+def _program(engine: str, config: str) -> Path | None:
+    return _at(engine, config).binary if config else installed_programs.program_of(engine)
+
+
+def _at(engine: str, config: str) -> Engine:
+    kind = engine_registry.kind(engine)
+    return kind.at(Path(config) if config else kind.usual)
 
 
 def fingerprint(engine: str, config: str = "") -> str:
@@ -95,21 +99,13 @@ def fingerprint(engine: str, config: str = "") -> str:
     beginning suffice: Go's linker puts the ids of the build there (cmd/link, .note.go.buildid).
     """
     digest = hashlib.blake2b(digest_size=_DIGEST)
-    found = _installation(engine, config)
-    program = found.binary if found else installed_programs.program_of(engine)
-    if program:
+    if program := _program(engine, config):
         with program.open("rb") as file:
             digest.update(b"%d" % os.fstat(file.fileno()).st_size)
             digest.update(file.read(_BEGINNING))
-    digest.update(_own_files(engine, config))
+    for path in _at(engine, config).default_files():  # if it is not in its program
+        digest.update(_content(path))
     return digest.hexdigest()
-
-
-def _own_files(engine: str, config: str) -> bytes:
-    """Return the files that an engine's default is in, if it is not in its program."""
-    kind = engine_registry.kind(engine)
-    found = kind.at(Path(config) if config else kind.usual)
-    return b"".join(map(_content, found.default_files()))
 
 
 def _content(path: Path) -> bytes:

@@ -28,8 +28,7 @@ from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, polling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
@@ -172,7 +171,9 @@ def _steps(work: _Work) -> tuple[str, Proof]:
     """Do all that may fail; return what was proved. Raises Failure and OSError."""
     job, engine, access = work.job, work.job.where.engine, work.access
     work.say(f"writing {job.where.config}")
-    plan_execution.carry_out(work.plan, work.note.as_json(), accept=_accepted_by(access))
+    plan_execution.carry_out(
+        work.plan, work.note.as_json(), accept=lambda waiting: _refuse(access.refusal_of(waiting))
+    )
     work.say(f"{engine} checks it")
     _checked(work)
     digests = last_transaction.digests(_files(work.plan))
@@ -205,19 +206,11 @@ def _restart_sentence(note: Note) -> str:
     return f"systemctl {note.how} {note.unit}" if note.how != NOTHING else "asking it"
 
 
-def _accepted_by(access: Engine) -> Callable[[Mapping[Path, Path]], None]:
-    """Return the check of files that wait to be put in place. It raises EngineError."""
-
-    def check(waiting: Mapping[Path, Path]) -> None:
-        if why := access.refusal_of(waiting):
-            raise EngineError(why, "a configuration that it starts with", "mend its files first")
-
-    return check
-
-
 def _checked(work: _Work) -> None:
-    why = work.access.refusal()
-    why = why or work.plan.wanted.difference(work.access.configured())
+    _refuse(work.access.refusal() or work.plan.wanted.difference(work.access.configured()))
+
+
+def _refuse(why: str) -> None:
     if why:
         raise EngineError(why, "a configuration that it starts with", "mend its files first")
 

@@ -206,19 +206,14 @@ def fill(made: Tallies, fields: Json) -> None:
 
 def take(made: Tallies, rows: Iterable[Any]) -> None:
     """Count what `as_rows` wrote. Raises as `of_json`."""
-    for row in _rows(rows):
+    for row in rows:
+        if not isinstance(row, list) or len(row) != _RECORD_LENGTH:
+            raise ValueError("it has a malformed row")
         arch, number, code, args, comm, exe, count, first, last = row
         kept = None if args is None else tuple(None if a is None else int(a) for a in args)
         call = CallKind(int(arch), int(number), int(code), kept, text(comm), text(exe))
         made.count(call, Tally(int(count), float(first), float(last)))
         made.know(call)
-
-
-def _rows(fields: Iterable[Any]) -> Iterable[list[Any]]:
-    for row in fields:
-        if not isinstance(row, list) or len(row) != _RECORD_LENGTH:
-            raise ValueError("it has a malformed row")
-        yield row
 
 
 def asked(arch: int, number: int) -> tuple[int, ...]:

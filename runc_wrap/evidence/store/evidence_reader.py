@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.evidence.store.loss_intervals import Holes
-    from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
@@ -101,13 +100,6 @@ def container(path: str) -> tuple[Key, Tallies] | None:
         return None
 
 
-def _unattributed(path: str) -> Strays | None:
-    try:
-        return unattributed_calls.of_json(object_of(path))
-    except UNREADABLE:
-        return None
-
-
 def _load_container(directory: str, path: str, found: Evidence) -> None:
     read = container(path)
     if read:
@@ -120,9 +112,9 @@ def _load_unattributed(directory: str, found: Evidence) -> None:
     path = f"{directory}/{UNATTRIBUTED}"
     if not os.path.lexists(path):
         return
-    if read := _unattributed(path):
-        found.unattributed = read
-    else:
+    try:
+        found.unattributed = unattributed_calls.of_json(object_of(path))
+    except UNREADABLE:
         found.add_damaged(UNATTRIBUTED)
 
 
