@@ -186,14 +186,10 @@ find_rest() {
 check_ownership() {
     set -- "$prefix"
     [ -n "$archive" ] || set -- "$prefix" "$python" # an archive's own is only copied
-    told=$(look_at_ownership "$@") && return
+    told=$(run_module host/ownership.py "$@") && return
     fail "other users can change what would be installed or run:
 $told
 chown and chmod go-w that, or choose another --prefix or --python"
-}
-
-look_at_ownership() {
-    run_module host/ownership.py "$@"
 }
 
 # Runs a module that needs only the standard library: nothing is installed yet.

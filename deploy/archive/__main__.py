@@ -111,15 +111,18 @@ def _packed(one: Release, options: argparse.Namespace) -> Path:
 def epoch() -> int:
     """Return the time of all files: SOURCE_DATE_EPOCH, or the last commit's."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
-    if given:
-        return int(given)
-    told = subprocess.run(
-        ["git", "-C", SOURCE, "log", "-1", "--format=%ct"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return int(told.stdout or 0)
+    return int(given or git("log", "-1", "--format=%ct") or 0)
+
+
+def git(*words: str) -> str | None:
+    """Return what git prints of the checkout, None if it fails."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", SOURCE, *words], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return None if done.returncode else done.stdout
 
 
 def _write_sums(to: Path, archives: list[Path]) -> None:

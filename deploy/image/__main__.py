@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.archive.__main__ import PARTS, SOURCE, built, epoch, parsed, version
+from deploy.archive.__main__ import PARTS, SOURCE, built, epoch, git, parsed, version
 from deploy.image import image_tree
 from deploy.image.buildah import Buildah, described_as
 
@@ -53,19 +52,8 @@ def _url(given: str) -> str:
 
 def revision() -> str:
     """Return the checkout's commit; "" if there is none, or if its files differ from it."""
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return (_git("rev-parse", "--verify", "HEAD") or "").strip() if changed == "" else ""
-
-
-def _git(*words: str) -> str | None:
-    """Return what git prints, None if it fails."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", SOURCE, *words], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return None
-    return None if done.returncode else done.stdout
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return (git("rev-parse", "--verify", "HEAD") or "").strip() if changed == "" else ""
 
 
 if __name__ == "__main__":

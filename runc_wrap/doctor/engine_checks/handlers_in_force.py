@@ -8,6 +8,7 @@ is silently ignored, also one that others wrote, and also after others wrote con
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from runc_wrap.engines.registration.registration_state import Registered
     from runc_wrap.node.paths import Places
@@ -59,17 +60,13 @@ def _link(places: Places, handler: Handler) -> Iterator[Finding]:
         f"{path}, which an engine calls as its handler {handler.name}, {wrong}",
         "make the link again",
         remedies.line("ln", "-sfn", DEFAULT_NAME, path),
-        _linked(path) if is_ours else None,
+        partial(files.replace_link, path, DEFAULT_NAME) if is_ours else None,
     )
 
 
 def _is_launcher(places: Places, path: Path) -> bool:
     """Tell whether a link leads to the launcher, or would if that were there."""
     return path.is_symlink() and path.resolve() == places.wrapper.resolve()
-
-
-def _linked(path: Path) -> Callable[[], None]:
-    return lambda: files.replace_link(path, DEFAULT_NAME)
 
 
 def _of_engine(places: Places, state: Registered, handler: Handler) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 CANDIDATE = "candidate"
 ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
-
-
-class Names(NamedTuple):
-    """System calls that a profile names, by what happens to them."""
-
-    allowed: frozenset[str]
-    denied: frozenset[str]
 
 
 def decided(policy: CompiledPolicy) -> set[tuple[str, str]]:
@@ -62,16 +55,6 @@ def enforced(places: Places) -> Iterator[CompiledProfile]:
                 yield policy_file.load_profile(policy, name, mode)
             except Refusal:  # policy_in_force reports it
                 continue
-
-
-def names(profile: CompiledProfile) -> Names:
-    """Return the calls that a profile names."""
-    allowed: set[str] = set()
-    denied: set[str] = set()
-    for each in profile["rules"]:
-        rule = each["rule"]
-        (allowed if rule["action"] in ALLOWING else denied).update(rule["names"])
-    return Names(frozenset(allowed), frozenset(denied - allowed))
 
 
 def modes(places: Places) -> set[str]:

@@ -70,11 +70,13 @@ def _calls(places: Places) -> _Calls:
     denied: set[str] = set()
     errors: set[int] = set()
     for profile in profiles_in_force.enforced(places):
-        names, block = profiles_in_force.names(profile), profile["block"]
+        rules, block = [each["rule"] for each in profile["rules"]], profile["block"]
+        lets = (rule for rule in rules if rule["action"] in profiles_in_force.ALLOWING)
+        let = {name for rule in lets for name in rule["names"]}
         if block["defaultAction"] in profiles_in_force.ALLOWING:
-            denied |= names.denied
+            denied |= {name for rule in rules for name in rule["names"]} - let
         else:
-            allowed |= names.allowed
+            allowed |= let
             errors.add(block.get("defaultErrnoRet", errno.EPERM))
     return _Calls(frozenset(allowed), frozenset(denied), frozenset(errors))
 

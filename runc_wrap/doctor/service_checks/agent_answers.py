@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies, service_units
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.host import systemd
+from runc_wrap.host import polling, systemd
 from runc_wrap.hotpath import agent_probe
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def find(places: Places) -> Iterator[Finding]:
 def _of_decide(places: Places) -> Iterator[Finding]:
     path = places.agent / "decide.sock"
     try:
-        answers = _answers(path) or _answers_later(path)
+        answers = polling.wait_for(lambda: _answers(path), _PAUSE, _PAUSE)  # twice
     except PermissionError:
         return
     except (TimeoutError, BlockingIOError):  # of a full backlog
@@ -72,11 +71,6 @@ def _start(places: Places, name: str) -> str:
     if service_units.is_installed(name) or not systemd.is_booted():
         return "start it"
     return f"{remedies.install_again(places)}, which installs its unit"
-
-
-def _answers_later(path: Path) -> bool:
-    time.sleep(_PAUSE)
-    return _answers(path)
 
 
 def _answers(path: Path) -> bool:

@@ -145,16 +145,13 @@ def _has_default(state: Registered) -> bool:
 
 def _link_wanted(bin_dir: Path, name: str) -> Path | None:
     """Return the link to make for `name`, None if it exists. Raises EngineError for other files."""
-    if not (bin_dir / DEFAULT_NAME).exists():
+    wrapper = bin_dir / DEFAULT_NAME
+    is_left = wrapper.is_symlink()  # by `uninstall`, while it is still called
+    if is_left or not wrapper.exists():
+        found = f"leads to {wrapper.readlink()}" if is_left else "does not exist"
         raise EngineError(
-            f"{bin_dir / DEFAULT_NAME} does not exist",
-            "the installed runtime", "install.sh, or reinstall the package",
-        )  # fmt: skip
-    if (bin_dir / DEFAULT_NAME).is_symlink():  # by `uninstall`, while it is still called
-        raise EngineError(
-            f"{bin_dir / DEFAULT_NAME} leads to {(bin_dir / DEFAULT_NAME).readlink()}",
-            "the installed runtime", "install.sh, or reinstall the package",
-        )  # fmt: skip
+            f"{wrapper} {found}", "the installed runtime", "install.sh, or reinstall the package"
+        )
     link = bin_dir / name
     if name == DEFAULT_NAME or our_link(link):
         return None

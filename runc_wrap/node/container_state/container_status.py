@@ -191,7 +191,7 @@ def _entries(
         [container for container, _ in joined], running
     )
     return [
-        _entry(container, record, membership.of(place), running)
+        _judged(Entry(container, record, membership.of(place)), running)
         for place, (container, record) in enumerate(joined)
     ]
 
@@ -199,15 +199,6 @@ def _entries(
 def _apart(user: User, running: Mapping[int, Process]) -> Apart:
     """Join a user's own containers, to which no process of other users' containers belongs."""
     return Apart(user.uid, _entries(user.found, running), user.unreadable, user.more)
-
-
-def _entry(
-    container: RuntimeContainer,
-    record: Record | None,
-    members: list[Process],
-    running: Mapping[int, Process],
-) -> Entry:
-    return _judged(Entry(container, record, members), running)
 
 
 def _with_laid(
