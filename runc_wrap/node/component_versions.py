@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
-from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.installed_programs import KINDS, RuntimeNotUsable
 
@@ -75,7 +73,8 @@ def _libseccomp() -> Json | None:
 
 def _runtimes(places: Places) -> Iterator[Json]:
     """Yield the real runtimes; the one in force comes first."""
-    used = _in_force(places)
+    chosen = installed_programs.in_force(places.prefix)
+    used = chosen["path"] if chosen else None
     here = [f"{place}/{kind}" for kind in KINDS for place in program.FIXED_PATH]
     seen: set[str] = set()
     for name in [used, *here] if used else here:
@@ -89,13 +88,6 @@ def _runtimes(places: Places) -> Iterator[Json]:
                 "libseccomp": runtime_loader.libseccomp(runtime.path),
                 "in_force": bool(used) and path == os.path.realpath(str(used)),
             }
-
-
-def _in_force(places: Places) -> str | None:
-    try:
-        return str(policy_file.load(str(places.prefix))["runtime"]["path"])
-    except Refusal:
-        return None
 
 
 def _runtime(path: str) -> InstalledRuntime | None:

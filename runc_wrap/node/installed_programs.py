@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names, program
@@ -12,6 +14,9 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.settings import schema
+
+if TYPE_CHECKING:
+    from runc_wrap.hotpath.compiled_policy import Runtime
 
 # {distribution of Kubernetes: where its containerd is}
 DISTRIBUTIONS = {
@@ -117,15 +122,21 @@ def default_runtimes(links: Path) -> list[str]:
     return [kind, *(name for name in names if name != kind)]
 
 
+def in_force(prefix: str | os.PathLike[str]) -> Runtime | None:
+    """Return the real runtime that the policy in force has, None without a policy."""
+    try:
+        return policy_file.load(os.fspath(prefix))["runtime"]
+    except Refusal:
+        return None
+
+
 def runtime_kind(prefix: Path) -> str | None:
     """Return "runc" or "crun": the one in force, otherwise the one that the defaults select.
 
     None if there is neither.
     """
-    try:
-        return str(policy_file.load(str(prefix))["runtime"]["kind"])
-    except Refusal:
-        pass
+    if chosen := in_force(prefix):
+        return chosen["kind"]
     try:
         return find_runtime(default_runtimes(Places(prefix).runtime)).kind
     except (RuntimeNotUsable, OSError):

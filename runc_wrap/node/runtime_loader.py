@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Literal
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
-from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs, seccomp_features
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
@@ -42,8 +40,10 @@ def of(prefix: str | os.PathLike[str], kind: str) -> Loader:
     If the policy names another kind, the one that is found by its name counts.
     """
     name: Literal["runc", "crun"] = "crun" if kind == "crun" else "runc"
+    chosen = installed_programs.in_force(prefix)
+    named = chosen["path"] if chosen and chosen["kind"] == name else name
     try:
-        runtime = installed_programs.find_runtime([_in_force(prefix, name) or name])
+        runtime = installed_programs.find_runtime([named])
     except (RuntimeNotUsable, OSError):
         return Loader(name)
     return Loader(name, _parsed(runtime.version), _parsed(libseccomp(runtime.path)))
@@ -98,14 +98,6 @@ def check_comparable(block: Block, loader: Loader) -> None:
             f"{loader.kind} loads {ahead[0]}, which its libseccomp {loader.library} knows and "
             f"this program's libseccomp {ours[0]} does not: install a newer libseccomp"
         )
-
-
-def _in_force(prefix: str | os.PathLike[str], kind: str) -> str | None:
-    try:
-        named = policy_file.load(str(prefix))["runtime"]
-    except Refusal:
-        return None
-    return named["path"] if named["kind"] == kind else None
 
 
 def _parsed(version: str | None) -> Version | None:

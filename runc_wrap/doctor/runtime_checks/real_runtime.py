@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
-from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 
@@ -21,9 +19,8 @@ NAME = "runtime"
 
 def find(places: Places) -> Iterator[Finding]:
     """Find a runtime that is missing or is not a runtime."""
-    try:
-        named = policy_file.load(str(places.prefix))["runtime"]
-    except Refusal:
+    named = installed_programs.in_force(places.prefix)
+    if named is None:
         return  # policy_in_force reports it
     try:
         installed_programs.find_runtime([named["path"]])

@@ -20,9 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.filters.kernel import libseccomp_version
-from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import runtime_loader, seccomp_features
+from runc_wrap.node import installed_programs, runtime_loader, seccomp_features
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -50,9 +48,8 @@ class _Calls(NamedTuple):
 
 def find(places: Places) -> Iterator[Finding]:
     """Find a runtime without seccomp, and calls that its libseccomp does not know."""
-    try:
-        runtime = policy_file.load(str(places.prefix))["runtime"]
-    except Refusal:
+    runtime = installed_programs.in_force(places.prefix)
+    if runtime is None:
         return  # policy_in_force reports it
     path = Path(runtime["path"])
     if seccomp_features.printed(path).linux.seccomp.enabled is False:
