@@ -241,5 +241,5 @@ def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(
     (tmp_path / "dockerd.refuses").touch()
     result = _ctl(tmp_path, "add", "docker")
     assert result.exit_code == 1
-    assert "dockerd --validate refuses" in result.stderr
+    assert "docker refuses its files" in result.stderr
     assert engines["docker"].exists()
