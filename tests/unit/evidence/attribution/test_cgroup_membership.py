@@ -72,25 +72,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
-LAYOUTS = (
-    f"/docker/{ID}",
-    f"/system.slice/docker-{ID}.scope",
-    f"/kubepods.slice/kubepods-pod1.slice/cri-containerd-{ID}.scope",
-    f"/machine.slice/libpod-{ID}.scope",
-)
-
-
-@pytest.mark.parametrize("path", LAYOUTS)
-@pytest.mark.parametrize("beneath", ["", "/container", "/system.slice/a.service"])
-def test_a_process_in_the_first_process_cgroup_or_beneath_is_in_the_container(
-    machine: Machine, path: str, beneath: str
-) -> None:
-    machine.container(path, PODS, OURS)
-    machine.cgroup(path + beneath)
-    machine.process(PID, f"0::{path}{beneath}\n", PODS, OURS)
-    assert machine.of(PID) == KEY
-
-
 def test_a_container_whose_first_process_moved_beneath_keeps_its_whole_cgroup(
     machine: Machine,
 ) -> None:

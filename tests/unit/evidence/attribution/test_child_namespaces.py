@@ -10,8 +10,6 @@ import pytest
 
 from runc_wrap.evidence.attribution import child_namespaces
 from runc_wrap.evidence.attribution.child_namespaces import Clones, Namespaces
-from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.abis import ABIS
 from tests.unit.evidence.samples import sighting
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 KEY = ("/run/test", "c1")
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
-CLONE, UNSHARE, CLONE3 = 56, 272, 435
+CLONE, UNSHARE, SETNS, CLONE3 = 56, 272, 308, 435
 LINKS = ["user", "mnt", "net", "ipc", "uts", "cgroup", "pid", "time"]
 CHILDREN = ["pid_for_children", "time_for_children"]
 
@@ -85,8 +83,11 @@ def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
     nothing = (None,) * 5  # what else it was to do
     assert _counted(one, other, first, later) == [(0, *nothing), None, (NEWUSER, *nothing)]
     assert _counted(Namespaces(), first, first) == [None, None]
-    unshare = sighting(number=UNSHARE, pid=8, time=100.0)
-    assert _counted(one, first, unshare) == [None, None]
+    for moves in (UNSHARE, SETNS):
+        moved = sighting(number=moves, pid=8, time=100.0)
+        assert _counted(one, first, moved) == [None, None]
+        one = Namespaces()
+        one.forked(7, 8, 100.0)
 
 
 def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(
@@ -99,29 +100,6 @@ def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(
     thread = sighting(number=CLONE3, pid=7, time=100.0)
     clone = sighting(number=CLONE, pid=7, time=100.0)
     assert _counted(one, thread, clone) == [None, None]
-
-
-@pytest.mark.parametrize("abi", ["x86_64", "x32", "x86", "aarch64", "arm"])
-@pytest.mark.parametrize("call", ["clone", "unshare", "setns"])
-def test_a_process_that_changed_namespaces_has_moved_by_each_abis_number(
-    abi: str, call: str
-) -> None:
-    one = Namespaces()
-    one.note(sighting(number=syscall_names.numbers(ABIS[abi])[call], arch=ABIS[abi].audit, pid=8))
-    one.note(sighting(number=CLONE3, pid=9))
-    assert (one.has_moved([8]), one.has_moved([9])) == (True, False)
-
-
-def test_a_new_process_is_read_when_its_start_is_reported(links: dict[int, dict[str, str]]) -> None:
-    one, counted = Namespaces(), list[Any]()
-    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
-    links.update({7: _of(), 8: _of()})
-    clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
-    assert counted == []
-    one.forked(7, 8, 100.001)
-    del links[8]
-    clones.add(KEY, sighting(number=CLONE3, pid=9, time=101.0))
-    assert counted == [(0, *[None] * 5)]  # once no other child can be its own
 
 
 @pytest.mark.parametrize("decoy", [99.997, 100.05])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.ledger_file import Key
 
-ID, INNER = "a" * 64, "b" * 64
+ID = "a" * 64
 POD = "kubepods-besteffort-pod1234.slice"
 
 
@@ -89,18 +88,6 @@ def test_an_agents_line_that_came_late_does_not_count(ledger: Path) -> None:
     assert containers.mode(("/run/test", "c")) == "observe"
 
 
-def test_a_new_file_with_a_former_ones_inode_is_read_from_its_start(
-    ledger: Path, tmp_path: Path
-) -> None:
-    containers = Known(ledger)
-    before = (ledger / "ledger.jsonl").stat()
-    new = write_ledger(tmp_path / "new", line("c" * 64), line("my-pot"), line("later"))
-    with (ledger / "ledger.jsonl").open("w") as file:
-        file.write((new / "ledger.jsonl").read_text())
-    assert (ledger / "ledger.jsonl").stat().st_ino == before.st_ino
-    assert containers.refresh() == [("/run/test", name) for name in ("c" * 64, "my-pot", "later")]
-
-
 def test_the_number_of_remembered_containers_is_bounded(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,24 +143,6 @@ def test_a_runtimes_state_is_read_for_a_first_process_for_at_most_a_minute(
     assert found == [("/run/test", "new")] * 3
     assert containers.of_first_process(6, 78) is None
     assert asked == ["old", "new", "new"]
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("state.json", {"init_process_pid": 5, "init_process_start": 77}),
-        ("status", {"pid": 5, "process-start-time": 77}),
-    ],
-)
-def test_the_runtimes_state_names_the_first_process(
-    tmp_path: Path, name: str, said: dict[str, int]
-) -> None:
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c" / name).write_text(json.dumps(said))
-    assert runtime_state.first_process((str(tmp_path), "c")) == (5, 77)
-    containers = Known(write_ledger(tmp_path / "ledger", line("c", root=str(tmp_path))))
-    assert containers.of_first_process(5, 77) == (str(tmp_path), "c")
-    assert containers.of_first_process(5, 78) is None
 
 
 def test_the_creator_is_the_last_process_that_created_it(tmp_path: Path) -> None:

@@ -51,19 +51,13 @@ def test_a_missing_directory_is_created_for_its_owner_only(tmp_path: Path) -> No
     assert is_told(one)
 
 
-def test_a_removed_directory_is_watched_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_removed_or_renamed_directory_is_created_and_watched_again(
+    tmp_path: Path, *, is_removed: bool
+) -> None:
     directory = tmp_path / "ledger"
     one = Appended(str(directory))
-    directory.rmdir()
-    assert is_told(one)
-    append(directory)
-    assert is_told(one)
-
-
-def test_a_renamed_directory_is_created_and_watched_again(tmp_path: Path) -> None:
-    directory = tmp_path / "ledger"
-    one = Appended(str(directory))
-    directory.rename(tmp_path / "old")
+    directory.rmdir() if is_removed else directory.rename(tmp_path / "old")
     assert is_told(one)
     append(directory)
     assert is_told(one)

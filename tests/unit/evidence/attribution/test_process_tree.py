@@ -101,28 +101,6 @@ def kernel(tree: ProcessTree, tmp_path: Path) -> Kernel:
     return Kernel(tree, tmp_path)
 
 
-def test_a_short_lived_child_belongs_to_its_parents_container(kernel: Kernel) -> None:
-    kernel.begin()
-    born = kernel.fork(INIT, CHILD)
-    gone = kernel.exit(CHILD, after=0.001)
-    kernel.fork(CHILD, RUNTIME)  # of a process that has ended: nobody's
-    assert [kernel.of(CHILD, when) for when in (born, gone)] == [KEY, KEY]
-    assert kernel.of(RUNTIME) is None
-
-
-def test_a_reused_pid_is_distinguished_by_time(kernel: Kernel) -> None:
-    kernel.begin()
-    kernel.begin(RUNTIME, OTHER)
-    first = kernel.fork(INIT, CHILD)
-    kernel.exit(CHILD)
-    between = kernel.now + 0.5
-    second = kernel.fork(RUNTIME, CHILD)
-    kernel.exit(CHILD)
-    after = kernel.now + 0.5
-    found = [kernel.of(CHILD, when) for when in (first, between, second, after)]
-    assert found == [KEY, None, OTHER, None]
-
-
 def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
     kernel: Kernel,
 ) -> None:
@@ -131,6 +109,7 @@ def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
     kernel.fork(INIT, CHILD)
     gone = kernel.exit(CHILD)
     kernel.fork(RUNTIME, CHILD, after=0.004)
+    kernel.exit(CHILD)
     assert kernel.of(CHILD, gone) is None
     assert kernel.of(CHILD, gone - 0.5) == KEY
     assert kernel.of(CHILD, gone + 0.5) == OTHER
@@ -218,26 +197,6 @@ def test_a_reused_runtime_pid_creates_nothing(kernel: Kernel) -> None:
     kernel.fork(SHIM, RUNTIME, after=5)
     born = kernel.fork(RUNTIME, INIT)
     assert kernel.of(INIT, born) is None
-
-
-def test_without_the_connector_the_tree_says_so_and_reads_proc(
-    tree: ProcessTree, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (tree.news.fileno(), tree.news.problem, tree.read()) == (-1, "not for a test", [])
-    monkeypatch.setattr(Membership, "of", lambda *_: KEY)
-    assert tree.container_of(os.getpid(), time.time()) == KEY
-
-
-def test_a_container_ends_with_its_last_process(kernel: Kernel) -> None:
-    kernel.begin()
-    kernel.fork(INIT, CHILD)
-    kernel.exit(INIT)
-    assert kernel.tree.ended() == []
-    end = kernel.exit(CHILD)
-    ((key, told),) = kernel.tree.ended()
-    assert key == KEY
-    assert told == pytest.approx(end, abs=0.001)
-    assert kernel.tree.ended() == []
 
 
 def test_threads_are_not_processes(kernel: Kernel) -> None:
@@ -471,19 +430,6 @@ def hearing(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return kernel
 
 
-def test_a_process_started_by_the_runtimes_exec_is_the_containers(hearing: Kernel) -> None:
-    """It ended before its cgroup could be read."""
-    hearing.fork(1, RUNTIME)
-    hearing.execs(RUNTIME)
-    hearing.tree.join(KEY, RUNTIME, hearing.now + 0.001)
-    early = hearing.fork(RUNTIME, INIT, after=0.002)
-    hearing.exit(INIT, after=0.001)
-    hearing.tree.read()
-    late = hearing.fork(RUNTIME, CHILD)
-    assert hearing.of(INIT, early) == KEY
-    assert hearing.of(CHILD, late) == KEY
-
-
 def test_children_of_a_shell_that_later_became_the_runtime_do_not_join(hearing: Kernel) -> None:
     hearing.fork(1, RUNTIME)
     before = hearing.fork(RUNTIME, CHILD)
@@ -537,22 +483,6 @@ def test_joins_wait_for_their_events_and_their_number_is_bounded(
     assert [hearing.of(pid, max(born)) for pid in pids] == [None, None, None]
     hearing.tree.read()
     assert [hearing.of(pid, max(born)) for pid in pids] == [None, KEY, KEY]
-
-
-def test_until_it_execs_a_child_of_the_runtime_is_the_runtime(hearing: Kernel) -> None:
-    hearing.fork(1, RUNTIME)
-    hearing.tree.join(KEY, RUNTIME, hearing.now + 0.001)
-    hearing.tree.read()
-    begun = hearing.fork(RUNTIME, INIT, after=0.01)
-    hearing.now += 1
-    hearing.execs(INIT)
-    program = hearing.now + 1
-    born = hearing.fork(INIT, CHILD)
-    assert hearing.is_runtimes(RUNTIME, begun)
-    assert hearing.is_runtimes(RUNTIME, program)
-    assert hearing.is_runtimes(INIT, begun)
-    assert not hearing.is_runtimes(INIT, program)
-    assert not hearing.is_runtimes(CHILD, born)
 
 
 def test_a_process_read_before_its_events_is_what_the_events_say(kernel: Kernel) -> None:

@@ -37,19 +37,6 @@ def test_a_record_that_is_printed_after_a_later_one_is_counted() -> None:
     assert serials(Lines("x").feed(line(9000) + b"\n" + line(1) + b"\n")) == [9000, 1]
 
 
-def test_an_unfinished_line_waits() -> None:
-    lines = Lines("x")
-    assert lines.feed(line(1)) == []
-    assert serials(lines.feed(b"\n" + line(2)[:-5])) == [1]
-
-
-def test_damaged_records_are_counted_in_one_sum() -> None:
-    broken = SECCOMP + STAMP + b"auid=what\n"
-    found = Lines("a file").feed(line(1) + b"\n" + broken * 3 + b"type=SYSCALL msg=x\n")
-    assert serials(found) == [1]
-    assert lost(found) == 0, "when it was is known by the next record"
-
-
 SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64\n"
 
 

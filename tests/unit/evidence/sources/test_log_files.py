@@ -31,13 +31,6 @@ def packed(path: Path, *lines: bytes) -> None:
     path.write_bytes(gzip.compress(b"".join(text + b"\n" for text in lines)))
 
 
-def test_rotated_files_are_read_oldest_first(tmp_path: Path) -> None:
-    log = write(tmp_path / "audit.log", line(5))
-    for number in range(1, 12):
-        write(tmp_path / f"audit.log.{number}", line(100 - number))
-    assert serials(read(log)) == [*range(89, 100), 5]
-
-
 def test_compressed_files_and_dated_names_are_also_read(tmp_path: Path) -> None:
     log = write(tmp_path / "messages", line(5))
     packed(tmp_path / "messages-20260101.gz", line(1))

@@ -55,21 +55,15 @@ def test_other_lines_are_passed_over(line: bytes) -> None:
     assert StraceReader().call(line) is None
 
 
-def test_a_process_in_another_mode_has_that_abi_until_it_changes_again() -> None:
-    lines = [
-        b"strace: [ Process PID=7 runs in 32 bit mode. ]", b"[pid 7] getpid() = 7",
-        b"[pid 8] getpid() = 8", b"strace: [ Process PID=7 runs in 64 bit mode. ]",
-        b"[pid 7] getpid() = 7",
-    ]  # fmt: skip
-    calls = map(StraceReader().call, lines)
-    assert [one.bits for one in calls if one] == ["32", "64", "64"]
-
-
-def test_while_strace_names_no_process_its_only_one_has_the_mode_until_it_ends() -> None:
-    lines = [
-        b"[ Process PID=7 runs in 32 bit mode. ]", b"getpid() = 7", b"[pid 8] getpid() = 8",
-        b"[pid 7] +++ exited with 0 +++", b"getpid() = 8",
-    ]  # fmt: skip
+@pytest.mark.parametrize("called", [b"[pid 7] getpid() = 7", b"getpid() = 7"])
+@pytest.mark.parametrize(
+    "over",
+    [b"strace: [ Process PID=7 runs in 64 bit mode. ]", b"[pid 7] +++ exited with 0 +++"],
+)
+def test_a_process_has_its_mode_until_that_changes_or_it_ends(called: bytes, over: bytes) -> None:
+    """While strace names no process it traces only one."""
+    begun = b"[ Process PID=7 runs in 32 bit mode. ]"
+    lines = [begun, called, b"[pid 8] getpid() = 8", over, called]
     calls = map(StraceReader().call, lines)
     assert [one.bits for one in calls if one] == ["32", "64", "64"]
 

@@ -52,20 +52,6 @@ def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
     assert number > 10
 
 
-def test_a_process_killed_at_any_call_leaves_its_earlier_evidence(tmp_path: Path) -> None:
-    kept = EvidenceWriter(tmp_path / "store")
-    kept.add(KEYS[0], sighting())
-    kept.flush()
-    kept.add(KEYS[0], sighting(serial=2))
-    kept.add(KEYS[1], sighting())
-    with disk_faults.recorded(tmp_path / "store") as moments:
-        kept.flush()
-    for number, moment in enumerate(moments):
-        found = evidence_reader.load(disk_faults.put(moment.killed, tmp_path / str(number)))
-        assert _counts(found)[KEYS[0]] in ([1], [2]), moment.call
-        assert found.damaged == 0, moment.call
-
-
 def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_without_its_calls(
     tmp_path: Path,
 ) -> None:

@@ -48,20 +48,6 @@ def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path:
     assert found.containers[KEY].ended == START + 99
 
 
-def test_nothing_is_on_disk_before_a_flush_and_a_flush_writes_only_what_changed(
-    tmp_path: Path,
-) -> None:
-    kept = EvidenceWriter(tmp_path)
-    kept.add(KEY, sighting())
-    assert evidence_reader.load(tmp_path).containers == {}
-    kept.flush()
-    path = tmp_path / evidence_memory.file_name(KEY)
-    before = path.stat().st_ino
-    kept.add(("/run/test", "c2"), sighting())
-    kept.flush()
-    assert path.stat().st_ino == before
-
-
 def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
     live = EvidenceWriter(tmp_path)
     for serial in (10, 12, 15):
