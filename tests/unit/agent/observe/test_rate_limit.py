@@ -100,15 +100,6 @@ def test_the_listeners_of_one_container_share_its_rate(
     assert min(second.values()) > 0
 
 
-def test_another_container_is_not_delayed(
-    clock: list[float], poll: select.epoll, ready: Callable[[], int]
-) -> None:
-    resting, pace, flooding = Resting(poll), Pace(), ready()
-    _turns(resting, poll, {flooding: pace})
-    clock[0] += REST / 2
-    assert _turns(resting, poll, {flooding: pace, (fd := ready()): Pace()})[fd] >= BURST - 2
-
-
 def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
