@@ -97,13 +97,6 @@ def test_a_logged_denial_counts_for_what_is_enforced_and_not_for_the_candidate(n
     assert [one["syscall"] for one in node.beside()["c1"]["calls"]] == ["unshare"]
 
 
-def test_a_quiet_container_is_safe_for_as_long_as_it_was_watched(node: Node) -> None:
-    node.container("c1")
-    found = node.beside()["c1"]
-    assert (found["verdict"], found["watched"]) == ("safe", DAY)
-    assert found["confidence"].startswith("Watched fairly long: ")
-
-
 def test_observe_looks_by_the_agent_only(node: Node) -> None:
     node.container("c1", mode="observe")
     assert node.beside()["c1"]["reason"] == (

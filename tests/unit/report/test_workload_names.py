@@ -33,13 +33,3 @@ def test_a_container_without_names_is_known_by_its_image_or_id() -> None:
     )
     assert workload_names.of(record(name=name)) == Workload(None, None, "a" * 12, None)
     assert workload_names.of(record(name="box")).name == "box"
-
-
-def test_pods_of_one_owner_are_one_workload() -> None:
-    said = {"namespace": "shop", "container": "app", "image": "web:1"}
-    found = {
-        workload_names.of(record(pod=pod, **said))
-        for pod in ("web-7d9c8b5f6-x2k4p", "web-bd8f-zzzzz")
-    }
-    assert {one.name for one in found} == {"shop/web/app", "shop/web-bd8f/app"}
-    assert len({workload_names.of(record(pod=f"web-{n}", **said)) for n in range(3)}) == 1

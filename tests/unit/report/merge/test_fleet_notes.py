@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from harness.node.node_reports import document
-from runc_wrap.documents.reader import DocumentError
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
@@ -61,19 +56,6 @@ def test_what_most_nodes_remark_comes_first_however_much_one_node_does() -> None
     many = {f"h{at}": [f"{'x' * at}{'y' * i}" for i in range(1, 50)] for at in range(40)}
     for order in ({**many, "a": ["z"], "b": ["z"]}, {"a": ["z"], **many, "b": ["z"]}):
         assert _merged(**order).notes.sentences()[0] == "on 2 nodes (a, b): such as on a: z"
-
-
-@pytest.mark.parametrize("notes", [3, "x", {"a": 1}, [1], ["x", None]])
-def test_remarks_of_another_type_refuse_the_document(notes: Any) -> None:
-    with pytest.raises(DocumentError, match=r"^notes.*: found"):
-        node_document.read(document("a", notes=notes))
-
-
-def test_a_document_of_a_release_without_remarks_has_none() -> None:
-    old = document("a")
-    del old["notes"]
-    assert node_document.read(old).notes == ()
-    assert node_document.read(document("a", notes=None)).notes == ()
 
 
 def test_what_is_written_is_what_is_read() -> None:

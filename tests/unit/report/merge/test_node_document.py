@@ -24,18 +24,8 @@ def _refused(value: object) -> str:
     return str(error.value)
 
 
-def test_a_report_on_candidates_is_merged_with_its_like_only() -> None:
-    form = node_document.CANDIDATE_FORM
-    assert node_document.read(document("a", form=form), form).node == "a"
-    assert node_document.read(node_document.silent("a", "no"), form).error == "no"
-    with pytest.raises(DocumentError, match="is not a report on candidates, which --candidate"):
-        node_document.read(document("a"), form)
-
-
 REFUSED = [
     ([], "not a node's report"),
-    (3, "not a node's report"),
-    (None, "not a node's report"),
     ({}, "has no form"),
     (document("a", form=3), "has the form 3"),
     (document("a", form=2), "is a report on candidates, which --candidate merges"),
@@ -56,6 +46,8 @@ REFUSED = [
     (document("a", workload("web", call(args=[[1 << 64]]))), "wanted a whole number from 0 to"),
     (document("a", workload("web", call(args=[[0]] * 33))), "wanted a list of at most 32"),
     (document("a", kept=3), "kept: found 3"),
+    (document("a", notes={"a": 1}), "notes: found an object"),
+    (document("a", notes=["x", 1]), "notes[1]: found 1"),
     (document("a", workload(containers=10**15 + 1)), "containers: found 1000000000000001"),
     (document("a", workload(watched=True)), "watched: found true"),
     (document("a", kept={"adopts": False}), "kept.profiles: found nothing"),
@@ -88,13 +80,6 @@ def test_a_wrong_or_missing_value_refuses_the_whole_document(key: str) -> None:
     assert why.isprintable()
     del changed[key]
     assert _refused(document("a", workload("db"), row)).startswith(f"{place} nothing")
-
-
-def test_without_a_verdict_it_is_unknown() -> None:
-    row = workload("web")
-    del row["verdict"]
-    (found,) = node_document.read(document("a", row)).workloads.values()
-    assert found.verdict is None
 
 
 JSON = st.recursive(
