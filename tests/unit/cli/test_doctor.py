@@ -165,19 +165,6 @@ def test_an_agent_that_cannot_exist_is_only_a_note(
     assert (found["severity"], "AF_UNIX path too long" in found["sentence"]) == ("note", True)
 
 
-@pytest.mark.parametrize("words", [(), ("--fix",), ("--fix", "--dry-run"), ("--json",)])
-def test_a_directory_without_an_installation_is_refused_and_nothing_is_made_there(
-    node: Node, words: tuple[str, ...]
-) -> None:
-    """As a mistyped --prefix; `lib/current` is what install.sh and the packages make."""
-    (node.places.prefix / "lib" / "current").unlink()
-    before = sorted(node.places.prefix.rglob("*"))
-    assert "has no installation: give the one that has by --prefix" in node.failure(
-        "doctor", *words
-    )
-    assert sorted(node.places.prefix.rglob("*")) == before
-
-
 def test_no_policy_no_launcher_and_a_broken_policy_are_errors(node: Node) -> None:
     found = {(each["check"], each["severity"]) for each in _findings(node)}
     assert {("in-force", "error"), ("launcher", "error")} <= found

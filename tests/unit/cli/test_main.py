@@ -44,7 +44,10 @@ def test_a_usage_error_exits_with_2(words: list[str]) -> None:
     assert result.stderr.splitlines()[-1].startswith("Error: ")
 
 
-@pytest.mark.parametrize("words", [["apply"], ["verify"], ["status", "--json"], ["metrics"]])
+@pytest.mark.parametrize("words", [
+    *([["apply"], ["verify"], ["status", "--json"], ["metrics"], ["doctor", "--json"]]),
+    *([["doctor", "--fix"], ["uninstall", "--purge"]]),  # of `--prefix /` it would be /etc/conf.d
+])  # fmt: skip
 def test_a_mistyped_prefix_is_refused_and_nothing_is_made_there(
     words: list[str], tmp_path: Path
 ) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,27 +16,6 @@ def test_control_characters_are_escaped(text: str) -> None:
     assert all(c.isprintable() or c == "\n" for c in shown)
     assert safe_text.lines(shown) == shown
     assert shown.count("\n") == text.count("\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\x1b\r\n\tb", "a\\x1b\\r\n    b"),
-        ("\u202e\x7f\x9b", "\\u202e\\x7f\\x9b"),
-        ("\udcff", "\\udcff"),
-        ("\u4e2d\u00e9 'x'", "\u4e2d\u00e9 'x'"),
-    ],
-)
-def test_escapes_are_written_as_python_writes_them(text: str, shown: str) -> None:
-    assert safe_text.lines(text) == shown
-
-
-def test_a_document_is_ascii_and_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
-    value: Any = {"a": "\x1b\u202e\udcff", "b": [1, None]}
-    output.document(value)
-    text = capsys.readouterr().out
-    assert text.isascii()
-    assert json.loads(text) == value
 
 
 def test_a_row_of_a_piped_table_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

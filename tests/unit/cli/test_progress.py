@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.cli import progress, verify
-from runc_wrap.evidence.sources import log_files
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.node.container_state.container_status import Entry, Node
@@ -19,7 +17,6 @@ from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.unit.cli import ctl
 
@@ -100,15 +97,3 @@ def test_each_command_that_may_take_long_shows_progress_while_it_does(
     ended = node.ctl(*words).exception
     assert isinstance(ended, Reached), ended
     assert len(ended.args) == 1
-
-
-def test_a_logs_bytes_are_counted_with_its_rotated_and_packed_files(tmp_path: Path) -> None:
-    log = tmp_path / "audit.log"
-    log.write_bytes(b"x\n" * 2_000_000)
-    (tmp_path / "audit.log.1").write_bytes(b"y\n" * 10)
-    packed = gzip.compress(bytes(range(256)) * 10)
-    (tmp_path / "audit.log.2.gz").write_bytes(packed)
-    meter = Meter()
-    assert list(log_files.Log(log, meter).read(0, float("inf"))) == []
-    assert meter.total == 4_000_000 + 20 + len(packed)
-    assert meter.done == meter.total

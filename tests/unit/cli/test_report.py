@@ -39,7 +39,7 @@ namespace pod container image verdict containers first last lost calls
 """.split()
 CALL_KEYS = "abi syscall errno args count programs first last".split()
 ESCAPE = "\x1b[31m"
-MBIND, BPF, LISTNS, SECCOMP = 237, 321, 470, 317
+MBIND, BPF, SECCOMP = 237, 321, 317
 
 
 class Evidence:
@@ -168,18 +168,6 @@ def test_a_workload_by_its_name_is_shown_in_full(applied: Node, evidence: Eviden
     assert "c2" not in result.stdout
     assert [one["name"] for one in _documents(applied, "c2")] == ["c2"]
     assert "there is no such workload" in applied.failure("report", "c3")
-
-
-def test_arguments_have_names_in_the_table_and_numbers_in_json(
-    applied: Node, evidence: Evidence
-) -> None:
-    seen = [observed(UNSHARE, one) for one in (NEWUSER | 0x20000, NEWUSER, 0x400, 0x200)]
-    evidence.container("c1", *seen, mode="observe")
-    told = applied.ctl("report").stdout
-    assert "unshare(CLONE_NEWNS|CLONE_NEWUSER), unshare(CLONE_NEWUSER) and 2 others: EPERM" in told
-    (found,) = _documents(applied, status=1)
-    assert found["calls"][0]["args"][1][0] == NEWUSER
-    assert found["calls"][0]["arguments"][1] == "CLONE_NEWUSER"
 
 
 @pytest.mark.parametrize("name", [f"{ESCAPE}evil", "<script>alert(1)</script>", "[red]x[/red]"])
@@ -435,13 +423,7 @@ def test_suggest_withholds_dangerous_calls_and_lists_them_separately(
     assert "`runc-wrapctl suggest --allow-dangerous -- app`" in apart
     found = json.loads(applied.ctl("suggest", "--json", "app").stdout)
     assert [one["names"] for one in found["added"]] == [["mbind"]]
-    (withheld,) = found["withheld"]
-    assert (withheld["syscall"], withheld["count"], withheld["programs"]) == (
-        "bpf",
-        1,
-        ["/tmp/evil"],
-    )
-    assert withheld["entries"][0]["names"] == ["bpf"]
+    assert [one["syscall"] for one in found["withheld"]] == ["bpf"]
     (document,) = _documents(applied, status=1)
     assert "bpf" not in document["addition"]
     assert document["withheld"] == found["withheld"]

@@ -41,17 +41,6 @@ def test_a_packages_files_are_the_packages(tmp_path: Path, monkeypatch: pytest.M
     assert "belongs to a package: remove that with apt" in _failed(tmp_path)
 
 
-def test_of_a_prefix_without_an_installation_nothing_is_removed(tmp_path: Path) -> None:
-    """`--prefix /` would mean /etc/conf.d."""
-    kept = tmp_path / "etc" / "conf.d" / "of-others"
-    kept.parent.mkdir(parents=True)
-    kept.touch()
-    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "uninstall", "--purge"])
-    assert (result.exit_code, kept.exists()) == (2, True)
-    assert "has no installation" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["etc"]
-
-
 def test_nothing_is_removed_while_an_engine_is_being_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
