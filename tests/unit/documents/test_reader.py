@@ -143,7 +143,8 @@ REFUSED = [
     ("counts", {"\x1b[2J": "x"}, "counts.\\u001b[2J: found "),
     ("few", {"a": True, "b": True}, "few: found an object, wanted an object of at most 1 members"),
     ("nothing", 1, "nothing: found 1, wanted an object"),
-    ("times", ["2027-01-31"], 'times[0]: found "2027-01-31", wanted a time such as 2027-01-31T1'),
+    ("times", ["٢027-01-31T18:00:00Z"], "times[0]: found"),
+    ("times", ["2027-01-31T18:00:00"], 'times[0]: found "2027-01-31T18:00:00", wanted a time s'),
 ]
 
 
@@ -183,20 +184,6 @@ def test_a_record_checks_what_its_types_cannot_say() -> None:
     assert taken(list[Checked], [{"least": 1, "most": 1}])
     with pytest.raises(DocumentError, match=r"^\[0\]: the least, 2, is over the most, 1$"):
         taken(list[Checked], [{"least": 2, "most": 1}])
-
-
-@pytest.mark.parametrize(
-    ("kind", "fits", "others"),
-    [
-        (Time, "2027-01-31T18:00:00Z", ["2027-01-31T18:00:00", "٢027-01-31T18:00:00Z"]),
-        (Count, constraints.LARGEST, [-1, constraints.LARGEST + 1]),
-    ],
-)
-def test_bounds_that_many_records_share(kind: Any, fits: object, others: list[object]) -> None:
-    assert taken(kind, fits) == fits
-    for other in others:
-        with pytest.raises(DocumentError):
-            taken(kind, other)
 
 
 def test_a_value_is_shown_in_a_few_words() -> None:

@@ -141,11 +141,6 @@ def test_the_number_of_expected_filters_is_known(line: dict[str, Any], filters: 
     assert ledger_record.of({"id": "a", **line}).filters == filters
 
 
-def test_the_origin_is_who_decided_and_the_runtimes_pid() -> None:
-    found = ledger_record.of({"id": "a", "via": "agent", "pid": 77})
-    assert (found.origin, found.key) == (("agent", 77), ("", "a"))
-
-
 def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
     write(tmp_path, "ledger.jsonl", *({**LINE, "id": str(n)} for n in range(100)))
     found = whole_ledger.read(tmp_path, 1000)

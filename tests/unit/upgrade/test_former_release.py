@@ -24,7 +24,7 @@ from runc_wrap.hotpath.create_facts import Call as Created
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.ledger import new_records, whole_ledger
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.policy_compiler import compile_policy
@@ -80,13 +80,6 @@ def test_every_word_of_every_ledger_line_is_read() -> None:
     for record in ledger.records.values():
         for name in record.line.keys() & {*record._fields}:
             assert getattr(record, name) == record.line[name], name
-
-
-def test_who_follows_the_ledger_gets_the_same_lines() -> None:
-    following = new_records.Following(DATA / "var/ledger", {})
-    found = [record.line for record in following.records()]
-    assert (following.damaged, following.gaps) == (0, 0)
-    assert sorted(found, key=_key) == sorted(LINES[1:], key=_key)  # but for ledger.2
 
 
 def test_each_container_is_known_by_its_line() -> None:
