@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,6 +198,18 @@ def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     assert snapshot(tmp_path / "etc") == alone
     with pytest.raises(EngineError, match="wanted an unused name"):
         add(where, major=major)
+
+
+@pytest.mark.parametrize(("text", "left"), [(None, None), ("", ""), ("{}", "{}\n")])
+def test_a_daemon_json_that_is_empty_again_is_as_it_was(
+    text: str | None, left: str | None, tmp_path: Path
+) -> None:
+    where = node(tmp_path, "docker")
+    write(where.config, text)
+    add(where)
+    where.config.write_text(json.dumps(json.loads(where.config.read_text())) + "\n")
+    remove(where)
+    assert (where.config.read_text() if where.config.exists() else None) == left
 
 
 def _rewritten(where: Where) -> None:
