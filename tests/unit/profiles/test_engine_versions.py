@@ -2,7 +2,7 @@
 
 import pytest
 
-from runc_wrap.profiles.engine_versions import Version, parse, reached, within
+from runc_wrap.profiles.engine_versions import Version, listed, parse, reached, within
 from runc_wrap.profiles.source_profile import ProfileError
 
 BACKPORTED = "1.7.32 2.0.9 2.2.4 2.3.1"
@@ -34,3 +34,11 @@ def test_an_empty_bound_is_no_bound(since: str, until: str, inside: bool) -> Non
 def test_an_invalid_version_is_refused(text: str) -> None:
     with pytest.raises(ProfileError, match="is not a version; write it like"):
         parse(text)
+
+
+def test_left_out_parts_come_from_the_newest_release_that_fits() -> None:
+    releases = listed("1.6.39 1.7.34 2.0.11")
+    assert parse("1", releases) == Version(1, 7, 34)
+    assert parse("2.0", releases) == Version(2, 0, 11)
+    assert parse("2.1", releases) == Version(2, 1, 0)
+    assert parse("1.6.3", releases) == Version(1, 6, 3)

@@ -149,3 +149,11 @@ def test_each_part_of_a_composed_base_answers_for_itself() -> None:
 def test_what_a_file_cannot_say_is_refused_with_its_place(data: bytes, why: str) -> None:
     with pytest.raises(ProfileError, match=why):
         composed_file.parse(data, "x.json")
+
+
+def test_groups_are_systemds_expanded() -> None:
+    assert systemd_sets.SOURCE == "systemd 257.13"
+    assert {"@aio", "@system-service", "@privileged"} <= {*systemd_sets.names()}
+    assert {*systemd_sets.calls("@chown")} < {*systemd_sets.calls("@privileged")}
+    every = [call for name in systemd_sets.names() for call in systemd_sets.calls(name)]
+    assert not [call for call in every if "@" in call]

@@ -78,3 +78,10 @@ def test_a_fifo_beneath_a_directory_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
         profile_files.below(tmp_path)
+
+
+def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    profile = profile_files.read(path)
+    assert (profile.name, profile.default_action) == (str(path), "SCMP_ACT_ALLOW")
