@@ -27,7 +27,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 ROOT = "runc_wrap"
-MAIN = "runc_wrap.hotpath.main"
+MAIN = "runc_wrap.hotpath.create"
 Entry = tuple[str, str, CodeType]
 
 
