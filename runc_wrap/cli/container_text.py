@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
-from runc_wrap.node.container_state import container_status, lost_listeners
+from runc_wrap.node.container_state import container_processes, lost_listeners
 
 if TYPE_CHECKING:
     from runc_wrap.node.container_state.container_processes import Process
@@ -84,7 +84,7 @@ def kernel(entry: Entry) -> str:
 
 def kernel_words(seccomp: int, filters: int | None) -> str:
     """Return the seccomp state of /proc/PID/status in words."""
-    if seccomp != container_status.FILTERED:
+    if seccomp != container_processes.FILTERED:
         return "strict" if seccomp else "no filter"
     if filters is None:
         return "filtered"

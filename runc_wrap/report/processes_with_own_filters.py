@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import runtime_state
 from runc_wrap.host.container_discovery import RuntimeContainer
-from runc_wrap.node.container_state import container_processes, container_status
+from runc_wrap.node.container_state import container_processes
 from runc_wrap.report.container_evidence import Carried
 
 if TYPE_CHECKING:
@@ -44,6 +44,6 @@ def _counted(
     own = [
         one
         for one in members
-        if (one.filters or 0) > needed + container_status.inherited(one, inside, running)
+        if (one.filters or 0) > needed + container_processes.inherited(one, inside, running)
     ]
     return Carried(len(own), len(members))

@@ -1,4 +1,4 @@
-"""Which processes are in which container, and what the kernel reports of each.
+"""Which processes are in which container, and whether each has as many filters as it needs.
 
 A process is in a container if it is in the container's cgroup or a child of it, is in its pid
 namespace, or descends from its first process. A process of a nested container is in both. Filters
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.host.container_discovery import RuntimeContainer
 
+FILTERED = 2  # SECCOMP_MODE_FILTER
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them
 _GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h
 
@@ -87,6 +88,38 @@ def _process(
         cgroups=frozenset(f"{one}:{path}" for one, _, path in cgroups if path not in ("/", "")),
         handle=handle,
     )
+
+
+def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
+    """Tell whether a process has the decided filters in addition to those that it `had`."""
+    if not needed:
+        return True
+    return seccomp == FILTERED and (filters is None or filters >= needed + had)
+
+
+def deviating(
+    needed: int,
+    looked: Iterable[Process],
+    members: Iterable[Process],
+    running: Mapping[int, Process],
+) -> list[Process]:
+    """Return those of `looked` that have fewer filters than needed, beside inherited ones."""
+    if not needed:
+        return []
+    inside = {one.pid for one in members}
+    return [
+        one
+        for one in looked
+        if not is_enough(one.seccomp, one.filters, needed, inherited(one, inside, running))
+    ]
+
+
+def inherited(process: Process, inside: set[int], running: Mapping[int, Process]) -> int:
+    """Return the number of filters of the process that brought this one into the container."""
+    parent = running.get(process.parent)
+    while parent and parent.pid in inside:
+        parent = running.get(parent.parent)
+    return (parent.filters or 0) if parent else 0
 
 
 def is_alive(container: RuntimeContainer) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.host import bounded_work, container_discovery, procfs, runtime_state
 from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
 from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
+from runc_wrap.node.container_state.container_processes import deviating as too_few
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.users_containers import User
 
-FILTERED = 2  # SECCOMP_MODE_FILTER
 _SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
 # How often to look at a process that does not agree: it may still be the runtime, about to become
 # the container's. It is looked at more often as long as it has the runtime's name, on a busy node.
@@ -106,13 +106,6 @@ def agrees(
     if deviating:
         return None if state == container_discovery.CREATED else False
     return True
-
-
-def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
-    """Tell whether a process has the decided filters in addition to those that it `had`."""
-    if not needed:
-        return True
-    return seccomp == FILTERED and (filters is None or filters >= needed + had)
 
 
 def gather(prefix_ledger: Path) -> Node:
@@ -217,31 +210,8 @@ def _with_laid(
 
 
 def _judged(entry: Entry, running: Mapping[int, Process]) -> Entry:
-    return replace(entry, deviating=_deviating(entry.needed, entry.members, entry.members, running))
-
-
-def _deviating(
-    needed: int,
-    looked: Iterable[Process],
-    members: Iterable[Process],
-    running: Mapping[int, Process],
-) -> list[Process]:
-    if not needed:
-        return []
-    inside = {one.pid for one in members}
-    return [
-        one
-        for one in looked
-        if not is_enough(one.seccomp, one.filters, needed, inherited(one, inside, running))
-    ]
-
-
-def inherited(process: Process, inside: set[int], running: Mapping[int, Process]) -> int:
-    """Return the number of filters of the process that brought this one into the container."""
-    parent = running.get(process.parent)
-    while parent and parent.pid in inside:
-        parent = running.get(parent.parent)
-    return (parent.filters or 0) if parent else 0
+    found = too_few(entry.needed, entry.members, entry.members, running)
+    return replace(entry, deviating=found)
 
 
 def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]:
@@ -270,8 +240,8 @@ def _is_on_its_way(entry: Entry) -> bool:
 def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:
     looked = [(one.pid, container_processes.look(one.handle)) for one in entry.deviating]
     still = {pid: now for pid, now in looked if now and now.handle.is_running()}
-    deviating = _deviating(entry.needed, still.values(), entry.members, running)
+    found = too_few(entry.needed, still.values(), entry.members, running)
     members = [still.get(one.pid, one) for one in entry.members]
     gone = {one.pid for one in entry.deviating} - still.keys()
     members = [one for one in members if one.pid not in gone]
-    return replace(entry, members=members, deviating=deviating)
+    return replace(entry, members=members, deviating=found)

@@ -22,6 +22,7 @@ from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import deep_verify
+from runc_wrap.node.container_state.container_processes import FILTERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +37,6 @@ _LISTENER = "anon_inode:seccomp notify"
 _SYSTEMD = 1  # its descriptor store holds listeners while the service does not run
 _ARRIVING = 15.0  # seconds in which a busy agent receives and records a listener
 _ANSWERS = 20.0  # seconds; systemd replaces a service that hangs after 15 (WatchdogSec=)
-_FILTERED = 2
 _SILENT = (
     "whether {} containers in observe have lost seccomp listeners, since runc-wrap-observe.service "
     "does not answer; run this again when it does"
@@ -95,7 +95,7 @@ def _lost(entry: Entry, known: Sequence[dict[str, Any]], grace: float) -> list[P
     found = [
         process
         for process in _brought(entry)
-        if process.seccomp == _FILTERED and process.pid not in own
+        if process.seccomp == FILTERED and process.pid not in own
     ]
     first = [process for process in found if process.pid == entry.container.pid]
     others = sorted((one for one in found if one not in first), key=lambda one: -_age(one.pid))

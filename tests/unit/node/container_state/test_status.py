@@ -13,7 +13,7 @@ import pytest
 
 from runc_wrap.host import container_discovery, procfs, runtime_state
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.node.container_state import container_status, users_containers
+from runc_wrap.node.container_state import container_processes, container_status, users_containers
 from tests.unit.host.test_container_discovery import runc
 from tests.unit.node.container_state.test_container_processes import process
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def test_a_process_needs_its_containers_number_of_filters(
     seccomp: int, filters: int | None, needed: int, had: int, enough: bool
 ) -> None:
-    assert container_status.is_enough(seccomp, filters, needed, had) is enough
+    assert container_processes.is_enough(seccomp, filters, needed, had) is enough
 
 
 def test_inherited_filters_are_searched_above_the_containers_own_processes() -> None:
@@ -50,9 +50,9 @@ def test_inherited_filters_are_searched_above_the_containers_own_processes() -> 
     runtime = process(10, 1, seccomp=2, filters=1)
     running = {one.pid: one for one in (runtime, *own)}
     inside = {one.pid for one in own}
-    assert [container_status.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
+    assert [container_processes.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
     del running[10]  # it has ended, as runtimes do
-    assert [container_status.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
+    assert [container_processes.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
 
 
 def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch) -> None:
