@@ -197,22 +197,12 @@ class Observer:
             self._guarded(self.recorder.write_due)
         else:
             self._guarded(self._try_to_record)
-        if self.questions and self.questions.asked is not None:
-            self._guarded(self._answer_questions, self.questions)
+        if self.questions:
+            self._guarded(self.questions.answer_due, self.recorder)
         if time.monotonic() - self._looked >= _RELEASE_EVERY:
             self._looked = time.monotonic()
             self.is_outdated = not self.release.is_installed()
         self.inflight.rest()
-
-    def _answer_questions(self, waiting: Questions) -> None:
-        """Answer commands that wait for earlier calls to be written, once they are."""
-        if not self.recorder:
-            waiting.answer(0.0)
-        elif self.recorder.has_all(waiting.asked or 0.0):
-            waiting.answer(self.recorder.write_all())
-        elif waiting.is_late:
-            self.recorder.write_all()
-            waiting.answer(self.recorder.has_until)
 
     def _handle(self, fd: int) -> None:
         if fd in self.arriving:

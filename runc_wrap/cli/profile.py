@@ -15,7 +15,7 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import named_profiles, policy_lint
+from runc_wrap.policy import policy_lint, runtime_default
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.abis import of_oci
@@ -88,7 +88,7 @@ def _rows(places: Places) -> list[dict[str, Any]]:
 def _source(name: str) -> str:
     if captured_profile.MARK in name:
         return "captured from the engine"
-    return "this node's seccomp.json" if name == named_profiles.SYSTEM else "built in"
+    return "this node's seccomp.json" if name == runtime_default.SYSTEM else "built in"
 
 
 def _engines(in_force: dict[str, str], name: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.policy import named_profiles
+from runc_wrap.policy import named_profiles, runtime_default
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import block_diff, captured_profile
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
@@ -36,7 +36,7 @@ def table_name(engine: str, facts: Facts) -> str:
 
     Raises PolicyError.
     """
-    return named_profiles.runtime_default(schema.defaults(), facts)[0][engine]
+    return runtime_default.by_engine(schema.defaults(), facts)[0][engine]
 
 
 def with_table(captured: CapturedProfile, facts: Facts) -> list[TableDifference]:

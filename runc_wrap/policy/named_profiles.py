@@ -1,22 +1,18 @@
-"""The profiles that a policy names: each engine's default, and loading a profile by its name."""
+"""The profiles that a policy names, and loading a profile by its name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.host import engine_names
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
-from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
 from runc_wrap.hotpath.policy_file import file_name
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.runtime_default import SYSTEM, setting_of
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
-from runc_wrap.profiles import builtin, captured_profile, engine_versions
+from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.composition.composer import Composed
-from runc_wrap.profiles.engine_defaults import podman
-from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.json_profiles import formats
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -28,158 +24,10 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.composition.expression import Composition
     from runc_wrap.profiles.source_profile import Profile
 
-SYSTEM = "containers-common@system"
 ON = " on "  # before the engine's default that stands for runtime-default in a composed profile
 _DEEPEST = 8  # profiles that are each the base of the next
-_OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
 _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annotation
 _NAME_MAX = 255  # bytes
-_CONTAINERS_COMMON_SETTING = "runtime_default.containers_common"
-
-
-def runtime_default(values: Mapping[str, Any], facts: Facts) -> tuple[dict[str, str], list[str]]:
-    """Return {calling engine: its profile for `runtime-default`}, and remarks on that.
-
-    Raises PolicyError.
-    """
-    remarks: list[str] = []
-    own = _own(values, facts, remarks)
-    always = str(values["runtime_default.engine"])
-    chosen = {
-        engine: own[engine if always == schema.AUTO else always] for engine in engine_names.KNOWN
-    }
-    return {**chosen, UNKNOWN: chosen[_OF_UNKNOWN.name]}, remarks
-
-
-def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[str, str]:
-    """Return {engine: its own default profile}; append remarks. Raises PolicyError."""
-    return {engine: _own_default(engine, values, facts, remarks) for engine in engine_names.KNOWN}
-
-
-def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
-    if _is_captured(engine, values) and engine in facts.engines:
-        return _captured(engine, values, facts)
-    if _setting_of(engine) == _CONTAINERS_COMMON_SETTING:
-        return _containers_common(engine, values, facts, remarks)
-    return _spec(engine, values, facts, remarks)
-
-
-def _is_captured(engine: str, values: Mapping[str, Any]) -> bool:
-    """Return whether the settings want the captured default of this engine."""
-    return (
-        values["runtime_default.source"] == schema.CAPTURED
-        and values["runtime_default.engine"] in (schema.AUTO, engine)
-        and values[_setting_of(engine)] == schema.AUTO
-    )
-
-
-def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
-    """Return the captured default's name. Raises PolicyError if there is none that still holds."""
-    found = facts.captured.get(engine)
-    if found and not found.stale:
-        return found.name
-    where = f"{placing(values)('runtime_default.source')}runtime_default.source is captured, but "
-    what = found.stale if found else f"{engine} is installed and its default is not captured"
-    aside = f"write {_setting_of(engine)} = {_aside(engine, facts)} to use the built-in profile"
-    of = f" --config {found.config}" if found and found.config else ""
-    again = f"runc-wrapctl profile capture {engine}{of}"
-    raise PolicyError(f"{where}{what}; run `{again}` and apply again, or {aside}.")
-
-
-def _setting_of(engine: str) -> str:
-    names = engine_names.KNOWN.get(engine, _OF_UNKNOWN)
-    is_common = names.profile == engine_names.COMMON
-    return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{names.name}"
-
-
-def _aside(engine: str, facts: Facts) -> str:
-    """Return a value of an engine's setting that takes the table whatever the source."""
-    is_common = _setting_of(engine) == _CONTAINERS_COMMON_SETTING
-    return '"builtin"' if is_common else f'"{facts.engines[engine]}"'
-
-
-def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
-    """Return {calling engine: the profiles that count as its default in a config}.
-
-    They are those of the table for the installed version, the captured one while it holds, and what
-    the owner wrote, if another; `runtime_default.engine` does not count here. Raises PolicyError.
-    """
-    settings = dict.fromkeys(map(_setting_of, engine_names.KNOWN), schema.AUTO)
-    of_table = {**values, **settings, "runtime_default.source": schema.TABLE}
-    table, written = _own(of_table, facts, []), _own(values, facts, [])
-    captured = {engine: one.name for engine, one in facts.captured.items() if not one.stale}
-    found = {
-        engine: [
-            *dict.fromkeys(filter(None, (table[engine], captured.get(engine), written[engine])))
-        ]
-        for engine in engine_names.KNOWN
-    }
-    return {**found, UNKNOWN: found[_OF_UNKNOWN.name]}
-
-
-def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
-    wanted = str(values[f"runtime_default.{engine}"])
-    name = engine_names.KNOWN[engine].profile
-    if wanted != schema.AUTO:
-        return f"{name}@{wanted}"
-    installed = facts.engines.get(engine)
-    if installed is None:
-        return name
-    if engine_versions.parse(installed) >= engine_versions.parse(builtin.oldest(name)):
-        return f"{name}@{installed}"
-    return _nearest(engine, installed, f"{name}@{builtin.oldest(name)}", remarks)
-
-
-def _nearest(engine: str, installed: str, spec: str, remarks: list[str]) -> str:
-    remarks.append(
-        f"note: the default profile of the installed {engine} {installed} is not known; "
-        f"{spec}, the nearest known one, is used."
-    )
-    return spec
-
-
-def _containers_common(
-    engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]
-) -> str:
-    wanted = str(values[_CONTAINERS_COMMON_SETTING])
-    place = placing(values)(_CONTAINERS_COMMON_SETTING)
-    if wanted == schema.SYSTEM and facts.system_profile is None:
-        raise PolicyError(
-            f"{place}{_CONTAINERS_COMMON_SETTING} is system, but this node has no seccomp.json of "
-            "containers-common; write auto, builtin or a version."
-        )
-    if wanted in (schema.AUTO, schema.SYSTEM) and facts.system_profile is not None:
-        return SYSTEM
-    if wanted in (schema.AUTO, schema.BUILTIN):
-        return _built_with(engine, facts, remarks)
-    return f"{CONTAINERS_COMMON.name}@{_library_version(wanted, place)}"
-
-
-def _built_with(engine: str, facts: Facts, remarks: list[str]) -> str:
-    """Return the built-in profile of the installed Podman or Buildah, the newest without one."""
-    installed = facts.engines.get(engine)
-    if installed is None:
-        return CONTAINERS_COMMON.name
-    version = podman.built_with(engine, installed)
-    oldest = f"{CONTAINERS_COMMON.name}@{CONTAINERS_COMMON.oldest}"
-    if version is None:
-        return _nearest(engine, installed, oldest, remarks)
-    return f"{CONTAINERS_COMMON.name}@{version}"
-
-
-def _library_version(wanted: str, place: str) -> str:
-    """Return a version of containers/common. Raises PolicyError for what looks like Podman's."""
-    newest = max(CONTAINERS_COMMON.known())
-    try:
-        is_podmans = engine_versions.parse(wanted).major > newest.major
-    except ProfileError as error:
-        raise PolicyError(f"{place}{_CONTAINERS_COMMON_SETTING}: {error}.") from None
-    if is_podmans:
-        raise PolicyError(
-            f"{place}{_CONTAINERS_COMMON_SETTING} is {wanted}, but the newest containers/common is "
-            f"{newest}; Podman and Buildah have version numbers of their own: write auto for those."
-        )
-    return wanted
 
 
 def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
@@ -208,7 +56,7 @@ def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) 
     """Return {every profile that the policy names, and each of the owner's files: its place}."""
     place = placing(values)
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
-    found |= {name: place(_setting_of(engine)) for engine, name in defaults.items()}
+    found |= {name: place(setting_of(engine)) for engine, name in defaults.items()}
     for key in ("profile", "candidate"):
         for table in schema.deciding_tables(values):
             if name := table.written.get(key):

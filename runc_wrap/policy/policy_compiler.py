@@ -9,6 +9,7 @@ from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF,
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, required_features
 from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.runtime_default import by_engine, engine_defaults
 from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles import modes
@@ -52,7 +53,7 @@ class Compiled:
 
 def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     """Return the compiled form. Raises PolicyError, which names every problem."""
-    runtime_default, remarks = named_profiles.runtime_default(values, facts)
+    runtime_default, remarks = by_engine(values, facts)
     rules = values[schema.RULES]
     used = _modes(values)
     problems = [
@@ -88,7 +89,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     policy = _policy(values, runtime_default, facts)
     if on := named_profiles.on_defaults(values, runtime_default, facts):
         policy["composed"] = on
-    defaults = named_profiles.engine_defaults(values, facts)
+    defaults = engine_defaults(values, facts)
     if _adopts(values):
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
     pairs = candidate_settings.pairs(policy)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.annotations import LOCALHOST
-from runc_wrap.policy.named_profiles import ON, SYSTEM
+from runc_wrap.policy.named_profiles import ON
+from runc_wrap.policy.runtime_default import SYSTEM
 from runc_wrap.policy.settings.settings_reader import PolicyError
 from runc_wrap.profiles import engine_versions, profile_lint
 from runc_wrap.profiles.bypass import bypass_lint

@@ -13,6 +13,10 @@ import time
 
 from runc_wrap.host import socket_peers
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.agent.record.recorder import Recorder
+
 NAME = "evidence"  # of agent.sockets
 VERSION = "runc-wrap/1"
 SECONDS = 1.5  # until a question is answered with what is written; commands wait for two
@@ -68,6 +72,18 @@ class Questions:
                 self._waiting.append((time.time(), connection))
             else:
                 connection.close()
+
+    def answer_due(self, recorder: Recorder | None) -> None:
+        """Answer commands that wait for earlier calls to be written, once they are."""
+        if (asked := self.asked) is None:
+            return
+        if not recorder:
+            self.answer(0.0)
+        elif recorder.has_all(asked):
+            self.answer(recorder.write_all())
+        elif self.is_late:
+            recorder.write_all()
+            self.answer(recorder.has_until)
 
     def answer(self, until: float) -> None:
         """Answer all waiting connections; ignore those that were closed."""
