@@ -97,10 +97,8 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
     table, written = _own(of_table, facts, []), _own(values, facts, [])
     captured = {engine: one.name for engine, one in facts.captured.items() if not one.stale}
     found = {
-        engine: [
-            *dict.fromkeys(filter(None, (table[engine], captured.get(engine), written[engine])))
-        ]
-        for engine in engine_names.KNOWN
+        one: [*dict.fromkeys(filter(None, (table[one], captured.get(one), written[one])))]
+        for one in engine_names.KNOWN
     }
     return {**found, UNKNOWN: found[_OF_UNKNOWN.name]}
 

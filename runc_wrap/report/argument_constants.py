@@ -163,7 +163,7 @@ GET_SEALS=1034 GET_RW_HINT=1035 SET_RW_HINT=1036 GET_FILE_RW_HINT=1037 SET_FILE_
 )
 # linux:scripts/syscall.tbl, arch/x86/entry/syscalls: one number for all ABIs; new in Linux 6.15,
 # 6.17 (two) and 6.19, and unknown to libseccomp 2.6.0
-NEWER_CALLS = {467: "open_tree_attr", 468: "file_getattr", 469: "file_setattr", 470: "listns"}
+NEWER = {"#467": "open_tree_attr", "#468": "file_getattr", "#469": "file_setattr", "#470": "listns"}
 
 _NAMESPACES = Flags({**CLONE, **NEWTIME})
 _SOCKET: dict[int, dict[int, str] | str] = {0: FAMILIES, 1: "socket type", 2: "protocol"}

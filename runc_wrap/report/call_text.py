@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     Args = tuple[int | None, ...]
     Names = Mapping[int, str]
-    Worded = Callable[[int, Args], str]
 
 MOST = 2  # kinds of arguments in a sentence
 _INT = 0xFFFFFFFF
@@ -59,12 +58,7 @@ def arguments(name: str, args: Args) -> str:
 
 def syscall(name: str) -> str:
     """Return a call's name, with the kernel's name if libseccomp has only a number."""
-    number = name.removeprefix("#")
-    known = (
-        argument_constants.NEWER_CALLS.get(int(number))
-        if number.isdecimal() and number != name
-        else None
-    )
+    known = argument_constants.NEWER.get(name)
     return f"{name} ({known})" if known else name
 
 
@@ -139,7 +133,7 @@ def _set_tid(size: int, _: Args) -> str:
     return "set_tid" if size else ""
 
 
-_WORDED: dict[str, Worded] = {
+_WORDED: dict[str, Callable[[int, Args], str]] = {
     "clone": _clone,
     "set_tid": _set_tid,
     "socket type": _socket_type,
