@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_for_next_second
 from harness.kernel import kernel_log
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.audit_netlink import Live

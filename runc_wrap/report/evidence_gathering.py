@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap import time_text
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import Unavailable, audit_obstacles, source_status

@@ -11,7 +11,7 @@ import select
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import RECORDED, LossSpan
 from runc_wrap.evidence.sources.audit_netlink import Live

@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.evidence.attribution.process_tree import ProcessTree
     from runc_wrap.hotpath.ledger_file import Key
 

@@ -18,14 +18,14 @@ import fcntl
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.attribution import container_index
+from runc_wrap.evidence.attribution import ledger_containers
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.hotpath.ledger_file import Key
 
 MOST = 4096  # containers whose place is remembered, the newest
@@ -97,7 +97,7 @@ class Membership:
         keys: dict[Key, None] = {}
         for hierarchy, path in paths.items():
             named = [
-                key for name in container_index.ids(path) for key in self._known.all_of_id(name)
+                key for name in ledger_containers.ids(path) for key in self._known.all_of_id(name)
             ]
             if named and self._hierarchies.are_roots(hierarchy, path):
                 keys.update(dict.fromkeys(named))
@@ -144,7 +144,7 @@ def _paths(pid: int) -> Paths:
 def _cut(path: str, name: str) -> str:
     """Return a path up to the last part with the id: the container may create what is below."""
     parts = path.split("/")
-    while parts and name not in container_index.ids(parts[-1]):
+    while parts and name not in ledger_containers.ids(parts[-1]):
         parts.pop()
     return "/".join(parts)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.evidence.attribution.cgroup_membership import Membership
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.evidence.attribution.process_lifetimes import Lives
     from runc_wrap.evidence.attribution.unplaced_processes import UnplacedProcess, UnplacedProcesses
     from runc_wrap.hotpath.ledger_file import Key

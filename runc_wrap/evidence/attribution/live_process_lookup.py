@@ -17,7 +17,7 @@ from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_ANCESTORS = 64

@@ -18,7 +18,7 @@ from runc_wrap.host import procfs, runtime_state
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.evidence.attribution.process_lifetimes import Lives
     from runc_wrap.hotpath.ledger_file import Key
 

@@ -27,7 +27,7 @@ from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 

@@ -16,7 +16,7 @@ import pytest
 
 from harness.kernel import evidence_thread
 from runc_wrap.evidence.attribution import proc_connector
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 
 if TYPE_CHECKING:

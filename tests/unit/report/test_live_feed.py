@@ -16,7 +16,7 @@ from tests.unit.evidence.samples import CLONE3, NEWUSER, NOTIFY, UNSHARE, observ
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.evidence.attribution.container_index import Known
+    from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.hotpath.ledger_file import Key
 
 KEY = ("/run/test", "c1")

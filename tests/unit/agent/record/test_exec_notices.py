@@ -14,7 +14,7 @@ import pytest
 from harness.host.processes import short_directory
 from harness.node.requirements import requires
 from runc_wrap.agent.record.exec_notices import Executions, named
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.evidence.attribution import cgroup_membership
 from runc_wrap.evidence.attribution.cgroup_membership import Membership
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import cgroups, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies, Mount
 from tests.unit.evidence.samples import line, write_ledger

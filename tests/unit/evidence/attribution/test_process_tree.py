@@ -15,7 +15,7 @@ from runc_wrap.evidence.attribution import (
     runtime_programs,
 )
 from runc_wrap.evidence.attribution.cgroup_membership import Membership
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.attribution.process_tree import ProcessTree

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap import time_text
-from runc_wrap.evidence.attribution import container_index
-from runc_wrap.evidence.attribution.container_index import Known
+from runc_wrap.evidence.attribution import ledger_containers
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import runtime_state
 from tests.unit.evidence.samples import line, write_ledger
 
@@ -40,7 +40,7 @@ def ledger(tmp_path: Path) -> Path:
     ],
 )
 def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: str) -> None:
-    assert name in container_index.ids(path)
+    assert name in ledger_containers.ids(path)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_cgroups_path_has_the_containers_id_in_every_layout(path: str, name: s
     ],
 )
 def test_a_monitor_a_login_session_and_half_a_name_have_no_id(path: str) -> None:
-    assert ID not in container_index.ids(path)
+    assert ID not in ledger_containers.ids(path)
 
 
 def test_the_ledger_is_followed_through_rotation_damage_and_a_line_half_written(
@@ -91,7 +91,7 @@ def test_an_agents_line_that_came_late_does_not_count(ledger: Path) -> None:
 def test_the_number_of_remembered_containers_is_bounded(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container_index, "MOST", 3)
+    monkeypatch.setattr(ledger_containers, "MOST", 3)
     write_ledger(ledger, *(line(f"c{number}") for number in range(9)))
     assert [key[1] for key in Known(ledger).newest()] == ["c8", "c7", "c6"]
 
