@@ -12,7 +12,7 @@ from typing import Any
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 Json = dict[str, Any]
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 def as_the_kernel_compares(theirs: Json) -> Json:
     """Return an engine's block as we inject it: default.int_arguments is "kernel"."""
-    profile = narrowed(formats.parse(json.dumps(theirs).encode(), "theirs")).profile
+    profile = narrowed(profile_parser.parse(json.dumps(theirs).encode(), "theirs")).profile
     compiled = compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     return resolve(compiled, frozenset())
 

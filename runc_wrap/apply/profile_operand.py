@@ -27,7 +27,7 @@ from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.composition.composer import Composed
-from runc_wrap.profiles.json_profiles import formats, profile_files
+from runc_wrap.profiles.json_profiles import profile_files, profile_parser
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
@@ -102,7 +102,7 @@ def _named(places: Places, name: str, engine: str, by: str = "") -> Composed:
 
 def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
     if not composed_file.has_base(data, name):
-        return Composed(formats.parse(data, name), name)
+        return Composed(profile_parser.parse(data, name), name)
     what = composed_file.parse(data, name)
     return composer.made(name, what, lambda other: _named(places, other, engine, name))
 

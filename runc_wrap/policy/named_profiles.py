@@ -13,7 +13,7 @@ from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.composition import composed_file, composer, expression
 from runc_wrap.profiles.composition.composer import Composed
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _plain(
     if captured_profile.MARK in name and not name.startswith(LOCALHOST):
         return _load_captured(name, captured or {})
     if name == SYSTEM and system_profile is not None:
-        return formats.parse(system_profile[1], system_profile[0])
+        return profile_parser.parse(system_profile[1], system_profile[0])
     if not name.startswith(LOCALHOST):
         return builtin.load(name)
     path = name.removeprefix(LOCALHOST)
@@ -169,7 +169,7 @@ def _plain(
             f"{by and f', which {by} names'}; it has "
             f"{', '.join(sorted(own_profiles)) or 'no files'}."
         )
-    return formats.parse(own_profiles[path], path)
+    return profile_parser.parse(own_profiles[path], path)
 
 
 def _load_captured(name: str, captured: dict[str, CapturedProfile]) -> Profile:

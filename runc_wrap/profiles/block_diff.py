@@ -1,6 +1,6 @@
 """Comparing two linux.seccomp blocks call by call, whatever the order and grouping of their rules.
 
-Blocks are those of the OCI runtime-spec, resolved for one container, as `formats.parse` accepts
+Blocks are those of the OCI runtime-spec, resolved for one container, as `profile_parser` accepts
 them. An error number that is left out is EPERM, as for runc and crun (runc:libcontainer/seccomp,
 crun:src/libcrun/seccomp.c).
 """

@@ -16,7 +16,7 @@ from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import block_diff
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -76,7 +76,7 @@ class CapturedProfile:
 
     def parsed(self) -> Profile:
         """Return the profile. Raises ProfileError."""
-        return formats.parse(self.profile, self.name)
+        return profile_parser.parse(self.profile, self.name)
 
 
 def text(captured: CapturedProfile) -> bytes:
@@ -108,7 +108,7 @@ def _compact(profile: Json) -> bytes:
 
 def checked(block: Json, source: str) -> Json:
     """Return an engine's block if it is one that a runtime would take. Raises ProfileError."""
-    formats.parse(_compact(block), source)
+    profile_parser.parse(_compact(block), source)
     return block
 
 
@@ -177,7 +177,7 @@ def _check(profile: bytes, blocks: Mapping[Caps, Json], source: str) -> None:
 
     Architecture and kernel do not matter: the engine itself has resolved those conditions.
     """
-    made = formats.parse(profile, source)
+    made = profile_parser.parse(profile, source)
     for caps, block in blocks.items():
         found = block_diff.differences(block, resolved(made, caps, "amd64", (0, 0)))
         if found:

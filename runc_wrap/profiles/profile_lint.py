@@ -1,7 +1,7 @@
 """How a runtime, libseccomp or the kernel will interpret a profile that parses.
 
 A check is a function from profile and context to findings, entered in CHECKS. The checks never
-change or refuse a profile: `formats` refuses invalid ones, and the operator decides on the rest.
+change or refuse a profile: profile_parser refuses invalid ones; the operator decides on the rest.
 """
 
 from collections.abc import Iterator

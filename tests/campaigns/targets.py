@@ -30,7 +30,7 @@ from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.profiles.composition import composed_file, expression
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def program(data: bytes) -> None:
 def profile(data: bytes) -> None:
     """Read an owner's own profile."""
     with contextlib.suppress(ProfileError):
-        formats.parse(data, "it")
+        profile_parser.parse(data, "it")
 
 
 def composed(data: bytes) -> None:

@@ -25,7 +25,7 @@ from harness.node.versions import installed_version
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, platform
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import Profile
 
@@ -171,7 +171,7 @@ def test_podmans_default_from_the_systems_file_is_ours_built_in_or_read_from_it(
 ) -> None:
     requires(SYSTEM_FILE)
     configs = podman_records(case)
-    check(configs, case, formats.parse(Path(SYSTEM_FILE).read_bytes(), SYSTEM_FILE))
+    check(configs, case, profile_parser.parse(Path(SYSTEM_FILE).read_bytes(), SYSTEM_FILE))
     check(configs, case, containers_common())
 
 

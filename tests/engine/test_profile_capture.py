@@ -23,7 +23,7 @@ from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath.create import CAPTURE
 from runc_wrap.profiles import block_diff, captured_profile, platform
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 
 if TYPE_CHECKING:
     from harness.containers.recording_runtime import Recorder
@@ -84,7 +84,7 @@ def _check(document: Json, config: Json) -> None:
     data = json.dumps(document["profile"]).encode()
     caps = frozenset(config["process"]["capabilities"].get("bounding", ()))
     captured = captured_profile.resolved(
-        formats.parse(data, "captured"), caps, platform.goarch(), platform.kernel()
+        profile_parser.parse(data, "captured"), caps, platform.goarch(), platform.kernel()
     )
     assert block_diff.differences(config["linux"]["seccomp"], captured) == []
 

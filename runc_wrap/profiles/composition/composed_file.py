@@ -5,7 +5,7 @@
              {"names": ["socket"], "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]}],
      "remove": [{"names": ["@mount"], "excludes": {"minKernel": "6.1"}}]}
 
-Entries have the keys of a profile's rules (formats.py) without action and errno. Additions come
+Entries have the keys of a profile's rules (profile_parser) without action and errno. Additions come
 first, then removals. A removal has no args: what stays of a call would depend on what others wrote.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.profiles.composition.expression import Composition, named_calls
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
 from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import Rule
@@ -45,10 +45,10 @@ def parse(data: bytes, source: str) -> Composition:
 def _changes(top: Fields, key: str, sign: str, source: str) -> Iterator[Part]:
     for number, fields in enumerate(top.objects(key, _ENTRY)):
         fields.text("comment")
-        args = tuple(formats.arguments(fields))
+        args = tuple(profile_parser.arguments(fields))
         if args and sign == REMOVE:
             fields.fail("args", "a removal is of the whole call; remove it and add what stays")
-        includes, excludes = formats.conditions(fields)
+        includes, excludes = profile_parser.conditions(fields)
         rule = Rule(_names(fields), ALLOW, None, args, includes, excludes)
         yield Part(f"{source}: {key}[{number}]", sign, rule)
 

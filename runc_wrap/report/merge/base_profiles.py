@@ -13,7 +13,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report import profile_by_name
 from runc_wrap.report.enforced_profile import USUAL, Enforced
@@ -59,7 +59,7 @@ class Bases:
     def _loaded(self, name: str) -> Profile:
         try:
             if self._given is not None:
-                return formats.parse(self._given.read_bytes(), str(self._given))
+                return profile_parser.parse(self._given.read_bytes(), str(self._given))
             own = policy_sources.read_profiles(*self._own)
             return named_profiles.loaded(name, own).profile
         except OSError as error:

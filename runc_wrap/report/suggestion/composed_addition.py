@@ -14,7 +14,7 @@ from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report.suggestion import denial_removal
 
@@ -73,7 +73,7 @@ def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) ->
         return False
     document = json.dumps({"base": "block", "add": entries}).encode()
     try:
-        base = composer.Composed(formats.parse(json.dumps(block).encode(), "block"), "block")
+        base = composer.Composed(profile_parser.parse(json.dumps(block).encode(), "block"), "block")
         composer.made("it", composed_file.parse(document, "it"), lambda _: base)
     except ProfileError:
         return False

@@ -23,7 +23,7 @@ from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -63,7 +63,7 @@ def _block(drawn: list[Json]) -> Json:
         "defaultErrnoRet": DEFAULT,
         "syscalls": [{"names": others, "action": "SCMP_ACT_ALLOW"}, *drawn],
     }
-    profile = narrowed(formats.parse(json.dumps(document).encode(), "drawn")).profile
+    profile = narrowed(profile_parser.parse(json.dumps(document).encode(), "drawn")).profile
     made = compile_profile(profile, arch="amd64", kernel=(6, 12))
     return {**made["block"], "syscalls": [one["rule"] for one in made["rules"]]}
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 from tests.unit.profiles.strategies import bounding
@@ -37,7 +37,7 @@ def _resolved(profile: Profile, caps: Caps) -> Json:
 
 
 def _derived(blocks: dict[Caps, Json]) -> Profile:
-    return formats.parse(captured_profile.derived(blocks, "engine"), "engine")
+    return profile_parser.parse(captured_profile.derived(blocks, "engine"), "engine")
 
 
 DERIVED = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.runtime_spec_names import NATIVE
 from runc_wrap.profiles.source_profile import Profile, ProfileError

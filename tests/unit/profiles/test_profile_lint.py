@@ -9,7 +9,7 @@ import pytest
 from runc_wrap.profiles import builtin, profile_lint
 from runc_wrap.profiles.bypass import io_uring
 from runc_wrap.profiles.engine_versions import Version
-from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.lint_finding import Context, LintFinding
 
 ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.profiles.json_profiles import formats
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError, Rule
 
 KIND = {"apiVersion": "security-profiles-operator.x-k8s.io/v1", "kind": "SeccompProfile"}
@@ -23,7 +23,9 @@ META = {"metadata": {"name": "x", "uid": "1"}, "status": {"status": "Installed"}
 
 
 def _parsed(**changes: Any) -> Any:
-    return formats.parse(json.dumps({**KIND, **META, "spec": SPEC, **changes}).encode(), "x.json")
+    return profile_parser.parse(
+        json.dumps({**KIND, **META, "spec": SPEC, **changes}).encode(), "x.json"
+    )
 
 
 def test_the_spec_is_the_profile_and_an_errno_of_0_is_none() -> None:

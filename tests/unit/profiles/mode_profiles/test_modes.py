@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.runtime_spec_names import NATIVE
 from tests.unit.hotpath import profile_verdict

@@ -17,7 +17,7 @@ from runc_wrap.hotpath.operators import EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.json_profiles.formats import parse
+from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.profiles.source_profile import ProfileError

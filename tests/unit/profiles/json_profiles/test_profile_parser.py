@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.profiles.json_profiles.formats import parse
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
+from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.source_profile import Argument, Condition, Profile, ProfileError
 from tests.unit.profiles.strategies import texts
 
