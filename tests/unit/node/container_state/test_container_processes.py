@@ -155,7 +155,3 @@ def test_version_1_counts_every_hierarchy(hierarchies: int) -> None:
     partly = frozenset(sorted(own)[:hierarchies])
     found = members([container(10)], process(10, cgroups=own), process(11, cgroups=partly))
     assert found == [{10, 11}]
-
-
-def test_a_deleted_container_has_no_processes() -> None:
-    assert members([container(None), container(99)]) == [set(), set()]
