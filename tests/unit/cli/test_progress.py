@@ -47,7 +47,7 @@ SLOW = {
     "verify --deep": "node.container_state.deep_verify.Comparing.compare",
     "status": "node.container_state.container_status.gather",
     "selftest": "cli.selftest._result",
-    "doctor": "doctor.run",
+    "doctor": "doctor.checks.run",
     "report": "report.evidence_gathering.gather",
     "apply": "apply.apply_policy.put_in_force",
     "metrics": "cli.metrics.metrics_collector.gather",
