@@ -110,20 +110,17 @@ NOTES = [f"{'x' * at} was found" for at in range(25)]
 
 
 def test_the_table_says_on_how_many_nodes_and_who_did_not_answer(applied: Node) -> None:
+    later = {"generated": "2026-11-21T00:00:00Z", "notes": NOTES}
     files = [
-        _file(applied, "a", document("a", workload("web", call()), workload("db"), notes=NOTES)),
-        _file(
-            applied,
-            "b",
-            document("b", workload("web"), unknown("db"), generated="2026-11-21T00:00:00Z"),
-        ),
+        _file(applied, "a", document("a", workload("web", call()), workload("db"), **later)),
+        _file(applied, "b", document("b", workload("web"), unknown("db"))),
         _file(applied, "c", node_document.silent("c", "it timed out")),
         *(str(applied.places.prefix / name) for name in ("missing", "lib")),
     ]
     result = applied.ctl("report", "--merge", *files)
     assert result.exit_code == 1
     assert result.stdout.startswith(
-        "2 nodes answered, the oldest report of 2026-11-20T00:00:00Z (by a)."
+        "2 nodes answered, the oldest report of 2026-11-20T00:00:00Z (by b)."
     )
     assert re.search(
         r"shop/web/app +4 containers on 2 nodes +DENIED +unshare: EPERM", result.stdout

@@ -120,6 +120,7 @@ def test_a_tally_that_was_read_back_keeps_no_more_arguments() -> None:
         back.add(observed(UNSHARE, flags))
     known = [call.args for call in back.calls if call.args and call.args[0] is not None]
     assert len(known) == 32
+    assert [*back.calls][-1].args == (None,) * 6  # all others
 
 
 def test_recorded_calls_have_no_programs_and_only_arguments_that_profiles_check() -> None:
