@@ -111,11 +111,6 @@ def filled(text: str, **values: str) -> str:
     return text
 
 
-def units(root: Path, suffix: str) -> list[str]:
-    """Return the names of the units with a suffix, "service" or "socket"."""
-    return sorted(path.name for path in (root / UNITS[1:]).glob(f"*.{suffix}"))
-
-
 def _move_shared(share: Path, root: Path) -> None:
     for name, place in _SHARED.items():
         if (share / name).is_dir():

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
                                                "observe.service"))  # fmt: skip
 RECORDS = ("captured", "evidence", "ledger", "metrics", "tightened")  # in PREFIX/var
-_STATE = ("agent", "capture", "changes", "cluster", "engines", "proofs", "transactions", "policy.*",
+_STATE = ("agent", "capture", "changes", "cluster", "engines", "proofs", "policy.*",
           "canary-*", f"{SELFTEST}-*")  # fmt: skip
 _DIRECTORIES = ("etc/conf.d", "etc/profiles", "etc", "var", "lib/releases", "lib/runtime", "lib",
                 "bin")  # fmt: skip
@@ -223,8 +223,7 @@ def finish(places: Places, *, purges: bool) -> list[str]:
     records = [path for name in RECORDS for path in (*(var / name).glob("*"), var / name)]
     if link.is_symlink() and str(link.readlink()) == str(own):
         link.unlink()
-    # installation.json is of earlier builds
-    for name in ("runtime/runc", "runtime/crun", "installation.json", ".installing.*", "current"):
+    for name in ("runtime/runc", "runtime/crun", ".installing.*", "current"):
         for path in lib.glob(name):
             path.unlink()
     own.unlink(missing_ok=True)

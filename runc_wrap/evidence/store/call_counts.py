@@ -198,9 +198,9 @@ def fill(made: Tallies, fields: Json) -> None:
     made.ended = None if fields["ended"] is None else float(fields["ended"])
     made.dropped = int(fields["dropped"])
     take(made, fields["calls"])
-    if apart := fields.get("runtimes"):  # earlier releases had none
+    if apart := fields["runtimes"]:
         take(made.runtimes, apart)
-    if unsure := fields.get("unsure"):  # likewise
+    if unsure := fields["unsure"]:
         take(made.unsure, unsure)
 
 

@@ -6,13 +6,13 @@
                                   (evidence.store.unattributed_calls)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
-`lost` are [source, why, records, begin, end], several for each source and why; the previous release
-had one. `watched` are the intervals in which each source was watched. `covered` are audit records
-that were counted: [first serial, last serial, first time, last time]; serials begin anew at each
-boot, times tell boots apart. Files of deleted containers last written until `cleared_until` were
-removed. Files are replaced whole, state.json last: if another is newer, a write is in progress. A
-damaged file is counted and skipped, its container gets no verdict, and the writer puts it aside as
-FILE.damaged. Writing them: evidence.store.evidence_writer.
+`lost` are [source, why, records, begin, end], several for each source and why. `watched` are the
+intervals in which each source was watched. `covered` are audit records that were counted: [first
+serial, last serial, first time, last time]; serials begin anew at each boot, times tell boots
+apart. Files of deleted containers last written until `cleared_until` were removed. Files are
+replaced whole, state.json last: if another is newer, a write is in progress. A damaged file is
+counted and skipped, its container gets no verdict, and the writer puts it aside as FILE.damaged.
+Writing them: evidence.store.evidence_writer.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def load_state(directory: str, found: Evidence) -> None:
             for source, intervals in fields["watched"].items()
         }
         covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in fields["covered"]]
-        cleared_until = float(fields.get("cleared_until", 0.0))
+        cleared_until = float(fields["cleared_until"])
     except UNREADABLE:
         found.add_damaged(STATE)
         return

@@ -69,19 +69,13 @@ class Strays(Tallies):
 
 
 def of_json(fields: Json) -> Strays:
-    """Read what `as_json` wrote; raises ValueError, TypeError or KeyError for anything else.
-
-    Earlier releases wrote no spans: each kind of call is one, from its first to its last.
-    """
+    """Read what `as_json` wrote; raises ValueError, TypeError or KeyError for anything else."""
     made = Strays()
     call_counts.fill(made, fields)
-    if apart := fields.get("elsewhere"):
-        call_counts.take(made.elsewhere, apart)
-    spans = fields.get("spans")
-    if spans and len(spans) == len(made.calls):
-        for call, rows in zip(made.calls, spans, strict=True):
-            made.spans[call] = _spans(rows) or made.spans[call]
-    made.beyond = _spans(fields.get("beyond", ()))
+    call_counts.take(made.elsewhere, fields["elsewhere"])
+    for call, rows in zip(made.calls, fields["spans"], strict=True):
+        made.spans[call] = _spans(rows)
+    made.beyond = _spans(fields["beyond"])
     return made
 
 

@@ -345,7 +345,6 @@ def _end(tmp_path: Path) -> Places:
         path.parent.mkdir(parents=True)
         path.touch()
     (made.prefix / "lib" / "current").symlink_to("releases/1.x")
-    (made.prefix / "lib" / "installation.json").touch()  # of an earlier build
     return made
 
 
