@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -72,7 +71,7 @@ def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
             release.write_share(made[machine], made[here()], epoch())
         with ThreadPoolExecutor() as several:
             archives = list(several.map(lambda one: _packed(made[one], options), wanted))
-    _write_sums(options.to, archives)
+    release.sum_up(options.to.resolve(), archives)
     return archives
 
 
@@ -123,12 +122,6 @@ def git(*words: str) -> str | None:
     except OSError:
         return None
     return None if done.returncode else done.stdout
-
-
-def _write_sums(to: Path, archives: list[Path]) -> None:
-    """Write SHA256SUMS beside the archives."""
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in archives]
-    (to / "SHA256SUMS").write_text("".join(lines))
 
 
 if __name__ == "__main__":

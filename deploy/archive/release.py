@@ -183,12 +183,14 @@ def _is_licence(path: Path) -> bool:
 
 def write_sums(release: Release) -> None:
     """Write SHA256SUMS as sha256sum(1) has it: one line for each file, links left out."""
-    files = sorted(path for path in release.top.rglob("*") if _is_file(path))
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(release.top)}\n"
-        for path in files
-    ]
-    (release.top / "SHA256SUMS").write_text("".join(lines))
+    sum_up(release.top, sorted(path for path in release.top.rglob("*") if _is_file(path)))
+
+
+def sum_up(top: Path, files: list[Path]) -> None:
+    """Write TOP/SHA256SUMS of files below a directory."""
+    sums = ((hashlib.sha256(path.read_bytes()).hexdigest(), path) for path in files)
+    lines = [f"{digest}  {path.relative_to(top)}\n" for digest, path in sums]
+    (top / "SHA256SUMS").write_text("".join(lines))
 
 
 def _is_file(path: Path) -> bool:

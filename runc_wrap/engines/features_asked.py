@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri_engine import CriEngine
-from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import procfs, socket_peers
 from runc_wrap.node import installed_programs
@@ -42,11 +41,7 @@ def remarks(places: Places) -> list[str]:
 
 
 def _registered(places: Places) -> Iterator[CriEngine]:
-    try:
-        states = registration_state.states(places.engines)
-    except (EngineError, OSError):  # `engine list` reports it
-        return
-    for state in states:
+    for state in registration_state.readable(places.engines):
         found = engine_registry.at(state.engine, state.config)
         if isinstance(found, CriEngine) and state.handlers:
             yield found

@@ -25,11 +25,7 @@ NAME = "canaries"
 
 def find(places: Places) -> Iterator[Finding]:
     """Find them in engines that answer, unless a command that may have started one runs."""
-    try:
-        states = registration_state.states(places.engines)
-    except (EngineError, OSError):  # another check's
-        return
-    for state in states:
+    for state in registration_state.readable(places.engines):
         with contextlib.suppress(EngineError, CallFailed, OSError):
             access = engine_registry.installed(state.engine, state.config)
             if count := len(transaction_revert.left_canaries(places, access)):

@@ -16,7 +16,7 @@ from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
-from runc_wrap.engines.handler import ANNOTATIONS, EngineError
+from runc_wrap.engines.handler import ANNOTATIONS
 from runc_wrap.engines.registration import registration_state
 
 if TYPE_CHECKING:
@@ -49,18 +49,14 @@ def find(places: Places) -> Iterator[Finding]:
 
 def _configs(places: Places) -> list[Path]:
     """Return containerd's usual configuration, and those with a registered handler."""
-    try:
-        states = registration_state.states(places.engines)
-    except EngineError:  # `engine list` reports it
-        states = []
+    states = registration_state.readable(places.engines)
     own = [each.config for each in states if each.engine == Containerd.names.name]
     return list(dict.fromkeys([Containerd.usual, *own]))
 
 
 def _is_ours(handler: dict[str, Any], places: Places) -> bool:
     """Tell whether a handler calls the wrapper, directly or by a link."""
-    options = handler.get("options")
-    binary = options.get("BinaryName") if isinstance(options, dict) else None
+    binary = toml_text.lookup(handler, ["options"]).get("BinaryName")
     return bool(binary) and Path(str(binary)).resolve() == places.wrapper.resolve()
 
 

@@ -111,6 +111,14 @@ def states(state_dir: Path) -> list[Registered]:
     return [each for each in found if each]
 
 
+def readable(state_dir: Path) -> list[Registered]:
+    """Return the same; [] if one cannot be read, which `engine list` and doctor's handlers say."""
+    try:
+        return states(state_dir)
+    except (EngineError, OSError):
+        return []
+
+
 def with_handler(places: Places, engine: str, handler: str) -> Registered | None:
     """Return an engine's registration that has this handler. Raises EngineError for several."""
     found = [one for one in states(places.engines) if one.engine == engine and handler in one.names]
