@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import posix
 import time
-from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import start_command
 
@@ -15,7 +14,7 @@ EVERY = 30.0  # seconds
 
 
 class MetricsWriter:
-    """One program at a time; one that has not ended when the next is due is killed."""
+    """One program at a time; one that hangs is ended by its own alarm, before the next is due."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -32,10 +31,8 @@ class MetricsWriter:
             return
         self._next = time.monotonic() + EVERY
         self.reap()
-        if self._pid:
-            posix.kill(self._pid, SIGKILL)
-        else:
-            self._pid = self._started()
+        if not self._pid:
+            self._pid = start_command.spawned(self._prefix, "metrics")
 
     def reap(self) -> None:
         """Reap the program if it has ended."""
@@ -44,13 +41,3 @@ class MetricsWriter:
                 self._pid = 0
         except ChildProcessError:  # it was waited for elsewhere
             self._pid = 0
-
-    def _started(self) -> int:
-        argv = start_command.command(self._prefix, "metrics")
-        return posix.posix_spawn(
-            argv[0],
-            argv,
-            {b"LC_CTYPE": b"C.UTF-8"},
-            setsigmask=[],
-            setsigdef=[1, 2, 13, 14, 15, 17],  # HUP INT PIPE ALRM TERM CHLD
-        )

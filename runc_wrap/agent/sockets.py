@@ -124,7 +124,6 @@ def _another(name: str, descriptor: int) -> str:
 
 
 def _listening(name: str, kind: int) -> int:
-    _make_directory(name.rpartition("/")[0])
     _clear(name, kind)
     made = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
     before = posix.umask(0o177)

@@ -1,12 +1,16 @@
 """The commands that start the agent's processes, from its own release or the installed one.
 
-Reads only links and names of files.
+They are found by links and names of files.
 """
 
 from __future__ import annotations
 
 import posix
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _START = __file__.rpartition("/")[0] + "/start.py"
 
@@ -32,6 +36,15 @@ def own_release(prefix: str) -> str:
 def command(prefix: str, role: str) -> list[str]:
     """Return the command that starts a role with this process' own code."""
     return _words(f"{prefix}/lib/{own_release(prefix)}/python", _START, role, prefix)
+
+
+def spawned(prefix: str, role: str, file_actions: Sequence[tuple[int, ...]] = ()) -> int:
+    """Start a role with this process' own code, and return its pid. Raises OSError."""
+    argv = command(prefix, role)
+    return posix.posix_spawn(
+        argv[0], argv, {b"LC_CTYPE": b"C.UTF-8"}, file_actions=file_actions, setsigmask=[],
+        setsigdef=[13, 14, 15, 17],  # PIPE ALRM TERM CHLD
+    )  # fmt: skip
 
 
 def command_anew(prefix: str, role: str) -> list[str]:

@@ -20,18 +20,21 @@ from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import service_lifecycle, systemd_protocol
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.decide.request import COLD, Answerer, AnswerPacket
+from runc_wrap.agent.decide.request import COLD, Answerer
 from runc_wrap.agent.service_log import say, warn
 from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.errors import described
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runc_wrap.agent.decide.request import AnswerPacket
+
 ROLE = "decide"  # and the name of its socket
 REQUEST_SECONDS = 1.0  # for a request to come after its connection
 KEPT_SECONDS = 10.0  # for a launcher to become the runtime
 MOST = 256  # connections; more wait to be accepted
-_DRAIN_SECONDS = 0.1
 _COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _COLLECT_EVERY = 1000  # requests
 _PRIORITY = -10
@@ -107,7 +110,6 @@ class Server:
         self.poll.register(end, select.EPOLLIN)
         while not self._turn(end) and not self.is_outdated:
             pass
-        self._drain()
 
     def _turn(self, end: int) -> bool:
         """Wait for events and handle them; return whether to stop serving."""
@@ -168,12 +170,11 @@ class Server:
         if not packet:
             self._close(connection)
             return
-        answer = self._answer(packet, connection)
-        connection.made = answer.made
+        answer, connection.made = self._answer(packet, connection)
         connection.is_answered = True
         connection.until = time.monotonic() + KEPT_SECONDS
         try:
-            connection.socket.send(answer.packet, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+            connection.socket.send(answer, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
         except OSError:
             self._close(connection)
         self._tidy()
@@ -212,16 +213,6 @@ class Server:
             config_file.remove(connection.made)
         del self.connections[connection.fd]
         connection.socket.close()
-
-    def _drain(self) -> None:
-        """Give answered launchers time to take the files made for them."""
-        until = time.monotonic() + _DRAIN_SECONDS
-        while self.connections and time.monotonic() < until:
-            for fd, _ in self.poll.poll(0.01):
-                if fd in self.connections:
-                    self._read(self.connections[fd])
-        for connection in [*self.connections.values()]:
-            self._close(connection)
 
 
 def _peer(socket: _socket.socket) -> tuple[int, int]:

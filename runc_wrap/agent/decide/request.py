@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.create import Outcome
 
     Json = dict[str, Any]
+    AnswerPacket = tuple[bytes, str]
 
 # Bytes of the largest config that is answered here. Parsing takes up to 60 times as much memory,
 # which this process keeps, and others wait meanwhile; the cold path is as fast there, and ends.
@@ -42,17 +43,8 @@ LARGEST = 1024 * 1024
 _NOT_OURS = ("/proc/", "/dev/fd/")  # these paths may name another file for each process
 
 
-class AnswerPacket:
-    """A packet, and the path of the file that was made for it, "" for none."""
-
-    __slots__ = ("made", "packet")
-
-    def __init__(self, packet: bytes, made: str = "") -> None:
-        self.packet = packet
-        self.made = made
-
-
-COLD = AnswerPacket(wire.COLD)
+# A packet, and the path of the file that was made for it, "" for none
+COLD = (wire.COLD, "")
 
 
 class Answerer:
@@ -85,7 +77,7 @@ class Answerer:
         except (Refusal, Malformed):
             return COLD
         if not is_waited_for():
-            return AnswerPacket(wire.COLD, answer.made)
+            return wire.COLD, answer[1]
         root = invocation.root or _default_root(request, pid)
         runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
@@ -107,11 +99,11 @@ class Answerer:
             return COLD
         was = found.path, found.stat.st_dev, found.stat.st_ino
         if outcome.text is None:
-            return AnswerPacket(wire.go(*was))
+            return wire.go(*was), ""
         self._number += 1
         name = f"agent.{posix.getpid()}.{self._number}"
         new = config_file.write_beside(found, outcome.text, name)
-        return AnswerPacket(wire.rename(*was, new, found.real), new[0])
+        return wire.rename(*was, new, found.real), new[0]
 
     def _record(
         self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float
@@ -119,9 +111,7 @@ class Answerer:
         try:
             who, decision, block = outcome.who, outcome.decision, outcome.block
             line = ledger_file.record(invocation, who, decision, block, "agent")
-            line["root"] = runtime["root"]
-            line["pid"] = runtime["pid"]
-            line["seconds"] = round(time.perf_counter() - started, 6)
+            line |= {**runtime, "seconds": round(time.perf_counter() - started, 6)}
             ledger_file.append(self.prefix, line)
         except Exception as error:  # noqa: BLE001 - a failing ledger must not stop a container
             self._note_record(error)

@@ -132,9 +132,6 @@ class Arrivals:
         self._keep = keep
         self._by_fd: dict[int, Arrival] = {}
 
-    def __len__(self) -> int:
-        return len(self._by_fd)
-
     def __contains__(self, fd: int) -> bool:
         return fd in self._by_fd
 

@@ -256,24 +256,13 @@ def _started(prefix: str) -> tuple[_socket.socket, int]:
     """Start an inspector; return the channel to it, and its pid. Raises OSError."""
     ours, its = _socket.socketpair(_socket.AF_UNIX, _KIND)
     try:
-        return ours, _spawned(prefix, its.fileno())
+        channel = (posix.POSIX_SPAWN_DUP2, its.fileno(), 0)
+        return ours, start_command.spawned(prefix, "inspector", [channel])
     except OSError:
         ours.close()
         raise
     finally:
         its.close()
-
-
-def _spawned(prefix: str, channel: int) -> int:
-    argv = start_command.command(prefix, "inspector")
-    return posix.posix_spawn(
-        argv[0],
-        argv,
-        {b"LC_CTYPE": b"C.UTF-8"},
-        file_actions=[(posix.POSIX_SPAWN_DUP2, channel, 0)],
-        setsigmask=[],
-        setsigdef=[13, 14, 15, 17],  # PIPE ALRM TERM CHLD
-    )
 
 
 def _is_over(pid: int) -> bool:

@@ -131,14 +131,16 @@ class Listeners:
 
     def _error(self, listener: Listener, call: seccomp_unotify.Notification) -> int:
         """Return the error of a call that must not continue, 0 for all others."""
+        own = listener.own
         return self.checks.error(
-            listener.own, listener.container, call, lambda: self._keep_own(listener)
+            own, listener.container, call, lambda: self._keep(listener, KEY, own.as_state())
         )
 
-    def _keep_own(self, listener: Listener) -> bool:
+    def _keep(self, listener: Listener, key: str, value: object) -> bool:
+        """Write something down in a listener's state; return whether that worked."""
         name = f"{LISTENER}{listener.number}"
         state = read_state(self.directory, name)
-        return write_state(self.directory, name, {**state, KEY: listener.own.as_state()})
+        return write_state(self.directory, name, {**state, key: value})
 
     def _read_no_more(self, container: ObservedContainer) -> None:
         """Read nothing more about a container's callers until it ends, whoever joins it."""
@@ -147,9 +149,7 @@ class Listeners:
         container.patience = 0.0
         for listener in self.by_fd.values():
             if listener.container is container:
-                name = f"{LISTENER}{listener.number}"
-                state = read_state(self.directory, name)
-                write_state(self.directory, name, {**state, _UNREAD: True})
+                self._keep(listener, _UNREAD, value=True)
 
     def named(self) -> Iterator[tuple[str, int]]:
         """Yield the name and descriptor of all that has to outlive this process."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from runc_wrap.agent.decide.decision_server import Connection, Server
-from runc_wrap.agent.decide.request import AnswerPacket
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +24,9 @@ class Answering:
     def is_current(self) -> bool:
         return True
 
-    def answer(self, *_: object) -> AnswerPacket:
+    def answer(self, *_: object) -> tuple[bytes, str]:
         self.made.touch()
-        return AnswerPacket(b"an answer", str(self.made))
+        return b"an answer", str(self.made)
 
 
 @pytest.mark.parametrize("moment", ["before the answer", "after it", "never"])

@@ -62,7 +62,7 @@ class Node:
 
     def ask(self, kind: str, called: list[str]) -> list[bytes]:
         packet = request(kind, *called, called_as="/x/runc-wrap")
-        return self.answerer.answer(packet, os.getpid(), lambda: True).packet.split(b"\0")[:-1]
+        return self.answerer.answer(packet, os.getpid(), lambda: True)[0].split(b"\0")[:-1]
 
 
 @pytest.fixture
@@ -212,11 +212,11 @@ def test_another_release_is_noticed(node: Node) -> None:
 def test_a_caller_that_gave_up_leaves_no_line_and_its_new_file_is_known(node: Node) -> None:
     directory = node.bundle(PLAIN)
     packet = request("runc", *words(directory))
-    assert node.answerer.answer(packet, os.getpid(), lambda: True).made
+    assert node.answerer.answer(packet, os.getpid(), lambda: True)[1]
     before = ledger(node.prefix)
     late = node.answerer.answer(packet, os.getpid(), lambda: False)
-    assert late.packet.split(b"\0")[:-1] == COLD
-    assert Path(late.made).is_file()
+    assert late[0].split(b"\0")[:-1] == COLD
+    assert Path(late[1]).is_file()
     assert ledger(node.prefix) == before
 
 

@@ -189,7 +189,7 @@ def test_who_is_late_is_taken_with_what_it_has_said(
     (due,) = door.arrivals.due()
     monkeypatch.setattr(time, "monotonic", lambda: due)
     door.arrivals.give_up_late_ones()
-    assert ([one.listener for one in door.taken], len(door.arrivals)) == ([None], 0)
+    assert ([one.listener for one in door.taken], len([*door.arrivals])) == ([None], 0)
 
 
 def test_a_taken_connection_wakes_nobody_although_systemd_still_has_it(door: Door) -> None:
@@ -206,7 +206,7 @@ def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -
     for number in range(container_process_state._MOST + 1):  # noqa: SLF001 - the bound is what is tested
         door.connect(number)
     assert [one.number for one in door.taken] == [0]
-    assert len(door.arrivals) == container_process_state._MOST  # noqa: SLF001 - as above
+    assert len([*door.arrivals]) == container_process_state._MOST  # noqa: SLF001 - as above
 
 
 def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:

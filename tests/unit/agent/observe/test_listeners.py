@@ -179,7 +179,7 @@ def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
 ) -> None:
     directory = service.listeners.directory
     write_state(directory, f"{LISTENER}1", STATE)
-    assert service.listeners._keep_own(service.listener())  # noqa: SLF001 - called in a call's check
+    assert service.listeners._keep(service.listener(), "own_filters", [])  # noqa: SLF001 - in a call's check
     assert STATE.items() <= read_state(directory, f"{LISTENER}1").items()
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import select
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from harness.host import disk_faults
 from runc_wrap.agent.observe.seccomp_unotify import Inflight
-from runc_wrap.agent.record.disk_thread import Disk, DiskThread
+from runc_wrap.agent.record.disk_thread import DiskThread
 from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.store import evidence_reader
@@ -23,32 +20,21 @@ from tests.unit.evidence.samples import UNSHARE, observed
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def _is_told(disk: Disk, seconds: float) -> bool:
-    return bool(select.select([disk.fd], [], [], seconds)[0])
+    import pytest
 
 
-def test_an_error_is_raised_where_the_result_is_fetched() -> None:
-    disk = Disk()
-
-    def work() -> list[tuple[float, str]]:
-        raise OSError(errno.ENOSPC, "full")
-
-    for _ in range(2):
-        disk.begin(work)
-        with pytest.raises(OSError, match="full"):
-            disk.ended()
-
-
-def test_the_work_is_done_at_once_if_no_thread_can_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_is_done_at_once_if_no_thread_can_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("_thread.start_new_thread", refused)
-    disk = Disk()
-    disk.begin(lambda: [(2.0, "b")])
-    assert _is_told(disk, 0)
-    assert disk.ended() == [(2.0, "b")]
+    writer = DiskThread(EvidenceWriter(tmp_path), Inflight.new())
+    assert writer.begin()
+    assert select.select([writer.fd], [], [], 0)[0]
+    assert writer.ended()
+    assert not writer.is_busy
 
 
 __all__ = ["logged"]
