@@ -18,17 +18,6 @@ if TYPE_CHECKING:
 MOST_MEMORY = 300 << 20  # bytes that all documents may add to this process
 
 
-class TooMuch(Failure):
-    """The nodes report more than fits; the message says which one to leave out."""
-
-    def __init__(self, node: str) -> None:
-        name = safe_text.word(node, LONGEST_NODE)
-        super().__init__(
-            f"what the nodes report takes more than {MOST_MEMORY >> 20} MiB of memory; most comes "
-            f"from {name}: leave it out by --without {name}, or ask fewer nodes at once"
-        )
-
-
 class MemoryBound:
     """What the nodes' documents add to the memory of this process."""
 
@@ -37,10 +26,17 @@ class MemoryBound:
         self._largest = (0, "")  # the bytes of a document, and of which node
 
     def check(self, node: str, size: int) -> None:
-        """Look after the document of a node was taken. Raises TooMuch."""
+        """Look after the document of a node was taken.
+
+        Raises Failure, which says which node to leave out, if the nodes report more than fits.
+        """
         self._largest = max(self._largest, (size, node))
         if resident_memory() - self._before > MOST_MEMORY:
-            raise TooMuch(self._largest[1])
+            name = safe_text.word(self._largest[1], LONGEST_NODE)
+            raise Failure(
+                f"what the nodes report takes more than {MOST_MEMORY >> 20} MiB of memory; most "
+                f"comes from {name}: leave it out by --without {name}, or ask fewer nodes at once"
+            )
 
 
 def resident_memory() -> int:

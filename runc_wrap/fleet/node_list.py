@@ -5,7 +5,7 @@ A node writes its own annotations, labels and conditions, and its pods' phase; a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from runc_wrap.documents.constraints import First, Key
 from runc_wrap.documents.reader import record
@@ -13,7 +13,6 @@ from runc_wrap.documents.reader import record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Json = dict[str, Any]
 SELECTOR = "app.kubernetes.io/name=runc-wrap"
 _NO_POD = "the installer has no pod on it"
 _RUNNING = "Running"
@@ -103,10 +102,6 @@ class ListedNode(NamedTuple):
         A node writes that label itself, and could hide by it.
         """
         return self.system in (_LINUX, "") or self.has_installer
-
-    def as_json(self) -> Json:
-        """Return it for `status --json`."""
-        return self._asdict()
 
 
 class AskedNode(NamedTuple):

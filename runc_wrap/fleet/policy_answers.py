@@ -7,12 +7,15 @@ would take the policy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from runc_wrap.documents.constraints import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workload_names
+from runc_wrap.report.merge.node_document import SilentNode
+from runc_wrap.report.merged_workload import CountedNodes
 from runc_wrap.report.workload_names import Workload
 
 if TYPE_CHECKING:
@@ -21,11 +24,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 FORM = 1
 MOST_OF_NODE = 1000  # changes that one answer may list
-_LONGEST = 4000  # characters of why there is no answer
 _MOST_REMARKS = 100
 _Words = Annotated[str, Most(2100)]  # a sentence, or a name
 _Remarks = Annotated[tuple[Annotated[str, First(2100)], ...], First(_MOST_REMARKS)]
-_SHOWN_NODES = 10
 OTHER_FILTER = "the same profile, another filter"
 
 
@@ -89,23 +90,10 @@ class PolicyAnswer:
 
 
 @dataclass
-class NodeCounts:
-    """On how many nodes something is so, the first of them, and in how many containers."""
+class ChangedNodes(CountedNodes):
+    """On how many nodes a decision would change, and of how many containers."""
 
-    nodes: int = 0
-    names: list[str] = field(default_factory=list)
     containers: int = 0
-
-    def add(self, node: str) -> None:
-        """Count a node once; each node's are added one after the other."""
-        if not self.names or self._last != node:
-            self.nodes += 1
-            if len(self.names) < _SHOWN_NODES:
-                self.names.append(node)
-        self._last = node
-        self.containers += 1
-
-    _last: str = ""
 
 
 class PolicyAnswers:
@@ -117,27 +105,22 @@ class PolicyAnswers:
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.not_reached: list[str] = []  # nodes on which the installer has never been
         self.refused: dict[str, list[str]] = {}  # why -> nodes
-        self.remarks: dict[str, NodeCounts] = {}
-        self.changes: dict[PolicyChange, NodeCounts] = {}
+        self.remarks: dict[str, CountedNodes] = {}
+        self.changes: dict[PolicyChange, ChangedNodes] = {}
         self._check = check
 
     def take(self, document: Json, size: int = 0) -> None:
         """Take the document of one node, which has `size` bytes. Raises what `check` raises."""
         node = document["node"]
-        if "error" in document:
-            why = document["error"]
-            why = why[:_LONGEST] if isinstance(why, str) else "it did not say why"
-            self.silent.append((node, why))
-        else:
-            self._read(node, document)
-        self._check(node, size)
-
-    def _read(self, node: str, document: Json) -> None:
         try:
-            self._add(taken(PolicyAnswer, document))
+            if "error" in document:
+                self.silent.append((node, taken(SilentNode, document).error))
+            else:
+                self._add(taken(PolicyAnswer, document))
         except DocumentError as error:
             why = "its answer is none about a policy; its release may be an older one"
             self.silent.append((node, f"{why} ({error})"))
+        self._check(node, size)
 
     def _add(self, answer: PolicyAnswer) -> None:
         if answer.refused is not None:
@@ -145,10 +128,12 @@ class PolicyAnswers:
             self.refused.setdefault(why, []).append(answer.node)
             return
         self.taken += 1
-        for remark in answer.remarks:
-            self.remarks.setdefault(remark, NodeCounts()).add(answer.node)
-        for one in answer.changes:
-            self.changes.setdefault(one.summed(), NodeCounts()).add(answer.node)
+        for remark in dict.fromkeys(answer.remarks):
+            self.remarks.setdefault(remark, CountedNodes()).add(answer.node)
+        for change, containers in Counter(one.summed() for one in answer.changes).items():
+            where = self.changes.setdefault(change, ChangedNodes())
+            where.add(answer.node)
+            where.containers += containers
 
     @property
     def is_well(self) -> bool:
@@ -157,7 +142,7 @@ class PolicyAnswers:
             one.refused is not None for one in self.changes
         ))  # fmt: skip
 
-    def ordered(self) -> list[tuple[PolicyChange, NodeCounts]]:
+    def ordered(self) -> list[tuple[PolicyChange, ChangedNodes]]:
         """Return the changes, those that would be refused first, then by how many there are."""
         found = self.changes.items()
         return sorted(found, key=lambda one: (one[0].refused is None, -one[1].containers))
@@ -171,21 +156,11 @@ class PolicyAnswers:
             "silent": [{"node": node, "error": why} for node, why in sorted(self.silent)],
             "not_linux": self.not_linux,
             "not_reached": [{"node": node} for node in self.not_reached],
-            "remarks": [
-                {"remark": one, "nodes": where.nodes, "names": where.names}
-                for one, where in self.remarks.items()
-            ],
+            "remarks": [{"remark": one, **asdict(where)} for one, where in self.remarks.items()],
             "changes": [_as_json(*one) for one in self.ordered()],
         }
 
 
-def _as_json(change: PolicyChange, where: NodeCounts) -> Json:
-    return {
-        **change.whose._asdict(),
-        "now": change.now,
-        "then": change.then,
-        "refused": change.refused,
-        "containers": where.containers,
-        "nodes": where.nodes,
-        "names": where.names,
-    }
+def _as_json(change: PolicyChange, where: ChangedNodes) -> Json:
+    whose, then = change.whose._asdict(), change._asdict()
+    return {**whose, **asdict(where), **{key: then[key] for key in ("now", "then", "refused")}}

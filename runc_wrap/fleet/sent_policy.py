@@ -16,7 +16,7 @@ from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from runc_wrap.fleet.kubectl import Kubectl
 
@@ -53,16 +53,13 @@ def of_config_maps(kubectl: Kubectl, namespace: str, names: Iterable[str]) -> di
     for name in names:
         words = ("get", "configmap", name, "--namespace", namespace, "--output=json")
         printed = kubectl.run(*words, seconds=_SECONDS, largest=_LARGEST_OBJECT)
-        found |= dict(_brought(name, printed))
+        try:
+            data = read(_ConfigMap, printed).data
+        except DocumentError as error:
+            what = f"the ConfigMap {safe_text.word(name)} has no data"
+            raise KubectlError(f"{what} ({error})") from None
+        found |= {place: text for key, text in data.items() if (place := _place(key))}
     return found
-
-
-def _brought(name: str, printed: bytes) -> Iterator[tuple[str, str]]:
-    try:
-        data = read(_ConfigMap, printed).data
-    except DocumentError as error:
-        raise KubectlError(f"the ConfigMap {safe_text.word(name)} has no data ({error})") from None
-    yield from ((place, text) for key, text in data.items() if (place := _place(key)))
 
 
 def _place(name: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from errno import ENOSYS, errorcode
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
@@ -52,13 +52,18 @@ Six = tuple[int, int, int, int, int, int]
 
 
 class Filter(Protocol):
-    """A profile's behaviour once loaded (runc_wrap.filters.filter_comparison.Expectation)."""
+    """A profile's `block`, and its behaviour once loaded (report.enforced_profile)."""
+
+    block: dict[str, Any]
 
     def code(self, abi: Abi, number: int, args: Six) -> int:
         """Return SECCOMP_RET_* with data."""
 
     def interest(self, abi: Abi, number: int) -> Interest:
         """Return the values of arguments on which the outcome depends."""
+
+    def with_block(self, block: dict[str, Any]) -> Filter:
+        """Return another block as the same runtime loads it."""
 
 
 class CallOutcome(NamedTuple):

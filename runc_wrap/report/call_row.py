@@ -37,7 +37,6 @@ class NodeCall:
     number: Annotated[int, Within(-(1 << 31), (1 << 32) - 1)]
     count: Count
     programs: Annotated[list[Annotated[str, First(500)]], First(_MOST_PROGRAMS)]
-    abi: _Word = ""
     syscall: _Word = ""
     verdict: Verdict | None = None
     errno: _Word | None = None
@@ -46,25 +45,6 @@ class NodeCall:
     expected: bool = False  # releases before 0.3 do not say it
     first: Time = ""
     last: Time = ""
-
-    def row(self) -> CallRow:
-        """Return it as a report has it."""
-        return CallRow(
-            self.arch,
-            self.number,
-            self.abi,
-            self.syscall,
-            self.verdict,
-            self.errno,
-            self.outcome,
-            self.expected,
-            self.count,
-            self.first,
-            self.last,
-            dict.fromkeys(self.programs, 1),
-            dict.fromkeys(self.args or ()),
-            self.args is not None,
-        )
 
 
 @dataclass(slots=True)
@@ -79,11 +59,11 @@ class CallRow:
 
     arch: int
     number: int
-    abi: str
-    syscall: str
-    verdict: str | None
-    errno: str | None
-    how: str
+    syscall: str = ""
+    abi: str = ""
+    verdict: str | None = None
+    errno: str | None = None
+    how: str = call_outcomes.UNKNOWN.how
     is_expected: bool = False
     count: int = 0
     first: str = ""
@@ -95,9 +75,7 @@ class CallRow:
 
     def count_in(self, call: CallKind, tally: Tally, outcome: CallOutcome) -> None:
         """Count calls of one kind as this node recorded them; the worst outcome counts."""
-        self._add_outcome(
-            outcome.verdict or None, outcome.errno, outcome.how, expected=outcome.is_expected
-        )
+        self.add_outcome(outcome)
         self._add_times(tally.count, _text(tally.first), _text(tally.last))
         if outcome.unread:
             self.unread[outcome.unread] = self.unread.get(outcome.unread, 0) + tally.count
@@ -123,6 +101,11 @@ class CallRow:
             self.has_args = False
         if not self.has_args:
             self.args = {}
+
+    def add_outcome(self, outcome: CallOutcome) -> None:
+        """Take an outcome of it, if it is the worst so far."""
+        how = outcome.verdict or None, outcome.errno, outcome.how
+        self._add_outcome(*how, expected=outcome.is_expected)
 
     def _add_outcome(
         self, verdict: str | None, errno: str | None, how: str, *, expected: bool
@@ -192,18 +175,15 @@ def count_in(
 def add(rows: dict[tuple[int, int], CallRow], call: NodeCall) -> None:
     """Add a call as a node saw it to its row."""
     key = (call.arch, call.number)
-    if key in rows:
-        rows[key].add(call)
-    else:
-        rows[key] = call.row()
+    if key not in rows:
+        rows[key] = CallRow(call.arch, call.number, call.syscall)
+    rows[key].add(call)
 
 
 def of(call: CallKind, outcome: CallOutcome) -> CallRow:
     """Return the row of a call, in which none is counted yet."""
-    found = CallRow(
-        call.arch, call.number, "", "", outcome.verdict or None, outcome.errno, outcome.how,
-        outcome.is_expected,
-    )  # fmt: skip
+    found = CallRow(call.arch, call.number)
+    found.add_outcome(outcome)
     found.name_here()
     return found
 

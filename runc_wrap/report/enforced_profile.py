@@ -27,7 +27,6 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.filters.evaluate.bpf import Args
     from runc_wrap.filters.evaluate.bpf_arguments import Interest
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
@@ -51,24 +50,22 @@ _SETS = tuple(
 USUAL = _SETS[0]  # of a container that asks for no more and no fewer
 
 
-class Enforced:
+class Enforced(Expectation):
     """A profile as loaded: an outcomes.Filter. Raises ProfileError if it cannot be loaded."""
 
     def __init__(self, block: Json, loader: Loader) -> None:
+        super().__init__(block, loader)
         self.block = block
-        self.loader = loader
-        self._expectation = Expectation(block, loader)
-
-    def code(self, abi: Abi, number: int, args: Args) -> int:
-        """Return SECCOMP_RET_* with data."""
-        return self._expectation.code(abi, number, args)
+        self._loader = loader
 
     def interest(self, abi: Abi, number: int) -> Interest:
         """Return the values of arguments on which the outcome depends."""
-        simulation = self._expectation.simulation
-        is_open = simulation.is_uncertain(abi, number)
-        programs = [self._expectation.program] if is_open else []
-        return filter_comparison.to_try(programs, [simulation], abi, number)
+        programs = [self.program] if self.simulation.is_uncertain(abi, number) else []
+        return filter_comparison.to_try(programs, [self.simulation], abi, number)
+
+    def with_block(self, block: Json) -> Enforced:
+        """Return another block as the same runtime loads it. Raises ProfileError."""
+        return Enforced(block, self._loader)
 
 
 class Profiles:

@@ -86,21 +86,13 @@ def _log(path: Path, name: str, meter: Meter | None) -> Timed:
     begin, end = None, 0.0
     try:
         end = path.stat().st_mtime
-        oldest = max(_numbered(path), default=(0, path))[1]
-        with oldest.open("rb") as file:
+        *_, oldest = (one for one in log_files.names(path) if not one.endswith(".gz"))
+        with path.with_name(oldest).open("rb") as file:
             first = _HEADER.search(file.read(_BEGINNING))
         begin = float(first[1]) if first else None
     except OSError:  # reading it reports what is wrong
         pass
     return Timed(log_files.Log(path, meter), name, begin, end)
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Path]]:
-    """Yield auditd's rotated files with their numbers: audit.log.1 is newer than audit.log.2."""
-    for one in path.parent.glob(f"{path.name}.*"):
-        number = one.name.removeprefix(f"{path.name}.")
-        if number.isdecimal() and len(number) <= 3:  # noqa: PLR2004 - auditd keeps 999 at most
-            yield int(number), one
 
 
 class _Unwatched:

@@ -9,7 +9,8 @@ of a single node, which says the verdict, the reason and the confidence itself.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.report import call_outcomes, call_row, filter_side_effects
@@ -20,7 +21,7 @@ from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_on_node import MOST_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow, NodeCall
@@ -28,16 +29,32 @@ if TYPE_CHECKING:
     from runc_wrap.report.workload_on_node import NodeWorkload, SeenHere
 
 Json = dict[str, Any]
-_MOST_NODES = 10  # named as the reason of one thing
-_SHOWN_NODES = 3
+_MOST_NODES, _SHOWN_NODES = 10, 3  # named with one thing
 
 
-class UnknownNodes(NamedTuple):
-    """On how many nodes nothing is known, the first of them, and what the first one says."""
+@dataclass
+class CountedNodes:
+    """On how many nodes something is so, and the first of them."""
 
-    nodes: int
-    names: Sequence[str]
-    why: str
+    nodes: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, node: str) -> None:
+        """Count one more."""
+        self.nodes += 1
+        if len(self.names) < _MOST_NODES:
+            self.names.append(node)
+
+    def shown(self, most: int = _MOST_NODES) -> str:
+        """Return the first names, and how many more there are, safe to print."""
+        return safe_text.some([*map(safe_text.word, self.names)], most, self.nodes)
+
+
+@dataclass
+class UnknownNodes(CountedNodes):
+    """Where nothing is known, and what the first of these nodes says."""
+
+    why: str = ""
 
 
 class MergedWorkload:
@@ -66,9 +83,8 @@ class MergedWorkload:
         self.calls: dict[tuple[int, int], CallRow] = {}
         self.recorded: RecordedCalls | None = None
         self._worst: str | None = None
-        self._unknown: list[str] = []
-        self._unknown_nodes = 0
-        self._why = self._enforced = ""
+        self.unknown = UnknownNodes()
+        self._enforced = ""
         self._rows: list[CallRow] | None = None
 
     def add(self, node: str, one: NodeWorkload, here: SeenHere | None = None) -> None:
@@ -82,11 +98,10 @@ class MergedWorkload:
         self.lost_at_most |= one.lost_at_most
         self.dropped += one.dropped
         self.has_unshown |= bool(one.unshown)
-        is_quiet = not (here.rows if here else one.calls)
+        is_quiet = not (here.calls if here else one.calls)
         self._calm = self._calm and one.is_calm(is_quiet=is_quiet)
         if here:
-            self.here, self.filter = here, here.filter
-            self.calls = {(row.arch, row.number): row for row in here.rows}
+            self.here, self.filter, self.calls = here, here.filter, here.calls
         if one.since and (not self.since or one.since < self.since):
             self.since = one.since
         self._add_verdict(node, one)
@@ -116,10 +131,8 @@ class MergedWorkload:
 
     def doubt(self, node: str, why: str) -> None:
         """Count a node on which nothing is known."""
-        self._unknown_nodes += 1
-        self._why = self._why or why
-        if len(self._unknown) < _MOST_NODES:
-            self._unknown.append(node)
+        self.unknown.add(node)
+        self.unknown.why = self.unknown.why or why
 
     def _add_call(self, call: NodeCall) -> None:
         """Add a call; what it saw counts, whatever the node's own verdict."""
@@ -159,21 +172,16 @@ class MergedWorkload:
         return [self.workload._replace(pod=pod) for pod in pods]
 
     @property
-    def unknown(self) -> UnknownNodes:
-        """Where nothing is known."""
-        return UnknownNodes(self._unknown_nodes, self._unknown, self._why)
-
-    @property
     def verdict(self) -> str | None:
         """The verdict on all its nodes; None is unknown."""
         if self._worst in (DENIED, DEPENDS):
             return self._worst
-        return None if self._unknown_nodes else self._worst
+        return None if self.unknown.nodes else self._worst
 
     @property
     def is_wrong(self) -> bool:
         """Whether it would break, or is unknown although it should be known."""
-        return self.verdict in (DENIED, DEPENDS) or bool(self._unknown_nodes)
+        return self.verdict in (DENIED, DEPENDS) or bool(self.unknown.nodes)
 
     @property
     def is_calm(self) -> bool:
@@ -185,16 +193,14 @@ class MergedWorkload:
         """Why there is no verdict."""
         if self.verdict is not None:
             return None
-        if self._unknown_nodes:
+        if self.unknown.nodes:
             if self.here:
-                return self._why
-            return f"Unknown on {self._unknown_where()}: {_end(self._why)}"
+                return self.unknown.why
+            return f"Unknown on {self._unknown_where()}: {_end(self.unknown.why)}"
         return self._enforced or None
 
     def _unknown_where(self) -> str:
-        words = [*map(safe_text.word, self._unknown)]
-        names = safe_text.some(words, _SHOWN_NODES, self._unknown_nodes)
-        return f"{self._unknown_nodes} of {_nodes(self.nodes)} ({names})"
+        return f"{self.unknown.nodes} of {_nodes(self.nodes)} ({self.unknown.shown(_SHOWN_NODES)})"
 
     @property
     def confidence(self) -> str:
@@ -207,7 +213,7 @@ class MergedWorkload:
         if not self.watched:
             return f"Nothing was watching, in {where}."
         lost = LostRecords(self.lost, self.lost_at_least, self.lost_at_most)
-        doubts = Doubts(lost, 0, self.dropped, unknown=self._unknown_nodes)
+        doubts = Doubts(lost, 0, self.dropped, unknown=self.unknown.nodes)
         shortest = self.least[0] or self.watched  # one node alone must not make it well watched
         what = watched_well(shortest, doubtful=doubts.is_any)
         found = f"{what}: {self._spans()} in {where}{doubts.words()}{self._others()}."
@@ -223,7 +229,7 @@ class MergedWorkload:
     def _others(self) -> str:
         """Return on which nodes it is unknown, and on how many unwatched."""
         found = ""
-        if self._unknown_nodes and self.verdict is not None:
+        if self.unknown.nodes and self.verdict is not None:
             found = f"; unknown on {self._unknown_where()}"
         enforced = self.nodes - self.watchers
         return found + (f"; enforced unwatched on {_nodes(enforced)}" if enforced else "")
@@ -260,7 +266,7 @@ class MergedWorkload:
         seconds, node = self.least or (None, None)
         return {
             "nodes": self.nodes,
-            "unknown": {"nodes": self._unknown_nodes, "names": self._unknown, "why": self._why},
+            "unknown": asdict(self.unknown),
             "watched_least": {"seconds": seconds, "node": node},
             "watched_on": self.watchers,
             "unshown": filter_side_effects.ON_A_NODE if self.has_unshown else None,

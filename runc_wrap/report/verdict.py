@@ -49,7 +49,7 @@ from runc_wrap.report.unattributed_doubt import Suspicion
 from runc_wrap.report.workload_on_node import MOST_NAMES, NodeWorkload, SeenHere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.evidence.store.evidence_memory import Evidence
@@ -111,7 +111,8 @@ class Judging(NodeFacts):
         suspicion: Suspicion,
     ) -> MergedWorkload:
         group.sort(key=lambda one: one.begin)
-        rows, runtimes, problems = self._calls(group)
+        calls, runtimes, problems = self._calls(group)
+        rows = calls.values()
         own = own_filter_evidence.of(group, self.profile_of, self._carried)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
@@ -145,13 +146,11 @@ class Judging(NodeFacts):
                 pods=sorted({one.record.pod for one in group if one.record.pod})[:MOST_NAMES],
                 calls=[],
             ),
-            here=SeenHere(sure, rows, group, runtimes, known, own, unshown),
+            here=SeenHere(sure, calls, group, runtimes, known, own, unshown),
         )
         return found
 
-    def _calls(
-        self, group: Iterable[ContainerEvidence]
-    ) -> tuple[list[CallRow], list[CallRow], list[str]]:
+    def _calls(self, group: Iterable[ContainerEvidence]) -> tuple[Rows, list[CallRow], list[str]]:
         """Return a workload's calls, the runtime's own, and why the outcome of some is unknown."""
         rows: Rows = {}
         apart: Rows = {}
@@ -159,21 +158,20 @@ class Judging(NodeFacts):
         for one in group:
             problems += self._add_calls(one.record, one.seen, rows)
             self._add_calls(one.record, one.seen.runtimes, apart)
-        ordered = sorted(rows.values(), key=lambda row: (place(row.verdict), -row.count))
-        return ordered, _by_count(apart), problems
+        return rows, _by_count(apart), problems
 
     def _doubts(
         self,
         group: list[ContainerEvidence],
         evidence: Evidence,
         suspicion: Suspicion,
-        rows: list[CallRow],
+        rows: Collection[CallRow],
     ) -> Doubts:
         dropped = sum(one.seen.dropped for one in group if one.looks)
         lost = confidence.lost(group, evidence, self.since)
         return Doubts(lost, suspicion.count(group), dropped, *_clones(rows))
 
-    def _unshown(self, newest: ContainerEvidence, rows: list[CallRow]) -> str | None:
+    def _unshown(self, newest: ContainerEvidence, rows: Collection[CallRow]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""
         if not newest.looks:
             return None
@@ -207,7 +205,7 @@ class Judging(NodeFacts):
         return [profile] if isinstance(profile, str) else []
 
 
-def _clones(rows: list[CallRow]) -> tuple[Counter[str], int]:
+def _clones(rows: Collection[CallRow]) -> tuple[Counter[str], int]:
     """Return how many calls of clone3 are not known in full, by the reason, and of how many."""
     own = [row for row in rows if row.unread]
     return sum((Counter(row.unread) for row in own), Counter()), sum(row.count for row in own)
@@ -221,9 +219,8 @@ def _is_nobodys(one: ContainerEvidence) -> bool:
     before anything could watch it: each installation would leave an unknown workload.
     """
     record = one.record
-    is_sandbox = bool(record.pod) and record.container is None
     is_silent = all(call.code & RECORDED for call in one.seen.calls)
-    return (is_sandbox or record.is_selftest) and is_silent
+    return (record.is_sandbox or record.is_selftest) and is_silent
 
 
 def strays(seen: Tallies) -> list[CallRow]:
@@ -240,7 +237,7 @@ def _by_count(rows: Rows) -> list[CallRow]:
 
 
 def _verdict(
-    rows: list[CallRow],
+    rows: Collection[CallRow],
     group: list[ContainerEvidence],
     problems: list[str],
     unwatched: str | None,

@@ -29,13 +29,14 @@ _SILENT = frozenset((ENFORCE,))  # records no calls
 class SeenHere(NamedTuple):
     """What only the node itself knows of its workload.
 
-    `filter` is the profile of its newest container. `runtimes` are the runtime's own calls, which
-    do not count for the verdict. `own_filters` are those that its programs installed. `unshown` is
-    what no mode can show (report.filter_side_effects).
+    `calls` are by architecture and number. `filter` is the profile of its newest container.
+    `runtimes` are the runtime's own calls, which do not count for the verdict. `own_filters` are
+    those that its programs installed. `unshown` is what no mode can show
+    (report.filter_side_effects).
     """
 
     confidence: str
-    rows: Sequence[CallRow]
+    calls: dict[tuple[int, int], CallRow]
     containers: Sequence[ContainerEvidence]
     runtimes: Sequence[CallRow]
     filter: Filter | None

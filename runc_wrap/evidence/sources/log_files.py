@@ -83,7 +83,7 @@ def _open(path: Path, stack: ExitStack) -> list[_Opened]:
     """Open a log's files, newest first, each inode once. Raises Unavailable if there is none."""
     found: dict[tuple[int, int], _Opened] = {}
     try:
-        for name in _names(path):
+        for name in names(path):
             file = _opened(path.with_name(name), stack)
             if file:
                 found.setdefault(file.identity, file)
@@ -94,7 +94,7 @@ def _open(path: Path, stack: ExitStack) -> list[_Opened]:
     return list(found.values())
 
 
-def _names(path: Path) -> list[str]:
+def names(path: Path) -> list[str]:
     """Return the newest names of a log's files, newest first; MOST + 1 show that there are more."""
     form = re.compile(re.escape(path.name) + r"(?:\.(\d{1,4})|-(\d{8,10}))(?:\.gz)?")
     rotated = filter(None, map(form.fullmatch, os.listdir(path.parent)))  # noqa: PTH208 - names

@@ -6,6 +6,7 @@ one, a file here, or given.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.source_profile import Profile
     from runc_wrap.report.merged_workload import MergedWorkload
@@ -30,49 +30,38 @@ if TYPE_CHECKING:
 _NOT_KNOWN = "give the profile itself by --base FILE"
 
 
-class Bases:
-    """Finds profiles by name, each once; `given` is the owner's own choice for all workloads.
-
-    `own` are the directories of settings and profiles that `apply` compiles.
-    """
-
-    def __init__(self, own: Iterable[Path], loader: Loader, given: Path | None) -> None:
-        self._own, self._loader, self._given = own, loader, given
-        self._known: dict[str, Enforced] = {}
-
-    def assign(self, workloads: Iterable[MergedWorkload]) -> None:
-        """Give each workload with calls the profile to add to, or the reason why there is none."""
-        for one in workloads:
-            if one.calls or one.recorded:
-                try:
-                    one.filter = self._of(_name(one))
-                except ProfileError as error:
-                    one.unknown_profile = f"{error}".rstrip(".")
-
-    def _of(self, name: str) -> Enforced:
-        """Return the profile as a container with the usual capabilities gets it."""
-        if name not in self._known:
-            made = profile_by_name.compiled(self._loaded(name))
-            self._known[name] = Enforced(resolve(made, USUAL), self._loader)
-        return self._known[name]
-
-    def _loaded(self, name: str) -> Profile:
-        try:
-            if self._given is not None:
-                return profile_parser.parse(self._given.read_bytes(), str(self._given))
-            own = policy_sources.read_profiles(*self._own)
-            return named_profiles.loaded(name, own).profile
-        except OSError as error:
-            raise ProfileError(f"{error.filename}: {error.strerror}") from None
-        except ProfileError as error:
-            raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
-
-
 def assign(places: Places, workloads: Iterable[MergedWorkload], given: Path | None = None) -> None:
-    """Give workloads the profiles to add to, as the runtime in force here would load them."""
+    """Give each workload with calls the profile to add to, or the reason why there is none.
+
+    It is loaded as by the runtime in force here, for a container with the usual capabilities.
+    `given` is the owner's own choice for all workloads.
+    """
     kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
     loader = runtime_loader.of(places.prefix, kind)
-    Bases(places.sources(), loader, given).assign(workloads)
+
+    @cache
+    def base(name: str) -> Enforced:
+        made = profile_by_name.compiled(_loaded(places, name, given))
+        return Enforced(resolve(made, USUAL), loader)
+
+    for one in workloads:
+        if one.calls or one.recorded:
+            try:
+                one.filter = base(_name(one))
+            except ProfileError as error:
+                one.unknown_profile = f"{error}".rstrip(".")
+
+
+def _loaded(places: Places, name: str, given: Path | None) -> Profile:
+    try:
+        if given is not None:
+            return profile_parser.parse(given.read_bytes(), str(given))
+        own = policy_sources.read_profiles(*places.sources())
+        return named_profiles.loaded(name, own).profile
+    except OSError as error:
+        raise ProfileError(f"{error.filename}: {error.strerror}") from None
+    except ProfileError as error:
+        raise ProfileError(f"{str(error).rstrip('.')}; {_NOT_KNOWN}") from None
 
 
 def _name(one: MergedWorkload) -> str:

@@ -9,11 +9,12 @@ Sentences that differ only in numbers, such as a time, count as the same; the fi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import safe_text
 from runc_wrap.documents.constraints import First
+from runc_wrap.report.merged_workload import CountedNodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _MOST_OF_NODE = 50
 _LONGEST = 600  # characters
-_MOST_NAMES = 10  # nodes of one
 # of a document; one of an older release has none
 Notes = Annotated[tuple[Annotated[str, First(_LONGEST)], ...], First(_MOST_OF_NODE)]
 _NUMBER = re.compile(r"\d+", re.ASCII)
@@ -33,24 +33,16 @@ def fitting(notes: Sequence[str]) -> list[str]:
 
 
 @dataclass
-class _Note:
+class _Note(CountedNodes):
     """`first` is the sentence as the first node says it; `at` is its place among that node's."""
 
-    first: str
-    at: int
-    nodes: int = 0
-    names: list[str] = field(default_factory=list)  # the first ones
-
-    def add(self, node: str) -> None:
-        self.nodes += 1
-        if len(self.names) < _MOST_NAMES:
-            self.names.append(node)
+    first: str = ""
+    at: int = 0
 
     @property
     def sentence(self) -> str:
         """Return it with its nodes, safe to print."""
-        names = safe_text.some([*map(safe_text.word, self.names)], _MOST_NAMES, self.nodes)
-        where = f"on {safe_text.number(self.nodes, 'node')} ({names})"
+        where = f"on {safe_text.number(self.nodes, 'node')} ({self.shown()})"
         such = f"such as on {safe_text.word(self.names[0])}: " if self.nodes > 1 else ""
         return f"{where}: {such}{safe_text.name(self.first, _LONGEST)}"
 
@@ -66,7 +58,7 @@ class FleetNotes:
         said = {_NUMBER.sub("0", one): one for one in notes}
         for at, (key, sentence) in enumerate(said.items()):
             if key not in self._notes:
-                self._notes[key] = _Note(sentence, at)
+                self._notes[key] = _Note(first=sentence, at=at)
             self._notes[key].add(node)
 
     def as_json(self) -> list[Json]:

@@ -17,6 +17,7 @@ from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
 from runc_wrap.report.merge.fleet_notes import FleetNotes
 from runc_wrap.report.merge.kept_defaults import FleetKept
+from runc_wrap.report.merge.node_document import SilentNode
 from runc_wrap.report.merged_workload import MergedWorkload
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
-MOST_NODES = 100_000
 
 
 class AnsweredTwice(Failure):
@@ -147,16 +147,14 @@ class FleetReport:
             "workloads": workloads,
         }
 
-    def _add(self, found: NodeDocument, answer: NodeAnswer, where: str) -> None:
+    def _add(self, found: NodeDocument | SilentNode, answer: NodeAnswer, where: str) -> None:
         node = found.node
         if answer.asked not in (None, node):
             raise DocumentError(
                 f"says that it is of the node {safe_text.word(node)}, which was not asked"
             )
-        if len(self._answered) + len(self._silent) >= MOST_NODES:
-            raise DocumentError(f"is of one more node than the {MOST_NODES} that can be merged")
         before = len(self._answered)
-        if found.error is not None:
+        if isinstance(found, SilentNode):
             self._add_silent(node, found.error)
         elif self._answered.setdefault(node, answer.mark) != answer.mark:
             raise AnsweredTwice(node, where if answer.asked is None else "")
@@ -175,5 +173,5 @@ class FleetReport:
             self.oldest, self.oldest_node = found.generated, node
         self.kept.add(found.kept)
         self.notes.add(node, found.notes)
-        for whose, one in found.workloads.items():
-            self._workloads.setdefault(whose, MergedWorkload(whose)).add(node, one)
+        for one in found.workloads:
+            self._workloads.setdefault(one.whose, MergedWorkload(one.whose)).add(node, one)

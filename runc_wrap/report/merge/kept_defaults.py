@@ -75,6 +75,4 @@ class FleetKept:
 
 
 def _names(found: Counter[str]) -> str:
-    names = [safe_text.word(name) for name, _ in found.most_common(_MOST_SHOWN)]
-    more = len(found) - _MOST_SHOWN
-    return ", ".join([*names, *([f"{more} more"] if more > 0 else [])])
+    return safe_text.some([safe_text.word(name) for name, _ in found.most_common()], _MOST_SHOWN)

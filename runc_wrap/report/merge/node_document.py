@@ -10,7 +10,7 @@ half of it says could be wrong, too.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import safe_text
 from runc_wrap.documents.constraints import Like, Most, Time
@@ -22,9 +22,7 @@ from runc_wrap.report.merge.kept_defaults import Kept
 from runc_wrap.report.workload_on_node import NodeWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from runc_wrap.report.workload_names import Workload
+    from collections.abc import Sequence
 
 Json = dict[str, Any]
 FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with
@@ -35,7 +33,12 @@ _Node = Annotated[str, Like(rf".{{1,{LONGEST_NODE}}}", f"a name of 1 to {LONGEST
 
 
 @record
-class _Answered:
+class NodeDocument:
+    """One node's answer.
+
+    `kept` is None if nothing is known of it. `notes` are what the node remarks on its report.
+    """
+
     node: _Node
     workloads: Annotated[list[NodeWorkload], Most(5000)]  # a kubelet takes some hundred pods
     generated: Time | None = None
@@ -46,26 +49,17 @@ class _Answered:
         if self.kept and (total := sum(self.kept.profiles.values())) > MOST_CONTAINERS:
             most = f"more than the {MOST_CONTAINERS} that a node may run"
             raise ValueError(f"kept counts {total} containers, {most}")
+        seen = Counter(one.whose for one in self.workloads)
+        if twice := next((one for one, times in seen.items() if times > 1), None):
+            raise ValueError(f"has the workload {safe_text.word(twice.name)} twice")
 
 
 @record
-class _Silent:
+class SilentNode:
+    """A node that did not answer, and why."""
+
     node: _Node
     error: Annotated[str, Most(4000)] = "it did not say why"
-
-
-class NodeDocument(NamedTuple):
-    """One node's answer; `error` says why there is none.
-
-    `kept` is None if nothing is known of it. `notes` are what the node remarks on its report.
-    """
-
-    node: str
-    error: str | None
-    generated: str | None
-    workloads: Mapping[Workload, NodeWorkload]
-    kept: Kept | None = None
-    notes: Sequence[str] = ()
 
 
 def written(  # noqa: PLR0913 - what a document has
@@ -87,20 +81,12 @@ def silent(node: str, error: str) -> Json:
     return {"form": FORM, "node": node, "error": error}
 
 
-def read(value: object, form: int = FORM) -> NodeDocument:
+def read(value: object, form: int = FORM) -> NodeDocument | SilentNode:
     """Return a decoded document, of this form if the node answered. Raises DocumentError."""
     if not isinstance(value, dict):
         raise DocumentError(f"is {shown(value)}, not a node's report{_AGAIN}")
     _check_form(value, FORM if "error" in value else form)
-    if "error" in value:
-        silent = taken(_Silent, value)
-        return NodeDocument(silent.node, silent.error, None, {})
-    found = taken(_Answered, value)
-    own = {one.whose: one for one in found.workloads}
-    if len(own) < len(found.workloads):
-        twice = Counter(one.whose.name for one in found.workloads).most_common(1)[0][0]
-        raise DocumentError(f"has the workload {safe_text.word(twice)} twice")
-    return NodeDocument(found.node, None, found.generated, own, found.kept, found.notes)
+    return taken(SilentNode, value) if "error" in value else taken(NodeDocument, value)
 
 
 def _check_form(value: Json, wanted: int) -> None:

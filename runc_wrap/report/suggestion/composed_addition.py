@@ -45,8 +45,9 @@ def of(
     """
     bases = {_base(name, defaults) for name in one.profiles}
     entries = [{key: each[key] for key in each if key != "action"} for each in made.added]
-    block = getattr(one.filter, "block", None)
-    if len(bases) != 1 or not entries or block is None or not _is_said(block, made, entries):
+    if len(bases) != 1 or not entries or not one.filter:
+        return None
+    if not _is_said(one.filter.block, made, entries):
         return None
     if not (base := bases.pop()):
         return None

@@ -29,7 +29,7 @@ from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
 from runc_wrap.report.suggestion import dangerous_calls, denial_removal, profile_reduction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
@@ -89,18 +89,10 @@ class Suggestion:
 
 
 def suggest(
-    block: Mapping[str, Any],
-    one: MergedWorkload,
-    load: Loading,
-    *,
-    degrading: bool = False,
-    allow_dangerous: bool = False,
+    profile: Filter, one: MergedWorkload, *, degrading: bool = False, allow_dangerous: bool = False
 ) -> Suggestion:
-    """Return the block with the calls that the workload was seen to need.
-
-    `load` makes a Filter of a block, to prove that the addition works.
-    """
-    found = Suggestion(json.loads(json.dumps(block)), [])
+    """Return the profile's block with the calls that the workload was seen to need."""
+    found = Suggestion(json.loads(json.dumps(profile.block)), [])
     for row in one.rows:
         if row.verdict == DEGRADES and not degrading:
             found.degrading.append(row)
@@ -109,20 +101,20 @@ def suggest(
             continue
         why = _opens(found, row) or dangerous_calls.why(row)
         if why and not allow_dangerous and call_outcomes.abi_of(row.arch, row.number):
-            entries = [_entry(row, each) for each in _values(row, _asked(row, one.filter))]
+            entries = [_entry(row, each) for each in _values(row, _asked(row, profile))]
             found.withheld.append(Withheld(row, why, entries))
             continue
-        _add(found, row, one.filter, load, allow_dangerous=allow_dangerous)
+        _add(found, row, profile, allow_dangerous=allow_dangerous)
         if why:
             found.warnings.append(f"{row.syscall} is dangerous: {why}.")
     return found
 
 
-def reduced(found: Suggestion, recorded: RecordedCalls, load: Loading) -> Suggestion:
+def reduced(found: Suggestion, recorded: RecordedCalls, profile: Filter) -> Suggestion:
     """Return a suggestion without the calls that were not recorded. Raises Failure."""
     rows = recorded.rows
     block = profile_reduction.reduced(found.profile, rows, found.added)
-    denied = profile_reduction.denied(load(block), rows)
+    denied = profile_reduction.denied(profile.with_block(block), rows)
     others = [f"{name} was recorded under another profile; this one denies it." for name in denied]
     sentences = [*profile_reduction.sentences(block, rows), *recorded.sentences()]
     return replace(found, profile=block, recorded=sentences, warnings=[*found.warnings, *others])
@@ -137,9 +129,7 @@ def _opens(found: Suggestion, row: CallRow) -> str | None:
     return f"it used the {row.abi} ABI, through which the profile would then allow all its calls"
 
 
-def _add(
-    found: Suggestion, row: CallRow, profile: Filter | None, load: Loading, *, allow_dangerous: bool
-) -> None:
+def _add(found: Suggestion, row: CallRow, profile: Filter, *, allow_dangerous: bool) -> None:
     abi = call_outcomes.abi_of(row.arch, row.number)
     if abi is None or row.syscall.startswith("#"):
         found.warnings.append(_nameless(row))
@@ -147,7 +137,7 @@ def _add(
     _list_abi(found, abi.oci, row)
     asked = _asked(row, profile)
     values = _values(row, asked)
-    if values == denial_removal.ANY or not _allow(found, row, values, load):
+    if values == denial_removal.ANY or not _allow(found, row, values, profile):
         whole = dangerous_calls.CALLS.get(row.syscall)
         if whole and not allow_dangerous:  # harmless only with arguments that no rule can express
             found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
@@ -172,7 +162,7 @@ def _nameless(row: CallRow) -> str:
 
 
 def _allow(
-    found: Suggestion, row: CallRow, values: list[denial_removal.Values], load: Loading
+    found: Suggestion, row: CallRow, values: list[denial_removal.Values], profile: Filter
 ) -> bool:
     """Allow a call with these arguments; return whether rules can express that."""
     block, name = found.profile, row.syscall
@@ -185,7 +175,8 @@ def _allow(
     entries = [_entry(row, one) for one in values]
     if rest is None:
         return False
-    if row.verdicts(load({**block, "syscalls": [*rest, *entries]})) != {SAFE}:
+    allowing = profile.with_block({**block, "syscalls": [*rest, *entries]})
+    if row.verdicts(allowing) != {SAFE}:
         return False
     _put(found, rest, entries)
     return True
@@ -212,13 +203,13 @@ def _list_abi(found: Suggestion, oci: str, row: CallRow) -> None:
         del found.profile["architectures"]
 
 
-def _asked(row: CallRow, profile: Filter | None) -> tuple[int, ...]:
+def _asked(row: CallRow, profile: Filter) -> tuple[int, ...]:
     """Return the indexes of the arguments that decide what to allow; () for none."""
     if row.syscall == _BLIND:
         return ()
     abi = call_outcomes.abi_of(row.arch, row.number)
     usual = call_counts.asked(row.arch, row.number)[:1]
-    if abi is None or profile is None:
+    if abi is None:
         return usual
     return tuple(profile.interest(abi, row.number & 0xFFFFFFFF).indexes) or usual
 
@@ -258,9 +249,3 @@ def _evidence(row: CallRow) -> str:
 def addition(entries: Iterable[Json]) -> str:
     """Return entries as text to paste into a profile's "syscalls"."""
     return ",\n".join(json.dumps(entry, indent=2) for entry in entries)
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Loading = Callable[[Mapping[str, Any]], Filter]

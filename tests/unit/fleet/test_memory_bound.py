@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.node.node_reports import document, workload
+from runc_wrap.failure import Failure
 from runc_wrap.fleet import memory_bound
-from runc_wrap.fleet.memory_bound import MemoryBound, TooMuch
+from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import FORM
@@ -34,7 +35,7 @@ def test_more_than_fits_fails_and_says_which_node_to_leave_out(
     others = [document(f"n{at}", workload(), workload(f"x{at}")) for at in range(8)]
     for ordered in ([greedy, *others], [*others, greedy]):
         monkeypatch.setattr(memory_bound, "resident_memory", count().__next__)
-        with pytest.raises(TooMuch, match="--without greedy"):
+        with pytest.raises(Failure, match="--without greedy"):
             _taken(FleetReport((), FORM, MemoryBound().check), ordered)
     found = FleetReport(("greedy",), FORM, MemoryBound().check)
     _taken(found, [greedy, *others])
@@ -45,6 +46,7 @@ def test_more_than_fits_fails_and_says_which_node_to_leave_out(
 HOSTILE = """
 import sys
 from pathlib import Path
+from runc_wrap.failure import Failure
 from runc_wrap.fleet import memory_bound
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
@@ -69,7 +71,7 @@ try:
     for at in range(200):
         one = document(f"n{at}", *KINDS[sys.argv[1]](at))
         found.take(NodeAnswer(None, Document(one), size=1))
-except memory_bound.TooMuch:
+except Failure:
     print(peak() - before)
 """
 

@@ -6,6 +6,7 @@ from harness.node.node_reports import document
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
+from runc_wrap.report.merge.node_document import NodeDocument
 
 
 def _merged(**notes: list[str]) -> FleetReport:
@@ -61,5 +62,7 @@ def test_what_most_nodes_remark_comes_first_however_much_one_node_does() -> None
 def test_what_is_written_is_what_is_read() -> None:
     said = ["x" * 2000, *(f"{'y' * at}" for at in range(100))]
     written = node_document.written([], "a", None, None, said)
-    assert tuple(written["notes"]) == node_document.read(written).notes
+    found = node_document.read(written)
+    assert isinstance(found, NodeDocument)
+    assert tuple(written["notes"]) == found.notes
     assert len(written["notes"]) == 50

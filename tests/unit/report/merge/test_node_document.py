@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 from harness.node.node_reports import call, document, workload
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge.node_document import NodeDocument, SilentNode
 
 WORKLOAD_KEYS = (
     "calls containers running restarts lost lost_at_least lost_at_most dropped watched modes pods"
 ).split()
 CALL_KEYS = "number arch count programs".split()
+
+
+def _read(value: object, form: int = node_document.FORM) -> NodeDocument:
+    found = node_document.read(value, form)
+    assert isinstance(found, NodeDocument)
+    return found
 
 
 def _refused(value: object) -> str:
@@ -104,8 +111,9 @@ def test_any_value_in_any_place_is_read_or_refused(key: str, value: Any) -> None
 
 def test_a_node_that_did_not_answer_says_why() -> None:
     found = node_document.read(node_document.silent("a", "it timed out"))
-    assert (found.node, found.error, found.workloads) == ("a", "it timed out", {})
-    assert node_document.read({"form": 1, "node": "a", "error": None}).error
+    assert found == SilentNode("a", "it timed out")
+    unsaid = node_document.read({"form": 1, "node": "a", "error": None})
+    assert unsaid == SilentNode("a", "it did not say why")
 
 
 @pytest.mark.parametrize(
@@ -122,5 +130,5 @@ def test_a_node_that_did_not_answer_says_why() -> None:
     ],
 )
 def test_silence_is_not_taken_for_safe(changes: dict[str, Any], is_unknown: bool) -> None:
-    (found,) = node_document.read(document("a", workload(**changes))).workloads.values()
+    (found,) = _read(document("a", workload(**changes))).workloads
     assert found.is_unknown == is_unknown

@@ -49,11 +49,7 @@ def _suggested(
 ) -> Suggestion:
     assert isinstance(judged.filter, Enforced)
     return profile_addition.suggest(
-        judged.filter.block,
-        judged,
-        lambda block: Enforced(dict(block), LOADER),
-        degrading=degrading,
-        allow_dangerous=allow_dangerous,
+        judged.filter, judged, degrading=degrading, allow_dangerous=allow_dangerous
     )
 
 
@@ -292,14 +288,15 @@ def test_a_call_by_an_abi_that_is_not_listed_is_withheld() -> None:
     assert _suggested(judged).profile["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
 
 
-def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_them() -> None:
+def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Where its arguments cannot be written it is withheld, not allowed with any."""
     nothing = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
     judged = _judged(observed(SOCKET, 2, 1), profile=nothing)
     written = _suggested(judged, allow_dangerous=False)
     assert [entry["args"][0]["value"] for entry in written.added] == [2]
-    unwritten = profile_addition.suggest(
-        nothing.block, judged, lambda _: nothing, allow_dangerous=False
-    )
+    monkeypatch.setattr(nothing, "with_block", lambda _: nothing)
+    unwritten = profile_addition.suggest(nothing, judged, allow_dangerous=False)
     assert unwritten.added == []
     assert [one.row.syscall for one in unwritten.withheld] == ["socket"]
