@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
+from runc_wrap.cli.main import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ def _below(context: click.Context) -> Iterator[click.Command]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command and not command.hidden:
-            yield command
+            yield command.loaded() if isinstance(command, Lazy) else command
 
 
 def _page_of(context: click.Context) -> str:

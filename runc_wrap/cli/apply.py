@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
 
 
+_OF_CHANGED = ("id", "namespace", "pod", "container", "action", "mode", "profile")
+_OF_DECISION = ("action", "mode", "profile", "candidate", "reason")
 _OF_RULE = ("name", "mode", "profile", "adopt", "record", "candidate")
 _NOT_IN_FORCE = "Only checked: nothing was changed."
 
@@ -104,15 +106,8 @@ def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> d
 def _change(change: DecisionChange) -> dict[str, Any]:
     """Return a container, and the decision that it would get; `then` is None if it is refused."""
     found = container_text.as_document(change.entry)
-    names = ("id", "namespace", "pod", "container", "action", "mode", "profile")
-    then = change.then and {
-        "action": change.then.action,
-        "mode": change.then.mode,
-        "profile": change.then.profile,
-        "candidate": change.then.candidate,
-        "reason": change.then.reason,
-    }
-    return {**{name: found[name] for name in names}, "then": then, "refused": change.refused}
+    then = change.then and {name: getattr(change.then, name) for name in _OF_DECISION}
+    return {**{name: found[name] for name in _OF_CHANGED}, "then": then, "refused": change.refused}
 
 
 def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> Iterator[str]:
@@ -150,7 +145,8 @@ def _summary(compiled: Compiled) -> Iterator[str]:
     for number, rule in enumerate(policy["rules"], 1):
         mode = rule.get("mode", policy["default"]["mode"])
         beside = f", candidate {rule['candidate']}" if "candidate" in rule else ""
-        yield f"rule {number:<11} {rule['name']} ({mode}{_adopts(rule.get('adopt'))}{beside})"
+        adopts = f", adopts {adopt}" if (adopt := rule.get("adopt")) else ""
+        yield f"rule {number:<11} {rule['name']} ({mode}{adopts}{beside})"
     for pair, cost in compiled.previews.items():
         left = f"; not previewed: {', '.join(cost.left)}" if cost.left else ""
         yield (
@@ -161,10 +157,6 @@ def _summary(compiled: Compiled) -> Iterator[str]:
     if over := policy["overlay"]:
         families = [f"socket family {family}" for family in over["deny_sockets"]]
         yield f"overlay          denies {', '.join([*over['deny'], *families])}"
-
-
-def _adopts(adopt: str | None) -> str:
-    return "" if adopt is None else f", adopts {adopt}"
 
 
 def _own(compiled: Compiled) -> list[str]:

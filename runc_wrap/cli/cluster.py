@@ -111,7 +111,7 @@ def apply(places: Places, /, name: str) -> None:
 @click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
 @click.option("--policy", help="With this policy, which is laid down for the release.")
 @click.pass_obj
-def check_node(places: Places, /, engine: str, *, config: Path | None, policy: str | None) -> None:
+def check_node(places: Places, /, engine: str, *, config: Path | None, policy: str | None) -> bool:
     """Say whether this release can be installed on the node: on the host, from the archive."""
     chosen = policy_directory.candidate(places, policy) if policy else places
     found, refused = [*preflight.problems(chosen, engine, config)], ""
@@ -121,8 +121,7 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
         except (configmap_policy.PolicyNotTaken, OSError) as error:
             refused = str(error)
     output.document({"reason": "; ".join(found), "policy": refused})
-    if found:
-        raise SystemExit(output.WRONG)
+    return bool(found)
 
 
 @cluster.command("remaining")
@@ -141,7 +140,7 @@ _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This nod
 def report(*, node: str, candidate: bool) -> None:
     """Print the node's own report, as its systemd makes it: for `kubectl runc-wrap`."""
     flags = ["--candidate"] * candidate
-    _answer(lambda: kubectl_requests.report(_PLACES, Manager(_SOCKET), node, *flags))
+    click.echo(kubectl_requests.report(_PLACES, Manager(_SOCKET), node, *flags), nl=False)
 
 
 @cluster.command("state")
@@ -155,11 +154,7 @@ def state() -> None:
 def check_policy(*, node: str) -> None:
     """Print what the node says of a policy, one line of JSON on stdin: for `kubectl runc-wrap`."""
     sent = sys.stdin.buffer.readline(_LONGEST_POLICY)
-    _answer(lambda: kubectl_requests.policy_check(_PLACES, Manager(_SOCKET), node, sent))
-
-
-def _answer(asked: Callable[[], bytes]) -> None:
-    click.echo(asked(), nl=False)
+    click.echo(kubectl_requests.policy_check(_PLACES, Manager(_SOCKET), node, sent), nl=False)
 
 
 @cluster.command("try-policy")

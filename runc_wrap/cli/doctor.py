@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="With --fix: say what it would do, change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
+def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
     """Check this node for problems, and say what mends each.
 
     Without --fix it changes nothing. --fix applies the policy, repairs modes, links and directories
@@ -47,8 +47,7 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> None:
         output.document(_document(findings, mended))
     else:
         _print(findings, mended, is_rehearsal=dry_run)
-    if any(each.severity != "note" for each in findings):
-        raise SystemExit(output.WRONG)
+    return any(each.severity != "note" for each in findings)
 
 
 def _document(findings: Sequence[Finding], mended: Sequence[Mended]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import click
 from runc_wrap.cli import (
     engine_add,
     engine_change,
-    engine_output,
     engine_remove,
     engine_transaction,
     output,
@@ -50,19 +49,19 @@ for _command in (
 @click.pass_obj
 def prove(
     places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool
-) -> None:
+) -> bool:
     """Run a canary through the registered handler; change and restart nothing.
 
     Exit status 1: the canary does not run, or lacks the decided filter.
     """
     where = engine_change.registered(places, name, handler, config)
-    engine_transaction.prove(places, where, handler, as_json=as_json)
+    return engine_transaction.prove(places, where, handler, as_json=as_json)
 
 
 @engine.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def list_(places: Places, /, *, as_json: bool) -> None:
+def list_(places: Places, /, *, as_json: bool) -> bool:
     """Show the engines of this node and the handlers registered with them."""
     with progress.shown("Asking the engines"):
         found = engine_list.survey(registration_state.states(places.engines))
@@ -73,9 +72,7 @@ def list_(places: Places, /, *, as_json: bool) -> None:
             _COLUMNS,
             [_cells(e, row) for e in found for row in e["registered"] or [{}]],
         )
-    engine_output.end(
-        wrong=any(row["in_force"] is False for each in found for row in each["registered"])
-    )
+    return any(row["in_force"] is False for each in found for row in each["registered"])
 
 
 def _cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:

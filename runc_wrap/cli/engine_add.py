@@ -45,7 +45,7 @@ class _Wanted:
 @click.option("--default", is_flag=True, help="Make it the engine's default runtime.")
 @click.option("--containerd-version", help="Overrides the output of `containerd --version`.")
 @click.pass_obj
-def add(places: Places, /, *, name: str, config: Path | None, **options: Any) -> None:  # noqa: ANN401 - click's
+def add(places: Places, /, *, name: str, config: Path | None, **options: Any) -> bool:  # noqa: ANN401 - click's
     """Register runc-wrap with ENGINE; `auto` means each engine of this node in turn.
 
     With --restart: restart the engine and have it start a container. If anything fails, undo
@@ -56,8 +56,7 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
     try:
         check_name(wanted.handler)
         if name == _AUTO:
-            engine_output.end(wrong=_add_to_all(places, wanted, config))
-            return
+            return _add_to_all(places, wanted, config)
         if config and not config.absolute().parent.is_dir():  # misspelled
             raise EngineError(f"--config {config}", "a directory that exists", "another file")
         found = engine_registry.at(name, config) if config else _only_one(name)
@@ -65,7 +64,7 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
     except engine_transaction.FAILURES as error:
         engine_transaction.end(name, error, as_json=wanted.as_json)
     engine_output.show(document, plan, as_json=wanted.as_json)
-    engine_output.end(wrong=bool(document["wrong"]))
+    return bool(document["wrong"])
 
 
 def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 
-def engine_argument(*more: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def engine_argument(*more: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
     """Return the argument ENGINE, which may also be one of `more`."""
     return click.argument(
         "name", metavar="ENGINE", type=click.Choice([*engine_registry.ENGINES, *more])
     )
 
 
-def common_options(command: Callable[..., None]) -> Callable[..., None]:
+def common_options(command: Callable[..., bool]) -> Callable[..., bool]:
     """Give a command the options that both have."""
     for option in (
         click.option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cli import engine_transaction, output
+from runc_wrap.cli import output
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART
 
@@ -75,7 +75,9 @@ def show(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
     elif document["dry_run"]:
         output.say(document["diff"] + "".join(f"link: {link}\n" for link in document["links"]))
     else:
-        output.say("\n".join([_changes(document, plan), *engine_transaction.proved(document)]))
+        output.say(_changes(document, plan))
+        if "proved" in document:
+            output.say(f"proved by a canary: {document['proved']}")
     for sentence in document["wrong"]:
         output.warn(sentence)
 
@@ -93,9 +95,3 @@ def _changes(document: dict[str, Any], plan: Plan) -> str:
     if document["runtime_class"]:
         lines += ["for Kubernetes, run `kubectl apply -f` with:", "", document["runtime_class"]]
     return "\n".join(lines) or f"{plan.where.config} has nothing of it any more"
-
-
-def end(*, wrong: bool) -> None:
-    """End the command with status 1 if anything is wrong."""
-    if wrong:
-        raise SystemExit(output.WRONG)

@@ -16,7 +16,6 @@ from runc_wrap.engines.transaction import transaction_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 def remove(  # noqa: PLR0913  # one parameter per option
     places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
     as_json: bool, hand_over: bool, restart: bool, stops: bool,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """Remove from ENGINE's configuration what `add` wrote.
 
     Refused while containers need the handler; stopped ones of Docker and Podman count. With
@@ -48,9 +47,8 @@ def remove(  # noqa: PLR0913  # one parameter per option
         if restart and not removal.plan.is_empty:
             ours = (handler, transaction_run.REMOVE, lambda: removal.plan, False, stops, again)
             job = transaction_run.Job(places, where, *ours)
-            document, plan = engine_change.restarted(job, as_json=as_json)
-            _show(document, plan, removal, as_json=as_json)
-            return
+            document, _ = engine_change.restarted(job, as_json=as_json)
+            return _show(document, removal, as_json=as_json)
         # not checked: what is left is the owner's own
         execute = partial(plan_execution.carry_out, check=again)
         engine_change.carried_out(places, removal.plan, execute, dry_run=dry_run)
@@ -59,20 +57,18 @@ def remove(  # noqa: PLR0913  # one parameter per option
     plan = removal.plan
     wrong = [*plan.notes, *(_left(where, handler) if plan.is_empty else ())]
     document = engine_output.document(plan, handler, wrong, dry_run=dry_run, added=False)
-    _show(document, plan, removal, as_json=as_json)
+    return _show(document, removal, as_json=as_json)
 
 
-def _show(
-    document: dict[str, Any], plan: Plan, removal: handler_removal.Removal, *, as_json: bool
-) -> None:
-    """Print a removal, with who still needs the handler, and end the command."""
-    engine_output.show(document | removal.document(), plan, as_json=as_json)
+def _show(document: dict[str, Any], removal: handler_removal.Removal, *, as_json: bool) -> bool:
+    """Print a removal, with who still needs the handler; return whether anything is wrong."""
+    engine_output.show(document | removal.document(), removal.plan, as_json=as_json)
     if not as_json:
         for each in removal.given:
             output.say(f"yours to delete when no container needs it: {each}")
         for each in removal.named:
             output.warn(each)
-    engine_output.end(wrong=bool(document["wrong"]))
+    return bool(document["wrong"])
 
 
 def _left(where: Where, handler: str) -> list[str]:

@@ -42,8 +42,8 @@ def carry_out(job: Job, *, as_json: bool) -> Proved:
         return transaction_run.run(job, Systemd(), (lambda _: None) if as_json else output.warn)
 
 
-def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
-    """Run a canary, print what it proves, and end the command with 1 if it proves nothing."""
+def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> bool:
+    """Run a canary, and print what it proves; return whether it proves nothing."""
     _end_as_ctrl_c()
     document = {"engine": where.engine, "config": str(where.config), "handler": handler}
     try:
@@ -54,11 +54,12 @@ def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> None:
             output.document({**document, "proved": None, "reason": str(error)})
         else:
             output.warn(f"{where.engine}: {handler} is not proved: {error}")
-        raise SystemExit(output.WRONG) from None
+        return True
     if as_json:
         output.document({**document, "proved": proof, "reason": None})
     else:
         output.say(f"proved by a canary: {proof}")
+    return False
 
 
 def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:
@@ -71,11 +72,6 @@ def end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:
     else:
         output.warn(str(error))
     raise SystemExit(output.WRONG) from None
-
-
-def proved(document: dict[str, Any]) -> list[str]:
-    """Return what a canary proved; nothing without a transaction."""
-    return [f"proved by a canary: {document['proved']}"] if "proved" in document else []
 
 
 @click.command()
@@ -107,7 +103,7 @@ def _row_of(one: Note) -> dict[str, Any]:
 @click.command()
 @_JSON
 @click.pass_obj
-def status(places: Places, /, *, as_json: bool) -> None:
+def status(places: Places, /, *, as_json: bool) -> bool:
     """Show what is configured and in force in each engine, since when and by whom.
 
     Removes test containers that a killed command has left there.
@@ -124,8 +120,7 @@ def status(places: Places, /, *, as_json: bool) -> None:
         output.table(_COLUMNS, [_row(one, each) for one in found for each in one["handlers"]])
         for sentence in (each for one in found for each in (*one["drift"], *one["remarks"])):
             output.warn(sentence)
-    if any(one["drift"] for one in found):
-        raise SystemExit(output.WRONG)
+    return any(one["drift"] for one in found)
 
 
 def _row(one: dict[str, Any], handler: dict[str, Any]) -> list[str]:

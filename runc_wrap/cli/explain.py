@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.node.paths import Places
 
+_SHOWN = ("action", "mode", "profile", "candidate", "recorded", "rule", "reason")
 _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave"}
 
 
@@ -45,7 +46,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
     except Refusal as refusal:
         raise Failure(f"a create would be refused: {refusal}") from None
     if as_json:
-        output.document(_as_json(decision))
+        output.document({name: getattr(decision, name) for name in _SHOWN})
     else:
         verb = _VERBS[decision.action].format(profile=decision.profile, mode=decision.mode)
         output.say(f"{verb}: {decision.reason}")
@@ -93,15 +94,3 @@ def _unshown(path: Path) -> str | None:
     words = process.get("args") if isinstance(process, dict) else None
     programs = [one for one in words[:1] if isinstance(one, str)] if isinstance(words, list) else []
     return filter_side_effects.sentence(create_facts.bounding(config), programs)
-
-
-def _as_json(decision: Decision) -> dict[str, Any]:
-    return {
-        "action": decision.action,
-        "mode": decision.mode,
-        "profile": decision.profile,
-        "candidate": decision.candidate,
-        "recorded": decision.recorded,
-        "rule": decision.rule,
-        "reason": decision.reason,
-    }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -33,18 +34,29 @@ seconds = click.option(
 )  # fmt: skip
 
 
-def asking(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options on how nodes are asked."""
-    for option in (
-        seconds,
-        click.option("--without", multiple=True, help="Leave out this node.  Repeatable."),
-        click.option(
-            "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
-            help="How many nodes are asked at once.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+class Asking(NamedTuple):
+    """How nodes are asked."""
+
+    at_once: int
+    seconds: float
+    without: tuple[str, ...]
+
+
+def asking(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options on how nodes are asked; the command gets them as `how`."""
+
+    @click.option(
+        "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
+        help="How many nodes are asked at once.",
+    )  # fmt: skip
+    @click.option("--without", multiple=True, help="Leave out this node.  Repeatable.")
+    @seconds
+    @functools.wraps(command)
+    def called(*words: object, **options: Any) -> Any:  # noqa: ANN401 - click's
+        how = Asking(*(options.pop(name) for name in Asking._fields))
+        return command(*words, how=how, **options)
+
+    return called
 
 
 def asked(cluster: Cluster, selector: str | None = None) -> tuple[list[AskedNode], list[str]]:

@@ -7,14 +7,13 @@ kubectl-runc_wrap in PATH.
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from runc_wrap.cli import kubectl_cluster, kubectl_status, progress, report_merged, suggest
-from runc_wrap.cli.kubectl_cluster import Cluster
+from runc_wrap.cli.kubectl_cluster import Asking, Cluster
 from runc_wrap.cli.kubectl_policy import policy
 from runc_wrap.cli.main import Tidy
 from runc_wrap.fleet import kubectl
@@ -26,7 +25,7 @@ from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
 
 # What the installer's pod runs: its node's own report, by the node's systemd
@@ -74,7 +73,7 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
 )
 @click.option(
     "--save",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.File("wb", lazy=False),
     help="Write the nodes' documents, for `runc-wrapctl report --merge FILE`.",
 )
 @click.pass_obj
@@ -83,22 +82,18 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     /,
     workload: str | None,
     *,
+    how: Asking,
     page: Path | None,
-    save: Path | None,
+    save: BinaryIO | None,
     candidate: bool,
-    everyone: bool,
-    as_json: bool,
-    at_once: int,
-    seconds: float,
-    without: tuple[str, ...],
-) -> None:
+    **flags: bool,
+) -> bool:
     """Show what would break on any node, by workload; with WORKLOAD, only that one, in full.
 
     Exit status 1: a workload would break or is unknown, or a node did not answer.
     """
-    found = _gathered(cluster, save, at_once, seconds, without, candidate=candidate)
-    flags = {"as_json": as_json, "everyone": everyone}
-    report_merged.show(paths.installed(), found, workload, page, flags)
+    found = _gathered(cluster, how, save, candidate=candidate)
+    return report_merged.show(paths.installed(), found, workload, page, flags)
 
 
 @plugin.command("suggest")
@@ -110,20 +105,18 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 @suggest.recorded
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def suggestion(  # noqa: PLR0913 - click gives each option as a parameter
+def suggestion(
     cluster: Cluster,
     /,
     workload: str,
     *,
-    at_once: int,
-    seconds: float,
-    without: tuple[str, ...],
+    how: Asking,
     base: Path | None,
     as_json: bool,
     **allowing: bool,
 ) -> None:
     """Print the profile of WORKLOAD, plus the calls that any node has seen it to need."""
-    found = _gathered(cluster, None, at_once, seconds, without)
+    found = _gathered(cluster, how)
     places = paths.installed()
     everyone = report_merged.with_profiles(places, found, base)
     suggest.show(_IN_CLUSTER, everyone, workload, as_json=as_json, **allowing)
@@ -134,7 +127,7 @@ def suggestion(  # noqa: PLR0913 - click gives each option as a parameter
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @kubectl_cluster.seconds
 @click.pass_obj
-def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: float) -> None:
+def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: float) -> bool:
     """Show each node: whether runc-wrap is ready there, and what the installer says of it.
 
     With NODE, all that the installer remembers of it: the whole reason, what `apply` remarked of
@@ -142,47 +135,29 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     looked after by no running pod, so that what it said last may be old.
     """
     if node is None:
-        kubectl_status.show_all(cluster, as_json=as_json)
-    else:
-        kubectl_status.show(cluster, node, as_json=as_json, seconds=seconds)
+        return kubectl_status.show_all(cluster, as_json=as_json)
+    return kubectl_status.show(cluster, node, as_json=as_json, seconds=seconds)
 
 
-def _gathered(  # noqa: PLR0913 - what both commands are given
-    cluster: Cluster,
-    save: Path | None,
-    at_once: int,
-    seconds: float,
-    without: tuple[str, ...],
-    *,
-    candidate: bool = False,
+def _gathered(
+    cluster: Cluster, how: Asking, save: BinaryIO | None = None, *, candidate: bool = False
 ) -> FleetReport:
     """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
     form = CANDIDATE_FORM if candidate else FORM
-    found = FleetReport(without, form, MemoryBound().check)
+    found = FleetReport(how.without, form, MemoryBound().check)
     command = (*COMMAND, *["--candidate"] * candidate)
-    asked = Collection(cluster.kubectl, cluster.namespace, command, at_once, seconds)
-    with (
-        progress.shown("Asking nodes") as meter,
-        _kept(save) as keep,
-        without_collector(),
-    ):
+    where = cluster.kubectl, cluster.namespace
+    asked = Collection(*where, command, how.at_once, how.seconds)
+    with progress.shown("Asking nodes") as meter, without_collector():
         nodes, found.not_linux = kubectl_cluster.asked(cluster)
-        chosen = [one for one in nodes if one.node not in without]
+        chosen = [one for one in nodes if one.node not in how.without]
         for document, size in asked.documents(chosen, meter):
-            keep(document)
+            if save:
+                save.write(lines(document))
+                save.flush()
             found.take(NodeAnswer(document["node"], Document(document), size=size))
     kubectl_cluster.say_who_is_left_out(found.not_linux)
     return found
-
-
-@contextmanager
-def _kept(save: Path | None) -> Iterator[Callable[[dict[str, Any]], object]]:
-    """Return what writes a document into the file, or nowhere."""
-    if save is None:
-        yield lambda _: None
-        return
-    with save.open("wb") as file:
-        yield lambda document: file.write(lines(document))
 
 
 plugin.add_command(policy)

@@ -17,8 +17,8 @@ from runc_wrap.fleet.report_collection import Collection
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.cli.kubectl_cluster import Cluster
-    from runc_wrap.fleet.policy_answers import NodeCounts, PolicyChange
+    from runc_wrap.cli.kubectl_cluster import Asking, Cluster
+    from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyChange
 
 # What the installer's pod runs: its node's own check, by the node's systemd
 COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
@@ -54,11 +54,9 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     paths: tuple[Path, ...],
     maps: tuple[str, ...],
     selector: str | None,
-    at_once: int,
-    seconds: float,
-    without: tuple[str, ...],
+    how: Asking,
     as_json: bool,
-) -> None:
+) -> bool:
     """Have every node check a policy, as it would before it puts it in force; nothing is changed.
 
     Shown is which nodes would refuse it and why, and which running containers would get another
@@ -68,9 +66,10 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     found = PolicyAnswers(MemoryBound().check)
     with progress.shown("Asking nodes") as meter:
         given = _given(cluster, paths, maps)
-        one = Collection(cluster.kubectl, cluster.namespace, COMMAND, at_once, seconds, given)
+        where = cluster.kubectl, cluster.namespace
+        one = Collection(*where, COMMAND, how.at_once, how.seconds, given)
         listed, found.not_linux = kubectl_cluster.asked(cluster, selector)
-        nodes = [each for each in listed if each.node not in without]
+        nodes = [each for each in listed if each.node not in how.without]
         found.not_reached = [each.node for each in nodes if not each.is_reached]
         for document, size in one.documents([each for each in nodes if each.is_reached], meter):
             found.take(document, size)
@@ -78,8 +77,7 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
         output.document(found.as_json())
     else:
         _show(found)
-    if not found.is_well:
-        raise SystemExit(output.WRONG)
+    return not found.is_well
 
 
 def _given(cluster: Cluster, paths: tuple[Path, ...], maps: tuple[str, ...]) -> bytes:
@@ -104,7 +102,7 @@ def _show(found: PolicyAnswers) -> None:
     _say_what_is_missing(found)
 
 
-def _row(one: tuple[PolicyChange, NodeCounts]) -> tuple[str, ...]:
+def _row(one: tuple[PolicyChange, ChangedNodes]) -> tuple[str, ...]:
     change, where = one
     then = f"refused: {safe_text.name(change.refused, _LONGEST)}" if change.refused else change.then
     containers = safe_text.number(where.containers, "container")
@@ -128,12 +126,11 @@ def _say_what_is_missing(found: PolicyAnswers) -> None:
     if found.not_reached:
         shown = _nodes(len(found.not_reached), found.not_reached)
         output.warn(f"note: not reached, as the installer has no pod there: {shown}")
-    if found.silent:
-        number = safe_text.number(len(found.silent), "node")
-        output.warn(f"warning: {number} did not answer; whether they would take it is unknown:")
-        output.warn_some(
-            [
-                f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}"
-                for node, why in sorted(found.silent)
-            ]
-        )
+    number = safe_text.number(len(found.silent), "node")
+    output.warn_some(
+        [
+            f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}"
+            for node, why in sorted(found.silent)
+        ],
+        f"warning: {number} did not answer; whether they would take it is unknown:",
+    )

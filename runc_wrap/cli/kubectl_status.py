@@ -23,16 +23,15 @@ _NAMES = ("node", "state", "since", "reason", "version", "engine", "policy")
 _LONGEST, _MOST = 1000, 20  # characters of a sentence; remarks and attempts
 
 
-def show_all(cluster: Cluster, *, as_json: bool) -> None:
-    """Print a line for each node; end the command with 1 if one is not well."""
+def show_all(cluster: Cluster, *, as_json: bool) -> bool:
+    """Print a line for each node; return whether one is not well."""
     nodes = kubectl_cluster.nodes(cluster)
     doubts = kubectl_cluster.doubts(cluster, nodes)
     if as_json:
-        output.document([{**one.as_json(), "doubt": doubts.get(one.name)} for one in nodes])
+        output.document([{**one._asdict(), "doubt": doubts.get(one.name)} for one in nodes])
     else:
         output.table(_COLUMNS, [_row(one, doubts.get(one.name, "")) for one in nodes])
-    if not all(one.is_ready and one.name not in doubts for one in nodes if one.is_linux):
-        raise SystemExit(output.WRONG)
+    return not all(one.is_ready and one.name not in doubts for one in nodes if one.is_linux)
 
 
 def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
@@ -45,8 +44,8 @@ def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
     return (safe_text.name(one.name), health, is_ready, *shown)
 
 
-def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
-    """Print the state; end the command with 1 if the node is not well. Raises KubectlError."""
+def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> bool:
+    """Print the state; return whether the node is not well. Raises KubectlError."""
     found, _ = kubectl_cluster.asked(cluster)
     chosen = [one for one in found if one.node == node]
     if not chosen:
@@ -63,8 +62,7 @@ def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> None:
         output.document(document)
     else:
         output.say("\n".join(_lines(document)))
-    if safe_text.name(document.get("state")) not in next_step.WELL:
-        raise SystemExit(output.WRONG)
+    return safe_text.name(document.get("state")) not in next_step.WELL
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:

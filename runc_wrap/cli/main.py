@@ -9,7 +9,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +20,6 @@ from runc_wrap.node import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from click.shell_completion import CompletionItem
 
 # name -> summary; the module of that name has a click command of that name
 COMMANDS = {
@@ -47,7 +45,7 @@ COMMANDS = {
 HIDDEN = ("cluster",)
 # Without releases, registrations can be taken back and what was recorded can be read.
 _OF_INSTALLATIONS = ("lib/releases", "var")
-_INTERRUPTED, _UNREAD = 130, 141  # as in output.py, which is not imported here
+_WRONG, _INTERRUPTED, _UNREAD = 1, 130, 141  # as in output.py, which is not imported here
 
 
 class Tidy(click.Group):
@@ -58,43 +56,27 @@ class Tidy(click.Group):
         with _tidied():
             return super().parse_args(context, args)
 
-    def invoke(self, context: click.Context) -> object:
-        """Run the called command."""
+    def invoke(self, context: click.Context) -> None:
+        """Run the called command, which returns whether it found a problem."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # so that commands tidy up
         with _tidied():
-            return super().invoke(context)
+            if super().invoke(context):
+                raise SystemExit(_WRONG)
 
 
-class Lazy(Tidy):
-    """A group that lists its commands without importing them, and imports the called one."""
+class Lazy(click.Command):
+    """A command that is listed by its summary, and whose module is imported when it is called."""
 
-    def list_commands(self, _context: click.Context) -> list[str]:
-        """Return the names, in order."""
-        return sorted(COMMANDS)
-
-    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        """Import and return the command of this name."""
-        if name not in COMMANDS and name not in HIDDEN:
-            return None
-        command: click.Command = getattr(importlib.import_module(f"runc_wrap.cli.{name}"), name)
+    def loaded(self) -> click.Command:
+        """Import and return the command itself."""
+        module = importlib.import_module(f"runc_wrap.cli.{self.name}")
+        command: click.Command = getattr(module, str(self.name))
         return command
 
-    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Return the names that begin so, without importing their modules, or the options."""
-        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only shells need it
-
-        names = [
-            CompletionItem(name, help=COMMANDS[name])
-            for name in sorted(COMMANDS)
-            if name.startswith(incomplete)
-        ]
-        return names + click.Command.shell_complete(self, context, incomplete)
-
-    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the summaries without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in sorted(COMMANDS)])
+    def make_context(self, *given: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - click's
+        """Begin to call it."""
+        return self.loaded().make_context(*given, **extra)
 
 
 @contextmanager
@@ -122,7 +104,14 @@ def _discard_the_rest() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.command(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Tidy,
+    commands=[
+        *(Lazy(name, short_help=summary) for name, summary in COMMANDS.items()),
+        *(Lazy(name, hidden=True) for name in HIDDEN),
+    ],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--prefix",
     type=click.Path(path_type=Path, file_okay=False),

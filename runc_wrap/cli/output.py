@@ -53,12 +53,14 @@ def warn(text: str) -> None:
     click.echo(safe_text.lines(text), err=True)
 
 
-def warn_some(sentences: Sequence[str]) -> None:
-    """Print the first of these lines on stderr, and how many more there are."""
+def warn_some(sentences: Sequence[str], heading: str = "", begin: str = "  ") -> None:
+    """Print the first of these lines on stderr if there is any, and how many more there are."""
+    if heading and sentences:
+        warn(heading)
     for sentence in sentences[:_MOST_SHOWN]:
-        warn(f"  {sentence}")
+        warn(f"{begin}{sentence}")
     if (more := len(sentences) - _MOST_SHOWN) > 0:
-        warn(f"  and {more} more; --json lists them")
+        warn(f"{begin}and {more} more; --json lists them")
 
 
 def line(value: Any) -> None:  # noqa: ANN401 - any JSON value

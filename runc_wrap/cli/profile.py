@@ -9,7 +9,8 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import node_facts, policy_proof, profile_operand
-from runc_wrap.cli import output, profile_capture, profile_diff, profile_engine, profile_record
+from runc_wrap.cli import output, profile_capture, profile_diff, profile_record
+from runc_wrap.cli.profile_diff import engine_option
 from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
@@ -119,7 +120,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
     default=platform.goarch,
     help="Architecture by its name in Go: amd64, arm64.  [default: this machine's]",
 )
-@profile_engine.engine
+@engine_option
 @click.option(
     "--explain", "explained", is_flag=True, help="Print which part answers for each call."
 )
@@ -154,10 +155,10 @@ def _answers(found: Composed) -> dict[str, list[str]]:
 
 @profile.command()
 @click.argument("name")
-@profile_engine.engine
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
+def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     """Print what this node's runtime, libseccomp and kernel make of a profile, and what to write.
 
     NAME is as for `profile show`: a profile, a file, or - for stdin.
@@ -180,19 +181,18 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> None:
             output.say(f"{one.severity}: {one.place}: {one.sentence}; {one.remedy}.")
         if not findings:
             output.say(f"{found.name} does what it says.")
-    if any(one.severity != "note" for one in findings):
-        raise SystemExit(output.WRONG)
+    return any(one.severity != "note" for one in findings)
 
 
 @profile.command()
 @click.argument("name")
 @click.argument("calls", type=click.File("rb"), required=False)
-@profile_engine.engine
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def simulate(
     places: Places, name: str, calls: BinaryIO | None, engine: str, *, as_json: bool
-) -> None:
+) -> bool:
     """Print what the profile NAME would deny of calls that were seen, and where each was first.
 
     CALLS is strace's output (best with -f -n -X raw) or an audit log, - for stdin; without it, the
@@ -224,8 +224,7 @@ def simulate(
         output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
     else:
         output.say("It lets every call through that was seen.")
-    if any(one["verdict"] in (call_outcomes.DENIED, call_outcomes.DEPENDS) for one in rows):
-        raise SystemExit(output.WRONG)
+    return any(one["verdict"] in (call_outcomes.DENIED, call_outcomes.DEPENDS) for one in rows)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

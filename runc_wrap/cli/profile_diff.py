@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output, profile_engine
+from runc_wrap.cli import output
 from runc_wrap.filters import profile_difference
+from runc_wrap.host import engine_names
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.return_codes import ACTION_MASK, ALLOW, LOG, TRACE, USER_NOTIF
 from runc_wrap.safe_text import number
@@ -19,6 +21,12 @@ if TYPE_CHECKING:
     from runc_wrap.filters.profile_difference import ProfileChange
     from runc_wrap.node.paths import Places
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice([*engine_names.KNOWN, UNKNOWN]),
+    default=UNKNOWN,
+    help="The engine whose runtime-default is meant.",
+)
 _UNDENIED = (ALLOW, LOG, TRACE, USER_NOTIF)
 
 
@@ -54,10 +62,10 @@ class _Row(NamedTuple):
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@profile_engine.engine
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool) -> None:
+def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool) -> bool:
     """Print what the profile SECOND does differently from FIRST, call by call.
 
     Each is the name of a profile (runtime-default, containerd@2.1, localhost/<file>, a composed
@@ -75,8 +83,7 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
         if rows:
             output.table(("call", "abi", "when", "first", "second"), map(_cells, rows))
         output.say(_summary(found))
-    if found:
-        raise SystemExit(output.WRONG)
+    return bool(found)
 
 
 def _rows(changes: Iterable[ProfileChange]) -> dict[_Row, list[str]]:

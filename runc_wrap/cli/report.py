@@ -57,7 +57,7 @@ def _since(_context: click.Context, _option: click.Parameter, given: str | None)
     return found
 
 
-def sources(command: Callable[..., None]) -> Callable[..., None]:
+def sources(command: Callable[..., bool | None]) -> Callable[..., bool | None]:
     """Add the options that choose which records are read; the command gets them as `asked`."""
     options = (
         click.option("--since", callback=_since, help="Only newer records: 7d, 12h, 2027-01-31."),
@@ -76,8 +76,8 @@ def sources(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def called(
         *words: object, since: float, logs: tuple[Path, ...], journal: bool, **others: object
-    ) -> None:
-        command(*words, asked=Asked(logs, journal, since), **others)
+    ) -> bool | None:
+        return command(*words, asked=Asked(logs, journal, since), **others)
 
     return functools.reduce(lambda made, option: option(made), reversed(options), called)
 
@@ -127,7 +127,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     named: str | None,
     without: tuple[str, ...],
     **flags: bool,
-) -> None:
+) -> bool:
     """Show for each workload what would break under enforce, and how reliable the verdict is.
 
     With WORKLOAD (its name, its image, or a container's id or the beginning of one), show only that
@@ -140,8 +140,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     form = node_document.CANDIDATE_FORM if flags["candidate"] else node_document.FORM
     if flags["merge"]:
         merged = report_merged.gathered(words, without, form)
-        report_merged.show(places, merged, named, page, flags)
-        return
+        return report_merged.show(places, merged, named, page, flags)
     found = gathered(places, asked, candidate=flags["candidate"])
     kept = _kept(places, found)
     if kept.sentence:
@@ -160,14 +159,11 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
             output.line(node_document.written(documents, node, now, kept, found.notes, form=form))
         else:
             output.document(documents)
-    elif page:
-        report_suggestions.say_page(page, documents)
-    elif words:
+    elif words and not page:
         output.say(in_full(found.workloads[0]))
-    else:
+    elif not page:
         _show(found, everyone=flags["everyone"], candidate=flags["candidate"])
-    if any(one.is_wrong for one in found.workloads):
-        raise SystemExit(output.WRONG)
+    return any(one.is_wrong for one in found.workloads)
 
 
 def _check_words(

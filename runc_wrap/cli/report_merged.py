@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext
-from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,18 +16,13 @@ from runc_wrap.report.merge import base_profiles, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Collection, Iterable, Mapping
 
-    from runc_wrap.host.progress_meter import Meter
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.merge.fleet_notes import FleetNotes
     from runc_wrap.report.merged_workload import MergedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"
-_BUFFER = 1 << 20  # bytes
-_MOST_SHOWN = 20  # remarks of nodes
 _MOST_NAMED = 100  # nodes that did not answer, or documents that were refused, on the page
 
 
@@ -51,30 +43,15 @@ def gathered(
 ) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
     found = FleetReport(without, form, MemoryBound().check)
-    with progress.shown("Reading nodes' reports") as meter, without_collector():
+    with progress.shown("Reading nodes' reports"), without_collector():
         for name in names:
             where = "stdin" if name == _STDIN else safe_text.word(name)
             try:
-                with _opened(name) as file:
-                    found.read(_counting(file, meter), where)
+                with click.open_file(name, "rb") as file:
+                    found.read(file.readline, where)
             except OSError as error:
                 found.refuse(where, f"cannot be read: {error.strerror}")
     return found
-
-
-def _opened(name: str) -> AbstractContextManager[BinaryIO]:
-    if name == _STDIN:
-        return nullcontext(BufferedReader(sys.stdin.buffer, _BUFFER))  # type: ignore[type-var]
-    return Path(name).open("rb", _BUFFER)
-
-
-def _counting(file: BinaryIO, meter: Meter) -> Callable[[int], bytes]:
-    def readline(most: int) -> bytes:
-        line = file.readline(most)
-        meter.done += len(line)
-        return line
-
-    return readline
 
 
 def show(
@@ -83,8 +60,8 @@ def show(
     named: str | None,
     page: Path | None,
     flags: Mapping[str, bool],
-) -> None:
-    """Print it as `report` prints one node's. Raises SystemExit(1) if something is wrong."""
+) -> bool:
+    """Print it as `report` prints one node's; return whether something is wrong."""
     workloads = found.workloads()
     if named is not None:
         workloads = [chosen(workloads, named)]
@@ -96,16 +73,13 @@ def show(
         report_suggestions.write_page(page, documents, places, _meta(found))
     if as_json:
         output.document(found.as_json(documents))
-    elif page:
-        report_suggestions.say_page(page, documents)
-    elif named is not None:
+    elif named is not None and not page:
         output.say(in_full(workloads[0]))
-    else:
+    elif not page:
         _show(found, workloads, everyone=flags["everyone"])
     if not as_json:
         say_what_is_missing(found)
-    if not found.is_whole or any(one.is_wrong for one in workloads):
-        raise SystemExit(output.WRONG)
+    return not found.is_whole or any(one.is_wrong for one in workloads)
 
 
 def with_profiles(places: Places, found: FleetReport, given: Path | None) -> list[MergedWorkload]:
@@ -131,28 +105,17 @@ def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool
 
 def say_what_is_missing(found: FleetReport) -> None:
     """Print on stderr what nodes remark, and which say nothing: what runs there is unknown."""
-    _say_notes(found.notes)
-    silent = found.silent
-    if silent:
-        number = safe_text.number(len(silent), "node")
-        output.warn(f"warning: {number} did not answer; what runs there is unknown:")
-        output.warn_some([one.sentence for one in silent])
-    if found.refused:
-        number = safe_text.number(len(found.refused), "document")
-        output.warn(f"warning: {number} refused; what runs on their nodes is unknown:")
-        output.warn_some([one.sentence for one in found.refused])
+    output.warn_some(found.notes.sentences(), begin="note: ")
+    nodes = safe_text.number(len(found.silent), "node")
+    documents = safe_text.number(len(found.refused), "document")
+    for missing, heading in (
+        (found.silent, f"{nodes} did not answer; what runs there is unknown:"),
+        (found.refused, f"{documents} refused; what runs on their nodes is unknown:"),
+    ):
+        output.warn_some([one.sentence for one in missing], f"warning: {heading}")
     if found.without:
         names = ", ".join(map(safe_text.word, sorted(found.without)))
         output.warn(f"note: left out by --without: {names}")
-
-
-def _say_notes(notes: FleetNotes) -> None:
-    found = notes.sentences()
-    for sentence in found[:_MOST_SHOWN]:
-        output.warn(f"note: {sentence}")
-    if len(found) > _MOST_SHOWN:
-        more = safe_text.number(len(found) - _MOST_SHOWN, "further remark")
-        output.warn(f"note: {more} of nodes; --json lists them")
 
 
 def _meta(found: FleetReport) -> Json:

@@ -9,11 +9,9 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.report import html
-from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
@@ -41,28 +39,17 @@ def document(one: MergedWorkload) -> Json:
 
 
 def suggested(
-    one: MergedWorkload,
-    *,
-    degrading: bool = False,
-    allow_dangerous: bool = False,
-    recorded: bool = False,
+    one: MergedWorkload, *, recorded: bool = False, **allowing: bool
 ) -> Suggestion | None:
     """Return the profile that lets a workload run; None if its profile is not known.
 
-    `recorded`: without what it was not recorded to use. Raises Failure if it was not recorded.
+    `recorded`: without what it was not recorded to use. `allowing` is as profile_addition.suggest
+    takes it. Raises Failure if it was not recorded.
     """
-    profile = one.filter
-    if not isinstance(profile, Enforced):
+    if one.filter is None:
         return None
-    loader = profile.loader
-
-    def load(block: Mapping[str, Any]) -> Enforced:
-        return Enforced(dict(block), loader)
-
-    found = profile_addition.suggest(
-        profile.block, one, load, degrading=degrading, allow_dangerous=allow_dangerous
-    )
-    return profile_addition.reduced(found, _recording(one), load) if recorded else found
+    found = profile_addition.suggest(one.filter, one, **allowing)
+    return profile_addition.reduced(found, _recording(one), one.filter) if recorded else found
 
 
 def _recording(one: MergedWorkload) -> RecordedCalls:
@@ -76,15 +63,11 @@ def _recording(one: MergedWorkload) -> RecordedCalls:
 
 
 def write_page(page: Path, documents: list[Json], places: Places, meta: Json) -> None:
-    """Write a page of these workloads; `meta` as report.html has it, without what is of here."""
+    """Write a page of these workloads, and say so on stderr; `meta`: what report.html wants."""
     here = {
         "generated": time_text.rfc3339(time.time()),
         "policy": str(places.config),
         "profiles": str(places.profiles),
     }
     page.write_text(html.render(documents, {**here, **meta}), encoding="utf-8")
-
-
-def say_page(page: Path, documents: list[Json]) -> None:
-    """Say on stderr that it is written."""
     output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")

@@ -74,9 +74,7 @@ def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
     yield f"modes: {', '.join(map(safe_text.word, sorted(one.modes)))}"
     unknown = one.unknown
     if unknown.nodes:
-        words = [*map(safe_text.word, unknown.names)]
-        shown = safe_text.some(words, len(words), unknown.nodes)
-        yield f"unknown on {safe_text.number(unknown.nodes, 'node')}: {shown}"
+        yield f"unknown on {safe_text.number(unknown.nodes, 'node')}: {unknown.shown()}"
 
 
 def _own_lines(one: MergedWorkload, here: SeenHere) -> Iterator[str]:

@@ -35,7 +35,7 @@ _FEW = 3  # processes of one container that could not be checked, in text
     "some microseconds.",
 )
 @click.pass_obj
-def verify(places: Places, *, as_json: bool, deep: bool) -> None:
+def verify(places: Places, *, as_json: bool, deep: bool) -> bool:
     """Check that the kernel confines every process of every container as decided.
 
     Exit status 1: a process is not, and its container is named; 2: a process could not be checked.
@@ -68,10 +68,9 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> None:
         for sentence in dict.fromkeys(_sentence(*one) for one in wrong):
             output.say(sentence)
         output.say(_summary(checked, len({id(entry) for entry, _ in wrong})))
-    if wrong:
-        raise SystemExit(output.WRONG)
-    if unknown or node.unreadable:
+    if not wrong and (unknown or node.unreadable):
         raise SystemExit(output.IMPOSSIBLE)
+    return bool(wrong)
 
 
 def _user(user: Apart) -> dict[str, Any]:
@@ -144,9 +143,7 @@ def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:
     return {
         "id": entry.container.id,
         "pid": entry.container.pid if wrong.pid is None else wrong.pid,
-        "namespace": record and record.namespace,
-        "pod": record and record.pod,
-        "container": record and record.container,
+        **{name: record and getattr(record, name) for name in ("namespace", "pod", "container")},
         "expected": wrong.expected,
         "found": wrong.found,
         "calls": [_call(call) for call in wrong.calls],

@@ -49,10 +49,10 @@ def _commands(command: click.Command, name: str) -> Iterator[str]:
         yield f"{name} {' '.join(parameter.opts) if parameter.opts else parameter.name}"
     if isinstance(command, click.Group):
         context = click.Context(command)
-        names = {*command.list_commands(context), *(main.HIDDEN if name == "runc-wrapctl" else ())}
-        for each in sorted(names):
+        for each in command.list_commands(context):
             if found := command.get_command(context, each):
-                yield from _commands(found, f"{name} {each}")
+                whole = found.loaded() if isinstance(found, main.Lazy) else found
+                yield from _commands(whole, f"{name} {each}")
 
 
 def _checks() -> Iterator[str]:

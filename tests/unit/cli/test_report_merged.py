@@ -127,7 +127,7 @@ def test_the_table_says_on_how_many_nodes_and_who_did_not_answer(applied: Node) 
     )
     assert "Unknown on 1 of 2 nodes (b): nothing was watching" in result.stdout
     assert result.stderr.count("note: on 1 node (a): ") == 20
-    assert "note: 5 further remarks of nodes; --json lists them" in result.stderr
+    assert "note: and 5 more; --json lists them" in result.stderr
     assert "1 node did not answer; what runs there is unknown:\n  c: it timed out" in result.stderr
     assert "2 documents refused" in result.stderr
     assert "missing: cannot be read: No such file or directory" in result.stderr
