@@ -86,8 +86,8 @@ def _log(path: Path, name: str, meter: Meter | None) -> Timed:
     begin, end = None, 0.0
     try:
         end = path.stat().st_mtime
-        *_, oldest = (one for one in log_files.names(path) if not one.endswith(".gz"))
-        with path.with_name(oldest).open("rb") as file:
+        plain = [one for one in log_files.names(path) if not one.endswith(".gz")]
+        with path.with_name(plain[-1] if plain else path.name).open("rb") as file:
             first = _HEADER.search(file.read(_BEGINNING))
         begin = float(first[1]) if first else None
     except OSError:  # reading it reports what is wrong

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from math import inf
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.report.log_sources import unwatched_part
+from runc_wrap.report.log_sources import Asked, chosen, unwatched_part
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -35,3 +39,12 @@ def test_only_the_unwatched_part_of_a_loss_is_kept(
 ) -> None:
     found = unwatched_part(LossSpan(end, 3, AUDIT, "not printed", begin), watched)
     assert (found and (found.begin, found.time)) == left
+
+
+def test_a_log_covers_the_time_since_its_oldest_file_that_is_not_compressed(tmp_path: Path) -> None:
+    for at, name in enumerate(("audit.log", "audit.log.1", "audit.log.10")):
+        (tmp_path / name).write_text(f"type=DAEMON_START msg=audit({300 - at}.000:1): op=start\n")
+    (tmp_path / "audit.log.11.gz").write_bytes(b"not read for it")
+    for name, begin in (("audit.log", 298.0), ("audit.log.11.gz", None)):
+        (found,) = chosen(Asked((tmp_path / name,)), [], inf, None)
+        assert found.begin == begin
