@@ -2,9 +2,11 @@
 
 Both are compiled profiles, whose rules depend on capabilities. A call's outcome depends only on the
 capabilities that its own rules name, so all subsets of those are tried for it, and none but the
-empty one for most calls. Every number of every ABI is compared, with arguments at, below and above
-the values that rules compare, in every combination: rules with too many are refused, since the call
-that differs may be among those not tried. Takes a quarter of a second for two engines' defaults.
+empty one for most calls. Those that change what all calls depend on, such as the last number that
+runc's stub lets through, are tried for all calls. Every number of every ABI is compared, with
+arguments at, below and above the values that rules compare, in every combination: rules with too
+many are refused, since the call that differs may be among those not tried. Takes a quarter of a
+second for two engines' defaults.
 """
 
 from __future__ import annotations
@@ -84,12 +86,23 @@ def find(
     named = {} if fixed else named_capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
     found: list[ProfileChange] = []
     known = {} if known is None else known
+    met: dict[Capabilities, set[_Found]] = {}
+    common: list[object] = []  # of both, for the empty set
     for capabilities in fixed[:1] or capability_sets(named.values()):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
-        some = calls if capabilities and not fixed else None
-        for call, when in _differences(before, after, some, known):
-            found.append(ProfileChange(call, frozenset() if fixed else capabilities, when))
+        shared = [one.simulation.common for one in (before, after) if isinstance(one, Expectation)]
+        common = common or [*shared]
+        some = calls if capabilities and not fixed and shared == common else None
+        changes = [*_differences(before, after, some, known)]
+        known_of_fewer = set().union(*(met[one] for one in met if one < capabilities))
+        met[capabilities] = {*changes}
+        held = frozenset() if fixed else capabilities
+        found += [
+            ProfileChange(call, held, when)
+            for call, when in changes
+            if call.syscall in calls or (call, when) not in known_of_fewer
+        ]
     return found
 
 

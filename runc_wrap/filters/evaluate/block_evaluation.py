@@ -122,6 +122,8 @@ class Simulation:
         self._led_by_pseudo = {abi for abi in self._calls if self._may_lack_number(abi)}
         if not self._led_by_pseudo.isdisjoint(_ONE_LIST):
             self._led_by_pseudo |= _ONE_LIST
+        self.common = self.load.stub, self._led_by_pseudo
+        """What results depend on beside a call's own rules and the default: on other rules."""
 
     def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
         """Return a call's result; `args` are six unsigned numbers of 64 bits."""
