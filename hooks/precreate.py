@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, sys.argv[1])
 
-from runc_wrap.hotpath import config_file, container_identity, create, ledger_file, policy_file
+from runc_wrap.hotpath import config_file, container_identity, ledger_file, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import Decision
@@ -60,8 +60,8 @@ def confined(
     policy: "CompiledPolicy", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
     """Decide as a create does, and inject the profile into the text. Raises Refusal."""
-    call = Call(invocation, kind, "", create.own_capabilities)
-    outcome = create.consider(text, call, policy)
+    call = Call(invocation, kind, "", main.own_capabilities)
+    outcome = main.consider(text, call, policy)
     block = outcome.block
     if outcome.text is not None:
         block = as_written(block)

@@ -16,7 +16,7 @@ import hashlib
 import secrets
 from typing import NamedTuple
 
-from runc_wrap.hotpath.create import CAPTURE as VARIABLE
+from runc_wrap.hotpath.main import CAPTURE as VARIABLE
 from runc_wrap.node import paths
 
 CANARY, CAPTURE = "canary", "capture"

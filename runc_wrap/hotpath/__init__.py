@@ -1,4 +1,4 @@
 """The code that runs at every create: built-in modules and orjson, nothing else.
 
-create.py is one create from top to bottom.
+main.py is one create from top to bottom.
 """

@@ -29,6 +29,6 @@ if text[:HEAD] == MAGIC_NUMBER + source_hash(0, packed):
     exec(code, made.__dict__)
     made.unpack(entries, directory)
 
-from runc_wrap.hotpath.create import main
+from runc_wrap.hotpath.main import main
 
 main()

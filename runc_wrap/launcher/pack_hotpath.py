@@ -27,7 +27,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 ROOT = "runc_wrap"
-MAIN = "runc_wrap.hotpath.create"
+MAIN = "runc_wrap.hotpath.main"
 Entry = tuple[str, str, CodeType]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import program
-from runc_wrap.hotpath import create
+from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.ledger.decision_record import SELFTEST
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
-    from runc_wrap.hotpath.create import Outcome
+    from runc_wrap.hotpath.main import Outcome
 
 _SECONDS = 60
 # runc 1.1 copies itself to a memfd and seals the copy; Linux refuses that as long as anything else
@@ -61,8 +61,8 @@ def decided(policy: CompiledPolicy, wrapper: Path, annotations: dict[str, str]) 
     """Return what this policy makes of such a container. Raises Refusal."""
     config = json.dumps(_config([], annotations, _ID)).encode()
     invocation = Invocation("run", {"bundle": f"/{_ID}"}, _ID)
-    call = Call(invocation, policy["runtime"]["kind"], str(wrapper), create.own_capabilities)
-    return create.consider(config, call, policy)
+    call = Call(invocation, policy["runtime"]["kind"], str(wrapper), main.own_capabilities)
+    return main.consider(config, call, policy)
 
 
 def _run(runtime: Path, var: Path, annotations: dict[str, str]) -> program.Ended:

@@ -27,7 +27,7 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import Overlay
-    from runc_wrap.hotpath.create import Outcome
+    from runc_wrap.hotpath.main import Outcome
     from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
 

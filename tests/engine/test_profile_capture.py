@@ -21,7 +21,7 @@ from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
-from runc_wrap.hotpath.create import CAPTURE
+from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.profiles import block_diff, captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_parser
 

@@ -48,7 +48,7 @@ PLANTS = [
     (HOUSES, "safe_text.py", "import harness.node.versions", "harness"),
     (HOUSES, "../tests/mutants.py", "import bench.rows", "bench.rows"),
     (CIRCLES, "hotpath/argv.py", "from runc_wrap.hotpath import create_facts", "create_facts -> "),
-    (CIRCLES, "hotpath/argv.py", f"{TYPES}from runc_wrap.hotpath import create", "create -> "),
+    (CIRCLES, "hotpath/argv.py", f"{TYPES}from runc_wrap.hotpath import main", "main -> "),
     (
         WITHIN,
         "profiles/source_profile.py",
@@ -57,7 +57,7 @@ PLANTS = [
     ),
     (HOT, "hotpath/agent_probe.py", "import zlib", "zlib"),
     (HOT, "hotpath/agent_probe.py", "def f() -> None:\n    import zlib", "zlib"),
-    (HOT, "hotpath/create.py", "print()", "uses print"),
+    (HOT, "hotpath/main.py", "print()", "uses print"),
     (CODEC, "host/files.py", "import orjson", "runc_wrap.host.files"),
     (DECIDING, "hotpath/decision.py", "import posix", "posix"),
     (DECIDING, "report/workload_names.py", "open('/etc/passwd')", "uses open"),

@@ -13,15 +13,15 @@ from runc_wrap.agent.decide import wire
 from runc_wrap.agent.service_lifecycle import Release
 from runc_wrap.agent.service_log import say, warn
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
-from runc_wrap.hotpath.create import (
+from runc_wrap.hotpath.create_facts import Call
+from runc_wrap.hotpath.errors import Malformed, Refusal, described
+from runc_wrap.hotpath.main import (
     CAPTURE,
     capabilities_of,
     consider,
     default_root,
     read_config,
 )
-from runc_wrap.hotpath.create_facts import Call
-from runc_wrap.hotpath.errors import Malformed, Refusal, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.argv import Invocation
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.hotpath.config_file import Found
-    from runc_wrap.hotpath.create import Outcome
+    from runc_wrap.hotpath.main import Outcome
 
     Json = dict[str, Any]
     AnswerPacket = tuple[bytes, str]

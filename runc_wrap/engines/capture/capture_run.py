@@ -25,7 +25,7 @@ from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import files
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
-from runc_wrap.hotpath.create import own_capabilities
+from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import block_diff, builtin, captured_profile, engine_versions, platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import json_fields

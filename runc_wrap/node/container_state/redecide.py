@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import config_file, create, json_ambiguity, json_codec, policy_file
+from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
 from runc_wrap.hotpath.engine_default import AS_APPLIED
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.hotpath.create import Outcome, ProfileOf
     from runc_wrap.hotpath.decision import Decision
+    from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.container_state.default_recognition import Made
@@ -79,8 +79,8 @@ def _considered(
     text = as_it_came(text, record, lambda name: profile_of(policy, name, AS_APPLIED))
     name = record.id if record else directory.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": directory}, name)
-    call = Call(invocation, policy["runtime"]["kind"], handler, create.own_capabilities)
-    return create.consider(text, call, policy, profile_of)
+    call = Call(invocation, policy["runtime"]["kind"], handler, main.own_capabilities)
+    return main.consider(text, call, policy, profile_of)
 
 
 def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:

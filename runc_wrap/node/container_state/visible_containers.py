@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
-from runc_wrap.hotpath.create import INITIAL
+from runc_wrap.hotpath.main import INITIAL
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.whole_ledger import Ledger
 

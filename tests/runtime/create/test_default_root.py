@@ -12,13 +12,13 @@ import pytest
 from harness.host.namespaces import private_mounts
 from harness.host.processes import attempt, run, short_directory
 from harness.node.requirements import program, requires
-from runc_wrap.hotpath import create
+from runc_wrap.hotpath import main
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Lab
 
 USER = 14242
-OURS = "import posix, sys; from runc_wrap.hotpath.create import default_root as d; \
+OURS = "import posix, sys; from runc_wrap.hotpath.main import default_root as d; \
 print(d(sys.argv[1], posix.environ))"
 PYTHON = ("/usr/bin/python3", "-S", "-c")
 AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
@@ -46,7 +46,7 @@ def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -
         called = [*space.prefix, "env", "-i", f"XDG_RUNTIME_DIR={own}", *WHO[who]]
         attempt([*called, program(kind), "list"])
         is_own = (own / kind).is_dir()
-        shutil.copytree(Path(create.__file__).parent, directory / "runc_wrap/hotpath")
+        shutil.copytree(Path(main.__file__).parent, directory / "runc_wrap/hotpath")
         ours = run([*called, "env", f"PYTHONPATH={directory}", *PYTHON, OURS, kind])
         assert ours.stdout.strip() == (f"{own}/{kind}" if is_own else f"/run/{kind}")
 

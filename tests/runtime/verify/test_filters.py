@@ -13,7 +13,7 @@ from harness.node.requirements import requires
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.filters.kernel import filter_readback, libseccomp_compiler
-from runc_wrap.hotpath.create import own_capabilities
+from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import create
+from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, ENGINE_DEFAULT
@@ -19,7 +19,7 @@ from tests.unit.hotpath.test_engine_default import block
 from tests.unit.policy.node import compiled
 
 if TYPE_CHECKING:
-    from runc_wrap.hotpath.create import Outcome
+    from runc_wrap.hotpath.main import Outcome
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
@@ -59,7 +59,7 @@ def _considered(config: Json, made: Compiled, handler: str = "runc-wrap") -> Out
     def profile_of(_policy: Any, name: str, mode: str) -> Any:
         return made.as_applied[name] if mode == AS_APPLIED else made.profiles[name, mode]
 
-    return create.consider(json.dumps(config).encode(), call, made.policy, profile_of)
+    return main.consider(json.dumps(config).encode(), call, made.policy, profile_of)
 
 
 def _result(outcome: Outcome) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import captured_block, create
+from runc_wrap.hotpath import captured_block, main
 from runc_wrap.hotpath.errors import Captured, Refusal
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def requests(tmp_path: Path) -> Path:
 
 
 def _take(requests: Path, text: bytes) -> None:
-    found = text.index(create.CAPTURE) + len(create.CAPTURE)
+    found = text.index(main.CAPTURE) + len(main.CAPTURE)
     captured_block.take(str(requests.parents[1]), text, found)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.hotpath import agent_probe, create, ledger_file
+from runc_wrap.hotpath import agent_probe, ledger_file, main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import restore
@@ -20,7 +20,7 @@ from tests.unit.policy.node import compiled
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.hotpath.create import Outcome
+    from runc_wrap.hotpath.main import Outcome
     from runc_wrap.policy.policy_compiler import Compiled
 
 LISTENER = "/p/var/agent/notify.sock"
@@ -41,7 +41,7 @@ WORDS = Invocation("create", {"bundle": "/b"}, "ID")
 def _considered(made: Compiled, *, handler: str = "runc-wrap", profile_of: Any = None) -> Outcome:
     call = Call(WORDS, "runc", handler, lambda: frozenset(CAPABILITIES))
     named = profile_of or (lambda _, name, form: made.profiles[name, form])
-    return create.consider(b'{"linux": {}, "process": {}}', call, made.policy, named)
+    return main.consider(b'{"linux": {}, "process": {}}', call, made.policy, named)
 
 
 def test_the_recording_form_is_compiled_for_the_modes_that_record() -> None:

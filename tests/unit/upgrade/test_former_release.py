@@ -18,7 +18,7 @@ import pytest
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind, Tally
-from runc_wrap.hotpath import agent_probe, create, json_codec, policy_file
+from runc_wrap.hotpath import agent_probe, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call as Created
 from runc_wrap.hotpath.errors import Refusal
@@ -38,7 +38,7 @@ from tests.unit.policy import node as policies
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.hotpath.create import Outcome
+    from runc_wrap.hotpath.main import Outcome
 
 Json = dict[str, Any]
 DATA = Path(__file__).parent / "data"
@@ -158,7 +158,7 @@ def _again(prefix: Path | str, line: Json, monkeypatch: pytest.MonkeyPatch) -> O
     where = {"bundle": line["bundle"], "root": line["root"]}
     call = Created(Invocation("create", where, line["id"]), "runc", line["handler"], _all)
     text = json.dumps(CONFIGS[_name(line)]).encode()
-    return create.consider(text, call, policy_file.load(str(prefix)))
+    return main.consider(text, call, policy_file.load(str(prefix)))
 
 
 def _all() -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath import argv, create
+from runc_wrap.hotpath import argv, main
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.exec_runtime import Launch
 from tests.unit.policy.node import PROFILE, compiled
@@ -96,7 +96,7 @@ def cold(prefix: Path, kind: str, called: list[str]) -> str:
     invocation = argv.parse(called, kind)
     assert invocation
     try:
-        create.confine_or_pass(launch, invocation)
+        main.confine_or_pass(launch, invocation)
     except Refusal as refusal:
         return str(refusal)
     return ""

@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.engines.capture import capture_run
 from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import locks
-from runc_wrap.hotpath.create import own_capabilities
+from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl

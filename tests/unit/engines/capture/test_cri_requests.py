@@ -15,7 +15,7 @@ from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, te
 from runc_wrap.engines.crio import crio_engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import OWNER
-from runc_wrap.hotpath.create import own_capabilities
+from runc_wrap.hotpath.main import own_capabilities
 from tests.unit.cli import ctl
 from tests.unit.node import machine
 
