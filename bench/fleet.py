@@ -57,7 +57,7 @@ def measured() -> dict[str, Merged]:
 
 def merged() -> Merged:
     """Merge all documents from a pipe into one of JSON."""
-    words = _start("main", "main", "['report', '--merge', '--json', '-']")
+    words = _start("root_command", "main", "['report', '--merge', '--json', '-']")
     reading, writing = os.pipe()
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
         begun = time.monotonic()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from click.shell_completion import get_completion_class
 
 from deploy.manual import pages
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,6 +17,6 @@ def start() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as some supervisors and `>&-` do
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - starts fast; stays open
-    from runc_wrap.cli.main import main  # noqa: PLC0415 - takes most of the time of a start
+    from runc_wrap.cli.root_command import main  # noqa: PLC0415 - takes most of the time of a start
 
     main(prog_name="runc-wrapctl")

@@ -15,7 +15,7 @@ import click
 from runc_wrap.cli import kubectl_cluster, kubectl_status, progress, report_merged, suggest
 from runc_wrap.cli.kubectl_cluster import Asking, Cluster
 from runc_wrap.cli.kubectl_policy import policy
-from runc_wrap.cli.main import Tidy
+from runc_wrap.cli.root_command import Tidy
 from runc_wrap.fleet import kubectl
 from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
 from runc_wrap.fleet.report_collection import Collection, lines

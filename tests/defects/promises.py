@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import main
+from runc_wrap.cli import root_command
 from runc_wrap.cluster import next_step
 from runc_wrap.doctor.checks import CHECKS
 from runc_wrap.policy.settings import schema
@@ -31,7 +31,7 @@ _METRIC = re.compile(r'"(runc_wrap_[a-z0-9_]+)"')
 
 def promises() -> list[str]:
     """Return one line for each."""
-    found = [f"command {each}" for each in _commands(main.main, "runc-wrapctl")]
+    found = [f"command {each}" for each in _commands(root_command.main, "runc-wrapctl")]
     found += [f"setting {name} takes {one.takes}" for name, one in schema.BY_NAME.items()]
     found += [f"state {each}" for each in next_step.STATES]
     found += [f"check {each}" for each in _checks()]
@@ -51,7 +51,7 @@ def _commands(command: click.Command, name: str) -> Iterator[str]:
         context = click.Context(command)
         for each in command.list_commands(context):
             if found := command.get_command(context, each):
-                whole = found.loaded() if isinstance(found, main.Lazy) else found
+                whole = found.loaded() if isinstance(found, root_command.Lazy) else found
                 yield from _commands(whole, f"{name} {each}")
 
 

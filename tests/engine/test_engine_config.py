@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.doctor.engine_checks import handlers_in_force
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.handler_tables import OLD_CRI

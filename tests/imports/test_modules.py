@@ -37,8 +37,8 @@ BARE = frozenset(_START.split())
 UNTIL_313 = frozenset({"_abc", "abc", "io"})
 HOT = frozenset(
     f"runc_wrap.hotpath.{name}"
-    for name in "annotations argv config_file container_identity create create_facts decision "
-    "errors exec_runtime json_ambiguity json_codec ledger_file policy_file policy_rule_match "
+    for name in "annotations argv config_file container_identity create_facts decision errors "
+    "exec_runtime json_ambiguity json_codec ledger_file main policy_file policy_rule_match "
     "privileged resolve splice".split()
 ) | {"runc_wrap", "runc_wrap.hotpath", "_blake2", "gc"}
 ORJSON = {"_datetime"}  # orjson is loaded by path and so does not appear

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.documents.reader import taken

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.engine_output import diff
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.dependent_container import Dependent

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.manual import pages
 from harness.host.processes import environment
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.metrics import prometheus_text
 
 if TYPE_CHECKING:

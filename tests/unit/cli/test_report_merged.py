@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from harness.node.install import SOURCE
 from harness.node.node_reports import call, document, unknown, workload
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.node.container_state import visible_containers
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import asking

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.transaction import boot_unit, transaction_revert
 from runc_wrap.host import change_set, locks

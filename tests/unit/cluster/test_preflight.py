@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.cluster import preflight
 from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.engines.containerd.containerd_engine import Containerd

@@ -12,7 +12,7 @@ from deploy.manual import pages as manual
 from deploy.manual.__main__ import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
-from runc_wrap.cli.main import COMMANDS, main
+from runc_wrap.cli.root_command import COMMANDS, main
 
 if TYPE_CHECKING:
     from pathlib import Path

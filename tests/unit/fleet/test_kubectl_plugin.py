@@ -216,7 +216,7 @@ def test_what_was_collected_can_be_saved_and_merged_again(cluster: StandIn, tmp_
     lines = [json.loads(one) for one in place.read_text().splitlines()]
     assert [one["asked"] for one in lines[::2]] == [one["node"] for one in lines[1::2]]
     assert {one["node"] for one in lines[1::2]} == {"a", "b"}
-    from runc_wrap.cli.main import main  # noqa: PLC0415 - only here
+    from runc_wrap.cli.root_command import main  # noqa: PLC0415 - only here
 
     again = CliRunner().invoke(main, ["report", "--merge", "--json", str(place)])
     assert json.loads(again.stdout).items() >= first.items()

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli import cluster as cluster_command
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.cluster import state_file
 from runc_wrap.cluster.next_step import REGISTER, REVERTED
 from runc_wrap.cluster.state_file import Attempt

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import canaries_left
 from runc_wrap.engines import engine_registry

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli import engine_transaction
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction.canary_proof import NotProved
 from tests.unit.engines.engine_node import snapshot

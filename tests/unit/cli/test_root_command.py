@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli.main import COMMANDS, main
+from runc_wrap.cli.root_command import COMMANDS, main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELP = """
 import sys
 from click.testing import CliRunner
-from runc_wrap.cli.main import main
+from runc_wrap.cli.root_command import main
 print(CliRunner().invoke(main, ["--help"]).output)
 print(sorted(m for m in sys.modules if m.startswith("runc_wrap.cli.")))
 for words in [], ["doctor"], ["engine"], ["engine", "add"]:
@@ -31,7 +31,7 @@ def test_the_help_lists_all_commands_and_imports_none_and_has_a_short_option() -
     """In a process of its own: click remembers a command's options from the first call on."""
     done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
-    assert done.stdout.endswith("['runc_wrap.cli.main']\n")
+    assert done.stdout.endswith("['runc_wrap.cli.root_command']\n")
 
 
 @pytest.mark.parametrize("words", [
@@ -105,7 +105,7 @@ start()
     ("module", "status"),
     [
         ("click", -signal.SIGINT),
-        ("runc_wrap.cli.main", -signal.SIGINT),
+        ("runc_wrap.cli.root_command", -signal.SIGINT),
         ("runc_wrap.node.paths", -signal.SIGINT),
         ("runc_wrap.cli.status", 130),
         ("runc_wrap.node.container_state.container_status", 130),
