@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.cli.main import Lazy
+from runc_wrap.cli.root_command import Lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
