@@ -95,12 +95,12 @@ REFUSED: dict[str, tuple[str, int, dict[str, str], str]] = {
         "podman",
         0,
         {"containers.conf": "[engine.runtimes]\nrunc-wrap=['x']"},
-        "not ours",
+        "no record",
     ),
     "a list": ("docker", 0, {"daemon.json": '{"runtimes": []}'}, "try:"),
     "Docker's": ("docker", 0, {"daemon.json": '{"runtimes": {"runc-wrap": {}}}'}, "try:"),
     "no JSON": ("docker", 0, {"daemon.json": "{"}, "try:"),
-    "CRI-O's": ("crio", 0, {"crio.conf.d/10": "[crio.runtime.runtimes.runc-wrap]\n"}, "not ours"),
+    "CRI-O's": ("crio", 0, {"crio.conf.d/10": "[crio.runtime.runtimes.runc-wrap]\n"}, "no record"),
     "no TOML for CRI-O": ("crio", 0, {"crio.conf.d/10": "[crio"}, r"\.d/10: .*wanted valid TOML"),
 }
 
