@@ -57,6 +57,11 @@ def test_whatever_a_program_passes_is_one_harmless_line(name: str, args: list[in
     assert re.fullmatch(r"[\w|, …]*", told)
 
 
+def test_newer_calls_have_the_kernels_names() -> None:
+    assert call_text.syscall("#470") == "#470 (listns)"
+    assert call_text.syscall("#5000") == "#5000"
+
+
 @pytest.mark.parametrize(
     ("header", "prefix", "names"),
     [

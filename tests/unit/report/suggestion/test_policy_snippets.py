@@ -47,6 +47,17 @@ def test_no_annotation_is_offered_if_kubernetes_refuses_its_key(
     assert found.startswith(f"runc-wrap/seccomp.{'a' * length}: ") is is_offered  # no sidecar's
 
 
+def test_a_rule_that_also_matches_another_workload_is_detected() -> None:
+    admin = {**APP, "pod": "web-admin-7d9c8b5f6-x2k4p"}
+    elsewhere = {**admin, "namespace": "other"}
+    sidecar = {**admin, "container": "sidecar"}
+    everyone = _judged(APP, admin, elsewhere, sidecar, {"container": "web-1"})
+    web, narrow, *_, alone = everyone
+    assert policy_snippets.also_matched(web, everyone) == ["shop/web-admin/app"]
+    assert policy_snippets.also_matched(narrow, everyone) == []
+    assert policy_snippets.also_matched(alone, everyone) == []
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
