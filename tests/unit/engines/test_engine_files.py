@@ -96,6 +96,7 @@ def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> N
 
 def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
-    write(where.state_file, '{"format": 3}')
-    with pytest.raises(EngineError, match="format 3"):
+    former = registration_state.empty("docker", where.config).text()
+    write(where.state_file, former.replace('"format": 2', '"format": 3'))
+    with pytest.raises(EngineError, match="format: found 3, wanted 2"):
         registration_plan.plan_remove(where, "runc-wrap")

@@ -13,7 +13,7 @@ import pytest
 from runc_wrap.engines import restart_effects
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.host import files, systemd
+from runc_wrap.host import procfs, systemd
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
 def test_a_unit_whose_name_only_begins_alike_is_another(
     monkeypatch: pytest.MonkeyPatch, group: str, *, is_its: bool
 ) -> None:
-    monkeypatch.setattr(files, "read", lambda *_: f"1:name=systemd:/\n0::{group}\n".encode())
+    groups = [("1", "name=systemd", "/"), ("0", "", group)]
+    monkeypatch.setattr(procfs, "cgroups", lambda _: groups)
     _systemd(monkeypatch, "KillMode=mixed\nControlGroup=/s/crio.service\n")
     assert ("shims or monitors" in restart_effects.of_unit("crio.service")) is is_its
