@@ -14,19 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
-from runc_wrap.engines.capture.capture_run import USUAL
-from runc_wrap.filters import filter_comparison, libseccomp_proof, profile_difference
-from runc_wrap.filters.evaluate import (
-    block_evaluation,
-    bpf,
-    bpf_arguments,
-    bpf_machine,
-    libseccomp_input,
-)
+from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.kernel import libseccomp_compiler, libseccomp_version
+from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import files
-from runc_wrap.hotpath import json_codec, operators
+from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
@@ -35,6 +27,7 @@ from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.lint_finding import LintFinding
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -48,19 +41,8 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Profile
 
 _LARGEST = 16 << 20
-# What finds a proof: another release, whose text differs, asks again.
-_PROVING = (
-    operators,
-    bpf,
-    bpf_arguments,
-    bpf_machine,
-    filter_comparison,
-    libseccomp_proof,
-    libseccomp_compiler,
-    libseccomp_input,
-    block_evaluation,
-    profile_difference,
-)
+# The rooms that find a proof: another release, whose text differs, asks again.
+_PROVING = ("apply", "filters", "hotpath", "profiles")
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
 
@@ -170,10 +152,17 @@ class Prover:
 
 def _found_by(facts: Facts, version: str, library: Path) -> bytes:
     """Return what a proof depends on beside what is proved."""
-    texts = b"".join(Path(str(one.__file__)).read_bytes() for one in _PROVING)
+    rooms = [Path(__file__).parents[1] / name for name in _PROVING]
+    texts = (path.read_bytes() for room in rooms for path in sorted(room.rglob("*.py")))
     of = library.stat() if library.is_file() else None  # an upgrade may have removed it
     built = (of.st_size, of.st_mtime_ns) if of else ()
-    by = (version, built, facts.runtime_kind, facts.runtime_version, json_codec.digest(texts))
+    by = (
+        version,
+        built,
+        facts.runtime_kind,
+        facts.runtime_version,
+        json_codec.digest(b"".join(texts)),
+    )
     return f"{by} ".encode()
 
 
@@ -204,5 +193,5 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
     for one in filter(None, known.values()):
-        remedy = "compare by SCMP_CMP_MASKED_EQ; `apply` does so where masks can say it"
+        remedy = "list only 64-bit ABIs, or compare by masks, as `apply` does where they can say it"
         yield LintFinding("compiled-wrongly", "warning", "syscalls", str(one), remedy)

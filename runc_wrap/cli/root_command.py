@@ -70,13 +70,17 @@ class Lazy(click.Command):
 
     def loaded(self) -> click.Command:
         """Import and return the command itself."""
-        module = importlib.import_module(f"runc_wrap.cli.{self.name}")
-        command: click.Command = getattr(module, str(self.name))
-        return command
+        return imported(str(self.name), str(self.name))
 
     def make_context(self, *given: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - click's
         """Begin to call it."""
         return self.loaded().make_context(*given, **extra)
+
+
+def imported(module: str, name: str) -> click.Command:
+    """Import a module of this package; return the command of this name in it."""
+    command: click.Command = getattr(importlib.import_module(f"runc_wrap.cli.{module}"), name)
+    return command
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """Whether the filters that libseccomp makes of blocks do what is meant, call by call.
 
 `wrong` asks whether it compiles a block to what its text says: for each call whose rules it may
-compile wrongly (Simulation.is_uncertain). Tests try all others. Takes a fiftieth of a second for an
-engine's default. `compare` asks whether a profile with a candidate beside it does what both say,
-for every number of every ABI.
+compile wrongly (Simulation.is_uncertain), or compares in fewer bits (is_cut). Tests try all others.
+Takes a fiftieth of a second for an engine's default. `compare` asks whether a profile with a
+candidate beside it does what both say, for every number of every ABI.
 
 This machine's libseccomp makes the filters. They are run with arguments at, below and above the
 values that rules, or any of the filters, compare, in both halves.
@@ -77,14 +77,16 @@ def wrong(
         if (
             simulation.key(abi, number) != loaded.simulation.key(abi, number)
             if instead
-            else simulation.is_uncertain(abi, number)
+            else simulation.is_uncertain(abi, number) or simulation.is_cut(abi, number)
         )
     ]
     program = loaded.program  # also without such a call: libseccomp may refuse the block
+    found = []
     for call in calls:
-        if (key := simulation.key(*call)) not in known:
+        key = simulation.key(*call), text if simulation.is_cut(*call) else None
+        if key not in known:
             known[key] = _of_call(expectation, program, *call)
-    found = (known[simulation.key(*call)] for call in calls)
+        found.append(known[key])
     return [one for one in found if one is not None]
 
 

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 
     from runc_wrap.filters.evaluate.block_evaluation import Conditions, Simulation
     from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
+    from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.profiles.abis import Abi
+    from runc_wrap.profiles.source_profile import Argument
 
     Side: TypeAlias = "CompiledProfile | ProcessFilters"
     _Outcome: TypeAlias = "Expectation | ProcessFilters"
@@ -145,7 +146,7 @@ def capability_sets(named: Iterable[set[str]]) -> list[Capabilities]:
         if len(one) > _MOST_OF_A_CALL:
             raise ProfileError(
                 f"the rules of one call name more than {_MOST_OF_A_CALL} capabilities, which are "
-                "too many to compare; write fewer"
+                "too many to compare"
             )
         every.update(_subsets(one))
     return sorted(every, key=lambda one: (len(one), sorted(one)))
@@ -203,7 +204,7 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
 
 
 def _is_exact(
-    texts: list[Simulation], conditions: Iterable[Comparison], abi: Abi, number: int
+    texts: list[Simulation], conditions: Iterable[Argument], abi: Abi, number: int
 ) -> bool:
     """Tell whether all that the rules tell apart is between and beside the values they name."""
     masks: dict[int, set[int]] = {}
@@ -213,7 +214,7 @@ def _is_exact(
     return not several and not any(one.is_uncertain(abi, number) for one in texts)
 
 
-def _when(where: list[Args], tried: Iterable[Args], conditions: list[Comparison], top: int) -> str:
+def _when(where: list[Args], tried: Iterable[Args], conditions: list[Argument], top: int) -> str:
     """Return for which arguments, up to `top`: ranges of a single one, otherwise an example."""
     indexes = {one.index for one in conditions}
     if len(indexes) != 1 or any(one.op == MASKED_EQ for one in conditions):
@@ -233,7 +234,7 @@ def _range(first: int, last: int, top: int) -> str:
     return f"{first:#x} and above" if last == top else f"{first:#x} to {last:#x}"
 
 
-def _combinations(conditions: Iterable[Comparison], abi: Abi) -> Iterable[Args] | None:
+def _combinations(conditions: Iterable[Argument], abi: Abi) -> Iterable[Args] | None:
     """Return every combination of values that conditions tell apart, None for too many.
 
     The call that is let through may be the one that is not tried, so none is left out. Values of a

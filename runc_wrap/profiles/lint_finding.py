@@ -24,9 +24,9 @@ class Context:
 class LintFinding:
     """One finding: its place in the profile, its consequence, and what to do.
 
-    error: no container starts with the profile, or a rule is weaker than its text.
-    warning: containers start, but their confinement differs from what the profile appears to say,
-    or programs fail that need not. note: the profile works as it reads.
+    error: no container starts with the profile. warning: containers start, but their confinement
+    differs from what the profile appears to say, or programs fail that need not. note: the profile
+    works as it reads.
     """
 
     check: str

@@ -7,14 +7,12 @@ change or refuse a profile: profile_parser refuses invalid ones; the operator de
 from collections.abc import Iterator
 from errno import ENOSYS
 
-from runc_wrap.hotpath.operators import EQ, GE, GT, LE, MASKED_EQ
-from runc_wrap.profiles.abis import of_oci, runnable
+from runc_wrap.hotpath.operators import MASKED_EQ
+from runc_wrap.profiles.abis import of_oci
 from runc_wrap.profiles.actions import code, is_default
-from runc_wrap.profiles.arguments.parameter_widths import WHOLE
 from runc_wrap.profiles.bypass import bypass_lint
 from runc_wrap.profiles.engine_versions import Version, reached
 from runc_wrap.profiles.lint_finding import (
-    PERMISSIVE,
     Check,
     Context,
     LintFinding,
@@ -29,11 +27,10 @@ from runc_wrap.profiles.runtime_spec_names import (
     CAPABILITIES,
     ERRNO,
     GOARCH,
-    NATIVE,
     NOTIFY,
     OCI,
 )
-from runc_wrap.profiles.source_profile import Argument, Profile, Rule
+from runc_wrap.profiles.source_profile import Profile
 from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
@@ -80,45 +77,6 @@ def repeated_arguments(profile: Profile, _: Context) -> Said:
     for place, rule in rules(profile):
         if len({one.index for one in rule.args}) < len(rule.args):
             yield place, "compares one argument more than once; runtimes join these by OR, not AND"
-
-
-def cut_values(profile: Profile, context: Context) -> Iterator[LintFinding]:
-    """Find values above 32 bits, which libseccomp cuts on ABIs with arguments of 32 bits.
-
-    An error if the rule is then weaker than its text. Those that are negative in 64 bits are
-    meant so.
-    """
-    own = runnable(of_oci(OCI[context.arch]))
-    narrow = [one for one in map(of_oci, profile.abis(context.arch)) if one.bits < WHOLE]
-    for place, rule in rules(profile):
-        cut = {one.op for one in rule.args if _is_cut(one)}
-        more = cut & _MORE_IF_CUT
-        where = [abi for abi in narrow if cut and abi in own and {*rule.names} & {*numbers(abi)}]
-        if where and not is_default(rule, profile) and _is_for(rule, NATIVE[context.arch]):
-            yield LintFinding(
-                "cut-values",
-                "error" if (more if rule.action in PERMISSIVE else cut - more) else "warning",
-                place,
-                "compares with a value above 32 bits, of which libseccomp drops the upper half on "
-                f"{', '.join(abi.name for abi in where)}",
-                "list only 64-bit ABIs, or compare with smaller values",
-            )
-
-
-_HALF, _NEGATIVE = (1 << 32) - 1, (1 << 33) - 1
-_MORE_IF_CUT = {EQ, GT, GE, MASKED_EQ}
-
-
-def _is_cut(one: Argument) -> bool:
-    value = one.value & one.value_two if one.op == MASKED_EQ else one.value
-    if one.op in (LE, GT) and not ~value & _HALF:
-        return False  # holds for all that an argument can be there, or none, as before
-    return value > _HALF and value >> 31 != _NEGATIVE
-
-
-def _is_for(rule: Rule, native: str) -> bool:
-    wanted, unwanted = rule.includes.arches, rule.excludes.arches
-    return (not wanted or native in wanted) and native not in unwanted
 
 
 @finds("mask-misses-value", "warning", "clear those bits of valueTwo, or set them in the mask")
@@ -257,7 +215,6 @@ CHECKS: tuple[Check, ...] = (
     unknown_syscalls,
     same_as_default,
     repeated_arguments,
-    cut_values,
     bits_outside_masks,
     flags_refused,
     architectures_refused,

@@ -56,3 +56,9 @@ ARCHITECTURES = frozenset(OCI.values()) | _prefixed("SCMP_ARCH_", "PARISC PARISC
 CONDITION_ARCHES = frozenset(NATIVE.values()) | {"mips3l64n32", "parisc", "parisc64"}
 
 CAPABILITIES = frozenset(privileged.CAPABILITIES)
+# what a container has unless asked: containerd:pkg/oci/spec.go defaultUnixCaps, since 1.0; Docker
+USUAL = _prefixed(
+    "CAP_",
+    "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
+    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE",
+)

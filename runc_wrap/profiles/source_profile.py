@@ -19,7 +19,10 @@ class ProfileError(Failure):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One comparison of a system call's argument (`args` of the OCI runtime-spec)."""
+    """One comparison of a system call's argument (`args` of the OCI runtime-spec).
+
+    For MASKED_EQ `value` is the mask, `value_two` the datum.
+    """
 
     index: int
     value: int

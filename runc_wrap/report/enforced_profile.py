@@ -22,6 +22,7 @@ from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import runtime_loader
+from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -36,18 +37,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Capabilities = frozenset[str]
 
-# granted by containerd and Docker, and by CRI-O and Podman (their present defaults)
-_FOURTEEN = """
-CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
-SYS_CHROOT KILL AUDIT_WRITE
-"""
-_ELEVEN = """
-CHOWN DAC_OVERRIDE FOWNER FSETID KILL NET_BIND_SERVICE SETFCAP SETGID SETPCAP SETUID SYS_CHROOT
-"""
-_SETS = tuple(
-    frozenset(f"CAP_{name}" for name in words.split()) for words in (_FOURTEEN, _ELEVEN, "")
-)
-USUAL = _SETS[0]  # of a container that asks for no more and no fewer
+# of CRI-O and Podman (their present defaults)
+_ELEVEN = USUAL - {"CAP_AUDIT_WRITE", "CAP_MKNOD", "CAP_NET_RAW"}
+_SETS = (USUAL, _ELEVEN, frozenset[str]())
 
 
 class Enforced(Expectation):

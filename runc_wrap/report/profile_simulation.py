@@ -66,7 +66,7 @@ def of_lines(lines: Iterable[bytes], strace: StraceReader) -> Iterator[SeenAt]:
             elif _MADE.search(line):  # else it may be a program's own text
                 raise Failure(
                     f"line {number}: this libseccomp knows no call {call.name!r}; trace with the "
-                    "calls' numbers (`strace -n`)"
+                    "calls' numbers, apart from what the program prints (`strace -n -o FILE`)"
                 )
 
 

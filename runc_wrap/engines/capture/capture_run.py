@@ -29,6 +29,7 @@ from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import block_diff, builtin, captured_profile, engine_versions, platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import json_fields
+from runc_wrap.profiles.runtime_spec_names import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,6 @@ Caps = frozenset[str]
 _LARGEST = 1024 * 1024  # bytes of a record; the longest default of an engine has 10 KB
 _SAID = 200  # characters of an engine's failure
 _TRIES = 5
-# containerd:pkg/oci/spec.go defaultUnixCaps, the same since 1.0: what a container has unless asked
-USUAL = frozenset(
-    f"CAP_{name}"
-    for name in "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP "
-    "NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE".split()
-)
 
 
 def capture(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import engine_registry
 from runc_wrap.host import engine_names, files
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles import captured_profile, platform
@@ -88,6 +87,8 @@ def _program(engine: str, config: str) -> Path | None:
 
 
 def _at(engine: str, config: str) -> Engine:
+    from runc_wrap.engines import engine_registry  # noqa: PLC0415 - long, and few have captures
+
     kind = engine_registry.kind(engine)
     return kind.at(Path(config) if config else kind.usual)
 

@@ -25,24 +25,27 @@ similar call also becomes one for the multiplexer, with the call's number as its
 (src/syscalls.c).
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
-from functools import cache
+from itertools import chain
 
-from runc_wrap.filters.evaluate.libseccomp_input import Block, Comparison, Load, Loader, load
+from runc_wrap.filters.evaluate.libseccomp_input import Added, Block, Loader, load
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ, NE, holds
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
+from runc_wrap.profiles.arguments.parameter_widths import WHOLE
+from runc_wrap.profiles.source_profile import Argument
 
 _TELLS_EQUALITY = frozenset({EQ, NE, MASKED_EQ})
 # libseccomp include/seccomp.h __PNR_*: pseudo numbers of the calls of socketcall(2) and ipc(2)
 _SOCKET_CALLS = range(-120, -100)
 _IPC_CALLS = range(-224, -200)
 _S390 = frozenset({ABIS["s390"], ABIS["s390x"]})
+_NEGATIVE = (1 << 33) - 1  # the upper bits of a negative number of 32 bits
 _ENOSYS = return_codes.ERRNO | ENOSYS
 
-Conditions = tuple[Comparison, ...]
+Conditions = tuple[Argument, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,12 @@ class Simulation:
 
     def __init__(self, block: Block, loader: Loader) -> None:
         self.load = load(block, loader)
-        self._calls = {abi: _calls(self.load, abi) for abi in self.load.abis}
-        self._led_by_pseudo = {abi for abi in self._calls if self._may_lack_number(abi)}
+        self._rules: dict[str, list[tuple[int, Added]]] = {}  # by name, each with its place
+        for placed in enumerate(self.load.rules):
+            self._rules.setdefault(placed[1].name, []).append(placed)
+        self._names = {abi: _named(abi, self._rules.keys()) for abi in self.load.abis}
+        self._made: dict[tuple[Abi, int, int], _Call] = {}  # of numbers that were asked about
+        self._led_by_pseudo = {abi for abi in self._names if self._may_lack_number(abi)}
         if not self._led_by_pseudo.isdisjoint(_ONE_LIST):
             self._led_by_pseudo |= _ONE_LIST
         self.common = self.load.stub, self._led_by_pseudo
@@ -127,33 +134,32 @@ class Simulation:
 
     def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
         """Return a call's result; `args` are six unsigned numbers of 64 bits."""
-        if abi not in self._calls:
+        if abi not in self._names:
             return self._unlisted(abi, number)
         if is_beyond(self.load.stub, abi, number):
             return Verdict(_ENOSYS)
-        call = self._calls[abi].get(number, _UNNAMED)
-        verdict = call.verdict(args, self.load.default)
+        verdict = self._call(abi, number).verdict(args, self.load.default)
         return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
 
     def meant(self, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
         """Return the results that the text allows for a call: one, if it is not ambiguous."""
-        if abi not in self._calls or is_beyond(self.load.stub, abi, number):
+        if abi not in self._names or is_beyond(self.load.stub, abi, number):
             return frozenset((self.verdict(abi, number, args).code,))
-        return self._calls[abi].get(number, _UNNAMED).meant(args, self.load.default)
-
-    def named(self, abi: Abi, name: str, args: Sequence[int] = (0,) * 6) -> Verdict | None:
-        """Return the verdict of a call by name, None if the ABI has no such call."""
-        number = syscall_names.numbers(abi).get(name)
-        return None if number is None else self.verdict(abi, number, args)
+        cut = [one & (1 << abi.bits) - 1 for one in args]
+        return self._call(abi, number, WHOLE).meant(cut, self.load.default)
 
     def is_uncertain(self, abi: Abi, number: int) -> bool:
         """Tell whether some verdict of a number may not be certain."""
-        call = self._calls.get(abi, {}).get(number, _UNNAMED)
-        return abi in self._led_by_pseudo or call.may_be_miscompiled
+        return abi in self._led_by_pseudo or self._call(abi, number).may_be_miscompiled
+
+    def is_cut(self, abi: Abi, number: int) -> bool:
+        """Tell whether rules compare with more bits than an argument has there."""
+        as_written = self._call(abi, number, WHOLE)
+        return as_written.conditional != self._call(abi, number).conditional
 
     def key(self, abi: Abi, number: int) -> Hashable:
         """Return what a call's results depend on: its own rules, in order, and the default."""
-        call = self._calls.get(abi, {}).get(number, _UNNAMED)
+        call = self._call(abi, number)
         if abi in self._led_by_pseudo:
             return abi, number, self
         if call.action is None and call.conditional and not is_beyond(self.load.stub, abi, number):
@@ -162,16 +168,33 @@ class Simulation:
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""
-        call = self._calls.get(abi, {}).get(number)
-        return [rule for rule, _ in call.conditional] if call and call.action is None else []
+        call = self._call(abi, number)
+        return [rule for rule, _ in call.conditional] if call.action is None else []
+
+    def _call(self, abi: Abi, number: int, bits: int = 0) -> _Call:
+        """Return a number's rules, compared in so many bits, by default as libseccomp does it.
+
+        A profile has hundreds, of which few are asked about.
+        """
+        bits = bits or abi.bits
+        named = self._names.get(abi, {}).get(number)
+        if named is None:
+            return _UNNAMED
+        if (abi, number, bits) not in self._made:
+            call = _Call((1 << bits) - 1)
+            rules = map(self._rules.__getitem__, self._rules.keys() & named.keys())
+            for _, rule in sorted(chain.from_iterable(rules)):
+                call.add(_conditions(rule, named[rule.name], abi.bits, bits), rule.code)
+            self._made[abi, number, bits] = call
+        return self._made[abi, number, bits]
 
     def _may_lack_number(self, abi: Abi) -> bool:
-        if any(call.action is not None for call in self._calls[abi].values()):
+        if any(self._call(abi, number).action is not None for number in [*self._names[abi]]):
             return False
-        return any(syscall_names.resolved(abi, rule.name) < 0 for rule in self.load.rules)
+        return any(syscall_names.resolved(abi, name) < 0 for name in self._rules)
 
     def _unlisted(self, abi: Abi, number: int) -> Verdict:
-        if abi is ABIS["x32"] and number == syscall_names.SKIPPED and ABIS["x86_64"] in self._calls:
+        if abi is ABIS["x32"] and number == syscall_names.SKIPPED and ABIS["x86_64"] in self._names:
             return Verdict(self.load.default)
         return Verdict(return_codes.KILL_THREAD)
 
@@ -181,20 +204,21 @@ def is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
     return abi in stub and (number > stub[abi] or (abi in _S390 and number == 0))
 
 
-def _calls(loaded: Load, abi: Abi) -> dict[int, _Call]:
-    calls: dict[int, _Call] = {}
-    mask = (1 << abi.bits) - 1
-    for rule in loaded.rules:
-        for number, through in _targets(abi, rule.name):
-            conditions = _meaningful(rule.conditions, mask)
-            if through is not None:
-                conditions = (through, *(one for one in conditions if one.index))
-            calls.setdefault(number, _Call(mask)).add(conditions, rule.code)
-    return calls
+_Names = dict[int, dict[str, Argument | None]]
+_NAMES: dict[Abi, tuple[_Names, set[str]]] = {}  # of all blocks, with the names that are in it
 
 
-@cache
-def _targets(abi: Abi, name: str) -> tuple[tuple[int, Comparison | None], ...]:
+def _named(abi: Abi, names: KeysView[str]) -> _Names:
+    """Return {number: {name whose rules apply to it: see _targets}} of these names, and others."""
+    found, known = _NAMES.setdefault(abi, ({}, set()))
+    for name in names - known:
+        for number, through in _targets(abi, name):
+            found.setdefault(number, {})[name] = through
+        known.add(name)
+    return found
+
+
+def _targets(abi: Abi, name: str) -> tuple[tuple[int, Argument | None], ...]:
     """Return the numbers that a rule applies to (arch_filter_rule_add).
 
     Of a multiplexer the comparison of its first argument stands beside its number.
@@ -206,7 +230,7 @@ def _targets(abi: Abi, name: str) -> tuple[tuple[int, Comparison | None], ...]:
         return ()
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
     numbers = syscall_names.numbers(abi)
-    which = Comparison(0, EQ, -resolved % base)
+    which = Argument(0, -resolved % base, EQ)
     found = ((through, which), (name, None))
     return tuple((numbers[one], condition) for one, condition in found if one in numbers)
 
@@ -222,15 +246,29 @@ def _multiplexes(abi: Abi) -> bool:
     return syscall_names.resolved(abi, "socket") in _SOCKET_CALLS
 
 
-def _meaningful(conditions: Conditions, mask: int) -> Conditions:
-    """Return the conditions without those that always hold: empty masks."""
-    return tuple(one for one in conditions if one.op != MASKED_EQ or one.value & mask)
+def _conditions(rule: Added, through: Argument | None, taken: int, bits: int) -> Conditions:
+    """Return a rule's conditions, cut to bits, without those that always hold: empty masks.
+
+    A value that is negative in 64 bits is meant to be negative in those that are `taken`.
+    """
+    found = [_cut(one, taken if _is_negative(one) else bits) for one in rule.conditions]
+    kept = tuple(one for one in found if one.op != MASKED_EQ or one.value)
+    return (through, *(one for one in kept if one.index)) if through else kept
+
+
+def _cut(one: Argument, bits: int) -> Argument:
+    mask = (1 << bits) - 1
+    return Argument(one.index, one.value & mask, one.op, one.value_two & mask)
+
+
+def _is_negative(one: Argument) -> bool:
+    return (one.value_two & one.value if one.op == MASKED_EQ else one.value) >> 31 == _NEGATIVE
 
 
 def _holds(conditions: Conditions, args: Sequence[int], mask: int) -> bool:
     return all(compares(one, args[one.index] & mask, mask) for one in conditions)
 
 
-def compares(one: Comparison, given: int, mask: int) -> bool:
+def compares(one: Argument, given: int, mask: int) -> bool:
     """Tell whether a comparison holds for a value; `mask` is an argument's bits."""
     return bool(holds(one.op, given, one.value & mask, one.value_two))

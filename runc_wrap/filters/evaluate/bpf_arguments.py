@@ -15,8 +15,8 @@ from operator import or_
 from typing import NamedTuple
 
 from runc_wrap.filters.evaluate import bpf, bpf_machine
-from runc_wrap.filters.evaluate.libseccomp_input import Comparison
 from runc_wrap.hotpath.operators import GE, GT, LE, LT, MASKED_EQ
+from runc_wrap.profiles.source_profile import Argument
 
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
@@ -45,9 +45,9 @@ class Interest:
         this.setdefault(index, {0, _MASK}).update(near)
         other.setdefault(index, {0, _MASK})
 
-    def note_conditions(self, conditions: Iterable[Comparison]) -> None:
+    def note_conditions(self, conditions: Iterable[Argument]) -> None:
         """Add the values of a profile's conditions, and those that meet one mask, or none."""
-        masked: dict[int, list[Comparison]] = {}
+        masked: dict[int, list[Argument]] = {}
         bounds: dict[int, set[int]] = {}
         for one in conditions:
             self._note_condition(one)
@@ -63,7 +63,7 @@ class Interest:
                 within = _within(ranges, every, {one & every for one in found})
                 self.whole[index].update(islice(within, MOST_CALLS))
 
-    def _note_condition(self, one: Comparison) -> None:
+    def _note_condition(self, one: Argument) -> None:
         """Add the value of a profile's condition; for a mask, also values with other bits set."""
         values = [one.value]
         if one.op == MASKED_EQ:
@@ -132,7 +132,7 @@ class Interest:
             yield _with(chosen)
 
 
-def _apart(masked: Sequence[Comparison]) -> Iterator[int]:
+def _apart(masked: Sequence[Argument]) -> Iterator[int]:
     """Yield values that meet none of an argument's masks, and each alone, where those allow it.
 
     With the bits that no mask has all clear, and all set.
@@ -152,7 +152,7 @@ def _within(bounds: Iterable[int], mask: int, patterns: Iterable[int]) -> Iterat
             yield first
 
 
-def _meeting_none(masked: Sequence[Comparison]) -> int:
+def _meeting_none(masked: Sequence[Argument]) -> int:
     """Return a value that meets none of the masks; any value if none is found in _MOST_STEPS."""
     todo, value = [(0, 0)], 0  # values, and the bits of each that stay
     for _ in range(_MOST_STEPS):

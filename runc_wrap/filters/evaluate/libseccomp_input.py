@@ -14,6 +14,7 @@ libcrun_generate_seccomp of 1.21. Both:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from runc_wrap.profiles import abis, actions, libseccomp_releases, return_codes, syscall_names
@@ -21,7 +22,7 @@ from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
 from runc_wrap.profiles.runtime_spec_names import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.source_profile import Argument, ProfileError
 
 Block = Mapping[str, Any]
 # runc patchbpf isAllowAction, since 1.0.0-rc93
@@ -58,22 +59,12 @@ class Loader:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """One condition for libseccomp; for MASKED_EQ `value` is the mask, `value_two` the datum."""
-
-    index: int
-    op: str
-    value: int
-    value_two: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Added:
     """One seccomp_rule_add: the filter returns `code` if all conditions hold."""
 
     name: str
     code: int
-    conditions: tuple[Comparison, ...] = ()
+    conditions: tuple[Argument, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +143,7 @@ def _known(names: Iterable[str], loader: Loader) -> list[str]:
     return [name for name in names if name not in lacking]
 
 
-def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Comparison, ...]]:
+def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Argument, ...]]:
     arguments = entry.get("args") or ()
     if loader.kind == "crun":
         arguments = arguments[:ARGUMENTS]
@@ -162,14 +153,14 @@ def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Compar
     return [conditions]
 
 
-def comparison(argument: Mapping[str, Any]) -> Comparison:
+def comparison(argument: Mapping[str, Any]) -> Argument:
     """Return an entry's argument as libseccomp's comparison. Raises ProfileError if invalid."""
     index, op = argument["index"], argument["op"]
     if not 0 <= index < ARGUMENTS:
         raise ProfileError(f"the argument index {index} is not one of 0 to 5")
     if op not in OPERATORS:
         raise ProfileError(f"the operator {op!r} is not known")
-    return Comparison(index, op, argument["value"], argument.get("valueTwo") or 0)
+    return Argument(index, argument["value"], op, argument.get("valueTwo") or 0)
 
 
 def _stub(block: Block, listed: list[Abi], loader: Loader) -> dict[Abi, int]:
@@ -183,7 +174,6 @@ def _stub(block: Block, listed: list[Abi], loader: Loader) -> dict[Abi, int]:
     entries = block.get("syscalls") or ()
     names = {name for entry in entries for name in _known(entry["names"], loader)}
     largest = {
-        abi: max((syscall_names.resolved(abi, name) for name in names), default=0)
-        for abi in covered
+        abi: max(map(partial(syscall_names.resolved, abi), names), default=0) for abi in covered
     }
     return {abi: number for abi, number in largest.items() if number > 0}

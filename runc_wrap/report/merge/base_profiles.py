@@ -15,9 +15,10 @@ from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles.json_profiles import profile_parser
+from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report import profile_by_name
-from runc_wrap.report.enforced_profile import USUAL, Enforced
+from runc_wrap.report.enforced_profile import Enforced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -99,8 +99,8 @@ def _meaning(block: dict[str, Any]) -> list[bool]:
     ]
 
 
-def _ranges(*values: int, **conditions: Any) -> bytes:
-    some = [{"index": 1, "value": value, "op": "SCMP_CMP_LT"} for value in values]
+def _ranges(*values: int, op: str = "LT", **conditions: Any) -> bytes:
+    some = [{"index": 1, "value": value, "op": f"SCMP_CMP_{op}"} for value in values]
     calls: list[dict[str, Any]] = [
         {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [one], **conditions}
         for one in some
@@ -131,9 +131,37 @@ def test_apply_writes_masks_says_so_and_proves_nothing_twice(
 
 def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:
     machine("x86_64")
-    held = {"includes": {"caps": ["CAP_BPF"]}, "excludes": {"caps": ["CAP_SYS_ADMIN"]}}
+    held: dict[str, Any] = {
+        "includes": {"caps": ["CAP_BPF"]},
+        "excludes": {"caps": ["CAP_SYS_ADMIN"]},
+    }
     node.configure("", range=_ranges(3, 1 << 33, **held))
     assert "compiles its rules for ioctl wrongly" in node.ctl("apply").output
+
+
+BIG, ALL = (1 << 32) + 8, {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW"}
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "others", "wrong"),
+    [
+        ("EQ", BIG, [], ["x86"]),
+        ("LT", BIG, [], ["x86"]),
+        ("MASKED_EQ", 3 << 32, [], ["x86"]),
+        ("EQ", BIG, [ALL], []),  # redundant
+        ("EQ", -8 % (1 << 64), [], []),  # negative there, too
+        ("LE", (1 << 40) - 1, [], []),  # as true of half of it
+        ("EQ", 8, [], []),
+    ],
+)
+def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
+    op: str, value: int, others: list[dict[str, Any]], wrong: list[str]
+) -> None:
+    machine("x86_64")
+    one = {"index": 1, "value": value, "valueTwo": 1 << 32, "op": f"SCMP_CMP_{op}"}
+    block = {**_block([]), "architectures": ["SCMP_ARCH_X86"]}
+    text = json_codec.dumps(block | {"syscalls": [{**ALL, "args": [one]}, *others]})
+    assert [found.abi for found in libseccomp_proof.wrong(text, CRUN, {})] == wrong
 
 
 def _too_many(*_: object) -> list[Any]:
@@ -150,14 +178,14 @@ def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_
         logs = made[0]["block"]["defaultAction"] == "SCMP_ACT_LOG"
         return wrong(prover, *made) if logs else []
 
-    node.configure('[default]\nmode = "audit"\n', range=_ranges(3, 1 << 33))
+    node.configure('[default]\nmode = "audit"\n', range=_ranges(1 << 33, op="GE"))
     monkeypatch.setattr(policy_proof.Prover, "_wrong", only_in_audit)  # which has 32-bit ABIs
     assert "in audit, records of these calls may be wrong: profile" in node.ctl("apply").output
 
 
 def test_masks_of_upper_halves_which_32_bit_abis_do_not_compare_are_refused(node: Node) -> None:
     machine("x86_64")
-    both = json.loads(_ranges(3, 1 << 33)) | {
+    both = json.loads(_ranges(1 << 33, op="GE")) | {
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     }
     node.configure("", range=json.dumps(both).encode())

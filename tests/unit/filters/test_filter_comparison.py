@@ -9,12 +9,13 @@ import pytest
 
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
-from runc_wrap.filters.evaluate.libseccomp_input import Comparison, Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.source_profile import Argument
 from tests.unit.profiles.resolving import ADMIN, block_of, needs_libseccomp
 
 pytestmark = needs_libseccomp
@@ -51,14 +52,14 @@ def test_a_call_of_which_only_a_part_is_compared_is_named() -> None:
 def test_values_that_meet_no_mask_are_counted_among_those_to_try() -> None:
     found = bpf_arguments.Interest()
     masks = ((1 << 8, 0), (1 << 17, 1 << 17), (1 << 28, 0))
-    found.note_conditions(Comparison(0, MASKED_EQ, *each) for each in masks)
+    found.note_conditions(Argument(0, mask, MASKED_EQ, datum) for mask, datum in masks)
     assert found.alone == len([*found.calls()])
 
 
 def test_a_value_between_two_ranges_that_meets_no_mask_is_tried() -> None:
     found = bpf_arguments.Interest()
     rules = (("LE", 100, 0), ("GE", 106, 0), ("MASKED_EQ", 3, 1), ("MASKED_EQ", 1, 0))
-    found.note_conditions(Comparison(0, f"SCMP_CMP_{op}", *each) for op, *each in rules)
+    found.note_conditions(Argument(0, value, f"SCMP_CMP_{op}", *two) for op, value, *two in rules)
     assert 103 in found.values(0)
     assert found.alone == len([*found.calls()])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runc_wrap.filters import filter_comparison, runtime_filter
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.profiles import actions, block_merge
+from runc_wrap.profiles import actions, block_merge, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.profiles.resolving import block_of, needs_libseccomp
@@ -51,10 +51,11 @@ def test_a_merged_block_is_the_stricter_of_both_or_refused(
         return
     args = (first, second, 0, 0, 0, 0)
     for name in (*CALLS, "read"):
-        found = [Simulation(each, CRUN).named(X86_64, name, args) for each in (old, new)]
-        verdict = one.named(X86_64, name, args)
-        if verdict and all(each and each.certain for each in (*found, verdict)):
-            wanted = min(actions.restriction(each.code) for each in found if each)
+        number = syscall_names.numbers(X86_64)[name]
+        found = [Simulation(each, CRUN).verdict(X86_64, number, args) for each in (old, new)]
+        verdict = one.verdict(X86_64, number, args)
+        if all(each.certain for each in (*found, verdict)):
+            wanted = min(actions.restriction(each.code) for each in found)
             assert actions.restriction(verdict.code) == wanted
 
 

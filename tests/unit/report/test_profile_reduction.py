@@ -19,9 +19,10 @@ from runc_wrap.profiles import builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, call_row
-from runc_wrap.report.enforced_profile import USUAL, Enforced
+from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import profile_reduction
 from tests.unit.profiles.resolving import needs_libseccomp
 

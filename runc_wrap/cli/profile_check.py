@@ -1,0 +1,113 @@
+"""runc-wrapctl profile lint, and profile simulate: what a profile would do on this node."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from runc_wrap.apply import node_facts, policy_proof, profile_operand
+from runc_wrap.cli import output
+from runc_wrap.cli.profile_diff import engine_option
+from runc_wrap.evidence.sources.strace_text import StraceReader
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.policy import policy_lint
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.abis import of_oci
+from runc_wrap.profiles.arguments.parameter_widths import WHOLE
+from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.runtime_spec_names import USUAL
+from runc_wrap.report import call_outcomes, profile_simulation
+from runc_wrap.report.enforced_profile import Enforced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from runc_wrap.node.paths import Places
+
+_LONGEST = 64 * 1024  # bytes of a line
+
+
+@click.command()
+@click.argument("name")
+@engine_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
+    """Print what this node's runtime, libseccomp and kernel make of a profile, and what to write.
+
+    NAME is as for `profile show`: a profile, a file, or - for stdin.
+
+    Exit status 1: there is an error or a warning.
+    """
+    stdin = profile_operand.read_stdin(name)
+    found = profile_operand.profile(places, name, engine, stdin).profile
+    facts = node_facts.gather(places, None)
+    source = profile_operand.in_force(places, found)
+    as_kernel = bool(source.calls) and not source.left
+    findings = [
+        *policy_lint.findings(found, facts, as_kernel=as_kernel),
+        *policy_proof.findings(source.profile, facts),
+    ]
+    if as_json:
+        output.document([{"profile": found.name, **asdict(one)} for one in findings])
+    else:
+        for one in findings:
+            output.say(f"{one.severity}: {one.place}: {one.sentence}; {one.remedy}.")
+        if not findings:
+            output.say(f"{found.name} does what it says.")
+    return any(one.severity != "note" for one in findings)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("calls", type=click.File("rb"), required=False)
+@engine_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.pass_obj
+def simulate(
+    places: Places, name: str, calls: BinaryIO | None, engine: str, *, as_json: bool
+) -> bool:
+    """Print what the profile NAME would deny of calls that were seen, and where each was first.
+
+    CALLS is strace's output (best with -f -n -X raw) or an audit log, - for stdin; without it, the
+    calls in this node's evidence. NAME is as for `profile show`; it counts for a container with an
+    engine's usual capabilities.
+
+    Exit status 1: a call would be denied, or may be.
+    """
+    stdin = profile_operand.read_stdin(name)
+    source = profile_operand.profile(places, name, engine, stdin).profile
+    compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
+    enforced = Enforced(resolve(compiled, USUAL), profile_operand.loader(places))
+    recorded = (one for _, one in profile_simulation.of_evidence(places))
+    strace = StraceReader()
+    seen = profile_simulation.of_lines(_lines(calls), strace) if calls else recorded
+    rows = profile_simulation.simulated(seen, enforced)
+    if strace.lacks_modes and any(
+        of_oci(one).bits < WHOLE for one in source.abis(platform.goarch())
+    ):
+        output.warn(
+            "The trace has no numbers of calls, so calls of 32-bit programs count as 64-bit ones; "
+            "trace with `strace -n`."
+        )
+    if as_json:
+        output.document(rows)
+    elif rows:
+        keys = ("syscall", "abi", "verdict", "outcome", "count", "first")
+        cells = [tuple(str(one[key]) for key in keys) for one in rows]
+        output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
+    else:
+        output.say("It lets every call through that was seen.")
+    return any(one["verdict"] in (call_outcomes.DENIED, call_outcomes.DEPENDS) for one in rows)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines; of an overlong one the beginning: its rest is no line of its own."""
+    begins = True
+    while line := file.readline(_LONGEST):
+        if begins:
+            yield line
+        begins = line.endswith(b"\n")
