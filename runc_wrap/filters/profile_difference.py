@@ -187,6 +187,8 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
     name = syscall_names.name_of(abi, number)
     calls = {*(_of_each(rules, abi) if every is None and name in MULTIPLEXED else every or ())}
     if not (calls and texts[1:] and _is_exact(texts, conditions, abi, number)):
+        if texts[1:] and all(one.is_any_of(abi, number) for one in texts):
+            interest = interest.of_rules()
         calls.update(interest.calls())
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]

@@ -152,6 +152,11 @@ class Simulation:
         """Tell whether some verdict of a number may not be certain."""
         return abi in self._led_by_pseudo or self._call(abi, number).may_be_miscompiled
 
+    def is_any_of(self, abi: Abi, number: int) -> bool:
+        """Tell whether a call gets one result whichever rule holds, and else the default."""
+        codes = {code for _, code in self._call(abi, number).conditional}
+        return len(codes) < 2 and not self.is_uncertain(abi, number)  # noqa: PLR2004 - as it says
+
     def is_cut(self, abi: Abi, number: int) -> bool:
         """Tell whether rules compare with more bits than an argument has there."""
         as_written = self._call(abi, number, WHOLE)

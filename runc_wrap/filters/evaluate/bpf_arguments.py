@@ -6,7 +6,7 @@ sampled. Otherwise the walk collects the values that the arguments are compared 
 with, below and above each can be tried.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice, product
@@ -21,7 +21,7 @@ from runc_wrap.profiles.source_profile import Argument
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
 _STRIDE = 2654435761  # a prime: each combination comes once, and a part has nearly all values
-_MOST_STEPS = 512
+_MOST_STEPS, _STEPS_OF_EACH = 512, 64  # to a value that meets no mask, and to one that meets one
 _AND_K = 0x54
 _RANGES = (LT, LE, GT, GE)
 _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
@@ -72,8 +72,13 @@ class Interest:
         for value in values:
             self.note(one.index, value & _MASK, high=False)
             self.note(one.index, value >> 32 & _MASK, high=True)
-            near = {each & _WHOLE for each in (value, value - 1, value + 1)}
-            self.whole.setdefault(one.index, set()).update(near)
+            near = (value,) if one.op == MASKED_EQ else (value, value - 1, value + 1)
+            self.whole.setdefault(one.index, set()).update(each & _WHOLE for each in near)
+
+    def of_rules(self) -> "Interest":
+        """Return the values of a profile's rules alone, in no halves."""
+        none: dict[int, set[int]] = {index: set() for index in self.low}
+        return Interest(none, none, self.whole)
 
     def without(self, known: Container[int]) -> "Interest":
         """Return the values of the arguments that are not known."""
@@ -138,9 +143,15 @@ def _apart(masked: Sequence[Argument]) -> Iterator[int]:
     With the bits that no mask has all clear, and all set.
     """
     every = reduce(or_, (one.value for one in masked))
-    value = _meeting_none(masked)
-    for mask, wanted in ((0, 0), *((one.value, one.value_two & one.value) for one in masked)):
-        yield from (value & ~mask | wanted, (value & ~mask | wanted | ~every) & _WHOLE)
+    known: dict[int, set[int]] = {0: {0}}
+    for rule in masked:
+        known.setdefault(rule.value, set()).add(rule.value_two & rule.value)
+    for mask, wanted in known.items():
+        others = {other: some for other, some in known.items() if other not in (0, mask)}
+        for one in wanted:
+            steps = _STEPS_OF_EACH if mask else _MOST_STEPS
+            value = _meeting_none(others, one, mask, steps)
+            yield from (value, (value | ~every) & _WHOLE)
 
 
 def _within(bounds: Iterable[int], mask: int, patterns: Iterable[int]) -> Iterator[int]:
@@ -152,17 +163,17 @@ def _within(bounds: Iterable[int], mask: int, patterns: Iterable[int]) -> Iterat
             yield first
 
 
-def _meeting_none(masked: Sequence[Argument]) -> int:
-    """Return a value that meets none of the masks; any value if none is found in _MOST_STEPS."""
-    todo, value = [(0, 0)], 0  # values, and the bits of each that stay
-    for _ in range(_MOST_STEPS):
+def _meeting_none(masks: Mapping[int, Container[int]], value: int, stay: int, steps: int) -> int:
+    """Return a value with these bits that meets none of the masks; any if steps do not suffice."""
+    todo = [(value, stay)]  # values, and the bits of each that stay
+    for _ in range(steps):
         if not todo:
             break
         value, stay = todo.pop()
-        met = [one.value for one in masked if value & one.value == one.value_two & one.value]
-        if not met:
+        met = next((mask for mask, wanted in masks.items() if value & mask in wanted), None)
+        if met is None:
             break
-        free = met[0] & ~stay
+        free = met & ~stay
         bits = (1 << at for at in reversed(range(64)))  # low ones first: 32-bit ABIs have no other
         todo += [(value ^ bit, stay | bit) for bit in bits if free & bit]
     return value

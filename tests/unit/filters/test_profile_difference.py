@@ -59,6 +59,10 @@ def _masked(mask: int, value: int, index: int = 1) -> Json:
     return {"names": ["acct"], "args": [one]}
 
 
+APART = [
+    _masked(mask, value)
+    for mask, value in ((2, 0), (4, 4), (9, 1), (16, 16), (33, 1), (64, 64), (129, 1))
+]
 KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
 
 
@@ -81,6 +85,8 @@ KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
          {("acct", NONE)}),
         ([READ, *(_masked(7, value, index) for value in (0, 1) for index in (1, 2))], [MORE],
          {("acct", NONE)}),
+        # let through by the other where its last mask is met and none of the rest is
+        ([READ, *APART], [READ, *APART, _masked(1, 1)], {("acct", NONE)}),
         ([READ, KILLED], [READ], {("acct", NONE)}),
         ([READ], [READ, KILLED], set()),
     ],
