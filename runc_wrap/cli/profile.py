@@ -33,7 +33,7 @@ _MODULES = {
 }
 
 
-class _Group(click.Group):
+class _ProfileCommands(click.Group):
     """Imports a module when its command is called: all together take as long as `diff`."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -47,7 +47,7 @@ class _Group(click.Group):
         return main.imported(_MODULES[name], name)
 
 
-@click.group(cls=_Group)
+@click.group(cls=_ProfileCommands)
 def profile() -> None:
     """List, show, compare, check and record profiles, or capture an engine's own."""
 
