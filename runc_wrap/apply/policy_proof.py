@@ -193,5 +193,6 @@ def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     except ProfileError as error:
         yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
     for one in filter(None, known.values()):
-        remedy = "list only 64-bit ABIs, or compare by masks, as `apply` does where they can say it"
+        masks = "compare by SCMP_CMP_MASKED_EQ, as `apply` does where masks can say it"
+        remedy = f"{masks}, or list only 64-bit ABIs"
         yield LintFinding("compiled-wrongly", "warning", "syscalls", str(one), remedy)
