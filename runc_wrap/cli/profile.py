@@ -8,7 +8,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import main, output
+from runc_wrap.cli import output, root_command
 from runc_wrap.cli.profile_diff import engine_option
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
@@ -44,7 +44,7 @@ class _ProfileCommands(click.Group):
         """Return the command of this name."""
         if name not in _MODULES:
             return super().get_command(context, name)
-        return main.imported(_MODULES[name], name)
+        return root_command.imported(_MODULES[name], name)
 
 
 @click.group(cls=_ProfileCommands)
