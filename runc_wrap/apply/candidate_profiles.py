@@ -14,6 +14,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.profiles import abis
+from runc_wrap.profiles.actions import denies
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.mode_profiles import candidate_mode, modes
 from runc_wrap.profiles.source_profile import ProfileError
@@ -69,6 +70,10 @@ class Beside:
         listener: modes.AgentListener = modes.NOWHERE,
     ) -> None:
         self._both = both = current, candidate
+        own, other = (one["block"].get("architectures") or () for one in both)
+        self._kills = {
+            f"any call through {abis.of_oci(abi).name}" for abi in own if abi not in other
+        }
         self._preview: Callable[[frozenset[str]], Preview] = cache(
             partial(candidate_mode.previewed, *both, mode, listener)
         )
@@ -76,9 +81,7 @@ class Beside:
     def made(self, left: Collection[str]) -> CompiledProfile:
         """Return the profile to inject. Raises ProfileError."""
         preview = self._preview(frozenset(left))
-        own, other = (one["block"].get("architectures") or () for one in self._both)
-        kills = [f"any call through {abis.of_oci(abi).name}" for abi in own if abi not in other]
-        return {**preview.profile, "unpreviewed": [*preview.left, *kills]}
+        return {**preview.profile, "unpreviewed": preview.left}
 
     @property
     def text(self) -> bytes:
@@ -86,13 +89,21 @@ class Beside:
         return json_codec.dumps([*self._both, self._preview(frozenset()).profile])
 
     def cost(self, loader: Loader) -> CandidateCost:
-        """Return the calls that are looked at, proved, and what that costs. Raises ProfileError."""
-        left: set[str] = set()
+        """Return the calls that are denied more, and what the preview, proved, costs.
+
+        A call is not previewed where the profile in force asks an agent or a tracer. Raises
+        ProfileError.
+        """
+        changes = [one.call for one in profile_difference.find(*self._both, loader)]
+        denials = [one for one in changes if denies(one.found) and not denies(one.expected)]
+        denied = sorted({one.syscall for one in denials})
+        asks = {one.syscall for one in denials if one.expected not in libseccomp_proof.LET_THROUGH}
+        left = self._kills | asks
         while True:
             preview = self._preview(frozenset(left))
             found = self._tried(preview, loader)
             if not found.wrong:
-                return CandidateCost(preview.calls, preview.left, found.before, found.after)
+                return CandidateCost(denied, preview.left, found.before, found.after)
             calls, new = {*preview.calls}, found.wrong - {*preview.left}
             if not (calls or new):
                 raise ProfileError("libseccomp makes something else of it")

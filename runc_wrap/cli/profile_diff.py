@@ -12,7 +12,6 @@ from runc_wrap.filters import profile_difference
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.profiles import actions
-from runc_wrap.profiles.return_codes import ACTION_MASK, ALLOW, LOG, TRACE, USER_NOTIF
 from runc_wrap.safe_text import number
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ engine_option = click.option(
     default=UNKNOWN,
     help="The engine whose runtime-default is meant.",
 )
-_UNDENIED = (ALLOW, LOG, TRACE, USER_NOTIF)
 
 
 class _Row(NamedTuple):
@@ -42,10 +40,10 @@ class _Row(NamedTuple):
     @property
     def kind(self) -> str:
         """What the second does: "denies" or "allows" more, denies "otherwise", or "logs"."""
-        first, second = (code & ACTION_MASK in _UNDENIED for code in (self.first, self.second))
-        if first == second:  # LOG, NOTIFY and TRACE deny nothing by themselves
-            return "logs" if first else "otherwise"
-        return "denies" if first else "allows"
+        first, second = map(actions.denies, (self.first, self.second))
+        if first == second:
+            return "otherwise" if first else "logs"
+        return "allows" if first else "denies"
 
     def shown(self, abis: list[str]) -> dict[str, Any]:
         """Return it as the document has it."""

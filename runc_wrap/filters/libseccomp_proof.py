@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MOST, _FEWEST, _COMPARISONS = 1024, 64, 50_000
 _ALONE = 1_000_000  # comparisons with values alone: of more, whole values come first
 _MOST_COMPARED = 4096  # argument patterns of one call: of more it is not known what the filter does
-_LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
+LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
 _ASKED = (return_codes.LOG, return_codes.USER_NOTIF)
 
 
@@ -150,7 +150,7 @@ def _is_wrong(made: list[Expectation], abi: Abi, number: int, *, logs: bool | No
     for args in tried:
         data = bpf.SeccompData(abi.audit, number, args)
         own, other, found = (bpf.evaluate(program, data) for program in programs)
-        may_be_asked = logs is not False and own in _LET_THROUGH and other not in _LET_THROUGH
+        may_be_asked = logs is not False and own in LET_THROUGH and other not in LET_THROUGH
         is_asked = may_be_asked and found in _ASKED
         if not is_asked and (found != own or (may_be_asked and logs)):
             return True

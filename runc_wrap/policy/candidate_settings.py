@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class CandidateCost:
-    """What a candidate changes: calls looked at, calls that cannot be, the filter's length."""
+    """What a candidate changes: calls denied more, calls not previewed, the filter's length."""
 
     calls: list[str]
     left: list[str]

@@ -23,6 +23,7 @@ _CODES = {
     "SCMP_ACT_ALLOW": return_codes.ALLOW,
 }
 _NAMES = {code: name for name, code in _CODES.items() if name != "SCMP_ACT_KILL"}
+_UNDENIED = (return_codes.ALLOW, return_codes.LOG, return_codes.TRACE, return_codes.USER_NOTIF)
 # kernel/seccomp.c compares actions as signed numbers: smaller is more restrictive.
 _SIGN = 1 << 31
 
@@ -48,6 +49,11 @@ def describe(returned: int) -> str:
     if name not in ACTIONS_WITH_ERRNO:
         return name
     return f"{name}({errorcode.get(data, data)})"
+
+
+def denies(returned: int) -> bool:
+    """Tell whether a code denies the call; LOG, NOTIFY and TRACE deny nothing by themselves."""
+    return returned & ACTION_MASK not in _UNDENIED
 
 
 def restriction(returned: int) -> int:

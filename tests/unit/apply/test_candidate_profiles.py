@@ -141,7 +141,7 @@ def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None
     for candidate, left in ((drawn.profile(), ["keyctl"]), (drawn.profile(*same), [])):
         beside = Beside(current, candidate, "enforce")  # type: ignore[arg-type]  # drawn are dicts
         cost = beside.cost(CRUN)
-        assert (cost.calls, cost.left) == (["mount"], left)
+        assert (cost.calls, cost.left) == ([*left, "mount"], left)
         found = _codes([current, beside.made(cost.left)], CRUN, "x86_64", "keyctl", [7] * 4)
         assert found == [return_codes.ALLOW] * 2
 
@@ -154,11 +154,28 @@ def test_a_call_with_too_many_arguments_that_only_the_candidate_denies_has_to_be
     assert libseccomp_proof.compare((own, other, own), CRUN, ()).wrong == {"keyctl"}
 
 
-def test_an_abi_that_the_candidate_kills_is_named() -> None:
-    current, candidate = _compiled("containerd@2.3.1"), _compiled("containerd@2.3.1")
-    candidate["block"]["architectures"] = X86[:2]
+@pytest.mark.parametrize(
+    ("default", "own", "killed", "left"),
+    [
+        (drawn.ERRNO, "SCMP_ACT_ALLOW", X86[2:], ["any call through x32"]),
+        ("SCMP_ACT_LOG", "SCMP_ACT_ALLOW", [], []),
+        ("SCMP_ACT_ALLOW", "SCMP_ACT_ALLOW", [], []),
+        ("SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY", [], ["mount"]),  # asks, so nothing can be logged
+    ],
+)
+def test_each_call_that_is_denied_more_counts_and_what_is_not_previewed_is_named(
+    default: str, own: str, killed: list[str], left: list[str]
+) -> None:
+    machine("x86_64")
+    current: Any = drawn.profile(drawn.rule("mount", own), drawn.rule("bpf"), default=default)
+    candidate: Any = drawn.profile(drawn.rule("bpf"))
+    current["block"]["architectures"] = X86
+    candidate["block"]["architectures"] = [one for one in X86 if one not in killed]
     beside = Beside(current, candidate, "enforce")
-    assert beside.made(beside.cost(RUNC).left)["unpreviewed"] == ["any call through x32"]
+    cost = beside.cost(RUNC)
+    assert ("mount" in cost.calls, "keyctl" in cost.calls) == (True, default != drawn.ERRNO)
+    assert ("bpf" in cost.calls) is bool(killed)
+    assert cost.left == beside.made(cost.left)["unpreviewed"] == left
 
 
 def test_a_filter_that_denies_more_or_less_is_found() -> None:
