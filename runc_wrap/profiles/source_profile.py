@@ -53,6 +53,25 @@ class Rule:
     includes: Condition = ANYWHERE
     excludes: Condition = ANYWHERE
 
+    def meets(self, other: "Rule") -> bool:
+        """Tell whether the conditions of both may hold at once, whatever arguments they compare."""
+        wanted = {*self.includes.arches}, {*other.includes.arches}
+        return not (
+            (all(wanted) and wanted[0].isdisjoint(wanted[1]))
+            or _exclude(self.includes, other.excludes)
+            or _exclude(other.includes, self.excludes)
+        )
+
+
+def _exclude(wanted: Condition, unwanted: Condition) -> bool:
+    """Tell whether what `includes` has is what another rule's `excludes` has."""
+    since, before = wanted.min_kernel, unwanted.min_kernel
+    return bool(
+        {*wanted.caps} & {*unwanted.caps}
+        or (wanted.arches and {*wanted.arches} <= {*unwanted.arches})
+        or (since and before and since >= before)
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

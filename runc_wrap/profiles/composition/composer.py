@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.composition import operations
 from runc_wrap.profiles.composition.operations import ADD, Part
 from runc_wrap.profiles.runtime_spec_names import ALLOW
@@ -81,11 +82,27 @@ def _parts(term: Term | Part, load: Load) -> Iterator[Part]:
 
 def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
     """Yield the rules of a profile whose calls are added. Raises ProfileError."""
-    if profile.default_action == ALLOW:
+    others = [one for one in profile.rules if one.action != ALLOW and not is_default(one, profile)]
+    if {profile.default_action, *(one.action for one in others)} & operations.PASSING:
         raise ProfileError(
-            f"{text}: that profile allows what it does not name, which is no addition"
+            f"{text}: that profile lets through or logs what it does not allow by a rule, which is "
+            "no addition"
         )
-    yield from (rule for rule in profile.rules if rule.action == ALLOW)
+    for rule in profile.rules:
+        if rule.action == ALLOW:
+            for other in others:
+                _check_apart(rule, other, text)
+            yield rule
+
+
+def _check_apart(rule: Rule, other: Rule, text: str) -> None:
+    """Refuse to add a rule of which the same profile denies a part: it would be allowed."""
+    common = sorted({*rule.names} & {*other.names})
+    if common and rule.meets(other) and not operations.are_apart(rule.args, other.args):
+        raise ProfileError(
+            f"{text}: for {', '.join(common)} that profile has {other.action} beside {ALLOW}, and "
+            "no profile can say both; add calls or @groups instead"
+        )
 
 
 def _always(rule: Rule) -> bool:

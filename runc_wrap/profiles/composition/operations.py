@@ -11,9 +11,10 @@ multiplexer's own rule, too: libseccomp then lets through it the calls that are 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.hotpath.operators import EQ, MASKED_EQ
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ, holds
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, NOTIFY, TRACE
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Argument
 
 ADD, REMOVE = "+", "-"
-_PASSING = frozenset({ALLOW, LOG, NOTIFY, TRACE})  # something other than a denial may follow
+PASSING = frozenset({ALLOW, LOG, NOTIFY, TRACE})  # something other than a denial may follow
 
 
 class Part(NamedTuple):
@@ -57,7 +58,7 @@ def removed(profile: Profile, names: Iterable[str], where: tuple[Condition, Cond
     """Return the profile with these calls denied where (includes, excludes) hold."""
     gone = frozenset(names)
     kept = [one for each in profile.rules for one in _without(each, reaching(gone), where)]
-    if profile.default_action not in _PASSING:
+    if profile.default_action not in PASSING:
         _check_multiplexers(profile, gone)
     else:
         kept = _with(kept, Rule(tuple(sorted(gone)), ERRNO, includes=where[0], excludes=where[1]))
@@ -72,7 +73,7 @@ def reaching(names: frozenset[str]) -> frozenset[str]:
 def _check_multiplexers(profile: Profile, gone: frozenset[str]) -> None:
     """Refuse to remove a multiplexer only: each allowed call passes through it in any case."""
     for each in gone & MULTIPLEXED.keys():
-        allowed = {name for one in profile.rules if one.action in _PASSING for name in one.names}
+        allowed = {name for one in profile.rules if one.action in PASSING for name in one.names}
         if left := sorted(allowed & MULTIPLEXED[each] - gone):
             raise ProfileError(
                 f"{each}: on ABIs that have it, libseccomp lets through it whatever calls a rule "
@@ -96,7 +97,7 @@ def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
         yield old
     elif not new.args:
         yield from _without(old, common, (new.includes, new.excludes), only=lambda _: True)
-    elif old.action == ALLOW or _are_apart(old.args, new.args):
+    elif old.action == ALLOW or are_apart(old.args, new.args):
         yield old
     elif is_default(old, profile):
         yield from _of(old, frozenset(old.names) - common)
@@ -111,7 +112,7 @@ def _without(
     old: Rule,
     names: frozenset[str],
     where: tuple[Condition, Condition],
-    only: Callable[[Rule], bool] = lambda rule: rule.action in _PASSING,
+    only: Callable[[Rule], bool] = lambda rule: rule.action in PASSING,
 ) -> Iterator[Rule]:
     """Yield a rule without these calls where the conditions hold, if it is one of `only`."""
     common = frozenset(old.names) & names
@@ -169,14 +170,23 @@ def _more(
     )
 
 
-def _are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:
+def are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:
     """Tell whether no call fits both: one argument must have two values."""
-    return any(_excludes(one, other) for one in some for other in others)
+    pairs = product(_alternatives(some), _alternatives(others))
+    return all(any(_excludes(one, other) for one, other in product(*pair)) for pair in pairs)
+
+
+def _alternatives(args: tuple[Argument, ...]) -> list[tuple[Argument, ...]]:
+    """Return the comparisons of each rule that a runtime makes of one."""
+    is_repeated = len({one.index for one in args}) < len(args)
+    return [(one,) for one in args] if is_repeated else [args]
 
 
 def _excludes(one: Argument, other: Argument) -> bool:
-    if one.index != other.index or one.op != other.op:
+    if one.index != other.index:
         return False
-    if one.op == EQ:
-        return one.value != other.value
-    return one.op == MASKED_EQ and bool((one.value_two ^ other.value_two) & one.value & other.value)
+    for equal, given in ((one, other), (other, one)):
+        if equal.op == EQ:
+            return not holds(given.op, equal.value, given.value, given.value_two)
+    is_masked = one.op == other.op == MASKED_EQ
+    return is_masked and bool((one.value_two ^ other.value_two) & one.value & other.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.composition import composed_file, composer, expression, systemd_sets
 from runc_wrap.profiles.composition.expression import Composition, Term
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.lint_finding import may
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
+Json = dict[str, Any]
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
 
 
@@ -85,8 +88,43 @@ def test_a_sum_with_a_profile_adds_what_that_one_allows_only() -> None:
     assert may(_of_text("containerd - statx + moby").profile, "statx")
 
 
+def _rule(name: str, action: str, *equal: int) -> Json:
+    args = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in equal]
+    return {"names": [name], "action": f"SCMP_ACT_{action}", "args": args}
+
+
+SYS_ADMIN = {"caps": ["CAP_SYS_ADMIN"]}
+MOUNT = _rule("mount", "ALLOW")
+
+
+@pytest.mark.parametrize(
+    ("default", "rules", "why"),
+    [
+        ("ERRNO", [_rule("mount", "KILL", 1), MOUNT], "for mount .* no profile can say both"),
+        ("ERRNO", [_rule("mount", "KILL"), _rule("mount", "ALLOW", 1)], "no profile can say both"),
+        # comparisons of one argument are joined by OR
+        ("ERRNO", [_rule("mount", "KILL", 1, 2), _rule("mount", "ALLOW", 2)], "can say both"),
+        ("ERRNO", [_rule("mount", "LOG")], "lets through or logs"),
+        ("LOG", [MOUNT], "lets through or logs"),
+        ("ERRNO", [_rule("mount", "KILL", 1), _rule("mount", "ALLOW", 2)], None),
+        ("ERRNO", [{**MOUNT, "includes": SYS_ADMIN},
+                   {**_rule("mount", "KILL"), "excludes": SYS_ADMIN}], None),
+    ],
+)  # fmt: skip
+def test_a_profile_is_added_only_if_what_it_allows_is_in_its_allow_rules_alone(
+    default: str, rules: list[Json], why: str | None
+) -> None:
+    """A denial or a record that is not in the sum would leave it weaker than its parts."""
+    data = json.dumps({"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules}).encode()
+    more = composer.Composed(profile_parser.parse(data, "x.json"), "x.json")
+    what = expression.parse("moby - mount + x.json")
+    context = pytest.raises(ProfileError, match=why) if why else nullcontext()
+    with context:
+        composer.made("sum", what, lambda name: more if name == "x.json" else _load(name))
+
+
 OPERANDS = st.sampled_from(
-    ("@aio", "@keyring", "@mount", "@swap", "@network-io", "clone3", "ptrace", "moby", "crio")
+    ("@aio", "@keyring", "@mount", "@swap", "@network-io", "clone3", "ptrace", "moby", "containerd")
 )
 
 
