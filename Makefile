@@ -92,7 +92,7 @@ test: packages .venv/ready   ## what each commit has to pass, on real runtimes a
 # All the rest, one after the other; each can run alone. `make nightly-X` makes X and writes into
 # tests/nightly.toml what came of it; `.ci/run` lists those that nobody ran for ten days.
 NIGHTLY = test-perf test-unit-other test-unit-long test-install test-slow test-other-programs test-agent-all \
-	test-archive-all test-packages test-wheel test-tighten test-fuzz test-page test-corpus-all test-forky-all test-systemd \
+	test-archive-all test-packages test-wheel test-tighten-programs test-tighten-calls test-tighten-killed test-fuzz test-page test-corpus-all test-forky-all test-systemd \
 	test-vm test-vm-more test-vm-arm64
 
 nightly:        ## all the rest: other Pythons, releases, architectures, machines, packages, programs, fuzzing; root, some five hours
@@ -235,10 +235,19 @@ test-packages: packages .venv/ready   ## the packages: built twice, installed, u
 	$(call debian,$(PACKAGE_PACKAGES))
 	.venv/bin/pytest tests/packages
 
-test-tighten: packages .venv/ready build/installed   ## programs under load whose processes get filters, and tightenings that are killed; root
+# Whom a tightening must not disturb: each in a hundred containers, or before four hundred calls of ptrace.
+TIGHTENED = $(INSTALLED) RUNC_WRAP_TEST_RUNS=100 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest --timeout 3600 -n 2 --dist worksteal \
+	tests/runtime/tighten
+
+test-tighten-programs: packages .venv/ready build/installed   ## programs under load whose processes get filters, for an hour; root
 	$(call debian,$(CORPUS_PACKAGES))
-	$(INSTALLED) RUNC_WRAP_TEST_RUNS=100 RUNC_WRAP_TEST_KILLS=400 .venv/bin/pytest -n 3 --dist worksteal --timeout 3600 -o junit_family=xunit1 --junitxml build/tighten.xml \
-		$(patsubst %,tests/runtime/tighten/test_%.py,workloads calls_go_on killed)
+	$(TIGHTENED)/test_workloads.py
+
+test-tighten-calls: packages .venv/ready build/installed   ## blocking calls that go on while their threads get filters; root
+	$(TIGHTENED)/test_calls_go_on.py
+
+test-tighten-killed: packages .venv/ready build/installed   ## tightenings that are killed; root
+	$(TIGHTENED)/test_killed.py
 
 test-wheel: packages .venv/ready   ## the launcher built by each compiler, and fuzzed; root
 	.venv/bin/pytest tests/launcher/test_wheel.py tests/launcher/test_fuzz.py
