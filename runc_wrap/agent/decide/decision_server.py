@@ -35,6 +35,7 @@ ROLE = "decide"  # and the name of its socket
 REQUEST_SECONDS = 1.0  # for a request to come after its connection
 KEPT_SECONDS = 10.0  # for a launcher to become the runtime
 MOST = 256  # connections; more wait to be accepted
+_DRAIN_SECONDS = 0.1
 _COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _COLLECT_EVERY = 1000  # requests
 _PRIORITY = -10
@@ -110,6 +111,7 @@ class Server:
         self.poll.register(end, select.EPOLLIN)
         while not self._turn(end) and not self.is_outdated:
             pass
+        self._drain()
 
     def _turn(self, end: int) -> bool:
         """Wait for events and handle them; return whether to stop serving."""
@@ -213,6 +215,16 @@ class Server:
             config_file.remove(connection.made)
         del self.connections[connection.fd]
         connection.socket.close()
+
+    def _drain(self) -> None:
+        """Give answered launchers time to take the files made for them."""
+        until = time.monotonic() + _DRAIN_SECONDS
+        while self.connections and time.monotonic() < until:
+            for fd, _ in self.poll.poll(0.01):
+                if fd in self.connections:
+                    self._read(self.connections[fd])
+        for connection in [*self.connections.values()]:
+            self._close(connection)
 
 
 def _peer(socket: _socket.socket) -> tuple[int, int]:
