@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
+_MOST_ROWS = 1 << 12  # then numbers without a name count together: a program may try all there are
 _NO_CALL = (
     "no call was found, so there is no verdict; give what `strace -f -n -X raw -o FILE COMMAND` "
     "writes, or an audit log as the kernel writes it (`ausearch --raw`); without a file, the agent "
     "has to have recorded calls of containers under observe or audit"
 )
+_OTHER_RECORD = re.compile(rb".{0,200}?\btype=(?:SYSCALL|1300|URINGOP|1336) ")
 _MADE = re.compile(rb"\) += [-?0-9]|<unfinished \.\.\.>$")
 _ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
 
@@ -54,12 +56,20 @@ def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
         yield from ((record, SeenAt(kind, where)) for kind in seen.calls)
 
 
-def of_lines(lines: Iterable[bytes], strace: StraceReader) -> Iterator[SeenAt]:
-    """Yield the calls in an audit log or strace's output, each with its line's number."""
+def of_lines(lines: Iterable[bytes], strace: StraceReader, unread: list[str]) -> Iterator[SeenAt]:
+    """Yield the calls in an audit log or strace's output, each with its line's number.
+
+    `unread` gets the first line that records a call in another way.
+    """
     for number, line in enumerate(lines, 1):
         if record := audit_record.parse(line):
             kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")
             yield SeenAt(kind, f"line {number}")
+        elif audit_record.claims(line):
+            raise Failure(
+                f"line {number}: the audit record is cut off or not as the kernel writes it; give "
+                "what `ausearch --raw -m SECCOMP` prints"
+            )
         elif call := strace.call(line):
             if made := _traced(call):
                 yield SeenAt(made, f"line {number}")
@@ -68,6 +78,8 @@ def of_lines(lines: Iterable[bytes], strace: StraceReader) -> Iterator[SeenAt]:
                     f"line {number}: this libseccomp knows no call {call.name!r}; trace with the "
                     "calls' numbers, apart from what the program prints (`strace -n -o FILE`)"
                 )
+        elif not unread and _OTHER_RECORD.match(line):
+            unread.append(f"line {number}")
 
 
 def _traced(call: TracedCall) -> CallKind | None:
@@ -84,13 +96,15 @@ def _traced(call: TracedCall) -> CallKind | None:
     if not known:
         return None
     *_, audit, number = min(known)
-    return CallKind(audit, number, return_codes.LOG, call.args, "", "")
+    args = None if call.name == "clone3" else call.args  # a pointer; the evidence has flags there
+    return CallKind(audit, number, return_codes.LOG, args, "", "")
 
 
 def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
     """Return what each distinct call that is not let through would get, worst first.
 
-    Each is {syscall, abi, verdict, errno, outcome, count, first}: how often, and where first.
+    Each is {syscall, abi, verdict, errno, outcome, expected, count, first}: how often, and where
+    first. What is `expected` makes C libraries use another call.
     Raises Failure if no call was seen, of which no profile could be judged.
     """
 
@@ -102,10 +116,14 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
 
     found: dict[tuple[str, str, CallOutcome], Json] = {}
     for kind, where in seen:
-        name, abi, outcome = key = judged(kind)
+        name, abi, outcome = judged(kind)
+        if len(found) >= _MOST_ROWS and name.startswith("#"):
+            name = "other numbers"
+        key = name, abi, outcome
         if outcome.verdict != call_outcomes.SAFE and key not in found:
             what = {"verdict": outcome.verdict, "errno": outcome.errno, "outcome": outcome.how}
-            found[key] = {"syscall": name, "abi": abi, **what, "count": 0, "first": where}
+            seen_at = {"expected": outcome.is_expected, "count": 0, "first": where}
+            found[key] = {"syscall": name, "abi": abi, **what, **seen_at}
         if key in found:
             found[key]["count"] += 1
     if not judged.cache_info().misses:

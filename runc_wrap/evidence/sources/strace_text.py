@@ -23,9 +23,9 @@ _LINE = re.compile(
     _PID + rb"(?: {0,16}(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
     rb"(?:\[ *(\d{1,10})\] )?(?:\[[^\]\n]{1,99}\] ){0,2}([a-z_][a-z0-9_]{0,63})\((.{0,2000})"
 )
-_UNNAMED = re.compile(r"syscall_(0x[0-9a-f]{1,8})")
+_UNNAMED = re.compile(r"syscall_(0x[0-9a-f]{1,16})")
 _ENDED = re.compile(_PID + rb".{0,99}\+\+\+ (?:exited|killed) ")
-_MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64) bit mode\. \]")
+_MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64)(?: bit)? mode\. \]")
 # as Python and C read it alike: 017 is octal, as strace prints modes
 _NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|0|[1-9]\d{0,19})")
 _END = re.compile(rb'["()\[{]')  # of the arguments, or of those that are numbers
@@ -65,7 +65,7 @@ class StraceReader:
         elif found := _LINE.match(line):
             name, bits = found[4].decode(), self._mode(found[1] or found[2])
             unnamed = _UNNAMED.fullmatch(name)
-            number = int(found[3]) if found[3] else int(unnamed[1], 0) if unnamed else None
+            number = int(found[3]) if found[3] else _signed(unnamed[1]) if unnamed else None
             self._has_some |= number is not None
             self.lacks_modes = not self._has_some
             return TracedCall(name, bits, _arguments(found[5]), number)
@@ -78,6 +78,11 @@ class StraceReader:
         if pid or len(self._modes) != 1:
             return self._modes.get(pid or b"", "64")
         return next(iter(self._modes.values()))
+
+
+def _signed(word: str) -> int:
+    """Return a call's number as the kernel and its audit records have it: an int of 32 bits."""
+    return ((int(word, 0) & 0xFFFFFFFF) ^ 1 << 31) - (1 << 31)
 
 
 def _arguments(text: bytes) -> Args:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.node.requirements import machine
+from runc_wrap.report import profile_simulation
 from tests.unit.cli import ctl
 
 if TYPE_CHECKING:
@@ -180,6 +181,41 @@ def test_simulate_says_what_is_denied_and_where_first(
     assert [(o["syscall"], o["verdict"], o["count"], o["first"]) for o in found] == rows
 
 
+@pytest.mark.parametrize(("call", "code"), [("mount(0, 0) = 0", 1), ("clone3(0x1, 88) = 9", 0)])
+def test_a_call_that_gets_enosys_is_denied_unless_c_libraries_make_another(
+    node: Node, tmp_path: Path, call: str, code: int
+) -> None:
+    path = tmp_path / "calls"
+    path.write_text(call)
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38}
+    result = node.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(profile))
+    assert [one["verdict"] for one in json.loads(result.stdout)] == ["degrades"]
+    assert result.exit_code == code
+
+
+def test_audit_records_that_are_not_judged_are_no_silent_ones(node: Node, tmp_path: Path) -> None:
+    path = tmp_path / "calls"
+    path.write_text(RECORD + RECORD.replace("SECCOMP", "SYSCALL"))
+    result = node.ctl("profile", "simulate", "moby", str(path))
+    assert "line 2 is the first of another type that records a call" in result.stderr
+    path.write_text(RECORD + RECORD.replace("syscall=165", "syscall=mount"))
+    said = node.failure("profile", "simulate", "moby", str(path))
+    assert "line 2: the audit record is cut off or not as the kernel writes it" in said
+
+
+def test_numbers_that_a_program_tries_count_together_and_named_calls_do_not(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_simulation, "_MOST_ROWS", 2)
+    path = tmp_path / "calls"
+    numbers = [f"syscall_{number:#x}(0) = 0\n" for number in (5000, 5001, 5002, 5003, -1 % 2**64)]
+    path.write_text("".join([*numbers, "mount(0, 0) = 0\n"]))
+    result = node.ctl("profile", "simulate", "moby", str(path), "--json")
+    assert [(one["syscall"], one["count"]) for one in json.loads(result.stdout)] == [
+        ("mount", 1), ("#5000", 1), ("#5001", 1), ("other numbers", 3)
+    ]  # fmt: skip
+
+
 def test_a_traced_call_has_the_abi_of_its_number(node: Node, tmp_path: Path) -> None:
     machine("x86_64")
     path = tmp_path / "calls"
@@ -191,7 +227,12 @@ def test_a_traced_call_has_the_abi_of_its_number(node: Node, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("abi", "line", "said"),
-    [("X86", "7 mkdir", True), ("X86", "7 [  83] mkdir", False), ("X86_64", "7 mkdir", False)],
+    [
+        ("X86", "7 mkdir", True),
+        ("X32", "7 mkdir", True),
+        ("X86", "7 [  83] mkdir", False),
+        ("X86_64", "7 mkdir", False),
+    ],
 )
 def test_a_trace_that_cannot_tell_32_bit_programs_says_so(
     node: Node, tmp_path: Path, abi: str, line: str, said: bool
@@ -201,12 +242,19 @@ def test_a_trace_that_cannot_tell_32_bit_programs_says_so(
     path.write_text(f"{line}(0x1, 0777) = 0\n")
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": [f"SCMP_ARCH_{abi}"]}
     result = node.ctl("profile", "simulate", "-", str(path), stdin=json.dumps(profile))
-    assert ("calls of 32-bit programs count as 64-bit ones" in result.stderr) is said
+    assert ("calls of 32-bit and x32 programs count as 64-bit ones" in result.stderr) is said
 
 
-@pytest.mark.parametrize("line", ["[ 511] frob(1) = 0", "syscall_0x1ff(1) = 0"])
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("[ 511] frob(1) = 0", "#511"),
+        ("syscall_0x1ff(1) = 0", "#511"),
+        ("[???] syscall_0xffffffffffffffff(1) = -1 ENOSYS", "#-1"),
+    ],
+)
 def test_a_traced_call_that_has_no_name_here_is_judged_by_its_number(
-    node: Node, tmp_path: Path, line: str
+    node: Node, tmp_path: Path, line: str, name: str
 ) -> None:
     path = tmp_path / "calls"
     path.write_text(f"getpid() = 1\n{line}\n")
@@ -216,7 +264,7 @@ def test_a_traced_call_that_has_no_name_here_is_judged_by_its_number(
     }
     result = node.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(killing))
     (found,) = json.loads(result.stdout)
-    assert (found["syscall"], found["first"]) == ("#511", "line 2")
+    assert (found["syscall"], found["first"]) == (name, "line 2")
 
 
 @pytest.mark.parametrize("line", ["frob(1) = 0", "12 frob(1 <unfinished ...>"])

@@ -62,10 +62,11 @@ def test_other_lines_are_passed_over(line: bytes) -> None:
 )
 def test_a_process_has_its_mode_until_that_changes_or_it_ends(called: bytes, over: bytes) -> None:
     """While strace names no process it traces only one."""
-    begun = b"[ Process PID=7 runs in 32 bit mode. ]"
-    lines = [begun, called, b"[pid 8] getpid() = 8", over, called]
-    calls = map(StraceReader().call, lines)
-    assert [one.bits for one in calls if one] == ["32", "64", "64"]
+    for mode, bits in (("32 bit", "32"), ("x32", "x32")):
+        begun = f"[ Process PID=7 runs in {mode} mode. ]".encode()
+        lines = [begun, called, b"[pid 8] getpid() = 8", over, called]
+        calls = map(StraceReader().call, lines)
+        assert [one.bits for one in calls if one] == [bits, "64", "64"]
 
 
 @given(st.binary(max_size=80))
