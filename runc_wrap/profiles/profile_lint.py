@@ -9,7 +9,7 @@ from errno import ENOSYS
 
 from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.profiles.abis import of_oci
-from runc_wrap.profiles.actions import code, is_default
+from runc_wrap.profiles.actions import code, is_default, restriction
 from runc_wrap.profiles.bypass import bypass_lint
 from runc_wrap.profiles.engine_versions import Version, reached
 from runc_wrap.profiles.lint_finding import (
@@ -27,10 +27,11 @@ from runc_wrap.profiles.runtime_spec_names import (
     CAPABILITIES,
     ERRNO,
     GOARCH,
+    NATIVE,
     NOTIFY,
     OCI,
 )
-from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Condition, Profile, Rule
 from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
@@ -77,6 +78,40 @@ def repeated_arguments(profile: Profile, _: Context) -> Said:
     for place, rule in rules(profile):
         if len({one.index for one in rule.args}) < len(rule.args):
             yield place, "compares one argument more than once; runtimes join these by OR, not AND"
+
+
+def comparisons_ignored(profile: Profile, context: Context) -> Iterator[LintFinding]:
+    """Find rules on arguments of a call that another rule decides for all arguments.
+
+    libseccomp keeps that one only (src/db.c db_rule_add). An error if it restricts less.
+    """
+    here = Rule((), profile.default_action, includes=Condition(arches=(NATIVE[context.arch],)))
+    mine = [(place, rule) for place, rule in rules(profile) if rule.meets(here)]
+    whole: dict[str, list[Rule]] = {}
+    for _, rule in mine:
+        for name in () if _compares(rule) or is_default(rule, profile) else rule.names:
+            whole.setdefault(name, []).append(rule)
+    for place, rule in mine:
+        for name in rule.names if _compares(rule) else ():
+            other = max(filter(rule.meets, whole.get(name, ())), key=_laxity, default=rule)
+            if code(other.action, other.errno_ret) != code(rule.action, rule.errno_ret):
+                yield LintFinding(
+                    "comparisons-ignored",
+                    "error" if _laxity(other) > _laxity(rule) else "warning",
+                    place,
+                    f"has {rule.action} for some arguments of {name}, which never applies: a rule "
+                    f"without arguments has {other.action}, and libseccomp keeps only that",
+                    f"give the rule with {other.action} the opposite comparison, such as "
+                    "SCMP_CMP_NE for SCMP_CMP_EQ, or remove one of them",
+                )
+
+
+def _compares(rule: Rule) -> bool:
+    return any(one.op != MASKED_EQ or one.value for one in rule.args)
+
+
+def _laxity(rule: Rule) -> int:
+    return restriction(code(rule.action, rule.errno_ret))
 
 
 @finds("mask-misses-value", "warning", "clear those bits of valueTwo, or set them in the mask")
@@ -215,6 +250,7 @@ CHECKS: tuple[Check, ...] = (
     unknown_syscalls,
     same_as_default,
     repeated_arguments,
+    comparisons_ignored,
     bits_outside_masks,
     flags_refused,
     architectures_refused,

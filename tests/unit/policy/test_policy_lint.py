@@ -45,6 +45,16 @@ def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
     assert len(str(told.value).splitlines()) == 2
 
 
+def test_what_is_weaker_than_its_text_is_refused_also_as_a_candidate_and_as_a_base() -> None:
+    one = {"index": 1, "value": 8, "op": "SCMP_CMP_EQ"}
+    kill = {"names": ["ioctl"], "action": "SCMP_ACT_KILL_PROCESS", "args": [one]}
+    own = {"a.json": profile(syscalls=[kill, {"names": ["ioctl"], "action": "SCMP_ACT_LOG"}])}
+    composed = "localhost/a.json - mount"
+    with pytest.raises(PolicyError, match="arguments of ioctl, which never applies") as refused:
+        _check({"default.candidate": composed, "default.mode": "enforce"}, own_profiles=own)
+    assert f"profile {composed}: syscalls[0]: has SCMP_ACT_KILL_PROCESS" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "changes", [{"runtime_kind": "crun", "runtime_version": "1.21"}, {"runtime_version": "odd"}]
 )

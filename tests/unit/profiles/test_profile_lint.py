@@ -79,6 +79,38 @@ def test_each_check_finds_only_its_fault(
     assert _said({**ALLOW_ALL, **members}, runc) == found
 
 
+KILL_ONE = {**RULE, "action": "SCMP_ACT_KILL_PROCESS", "args": TWICE[:1]}
+PASS = {**RULE, "action": "SCMP_ACT_ALLOW"}
+
+
+@pytest.mark.parametrize(
+    ("default", "rules", "severities"),
+    [
+        ("ERRNO", [KILL_ONE, PASS], ["error"]),
+        ("ERRNO", [PASS, KILL_ONE], ["error"]),
+        ("ERRNO", [PASS, {**RULE, "args": TWICE[:1]}], ["error"]),  # what runtimes drop
+        ("TRAP", [RULE, KILL_ONE], ["error"]),
+        ("TRAP", [RULE, {**PASS, "args": TWICE[:1]}], ["warning"]),
+        ("ERRNO", [{**PASS, "includes": {"caps": ["CAP_SYS_ADMIN"]}}, KILL_ONE], ["error"]),
+        ("ALLOW", [KILL_ONE, PASS], []),  # runtimes drop the second
+        ("ERRNO", [KILL_ONE, {**PASS, "args": [{**TWICE[0], "op": "SCMP_CMP_NE"}]}], []),
+        ("ERRNO", [PASS, {**PASS, "args": TWICE[:1]}], []),
+        *(
+            ("ERRNO", [{**KILL_ONE, "includes": one}, {**PASS, "excludes": one}], [])
+            for one in ({"caps": ["CAP_SYS_ADMIN"]}, {"minKernel": "5.4"}, {"arches": ["amd64"]})
+        ),
+        ("ERRNO", [{**KILL_ONE, "includes": {"arches": ["arm64"]}}, PASS], []),
+    ],
+)
+def test_a_rule_on_arguments_beside_one_for_all_arguments_is_named(
+    default: str, rules: list[dict[str, Any]], severities: list[str]
+) -> None:
+    """libseccomp keeps the one for all: less is denied than the text says, or more."""
+    found = _found({"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules})
+    told = [one.severity for one in found if one.check == "comparisons-ignored"]
+    assert told == severities
+
+
 def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
     finding, another = _found({"defaultAction": "SCMP_ACT_ERRNO"})
     assert another.check == "fallback-denied"
