@@ -56,6 +56,8 @@ def load(spec: str) -> Profile:
     Raises ProfileError for an unknown name and for a version older than the oldest known.
     """
     name, at_sign, text = spec.partition("@")
+    if not name:
+        raise ProfileError(f"{spec} is no profile; add a group to one: runtime-default + {spec}")
     source = _SOURCES.get(name)
     if source is None:
         raise ProfileError(

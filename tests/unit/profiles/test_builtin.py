@@ -115,6 +115,7 @@ def test_versions_are_read_as_engines_and_debian_write_them(spec: str, version: 
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
+        ("@aio", "@aio is no profile; add a group to one: runtime-default + @aio"),
         ("docker", "no built-in profile is called 'docker'; there are: containerd, "),
         ("containerd@", "'' is not a version; write it like 1.7.24"),
         ("containerd@latest", "'latest' is not a version"),
