@@ -66,7 +66,9 @@ def contexts(
 ) -> Iterator[click.Context]:
     """Yield a context for a command and for each below it, but not for hidden ones."""
     name = command.name if parent else NAME
-    context = click.Context(command, parent, name, terminal_width=_WIDTH)
+    context = click.Context(
+        command, parent, name, terminal_width=_WIDTH, **command.context_settings
+    )
     yield context
     for below in _below(context):
         yield from contexts(below, context)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posix
 import time
+from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import start_command
 
@@ -14,7 +15,7 @@ EVERY = 30.0  # seconds
 
 
 class MetricsWriter:
-    """One program at a time; one that hangs is ended by its own alarm, before the next is due."""
+    """One program at a time; one that has not ended when the next is due is killed."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -31,7 +32,9 @@ class MetricsWriter:
             return
         self._next = time.monotonic() + EVERY
         self.reap()
-        if not self._pid:
+        if self._pid:
+            posix.kill(self._pid, SIGKILL)
+        else:
             self._pid = start_command.spawned(self._prefix, "metrics")
 
     def reap(self) -> None:

@@ -73,7 +73,7 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
 )
 @click.option(
     "--save",
-    type=click.File("wb", lazy=False),
+    type=click.File("wb", lazy=True),
     help="Write the nodes' documents, for `runc-wrapctl report --merge FILE`.",
 )
 @click.pass_obj

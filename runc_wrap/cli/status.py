@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from runc_wrap.cli import container_text, output, progress
 from runc_wrap.doctor.installation_checks import records_written
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import container_status, default_recognition, lost_listeners
 from runc_wrap.policy import source_digests
 from runc_wrap.policy.policy_errors import PolicyError
@@ -53,9 +55,10 @@ def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
         for entry in entries
         if entry.engine_default and entry.record and not entry.record.is_sandbox
     )
-    if kept:  # recognized by the policy
-        sentence = default_recognition.sentence(kept, policy_file.load(str(places.prefix)))
-        output.say(f"{sentence}.")
+    with suppress(Refusal):  # the policy, by which they were recognized, was removed since
+        if kept:
+            sentence = default_recognition.sentence(kept, policy_file.load(str(places.prefix)))
+            output.say(f"{sentence}.")
 
 
 def look(places: Places) -> Node:

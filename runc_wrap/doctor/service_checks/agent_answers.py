@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies, service_units
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
-from runc_wrap.host import polling, systemd
+from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def find(places: Places) -> Iterator[Finding]:
 def _of_decide(places: Places) -> Iterator[Finding]:
     path = places.agent / "decide.sock"
     try:
-        answers = polling.wait_for(lambda: _answers(path), _PAUSE, _PAUSE)  # twice
+        answers = _answers(path) or _answers(path, after=_PAUSE)
     except PermissionError:
         return
     except (TimeoutError, BlockingIOError):  # of a full backlog
@@ -73,8 +74,9 @@ def _start(places: Places, name: str) -> str:
     return f"{remedies.install_again(places)}, which installs its unit"
 
 
-def _answers(path: Path) -> bool:
+def _answers(path: Path, after: float = 0.0) -> bool:
     """Send a meaningless request as a launcher would; any answer suffices. Raises OSError."""
+    time.sleep(after)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
         caller.settimeout(_SECONDS)
         caller.connect(str(path))

@@ -81,7 +81,7 @@ def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Itera
         sentence = f"{unit} will not run after a reboot"
         yield _fixed(sentence, "enable it", "enable", "--now", *service_units.both(name))
     elif running := _other_release(places, service.get("MainPID", "")):
-        installed = release_switch.in_force(places.prefix)
+        installed = release_switch.in_force(places.prefix) or "none"
         sentence = f"{unit} runs the release {running}, and {installed} is installed"
         yield _fixed(sentence, "restart it; systemd keeps its listeners", "restart", unit)
 

@@ -172,7 +172,8 @@ class Docker(ClientEngine):
         return {**super().environment(), **at}
 
     def prepare_probes(self, directory: Path) -> None:
-        """Make an image of our own."""
+        """Make an image of our own: another each time, so first the name of a left one goes."""
+        self._done("rmi", "--force", probe_image.REFERENCE, seconds=SHORT)
         loaded = program.run(
             self.client, "import", "-", probe_image.REFERENCE, stdin=probe_image.archive(),
             seconds=LONG, environment=self.environment(),

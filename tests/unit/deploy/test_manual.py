@@ -51,6 +51,7 @@ def test_a_page_says_what_the_commands_help_says(pages: Path) -> None:
         shown = _words(_shown(pages / f"{context.command_path.replace(' ', '-')}.1"))
         for paragraph in re.split(r"\n\s*\n", context.command.help or ""):
             assert _words(paragraph) in shown
+        assert "-h, --help" in shown
         for option in context.command.params:
             if isinstance(option, click.Option):
                 names, text = option.get_help_record(context) or ("", "")
