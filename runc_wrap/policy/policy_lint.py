@@ -51,7 +51,7 @@ def findings(profile: Profile, facts: Facts, *, as_kernel: bool) -> Iterator[Lin
 
     `as_kernel`: its arguments are put in force as the kernel reads them.
     """
-    context = Context(facts.arch, _runc(facts))
+    context = Context(facts.arch, facts.kernel, _runc(facts))
     for one in (*profile_lint.check(profile, context), *_unsupported(profile, facts)):
         if one.check != bypass_lint.UPPER_BITS or not as_kernel:
             yield one

@@ -7,7 +7,7 @@ from typing import Literal
 
 from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, NOTIFY
-from runc_wrap.profiles.source_profile import Profile, Rule
+from runc_wrap.profiles.source_profile import Kernel, Profile, Rule
 
 Severity = Literal["error", "warning", "note"]
 
@@ -17,6 +17,7 @@ class Context:
     """Where the profile will be used: GOARCH, and the version of runc if that is the runtime."""
 
     arch: str
+    kernel: Kernel
     runc: Version | None = None
 
 
@@ -24,9 +25,9 @@ class Context:
 class LintFinding:
     """One finding: its place in the profile, its consequence, and what to do.
 
-    error: no container starts with the profile. warning: containers start, but their confinement
-    differs from what the profile appears to say, or programs fail that need not. note: the profile
-    works as it reads.
+    error: no container starts with the profile, or a rule is weaker than its text.
+    warning: containers start, but their confinement differs from what the profile appears to say,
+    or programs fail that need not. note: the profile works as it reads.
     """
 
     check: str

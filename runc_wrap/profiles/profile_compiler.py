@@ -31,7 +31,7 @@ def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> CompiledP
     if arch not in NATIVE:
         known = " ".join(sorted(NATIVE))
         raise ProfileError(f"the architecture {arch!r} is not known; known are: {known}")
-    rules = [_entry(rule) for rule in profile.rules if _holds(rule, NATIVE[arch], kernel)]
+    rules = [_entry(rule) for rule in profile.rules if holds(rule, arch, kernel)]
     return {
         "name": profile.name,
         "version": profile.version,
@@ -40,7 +40,9 @@ def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> CompiledP
     }
 
 
-def _holds(rule: Rule, native: str, kernel: Kernel) -> bool:
+def holds(rule: Rule, arch: str, kernel: Kernel) -> bool:
+    """Tell whether a rule is in force on a machine, whatever the capabilities."""
+    native = NATIVE[arch]
     wanted, unwanted = rule.includes, rule.excludes
     return (
         (not wanted.arches or native in wanted.arches)

@@ -4,7 +4,7 @@ A check is a function from profile and context to findings, entered in CHECKS. T
 change or refuse a profile: profile_parser refuses invalid ones; the operator decides on the rest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from errno import ENOSYS
 
 from runc_wrap.hotpath.operators import MASKED_EQ
@@ -23,15 +23,15 @@ from runc_wrap.profiles.lint_finding import (
     may,
     rules,
 )
+from runc_wrap.profiles.profile_compiler import holds
 from runc_wrap.profiles.runtime_spec_names import (
     CAPABILITIES,
     ERRNO,
     GOARCH,
-    NATIVE,
     NOTIFY,
     OCI,
 )
-from runc_wrap.profiles.source_profile import Condition, Profile, Rule
+from runc_wrap.profiles.source_profile import Profile, Rule
 from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
@@ -83,24 +83,25 @@ def repeated_arguments(profile: Profile, _: Context) -> Said:
 def comparisons_ignored(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find rules on arguments of a call that another rule decides for all arguments.
 
-    libseccomp keeps that one only (src/db.c db_rule_add). An error if it restricts less.
+    libseccomp keeps that one only (src/db.c db_rule_add). An error if it restricts less, for all
+    containers that get the first.
     """
-    here = Rule((), profile.default_action, includes=Condition(arches=(NATIVE[context.arch],)))
-    mine = [(place, rule) for place, rule in rules(profile) if rule.meets(here)]
+    mine = [one for one in rules(profile) if holds(one[1], context.arch, context.kernel)]
     whole: dict[str, list[Rule]] = {}
     for _, rule in mine:
         for name in () if _compares(rule) or is_default(rule, profile) else rule.names:
             whole.setdefault(name, []).append(rule)
     for place, rule in mine:
         for name in rule.names if _compares(rule) else ():
-            other = max(filter(rule.meets, whole.get(name, ())), key=_laxity, default=rule)
+            other = _instead_of(rule, whole.get(name, ()))
             if code(other.action, other.errno_ret) != code(rule.action, rule.errno_ret):
+                when = _when(rule, other)
                 yield LintFinding(
                     "comparisons-ignored",
-                    "error" if _laxity(other) > _laxity(rule) else "warning",
+                    "error" if not when and _laxity(other) > _laxity(rule) else "warning",
                     place,
-                    f"has {rule.action} for some arguments of {name}, which never applies: a rule "
-                    f"without arguments has {other.action}, and libseccomp keeps only that",
+                    f"has {rule.action} for some arguments of {name}, which never applies{when}: a "
+                    f"rule without arguments has {other.action}, and libseccomp keeps only that",
                     f"give the rule with {other.action} the opposite comparison, such as "
                     "SCMP_CMP_NE for SCMP_CMP_EQ, or remove one of them",
                 )
@@ -108,6 +109,25 @@ def comparisons_ignored(profile: Profile, context: Context) -> Iterator[LintFind
 
 def _compares(rule: Rule) -> bool:
     return any(one.op != MASKED_EQ or one.value for one in rule.args)
+
+
+def _instead_of(rule: Rule, others: Iterable[Rule]) -> Rule:
+    """Return the laxest of the others, if possible of those in force whenever the rule is."""
+    found = [one for one in others if rule.meets(one)]
+    always = [one for one in found if not _when(rule, one) and _laxity(one) > _laxity(rule)]
+    return max(always or found, key=_laxity, default=rule)
+
+
+def _when(rule: Rule, other: Rule) -> str:
+    """Return which containers with a rule have the other too, "" for all."""
+    held = {*other.includes.caps} - {*rule.includes.caps}
+    lacking = {*other.excludes.caps} - {*rule.excludes.caps}
+    said = [
+        f"{word} {', '.join(sorted(caps))}"
+        for word, caps in (("with", held), ("without", lacking))
+        if caps
+    ]
+    return f" in containers {' and '.join(said)}" if said else ""
 
 
 def _laxity(rule: Rule) -> int:

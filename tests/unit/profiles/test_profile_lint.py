@@ -19,7 +19,7 @@ TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 def _found(document: dict[str, Any], runc: Version | None = None) -> list[LintFinding]:
     profile = parse(json.dumps(document).encode(), "p.json")
-    return profile_lint.check(profile, Context("amd64", runc))
+    return profile_lint.check(profile, Context("amd64", (6, 12), runc))
 
 
 def _named_rule(*names: str, **more: Any) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def test_each_check_finds_only_its_fault(
 
 KILL_ONE = {**RULE, "action": "SCMP_ACT_KILL_PROCESS", "args": TWICE[:1]}
 PASS = {**RULE, "action": "SCMP_ACT_ALLOW"}
+PRIVILEGED = [{**PASS, "includes": {"caps": ["CAP_SYS_ADMIN"]}}]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,10 @@ PASS = {**RULE, "action": "SCMP_ACT_ALLOW"}
         ("ERRNO", [PASS, {**RULE, "args": TWICE[:1]}], ["error"]),  # what runtimes drop
         ("TRAP", [RULE, KILL_ONE], ["error"]),
         ("TRAP", [RULE, {**PASS, "args": TWICE[:1]}], ["warning"]),
-        ("ERRNO", [{**PASS, "includes": {"caps": ["CAP_SYS_ADMIN"]}}, KILL_ONE], ["error"]),
+        ("ERRNO", [*PRIVILEGED, KILL_ONE], ["warning"]),
+        ("ERRNO", [*PRIVILEGED, KILL_ONE, {**PASS, "action": "SCMP_ACT_LOG"}], ["error"]),
+        ("ERRNO", [*PRIVILEGED, {**KILL_ONE, "includes": {"caps": ["CAP_SYS_ADMIN"]}}], ["error"]),
+        ("ERRNO", [{**PASS, "includes": {"minKernel": "9.9"}}, KILL_ONE], []),
         ("ALLOW", [KILL_ONE, PASS], []),  # runtimes drop the second
         ("ERRNO", [KILL_ONE, {**PASS, "args": [{**TWICE[0], "op": "SCMP_CMP_NE"}]}], []),
         ("ERRNO", [PASS, {**PASS, "args": TWICE[:1]}], []),
@@ -107,8 +111,12 @@ def test_a_rule_on_arguments_beside_one_for_all_arguments_is_named(
 ) -> None:
     """libseccomp keeps the one for all: less is denied than the text says, or more."""
     found = _found({"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules})
-    told = [one.severity for one in found if one.check == "comparisons-ignored"]
-    assert told == severities
+    told = [one for one in found if one.check == "comparisons-ignored"]
+    assert [one.severity for one in told] == severities
+    is_some = "never applies in containers with CAP_SYS_ADMIN: a rule"
+    assert [one.sentence for one in told if is_some in one.sentence] == [
+        one.sentence for one in told if rules == [*PRIVILEGED, KILL_ONE]
+    ]
 
 
 def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
@@ -248,7 +256,7 @@ def test_the_same_action_with_another_error_is_not_a_repetition() -> None:
 def test_of_the_engines_profiles_only_crios_has_faults_and_others_have_bypasses(
     spec: str, found: set[str]
 ) -> None:
-    findings = profile_lint.check(builtin.load(spec), Context("amd64", OLD))
+    findings = profile_lint.check(builtin.load(spec), Context("amd64", (6, 12), OLD))
     of_all = {"unknown-syscalls", "upper-bits", "done-by-multiplexers"}
     assert {finding.check for finding in findings} - of_all == found
 
