@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
+    from runc_wrap.profiles.lint_finding import Severity
     from runc_wrap.profiles.source_profile import Profile
 
 _LARGEST = 16 << 20
@@ -107,6 +108,29 @@ class Prover:
             known = self._known.blocks.get(digest)
             self._proved.blocks[digest] = find() if known is None else known
         return self._proved.blocks[digest]
+
+    def findings(self, profile: Profile, facts: Facts) -> Iterator[LintFinding]:
+        """Yield what libseccomp refuses of a profile, or compiles to something else than it says.
+
+        An error is what `settle` refuses.
+        """
+        made = compile_profile(profile, arch=facts.arch, kernel=facts.kernel)
+        known: dict[Hashable, Miscompiled | None] = {}
+        severity: Severity = "warning"
+        try:
+            for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
+                libseccomp_proof.wrong(text, self._loader, known)
+            if calls := {one.syscall for one in known.values() if one}:
+                self._masked(profile.name, made, sorted(calls))
+        except ProfileError as error:
+            sentence, remedy = str(error), "write fewer or other rules"
+            yield LintFinding("refused", "error", "syscalls", sentence, remedy)
+        except PolicyError:
+            severity = "error"
+        for one in dict.fromkeys(filter(None, known.values())):
+            masks = "compare by SCMP_CMP_MASKED_EQ, as `apply` does where masks can say it"
+            remedy = f"{masks}, or list only 64-bit ABIs"
+            yield LintFinding("compiled-wrongly", severity, "syscalls", str(one), remedy)
 
     def remember(self) -> None:
         """Write what was proved: the next `apply` does not prove it again."""
@@ -180,19 +204,3 @@ def capabilities(calls: Iterable[str], *profiles: CompiledProfile) -> list[froze
     named = profile_difference.named_capabilities(*profiles)
     sets = profile_difference.capability_sets(named.get(call, set()) for call in calls)
     return list(dict.fromkeys((USUAL, frozenset(), frozenset(CAPABILITIES), *sets)))
-
-
-def findings(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
-    """Yield what libseccomp refuses of a profile, or compiles to something else than it says."""
-    loader = Loader.of(facts.runtime_kind, facts.runtime_version)
-    made = compile_profile(profile, arch=facts.arch, kernel=facts.kernel)
-    known: dict[Hashable, Miscompiled | None] = {}
-    try:
-        for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
-            libseccomp_proof.wrong(text, loader, known)
-    except ProfileError as error:
-        yield LintFinding("refused", "error", "syscalls", str(error), "write fewer or other rules")
-    for one in filter(None, known.values()):
-        masks = "compare by SCMP_CMP_MASKED_EQ, as `apply` does where masks can say it"
-        remedy = f"{masks}, or list only 64-bit ABIs"
-        yield LintFinding("compiled-wrongly", "warning", "syscalls", str(one), remedy)

@@ -48,7 +48,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     as_kernel = bool(source.calls) and not source.left
     findings = [
         *policy_lint.findings(found, facts, as_kernel=as_kernel),
-        *policy_proof.findings(source.profile, facts),
+        *policy_proof.Prover(places, facts).findings(source.profile, facts),
     ]
     if as_json:
         output.document([{"profile": found.name, **asdict(one)} for one in findings])

@@ -188,8 +188,15 @@ def test_masks_of_upper_halves_which_32_bit_abis_do_not_compare_are_refused(node
     both = json.loads(_ranges(1 << 33, op="GE")) | {
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     }
+    held = [{"caps": [name]} for name in ("CAP_BPF", "CAP_SYSLOG")]
+    acct = {"names": ["acct"], "action": "SCMP_ACT_ALLOW"}
+    both["syscalls"] += [{**acct, "includes": one} for one in held]
     node.configure("", range=json.dumps(both).encode())
     assert "compiles its rules for ioctl to something else" in node.failure("apply")
+    found = node.ctl("profile", "lint", "localhost/range.json", "--json").stdout
+    wrong = [one for one in json.loads(found) if one["check"] == "compiled-wrongly"]
+    assert {one["severity"] for one in wrong} == {"error"}, "a warning, and apply refuses it"
+    assert len({one["sentence"] for one in wrong}) == len(wrong), "one for each set"
 
 
 def test_a_wrong_call_that_no_rule_names_is_refused(node: Node) -> None:
