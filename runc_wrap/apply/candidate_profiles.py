@@ -17,6 +17,7 @@ from runc_wrap.profiles import abis
 from runc_wrap.profiles.actions import denies
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.mode_profiles import candidate_mode, modes
+from runc_wrap.profiles.runtime_spec_names import NOTIFY, TRACE
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 
 _MULTIPLEXED = frozenset[str]().union(*MULTIPLEXED.values())
+_MOST_RULES = 150  # of both on one call, seconds to try in part; two of Podman have 140 on socket
 _FOR_EVERY_CALL = 3  # of policy_proof.capabilities: what most containers have, none, and all
 
 
@@ -94,21 +96,35 @@ class Beside:
         A call is not previewed where the profile in force asks an agent or a tracer. Raises
         ProfileError.
         """
-        changes = [one.call for one in profile_difference.find(*self._both, loader)]
+        uncounted = ""
+        try:
+            found = profile_difference.find(*self._both, loader, most=_MOST_RULES)
+            changes = [one.call for one in found]
+        except ProfileError as error:  # it only counts
+            changes, uncounted = [], str(error)
         denials = [one for one in changes if denies(one.found) and not denies(one.expected)]
-        denied = sorted({one.syscall for one in denials})
+        denied = {one.syscall for one in denials}
+        calls = sorted(one for one in denied if not one.startswith("#"))
         asks = {one.syscall for one in denials if one.expected not in libseccomp_proof.LET_THROUGH}
-        left = self._kills | asks
+        left = self._kills | (self._asking() if uncounted else asks)
         while True:
             preview = self._preview(frozenset(left))
-            found = self._tried(preview, loader)
-            if not found.wrong:
-                return CandidateCost(denied, preview.left, found.before, found.after)
-            calls, new = {*preview.calls}, found.wrong - {*preview.left}
-            if not (calls or new):
+            tried = self._tried(preview, loader)
+            if not tried.wrong:
+                lengths, unnamed = (tried.before, tried.after), len(denied) > len(calls)
+                return CandidateCost(calls, preview.left, *lengths, unnamed, uncounted)
+            some, new = {*preview.calls}, tried.wrong - {*preview.left}
+            if not (some or new):
                 raise ProfileError("libseccomp makes something else of it")
-            more = new if new <= calls else new | (calls & _MULTIPLEXED)  # wrong by way of those
-            left |= {*preview.left} | (more or calls)
+            more = new if new <= some else new | (some & _MULTIPLEXED)  # wrong by way of those
+            left |= {*preview.left} | (more or some)
+
+    def _asking(self) -> set[str]:
+        """Return each call of which the profile in force may ask an agent or a tracer."""
+        asking = NOTIFY, TRACE
+        rules = [one["rule"] for one in self._both[0]["rules"]]
+        every = {"any other call"} if self._both[0]["block"]["defaultAction"] in asking else set()
+        return every.union(*(one["names"] for one in rules if one["action"] in asking))
 
     def _tried(self, preview: Preview, loader: Loader) -> Compared:
         """Return the comparison for a usual container; what is wrong may be so for any."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap import safe_text
 from runc_wrap.apply import apply_policy
 from runc_wrap.cli import container_text, output, progress, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import deep_verify, redecide
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.arguments import narrowed_comparisons
 
 if TYPE_CHECKING:
@@ -149,10 +149,12 @@ def _summary(compiled: Compiled) -> Iterator[str]:
         yield f"rule {number:<11} {rule['name']} ({mode}{adopts}{beside})"
     for pair, cost in compiled.previews.items():
         left = f"; not previewed: {', '.join(cost.left)}" if cost.left else ""
+        denied = f"would deny {syscall_names.counted(cost.calls, unnamed=cost.unnamed)} more"
+        if cost.uncounted:
+            denied = f"what it would deny more is not counted, for {cost.uncounted}"
         yield (
-            f"candidate        {pair.candidate} beside {pair.profile} ({pair.mode}): would deny "
-            f"{safe_text.number(len(cost.calls), 'call')} more; the filter has {cost.after} "
-            f"instructions, without it {cost.before}{left}"
+            f"candidate        {pair.candidate} beside {pair.profile} ({pair.mode}): {denied}; the "
+            f"filter has {cost.after} instructions, without it {cost.before}{left}"
         )
     if over := policy["overlay"]:
         families = [f"socket family {family}" for family in over["deny_sockets"]]

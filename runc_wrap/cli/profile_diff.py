@@ -11,8 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.filters import profile_difference
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.container_identity import UNKNOWN
-from runc_wrap.profiles import actions
-from runc_wrap.safe_text import number
+from runc_wrap.profiles import actions, syscall_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,5 +116,7 @@ def _summary(found: Iterable[_Row]) -> str:
         under = len({one.syscall for one in some if one.when})
         more = f" ({under} under arguments)" if under else ""
         if some:
-            said.append(text.format(number(len({one.syscall for one in some}), "call"), more))
+            calls = {one.syscall for one in some}
+            named = {one for one in calls if not one.startswith("#")}
+            said.append(text.format(syscall_names.counted(named, unnamed=named != calls), more))
     return f"The second {', '.join(said)}." if said else "They do the same for every call."

@@ -73,11 +73,12 @@ class ProcessFilters(NamedTuple):
 
 
 def find(
-    first: Side, second: Side, loader: Loader, known: Known | None = None
+    first: Side, second: Side, loader: Loader, known: Known | None = None, most: int | None = None
 ) -> list[ProfileChange]:
     """Return the calls that the two treat differently, in the order of ABIs and numbers.
 
     `known` is kept between comparisons: calls with the same rules are not compared twice.
+    `most`: calls of which not all can be tried are refused if they have more rules.
 
     A call has one for each set of capabilities, and each pair of outcomes, that make a difference;
     beside a process' filters only its own bounding set counts. Raises ProfileError for a profile
@@ -95,7 +96,7 @@ def find(
         shared = [one.simulation.common for one in (before, after) if isinstance(one, Expectation)]
         common = common or [*shared]
         some = calls if capabilities and not fixed and shared == common else None
-        changes = [*_differences(before, after, some, known)]
+        changes = [*_differences(before, after, some, known, most)]
         known_of_fewer = set().union(*(met[one] for one in met if one < capabilities))
         met[capabilities] = {*changes}
         held = frozenset() if fixed else capabilities
@@ -159,7 +160,11 @@ def _subsets(names: Iterable[str]) -> Iterator[Capabilities]:
 
 
 def _differences(
-    before: _Outcome, after: _Outcome, calls: Collection[str] | None, known: Known
+    before: _Outcome,
+    after: _Outcome,
+    calls: Collection[str] | None,
+    known: Known,
+    most: int | None,
 ) -> Iterator[_Found]:
     """Yield what differs of each number, and when; `calls` None means all, named or not."""
     texts = [one.simulation for one in (before, after) if isinstance(one, Expectation)]
@@ -169,14 +174,16 @@ def _differences(
         for number in filter_comparison.numbers(abi) if calls is None else sorted({*some}):
             key = tuple(one.key(abi, number) for one in texts)
             if not key[1:]:
-                yield from _of_number(before, after, abi, number)
+                yield from _of_number(before, after, abi, number, most)
             elif key[0] != key[1]:
                 if key not in known:
-                    known[key] = [*_of_number(before, after, abi, number)]
+                    known[key] = [*_of_number(before, after, abi, number, most)]
                 yield from known[key]
 
 
-def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iterator[_Found]:
+def _of_number(
+    before: _Outcome, after: _Outcome, abi: Abi, number: int, most: int | None
+) -> Iterator[_Found]:
     sides = before, after
     texts = [one.simulation for one in sides if isinstance(one, Expectation)]
     programs = chain.from_iterable(one.programs for one in sides if isinstance(one, ProcessFilters))
@@ -185,6 +192,8 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
     conditions = [*chain.from_iterable(rules)]
     every = _combinations(conditions, abi)
     name = syscall_names.name_of(abi, number)
+    if every is None and most is not None and len(rules) > most:
+        raise _too_many(name)
     calls = {*(_of_each(rules, abi) if every is None and name in MULTIPLEXED else every or ())}
     if not (calls and texts[1:] and _is_exact(texts, conditions, abi, number)):
         if texts[1:] and all(one.is_any_of(abi, number) for one in texts):
@@ -193,16 +202,20 @@ def _of_number(before: _Outcome, after: _Outcome, abi: Abi, number: int) -> Iter
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
     if every is None and not changes:
-        raise ProfileError(
-            f"the rules of {name} compare several arguments with more values than can be tried in "
-            "every combination; write fewer"
-        )
+        raise _too_many(name)
     for expected, found in changes:
         where = [args for args, one in tried.items() if one == (expected, found)]
         top = (1 << abi.bits) - 1
         when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
         shown = where[0] if interest.indexes else None
         yield FilterDifference(abi.name, name, number, expected, found, shown), when
+
+
+def _too_many(name: str) -> ProfileError:
+    return ProfileError(
+        f"the rules of {name} compare several arguments with more values than can be tried in "
+        "every combination; write fewer"
+    )
 
 
 def _is_exact(

@@ -29,12 +29,18 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class CandidateCost:
-    """What a candidate changes: calls denied more, calls not previewed, the filter's length."""
+    """What a candidate changes: calls denied more, calls not previewed, the filter's length.
+
+    `unnamed`: it also denies numbers without a name. `uncounted`: why `calls` is empty, if it is
+    not known.
+    """
 
     calls: list[str]
     left: list[str]
     before: int
     after: int
+    unnamed: bool = False
+    uncounted: str = ""
 
 
 def written(rules: list[PolicyRule], values: Mapping[str, Any]) -> list[PolicyRule]:

@@ -6,7 +6,7 @@ on other architectures only resolve to negative pseudo numbers (libseccomp inclu
 ipc(2), where libseccomp hides the direct number, if there is one, behind the pseudo number.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.safe_text import number as numbered
 
 # NR_SCMP_ERROR: no architecture has a call of this name.
 UNKNOWN = -1
@@ -114,6 +115,12 @@ def having(call: str, listed: Iterable[str]) -> list[str]:
     if not known_to_libseccomp([call]):
         return [] if call in MULTIPLEXERS else list(listed)
     return [oci for oci in listed if call in numbers(abis.of_oci(oci))]
+
+
+def counted(calls: Collection[str], *, unnamed: bool) -> str:
+    """Return "2 calls", "2 calls and numbers without a name", or "numbers without a name"."""
+    named = [numbered(len(calls), "call")] if calls or not unnamed else []
+    return " and ".join(named + ["numbers without a name"] * unnamed)
 
 
 def name_of(abi: Abi, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -195,6 +196,21 @@ def test_a_filter_that_denies_more_or_less_is_found() -> None:
         assert ("bpf" in found.wrong) == (wrong == "mount bpf") or wrong == "keyctl"
 
 
+def test_a_candidate_whose_denials_cannot_be_counted_is_looked_at() -> None:
+    """What the profile in force may ask an agent about is not previewed, denied more or not."""
+    machine("x86_64")
+    many = [
+        drawn.rule("prctl", "SCMP_ACT_ALLOW", *((at, "EQ", value * 7, 0) for at in range(3)))
+        for value in range(104)
+    ]
+    rest = [drawn.rule("mount"), drawn.rule("bpf", "SCMP_ACT_NOTIFY")]
+    current: Any = drawn.profile(*many, *rest)
+    candidate: Any = drawn.profile(*many[::-1])
+    cost = Beside(current, candidate, "enforce").cost(CRUN)
+    assert (cost.calls, cost.left) == ([], ["bpf", "prctl"])
+    assert "more values than can be tried" in cost.uncounted
+
+
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     return ctl.node(tmp_path, monkeypatch)
@@ -215,6 +231,29 @@ def test_apply_says_what_a_candidate_costs_and_a_create_finds_its_profile(node: 
     assert all(one["after"] > one["before"] for one in found["candidates"])
     printed = node.ctl("apply").stdout
     assert "beside containerd@1.7.24 (enforce): would deny 4 calls more; the filter" in printed
+
+
+def test_apply_says_that_denials_are_not_counted_and_counts_calls_by_name(node: Node) -> None:
+    machine("x86_64")
+    wide: Any = {"defaultAction": "SCMP_ACT_ALLOW"}
+    mount = {"names": ["mount"], "action": "SCMP_ACT_ERRNO"}
+    caps = [f"CAP_{one}" for one in "BPF CHOWN KILL SYSLOG SYS_BOOT SYS_TIME SYS_NICE".split()]
+    node.configure(
+        '[default]\nprofile = "localhost/wide.json"\ncandidate = "localhost/caps.json"\n'
+        '[[rule]]\nname = "a"\npod = ["a"]\ncandidate = "containerd@2.3.1"\n',
+        wide=json.dumps({**wide, "syscalls": [mount]}).encode(),
+        caps=json.dumps(
+            {**wide, "syscalls": [{**mount, "includes": {"caps": [one]}} for one in caps]}
+        ).encode(),
+    )
+    lines = [one for one in node.ctl("apply").stdout.splitlines() if one.startswith("candidate")]
+    assert "what it would deny more is not counted, for the rules of one call name" in lines[0]
+    found = node.json("apply")["candidates"][1]
+    assert not [one for one in found["calls"] if one.startswith("#")]
+    said = f"deny {len(found['calls'])} calls and numbers without a name more"
+    assert f"would {said}; the filter" in lines[1]
+    compared = node.ctl("profile", "diff", "localhost/wide.json", "containerd@2.3.1").stdout
+    assert said.replace("deny", "denies") in compared.splitlines()[-1]
 
 
 def test_podmans_default_can_be_previewed(node: Node) -> None:
