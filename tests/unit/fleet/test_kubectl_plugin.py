@@ -220,6 +220,9 @@ def test_what_was_collected_can_be_saved_and_merged_again(cluster: StandIn, tmp_
 
     again = CliRunner().invoke(main, ["report", "--merge", "--json", str(place)])
     assert json.loads(again.stdout).items() >= first.items()
+    saved = place.read_bytes()
+    assert run("report", "--save", str(place), "--at-once", "0").exit_code == 2
+    assert place.read_bytes() == saved
 
 
 def test_an_answer_that_can_be_read_but_not_written_ends_nothing(
