@@ -4,25 +4,19 @@ Runs as root in a private mount namespace, whose cgroups crun accepts; what it
 installs, mounts and starts is gone at its end, also after Ctrl-C.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from bench import evidence, fleet, measures, places, report, rows
+from bench.measures import Plan
+from bench.places import Places
+from bench.rows import Row
 from harness.host.namespaces import UNIFIED
 from harness.host.processes import environment
 from harness.measure import agents
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bench.measures import Plan
-    from bench.places import Places
-    from bench.rows import Row
 
 INSIDE = "RUNC_WRAP_BENCH_INSIDE"
 

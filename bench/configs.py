@@ -6,15 +6,11 @@ the pod's sandbox's: a container makes none. That matters here, as the kernel ta
 namespace down long after its container was deleted, and makes the next create wait for it.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.hotpath import splice
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Json = dict[str, Any]
 _CAPABILITIES = [

@@ -3,23 +3,16 @@
 One installation, whose handlers are named like modes; no other agent runs.
 """
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from bench.places import Places
+from bench.subjects import Subject
 from harness.host.processes import run
 from harness.measure import numbers
 from harness.measure.timing import FailedError, timed
 from harness.node import agent as agents
 from harness.node import install
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.places import Places
-    from bench.subjects import Subject
 
 MODES = ("off", "enforce", "audit", "observe")
 POLICY = "".join(
@@ -90,7 +83,7 @@ def _calls(subject: Subject) -> tuple[float, float]:
     subject.write_config(identity, ["/denied", str(LOOPS), str(PAUSED)])
     config = subject.bundle / "config.json"
     config.write_text(config.read_text().replace('"shares":2', '"shares":1024'))  # or others count
-    said: Path = subject.directory / "denied"
+    said = subject.directory / "denied"
     said.unlink(missing_ok=True)
     words = subject.words(subject.program, "run", "--bundle", str(subject.bundle), identity)
     ended = timed(words, str(said))

@@ -4,25 +4,20 @@ Documents are made up (harness.node.node_reports): 200 workloads each, of 2,000 
 quarter with three calls.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from bench import fleet_cluster
 from bench.fleet_cluster import Used
 from harness.host.processes import environment, short_directory
 from harness.node import node_reports
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 
 NODES, ASKED, EACH = 5000, 1000, 200
 # Ends by telling what the process took, and the kubectls that it has waited for

@@ -3,22 +3,18 @@
 The API server is a stand-in, a process of its own, whose CPU is told apart.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from harness.cluster import stand_in_api_server
 from harness.host.processes import environment
 from harness.node import node_reports
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 KINDS = 50  # of answers: nodes that run the same workloads are alike
 _IMAGES = 50  # that a kubelet names in its node's status: nodeStatusMaxImages

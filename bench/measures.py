@@ -1,25 +1,20 @@
 """The measurements: what is run and how often, with plain data as the result."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.places import Places
 from bench.subjects import Subject
 from harness.measure import numbers
+from harness.measure.numbers import Rounds
 from harness.measure.timing import FailedError, seconds_of, spawned
 from harness.node.install import use_runtime
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from bench.places import Places
-    from harness.measure.numbers import Rounds
 
 WAYS = ("bare", "cold", "agent")
 COMMANDS: dict[str, Callable[[Subject], float]] = {

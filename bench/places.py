@@ -1,25 +1,19 @@
 """Everything that is measured, set up for one run of the bench and removed after it."""
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from bench.configs import Json
 from bench.subjects import Subject, checked
 from deploy.archive.machines import here
 from deploy.archive.tarball import SMALLEST
 from harness.engines import images
 from harness.host.processes import run, short_directory
 from harness.node import agent, archive, install, launchers
+from harness.node.agent import Agent
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from bench.configs import Json
-    from harness.node.agent import Agent
 
 RUNTIMES = ("runc", "crun")
 COPIES = 3  # of the archive, whose files the kernel keeps differently each time

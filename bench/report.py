@@ -1,13 +1,7 @@
 """The table as text, for a person."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from bench.rows import Row
 from harness.measure import numbers
-
-if TYPE_CHECKING:
-    from bench.rows import Row
 
 NOTE = f"""\
 Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.

@@ -4,19 +4,14 @@ The verdict is on the median, by its 95 % confidence interval: if the interval c
 the row is undecided.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.evidence import Found
+from bench.fleet import Merged
 from harness.measure import numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bench.evidence import Found
-    from bench.fleet import Merged
-    from harness.measure.numbers import Rounds
+from harness.measure.numbers import Rounds
 
 ADDED = 0.6  # ms
 PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime that does nothing

@@ -3,18 +3,12 @@
 Preparation and cleanup are not timed, and use the bare runtime.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench import configs
+from bench.configs import Json
 from harness.measure.timing import FailedError, seconds_of, timed
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from bench.configs import Json
 
 SLEEP = ["/bin/sleep", "1000000"]
 

@@ -1,7 +1,5 @@
 """The bench's arithmetic: a table that can never say "NOT met" would be useless."""
 
-from __future__ import annotations
-
 import math
 import random
 from dataclasses import replace

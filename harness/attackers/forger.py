@@ -1,21 +1,16 @@
 """A local user, uid 4242, who tries to forge others' evidence (forger.c)."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import stat
 import subprocess
 import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import environment, run, wait_until
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 USER = 4242
 LOGGED = {321, 175, 246}  # bpf, init_module, kexec_load: made by forger.c, logged by the kernel

@@ -4,16 +4,11 @@ Run as that user: `python users_containers.py DIRECTORY PID`, PID being a proces
 user's.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 UID = 4242
 DIRECTORIES, WRITTEN = 20_000, 2000

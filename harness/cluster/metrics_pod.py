@@ -1,20 +1,14 @@
 """The container `metrics` of a cluster's pod, as a process: what a Prometheus scrapes there."""
 
-from __future__ import annotations
-
 import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.host.processes import Daemon
+from harness.node.install import Installed
 from harness.shown import prometheus
 from runc_wrap.metrics import metrics_file
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.install import Installed
 
 
 @contextmanager

@@ -5,20 +5,16 @@ Only what kubectl asks for is there: discovery, two lists, a pod, and exec by v5
 no credentials; it notes each request, so that a test can compare them with what a role allows.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 _FRAME = 32 << 10  # bytes of a message, as of a real API server's

@@ -3,24 +3,20 @@
 crun refuses the hybrid cgroup hierarchy, so it runs in a separate mount namespace without it.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from harness.engines import images
 from harness.host.namespaces import UNIFIED
 from harness.host.processes import environment, is_not_sealed
 from harness.kernel import process_status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 Json = dict[str, Any]
 Run = subprocess.CompletedProcess[str]
@@ -62,7 +58,7 @@ class Bundle:
 
     def running(
         self, program: Path, *words: object, name: str = "", mounts: Sequence[Path] = ()
-    ) -> Bundle:
+    ) -> "Bundle":
         """Put a program into the rootfs, and have the container execute it; `mounts` are bound."""
         name = name or program.name
         shutil.copy(program, self.path / "rootfs" / name)
@@ -73,7 +69,7 @@ class Bundle:
                 config["mounts"].append({"destination": f"/{path.name}", **bound})
         return self
 
-    def executing(self, *words: str) -> Bundle:
+    def executing(self, *words: str) -> "Bundle":
         """Have the container execute these words."""
         with self.edited() as config:
             config["process"]["args"] = [*words]

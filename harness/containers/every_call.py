@@ -4,19 +4,15 @@ The program is denials.c. With a sentinel errno in the profile (SENTINEL), four 
 denied by us, denied by the kernel, allowed, and no such call.
 """
 
-from __future__ import annotations
-
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.node.requirements import program
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SENTINEL = 133  # EHWPOISON: no call returns this for invalid arguments
 SENTINEL_RULE = 132  # ERFKILL: the same for rules with their own errno

@@ -1,19 +1,14 @@
 """A process whose keyctl(2) is sent to a seccomp listener, and that listener."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyseccomp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 KEYCTL = pyseccomp.resolve_syscall(pyseccomp.Arch.NATIVE, "keyctl")
 AS_USUAL = b"-1 95\n"  # EOPNOTSUPP: the kernel's own answer to keyctl(99)

@@ -1,23 +1,17 @@
 """Calls made in a container by a static program, and their audit records."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform
 import re
 import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from harness.containers.bundles import Bundle
 from harness.kernel import kernel_log
 from harness.node.requirements import unmet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
 
 PROGRAM = "calls"
 _NETLINK_AUDIT, _READLOG, _SECCOMP, _HEADER = 9, 1, 1326, 16

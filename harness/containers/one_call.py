@@ -4,8 +4,6 @@ Written as machine code, because no package of Debian's that the tests need comp
 The program ends with the call's error number, or with 0 if the call returned 0.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass
 

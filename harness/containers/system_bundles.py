@@ -4,19 +4,15 @@ Nothing is mounted on the host and no image is needed: the runtime mounts, in th
 namespace. The few files of /etc that programs ask for are written, or mounted one by one.
 """
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.containers.bundles import Bundle
 from harness.kernel import kernel_log
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Json = dict[str, Any]
 

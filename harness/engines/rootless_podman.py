@@ -4,24 +4,16 @@ Everything that the user starts is in one cgroup of the namespace, so that it en
 including Podman's own process that keeps the user namespace.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.engines.podman import configuration
-from harness.host.namespaces import private_mounts
-from harness.host.processes import attempt, run
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import Argv, Run, attempt, run
 from harness.node.requirements import SEARCH, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from harness.host.namespaces import MountNamespace
-    from harness.host.processes import Argv, Run
 
 UID = 14242
 SUBORDINATE = "tester:1100000000:65536\n"

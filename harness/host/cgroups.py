@@ -1,17 +1,12 @@
 """Version 1 control groups for one process, gone after the block."""
 
-from __future__ import annotations
-
 import contextlib
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.node.requirements import unmet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _ROOT = Path("/sys/fs/cgroup")
 

@@ -3,8 +3,6 @@
 When the server ends, the kernel fails all that waits for it.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import stat
@@ -12,16 +10,13 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.host.processes import run
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-    from pathlib import Path
 
 _ENOSYS = 38
 _REQUEST = struct.Struct("<IIQQIIII")  # length, opcode, unique, node, uid, gid, pid, padding

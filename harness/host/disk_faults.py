@@ -10,24 +10,20 @@ may be there, or none, or those of one call without those of earlier calls.
 call that a signal interrupted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io
 import os
 import posix
 import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Around = Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]
+Around = Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]
 
 _SYNCS = ("fsync", "fdatasync")
 _NEED_ROOM = ("open", "write", "pwrite", "rename", "replace", "link", "symlink", "mkdir", *_SYNCS)

@@ -1,16 +1,11 @@
 """A disk that does not answer: writers to a file system wait until it is thawed (fsfreeze(8))."""
 
-from __future__ import annotations
-
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from harness.host.processes import run
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _SIZE = 16 << 20  # bytes
 

@@ -1,13 +1,9 @@
 """Looks at what is left at each moment at which a process could be killed."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeVar
 
 Left = TypeVar("Left")
 

@@ -1,13 +1,8 @@
 """Causing audit records, and text as the kernel and its readers write it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 STAMP = b"audit(1795542341.092:12589): "
 FIELDS = (

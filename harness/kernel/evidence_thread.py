@@ -1,13 +1,12 @@
 """The work of the service observe in a thread of the test: kernel -> container -> store."""
 
-from __future__ import annotations
-
 import select
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.host.processes import wait_for_next_second
 from harness.kernel import kernel_log
@@ -16,12 +15,6 @@ from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.sources.audit_netlink import Live
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.evidence.attribution.proc_connector import ProcessNews
 
 
 class Collector:
@@ -37,10 +30,8 @@ class Collector:
 
     def run(self) -> None:
         while not self._stopping.is_set():
-            both: list[Live | ProcessNews] = [self.live, self.tree.news]
-            if self.tree.news.fileno() < 0:
-                both.remove(self.tree.news)
-            if select.select(both, [], [], 0.1)[0]:
+            files = (self.live.fileno(), self.tree.news.fileno())
+            if select.select([one for one in files if one >= 0], [], [], 0.1)[0]:
                 self.step()
 
     def step(self) -> None:

@@ -4,18 +4,14 @@ The reader is ptrace(2), PTRACE_SECCOMP_GET_FILTER; the evaluator is classic BPF
 (net/core/filter.c, seccomp_check_filter), implemented independently of ours.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from harness.kernel.tracefs import Made
+from harness.kernel.tracefs import Made
 
 ALLOW, LOG = 0x7FFF0000, 0x7FFC0000
 _ACTION = 0xFFFF0000

@@ -8,8 +8,6 @@ Records come from audit's multicast group. After a run a marker is sent through 
 the end is known without waiting. Records that the socket could not hold are counted.
 """
 
-from __future__ import annotations
-
 import errno
 import itertools
 import os
@@ -17,14 +15,12 @@ import re
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from harness.node.requirements import unmet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LOGGED, ERRNO = 0x7FFC0000, 0x50000  # SECCOMP_RET_LOG, SECCOMP_RET_ERRNO
 X86_64, I386 = 0xC000003E, 0x40000003

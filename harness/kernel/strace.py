@@ -1,17 +1,12 @@
 """strace on a running process."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @contextlib.contextmanager

@@ -8,20 +8,16 @@ separate: a container's program is what a process executes after it has loaded a
 tracefs is mounted nowhere: it is used through a descriptor, and an instance ends with its block.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from harness.kernel.kernel_log import I386, X86_64
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
 
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _CONFIG_CREATE = 6

@@ -1,17 +1,11 @@
 """The agent of one installation: who decided, and what its processes take."""
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.node.install import Installed
 from runc_wrap.ledger import whole_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from harness.node.install import Installed
 
 MB = 1024.0  # /proc counts in KiB
 

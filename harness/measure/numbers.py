@@ -4,17 +4,12 @@ A round measures every variant once, shortly after one another: other load on th
 all of them equally, so ratios and differences are taken within a round and only then summed up.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import statistics
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PAUSE = 0.05  # seconds
 WARM_UP = 2  # rounds

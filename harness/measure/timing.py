@@ -1,18 +1,13 @@
 """Timing one program from its start to its end, with as little overhead as possible."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import is_not_sealed
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 NULL = "/dev/null"
 _TAIL = 2000  # characters of what was printed

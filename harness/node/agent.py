@@ -1,23 +1,17 @@
 """The agent's two services for an installation, and a launcher's side of the protocol."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
 import signal
 import socket
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import Daemon, wait_for_next_second, wait_until
+from harness.node.install import Installed
 from harness.node.systemd import Manager
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from harness.node.install import Installed
 
 VERSION = b"runc-wrap/1"
 ROLES = ("decide", "observe")

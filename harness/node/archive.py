@@ -1,7 +1,5 @@
 """Release archives for tests: built from this checkout, unpacked, and places with nothing else."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import shutil
@@ -10,18 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy.archive import release
 from deploy.archive.__main__ import PARTS
 from deploy.archive.machines import MACHINES, here
 from deploy.archive.release import Release
-from harness.host.processes import attempt, environment, run
+from harness.host.processes import Run, attempt, environment, run
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from harness.host.processes import Run
 
 WHEN = "1750000000"  # SOURCE_DATE_EPOCH
 _CHROOT = """

@@ -1,20 +1,13 @@
 """Changes of containerd's registration on a machine, and what they may leave."""
 
-from __future__ import annotations
-
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from harness.host.processes import wait_until
-from harness.node.guest import PAUSE
-from harness.node.guest_node import PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.node.guest import Guest
-    from harness.node.guest_node import Node
+from harness.node.guest import PAUSE, Guest
+from harness.node.guest_node import PREFIX, Node
 
 CONFIG = "/etc/containerd/config.toml"
 # Seconds: canaries are removed one minute after a boot, and if containerd is not ready then, as on

@@ -1,18 +1,12 @@
 """A guest: a whole system to install on, a virtual machine (tests/vm) or a box (tests/boxes)."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from harness.host.processes import CommandError, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from harness.host.processes import Run
+from harness.host.processes import CommandError, Run, wait_until
 
 PATIENCE = 300  # seconds for a command, emulated and beside other work; most take one or two
 PAUSE = 1.0  # seconds between two looks: each costs an emulated CPU about as much

@@ -1,19 +1,13 @@
 """Fixtures of tests/boxes and tests/vm, whose conftest.py imports them and adds `guest`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from harness.engines import images
+from harness.node.guest import Guest
 from harness.node.guest_node import Node, installed, release_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.node.guest import Guest
 
 __all__ = ["busybox", "node", "pytest_collection_modifyitems", "release"]
 FOLDERS = ("tests/boxes/", "tests/vm/")

@@ -1,21 +1,16 @@
 """runc-wrap on a guest, and the engines there."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.engines.cri import Ask, client
+from harness.host.processes import Run
 from harness.node import archive
-from harness.node.guest import PATIENCE
-
-if TYPE_CHECKING:
-    from harness.host.processes import Run
-    from harness.node.guest import Guest
+from harness.node.guest import PATIENCE, Guest
 
 PREFIX = "/opt/runc-wrap"
 SERVICES = ("runc-wrap-decide", "runc-wrap-observe")

@@ -1,19 +1,15 @@
 """An installation for tests, made by install.sh as a user would."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.evidence.store import evidence_reader
-
-if TYPE_CHECKING:
-    from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.evidence.store.evidence_memory import Evidence
 
 SOURCE = Path(__file__).resolve().parents[2]
 OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'

@@ -1,25 +1,18 @@
 """The launcher built by a test, and an agent that gives it the test's answers."""
 
-from __future__ import annotations
-
 import ast
 import os
 import socket
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import run
-from harness.node.install import SOURCE
+from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program
 from runc_wrap.launcher import shared_words
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.node.install import Installed
 
 VERSION = b"runc-wrap/1"
 DIRECTORY = SOURCE / "runc_wrap" / "launcher"

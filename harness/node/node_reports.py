@@ -1,13 +1,9 @@
 """Documents as nodes of a fleet print them by `report --json`, made up: for tests and the bench."""
 
-from __future__ import annotations
-
 import json
 import random
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Any
 
 Json = dict[str, Any]
 X86 = 0xC000003E

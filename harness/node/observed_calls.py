@@ -4,19 +4,12 @@ It makes 50 such calls, which the service lets continue, writes down how many of
 would without a profile, and begins again.
 """
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from harness.node.guest import wait
+from harness.node.guest import Guest, wait
 from harness.node.guest_node import IMAGE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.node.guest import Guest
 
 RUN = "docker run --detach --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 AS_USUAL = "50 of 50 failed with 95"  # EOPNOTSUPP: keyctl(99) came to the kernel

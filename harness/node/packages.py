@@ -1,27 +1,20 @@
 """Packages for tests, and a small Debian of its own to install them in: with dpkg and runc."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy.packages import __main__ as packager
 from deploy.packages.package_tree import Archive
 from harness.containers import bundles
 from harness.host.namespaces import MountNamespace, private_mounts
-from harness.host.processes import attempt, run
+from harness.host.processes import Run, attempt, run
 from harness.kernel import process_status
 from harness.node import archive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.host.processes import Run
 
 IN_IT = ("init-system-helpers", "runc")
 PREFIX = "/usr/lib/runc-wrap"

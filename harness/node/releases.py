@@ -1,14 +1,9 @@
 """A second release in an installation: the same code under another name."""
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.node.install import Installed
+from harness.node.install import Installed
 
 NAME = "new"
 

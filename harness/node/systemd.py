@@ -4,18 +4,13 @@ It runs as root with a runtime directory of its own, in a mount namespace in whi
 is another, since it refuses to run where systemd is not pid 1. It starts in a fifth of a second.
 """
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import Daemon, attempt, environment, run, short_directory
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _SYSTEMD = "/lib/systemd/systemd"
 _BEGIN = """mount -t tmpfs runc-wrap-test /run/systemd && mkdir /run/systemd/system &&
@@ -33,7 +28,7 @@ class Manager:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, units: Mapping[str, str]) -> Iterator[Manager]:
+    def running(cls, units: Mapping[str, str]) -> Iterator["Manager"]:
         """Run one with these units, by their files' names; all that it started ends with it."""
         requires("systemctl", "unshare", _SYSTEMD, root=True)
         Path("/run/systemd").mkdir(exist_ok=True)

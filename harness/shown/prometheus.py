@@ -1,22 +1,18 @@
 """A Prometheus of its own on loopback, that scrapes one port, each second if not told else."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from harness.host.processes import Daemon
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 Json = dict[str, Any]
 

@@ -1,7 +1,5 @@
 """Reports like those of `runc-wrapctl report --json`: a usual one, large ones, a hostile one."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

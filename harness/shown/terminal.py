@@ -1,7 +1,5 @@
 """A command's output on a terminal of a given width, and the control sequences in it."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os
@@ -13,13 +11,10 @@ import subprocess
 import termios
 import time
 import unicodedata
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _ROWS = 50
 _PATIENCE = 60  # seconds

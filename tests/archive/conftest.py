@@ -1,19 +1,13 @@
 """Both archives, built once."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deploy.archive.machines import here
 from harness.node import archive
+from harness.node.install import Installed
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.node.install import Installed
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """What is in the release archives, and that it depends on the checkout and its parts alone."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import hashlib
@@ -12,7 +10,8 @@ import stat
 import subprocess
 import tarfile
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +22,6 @@ from harness.host.processes import run
 from harness.node import archive
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LARGEST = 15_000_000  # bytes: issue 12
 MADE_FROM = """deploy docs hooks runc_wrap requirements pyproject.toml setup.py README.md LICENSE

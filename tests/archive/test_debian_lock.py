@@ -1,22 +1,15 @@
 """What a build does where Debian has no longer the versions that are locked."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deploy.archive import debian_lock
 from deploy.archive.__main__ import PARTS
-from deploy.archive.debian_mirror import provided
+from deploy.archive.debian_mirror import Deb, provided
 from deploy.archive.machines import here
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from deploy.archive.debian_mirror import Deb
 
 
 @pytest.fixture

@@ -1,30 +1,24 @@
 """The image of a cluster's installer: the same each time, nothing needless in it, and it works."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import stat
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deploy.archive import programs
 from deploy.archive.machines import MACHINES, here
 from deploy.image import __main__ as image_program
-from harness.host.processes import attempt, environment, run
+from harness.host.processes import Run, attempt, environment, run
 from harness.node.archive import build_image
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.host.processes import Run
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,17 @@
 """The archive's interpreter takes no library of the node, whatever the node's files name."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers import bundles
 from harness.host.processes import attempt, environment, run
 from harness.node import archive, install, launchers
+from harness.node.archive import EmptyRoot
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from harness.node.archive import EmptyRoot
 
 PYTHON = "/opt/runc-wrap/lib/current/venv/bin/python"
 WRAPPER = "/opt/runc-wrap/bin/runc-wrap"

@@ -1,28 +1,21 @@
 """The release archive at work: with nothing else there, moved, read-only, installed."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
-from harness.host.processes import attempt, run
+from harness.containers.bundles import Bundle
+from harness.host.processes import Run, attempt, run
 from harness.kernel import process_status
 from harness.node import archive, install
+from harness.node.archive import EmptyRoot
 from harness.node.install import Installed
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.host.processes import Run
-    from harness.node.archive import EmptyRoot
 
 CTL, WRAPPER = "/opt/runc-wrap/bin/runc-wrapctl", "/opt/runc-wrap/bin/runc-wrap"
 SHOW = ["/bin/cat", "/proc/self/status"]

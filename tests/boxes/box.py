@@ -4,27 +4,20 @@ It starts in two seconds where a virtual machine takes half a minute. What it ha
 its own, hence no audit records, AppArmor or memory limits, and a power failure that loses data.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host import namespace_holder
-from harness.host.processes import CommandError, Daemon, attempt, run
+from harness.host.processes import CommandError, Daemon, Run, attempt, run
 from harness.node.guest import PATIENCE, Guest
 from harness.node.guest_node import LOAD
 from harness.node.requirements import program, requires
 from tests.worlds.debian import World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from harness.host.processes import Run
 
 SUITE = os.environ.get("RUNC_WRAP_SUITE") or "bookworm"
 # containerd 2 cannot be told to do without cgroup controllers, which a box may not have.

@@ -3,16 +3,15 @@
 The API server runs in a container of the installer's image, which has a Python with TLS.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
-from harness.node.guest import PAUSE
+from harness.node.guest import PAUSE, Guest
 from harness.node.guest_node import CONTAINERD, LISTING, PREFIX
 from harness.node.requirements import program
 from runc_wrap.cluster.kubernetes_api import api_server
@@ -20,11 +19,6 @@ from runc_wrap.cluster.kubernetes_api.node_object import STATE
 from tests.kubernetes import installer_pod, node_api_server, rendered
 from tests.kubernetes.installer_pod import CONTAINER, Given
 from tests.unit.cluster import api_stand_in, merge_patch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from harness.node.guest import Guest
 
 NODE, POD = "n1", "runc-wrap-x7k2p"
 INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers

@@ -3,21 +3,15 @@
 RUNC_WRAP_SUITE names the Debian suite: bookworm (the default) or forky.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import short_directory
+from harness.node.guest import Guest
 from harness.node.guest_fixtures import *  # noqa: F403 - fixtures
 from tests.boxes import box
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.guest import Guest
 
 collect_ignore = [] if box.CRI_WORKS else ["test_cluster.py", "test_transaction.py"]
 

@@ -4,11 +4,10 @@ Run as a program this is runc-wrapctl that knows this engine. What the engine do
 sixth_program.py.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.host import engine_names
 
@@ -18,20 +17,12 @@ engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are im
 from runc_wrap.engines import engine_registry, probe_image  # noqa: E402
 from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
-from runc_wrap.engines.handler import (  # noqa: E402
-    CallFailed,
-    EngineError,
-    Handler,
-)
+from runc_wrap.engines.file_drafts import Tree  # noqa: E402
+from runc_wrap.engines.handler import CallFailed, EngineError, Handler  # noqa: E402
+from runc_wrap.engines.marked_text import Saved  # noqa: E402
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
 from runc_wrap.host import program  # noqa: E402
 from tests.boxes.sixth_program import STATE  # noqa: E402
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.engines.file_drafts import Tree
-    from runc_wrap.engines.marked_text import Saved
 
 
 class Sixth(Engine):

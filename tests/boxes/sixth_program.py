@@ -4,18 +4,14 @@ Its file has lines of two forms, `runtime NAME PATH` and `default NAME`. The dae
 is started; its client starts containers by the runtimes that the daemon has read.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 STATE = Path("/run/sixth")
 LOADED = STATE / "loaded"

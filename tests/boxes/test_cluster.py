@@ -9,16 +9,14 @@ tolerations and account mean nothing to it.
 The tests are the steps of one node's life, in order.
 """
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.engines.cri import Ask, client
+from harness.engines.cri import Ask, Cri, client
 from harness.host.processes import short_directory
 from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
 from harness.node import archive
@@ -31,11 +29,6 @@ from tests.boxes import cluster_node
 from tests.boxes.box import box
 from tests.boxes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode
 from tests.kubernetes import rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.engines.cri import Cri
 
 AUDIT, ENFORCE, UNINSTALL = "overlays/audit", "overlays/enforce", "overlays/uninstall"
 MODE, SENT = "conf.d/0-mode.toml", f"{PREFIX}/var/cluster/policy/current"

@@ -3,20 +3,13 @@
 First of this folder: what the journal says by then is of the installation alone.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest_node import IMAGE, LISTING, PREFIX, SERVICES, UNITS
+from harness.node.guest_node import IMAGE, LISTING, PREFIX, SERVICES, UNITS, Node
 from tests.boxes.box import CRI_WORKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.node.guest_node import Node
 
 ENGINES = ("docker", "podman", *(["containerd"] if CRI_WORKS else []))
 HANDLER = "runc-wrap" if CRI_WORKS else ""

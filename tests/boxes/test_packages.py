@@ -3,13 +3,11 @@
 The tests are the steps of one box's life, in order.
 """
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +17,6 @@ from harness.node.guest_node import IMAGE, LISTING, UNITS, Node
 from harness.node.observed_calls import RUN
 from harness.node.requirements import requires
 from tests.boxes.box import box
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ETC = "/etc/runc-wrap/config.toml"
 LEFT = f"{packages.PREFIX}/bin/runc-wrap"

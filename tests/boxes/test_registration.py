@@ -5,23 +5,15 @@ bookworm; runc 1.3, Docker 28 and Podman 5.8 on forky. A fault in between:
 test_transaction.py.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.engines.cri import Ask, client
+from harness.engines.cri import Ask, Cri, client
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
-from harness.node.guest_node import IMAGE
+from harness.node.guest_node import IMAGE, Node
 from tests.boxes.box import CRI_WORKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.engines.cri import Cri
-    from harness.node.guest_node import Node
 
 ENGINES = ["docker", "podman", *(["containerd"] if CRI_WORKS else [])]
 EACH = pytest.mark.parametrize("engine", ENGINES)

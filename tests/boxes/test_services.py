@@ -1,23 +1,16 @@
 """The two services under systemd, while a container in `observe` makes calls all the time."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from harness.node import observed_calls
 from harness.node.guest import wait
-from harness.node.guest_node import IMAGE, UNITS
-from harness.node.observed_calls import AS_USUAL, LOGGED, RUN
+from harness.node.guest_node import IMAGE, UNITS, Node
+from harness.node.observed_calls import AS_USUAL, LOGGED, RUN, Calls
 from tests.boxes.box import SUITE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.node.guest_node import Node
-    from harness.node.observed_calls import Calls
 
 KEEPS_AT_STOP = SUITE != "bookworm"  # systemd 252 empties its store at a stop (254 does not)
 

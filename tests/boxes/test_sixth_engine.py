@@ -4,23 +4,18 @@ Its class and its names are in sixth_engine.py, as CONTRIBUTING has it; it is a 
 The hot path knows it as `unknown`.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from harness.host.processes import Run
 from harness.kernel.process_status import FILTER, seccomp_in
+from harness.node.guest import Guest
+from harness.node.guest_node import Node
 from runc_wrap.engines import probe_image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.host.processes import Run
-    from harness.node.guest import Guest
-    from harness.node.guest_node import Node
 
 HERE = Path(__file__).parent
 MODULES = ("sixth_engine.py", "sixth_program.py")

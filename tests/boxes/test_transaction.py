@@ -4,11 +4,9 @@ containerd is taken out first, and registered again by the last test. Units, tim
 systemd's own; a power cut that loses what was not synced: tests/vm/test_power_cuts.py.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,14 +21,8 @@ from harness.node.containerd_change import (
     unregistered,
     wait_as_before,
 )
-from harness.node.guest import wait
-from harness.node.guest_node import IMAGE, PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.node.guest import Guest
-    from harness.node.guest_node import Node
+from harness.node.guest import Guest, wait
+from harness.node.guest_node import IMAGE, PREFIX, Node
 
 LIVES = f"ctr run --detach --cpu-shares 0 {IMAGE} lives /bin/sleep 1000000"
 # A script of a fault's runs whenever containerd starts, until the next boot, and systemd allows two

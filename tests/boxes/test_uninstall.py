@@ -1,13 +1,6 @@
 """Uninstalling: the machine is as it was before. Last, for nothing is installed afterwards."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from harness.node.guest_node import IMAGE, LISTING, PREFIX
-
-if TYPE_CHECKING:
-    from harness.node.guest_node import Node
+from harness.node.guest_node import IMAGE, LISTING, PREFIX, Node
 
 WRAPPER = f"{PREFIX}/bin/runc-wrap"
 _NO_CONTAINERS = "docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -af -t 0 >/dev/null"

@@ -3,23 +3,18 @@
 The runtime is witness.c, which starts nothing, so that a create costs only our own part.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from harness.containers import bundles
 from harness.host.processes import environment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from harness.node.install import Installed
+from harness.node.install import Installed
 
 Json = dict[str, Any]
 

@@ -3,23 +3,17 @@
 Each is called again and again, from a thread of its own, while creates are made.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
 import signal
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
 
 from harness.node import agent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-    from random import Random
-
-    from harness.node.install import Installed
+from harness.node.install import Installed
 
 ENFORCE, AUDIT = "", '[default]\nmode = "audit"\n'
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)

@@ -4,8 +4,6 @@ Each batch has its own kind of trouble; within it each create has a fault of its
 came to is printed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json
@@ -13,20 +11,18 @@ import random
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 
 from harness.host.processes import Daemon, run
 from harness.node import agent, install
 from harness.node.requirements import program
 from tests.campaigns import disturbances
 from tests.campaigns.creates import STARTED, VARIANTS, WRONG, Creator, Fault, Result
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from random import Random
 
 Json = dict[str, Any]
 

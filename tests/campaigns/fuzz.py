@@ -3,8 +3,6 @@
 Each target has its own process.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

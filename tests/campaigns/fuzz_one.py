@@ -3,8 +3,6 @@
 python -m tests.campaigns.fuzz_one TARGET CORPUS [libFuzzer's words]
 """
 
-from __future__ import annotations
-
 import sys
 
 import atheris

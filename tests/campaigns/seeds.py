@@ -1,7 +1,5 @@
 """The initial corpus: a few valid inputs for each target."""
 
-from __future__ import annotations
-
 import json
 import struct
 

@@ -4,8 +4,6 @@ A documented refusal is not a defect. If there is another reader of the same byt
 compared: for config.json with runc's own decoder, decoded.go.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -14,9 +12,10 @@ import struct
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.observe import container_process_state
@@ -32,9 +31,6 @@ from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.profiles.composition import composed_file, expression
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = dict[str, Any]
 

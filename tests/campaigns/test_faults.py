@@ -1,23 +1,16 @@
 """Creates under faults, more by `make campaign-faults`; and that the campaign detects defects."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.node.install import Installed
 from harness.node.requirements import requires
 from tests.campaigns import faults
-from tests.campaigns.creates import HALF, LOST, STARTED, UNCONFINED, Fault
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.campaigns.creates import Creator
+from tests.campaigns.creates import HALF, LOST, STARTED, UNCONFINED, Creator, Fault
 
 CREATES = int(os.environ.get("RUNC_WRAP_TEST_CREATES", "540"))  # sixty of each kind
 SEED = int(os.environ.get("RUNC_WRAP_TEST_SEED", "1"))

@@ -3,13 +3,11 @@
 A campaign's corpus and crashes are in build/fuzz/TARGET.
 """
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +15,6 @@ from harness.node.requirements import machine, requires, unmet
 from runc_wrap.hotpath import engine_default, json_ambiguity, splice
 from tests.campaigns import fuzz, targets
 from tests.campaigns.seeds import SEEDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RUNS = 2000
 SECONDS = os.environ.get("RUNC_WRAP_TEST_FUZZ", "")  # for each target, instead of RUNS

@@ -4,19 +4,15 @@ A third has a class (`Entry.kind`) that makes evidence hard to collect. Our own 
 programs/ and in the container's /work.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OWN = ("inner", "brief", "threads", "spaces", "signals", "bits32", "calls")
 _NUMBER = re.compile(r"@(?:(x86_64|x32|x86):)?([a-z]\w+)")

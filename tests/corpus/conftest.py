@@ -1,9 +1,7 @@
 """The nodes, and what is measured of a module's programs before its tests check it."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,14 +9,9 @@ from harness.host.processes import short_directory
 from harness.node import install
 from harness.node.requirements import machine, requires
 from tests.corpus import measure, nodes
-from tests.corpus.catalogue import sample
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.corpus.catalogue import Entry
-    from tests.corpus.measure import Measured
-    from tests.corpus.nodes import Node
+from tests.corpus.catalogue import Entry, sample
+from tests.corpus.measure import Measured
+from tests.corpus.nodes import Node
 
 WHOLE = int(
     os.environ.get("RUNC_WRAP_TEST_CORPUS", "0")

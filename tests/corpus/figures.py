@@ -3,21 +3,14 @@
 Functions over measure.Measured, independent of how it was measured.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tests.corpus import nodes
-from tests.corpus.measure import LOOKING, SUGGESTED
-from tests.corpus.nodes import BARE, ENFORCE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from tests.corpus.catalogue import Entry
-    from tests.corpus.measure import Measured, Ran
-    from tests.corpus.nodes import Call
+from tests.corpus.catalogue import Entry
+from tests.corpus.measure import LOOKING, SUGGESTED, Measured, Ran
+from tests.corpus.nodes import BARE, ENFORCE, Call
 
 Json = dict[str, Any]
 SAFE = "safe"

@@ -7,18 +7,17 @@ Then `report` and `suggest` are called as users do, and
 each suggested profile is enforced. Many containers run at once, under one agent.
 """
 
-from __future__ import annotations
-
 import json
 import queue
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from harness.containers.system_bundles import NOBODY
+from harness.containers.system_bundles import NOBODY, System
 from harness.host import processes
 from harness.kernel import filter_emulation, tracefs
 from harness.kernel.kernel_log import I386, X86_64
@@ -26,14 +25,8 @@ from harness.node.requirements import program
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from tests.corpus import nodes
-from tests.corpus.nodes import AUDIT, BARE, ENFORCE, OBSERVE, Program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from harness.containers.system_bundles import System
-    from tests.corpus.catalogue import Entry
-    from tests.corpus.nodes import Call, Node
+from tests.corpus.catalogue import Entry
+from tests.corpus.nodes import AUDIT, BARE, ENFORCE, OBSERVE, Call, Node, Program
 
 Json = dict[str, Any]
 

@@ -4,28 +4,23 @@ The bundles are in the directories of containerd's CRI plugin, so each program i
 name: the namespace is the mode, the pod is the program. One policy has a rule for each mode.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from harness.containers import system_bundles
 from harness.host.processes import CommandError, wait_until
 from harness.kernel import kernel_log
 from harness.node import agent
+from harness.node.install import Installed
 from harness.node.requirements import program
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from harness.node.install import Installed
 
 Json = dict[str, Any]
 Call = tuple[str, str]  # (abi, syscall), as design.md's report names them

@@ -4,23 +4,17 @@ What the candidate would deny more comes from the kernel's tracepoints, put to t
 containers that enforce the one and the other (harness.kernel.filter_emulation).
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pytest
 
 from harness.kernel import tracefs
 from tests.corpus import figures, measure, nodes
+from tests.corpus.catalogue import Entry
 from tests.corpus.conftest import LONG, chosen
 from tests.corpus.measure import Bench, Measured, Ran
 from tests.corpus.nodes import BARE, PROFILE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.corpus.catalogue import Entry
 
 pytestmark = LONG
 BESIDE, LOOSE, STRICT = "beside", "loose", "strict"

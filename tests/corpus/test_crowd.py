@@ -1,9 +1,8 @@
 """Many workloads at once, short-lived processes, and floods of records."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,7 @@ from harness.node.requirements import program
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.profiles import syscall_names
 from tests.corpus.conftest import LONG
-from tests.corpus.nodes import AUDIT, OBSERVE, Program, named, native, reported
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.corpus.nodes import Node
+from tests.corpus.nodes import AUDIT, OBSERVE, Node, Program, named, native, reported
 
 pytestmark = LONG  # a hundred thousand forks take their time
 CHILDREN = 10

@@ -4,15 +4,15 @@ A container program gives itself such names and runs itself from files with such
 makes a different call, so that a confused record is noticed.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,13 +20,7 @@ from harness.host.processes import Daemon, wait_until
 from harness.kernel import kernel_log, process_status
 from harness.shown import terminal
 from runc_wrap.profiles import syscall_names
-from tests.corpus.nodes import AUDIT, OBSERVE, Program, named
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.corpus.nodes import Node
+from tests.corpus.nodes import AUDIT, OBSERVE, Node, Program, named
 
 Json = dict[str, Any]
 MODES = (AUDIT, OBSERVE)

@@ -1,19 +1,14 @@
 """Programs of the corpus, recorded and then enforced with what was recorded, behave as bare."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.corpus import figures, nodes
+from tests.corpus.catalogue import Entry
 from tests.corpus.conftest import LONG, chosen
 from tests.corpus.measure import SUGGESTED, Bench, Measured
 from tests.corpus.nodes import BARE
-
-if TYPE_CHECKING:
-    from tests.corpus.catalogue import Entry
 
 pytestmark = LONG
 RECORDED = "recorded"

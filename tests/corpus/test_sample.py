@@ -4,8 +4,6 @@ At night it is the whole corpus (RUNC_WRAP_TEST_CORPUS). The ground truth comes 
 tracepoints and the filter read back, evaluated by harness/kernel/filter_emulation.py.
 """
 
-from __future__ import annotations
-
 import pytest
 
 from harness.node.requirements import is_there

@@ -8,8 +8,6 @@ of its room. A test that takes ten minutes notices the defect, too. Prints a lin
 with 1 if one was not seen.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import io

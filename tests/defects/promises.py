@@ -6,12 +6,10 @@
 What is printed was lost, or went by a decision: then its rows are deleted here.
 """
 
-from __future__ import annotations
-
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -19,9 +17,6 @@ from runc_wrap.cli import root_command
 from runc_wrap.cluster import next_step
 from runc_wrap.doctor.checks import CHECKS
 from runc_wrap.policy.settings import schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("promises.txt")

@@ -4,23 +4,18 @@ import-linter's graph has every import, including those under TYPE_CHECKING. Wha
 follows from the imports that run: a graph without the others.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib.util
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import grimp
+from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
 from importlinter.application.contract_utils import AlertLevel, remove_ignored_imports_and_report
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from grimp import ImportGraph
 
 # Builtins with side effects, or that run text, which need no import
 BUILTINS = frozenset(

@@ -1,20 +1,15 @@
 """A planted defect breaks each import contract of pyproject.toml."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SOURCE = Path(__file__).resolve().parents[2]
 TYPES = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    "

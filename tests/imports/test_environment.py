@@ -1,7 +1,5 @@
 """Nothing that root starts or makes follows the caller's environment."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

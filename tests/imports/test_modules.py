@@ -4,29 +4,23 @@ Every module costs part of a millisecond at every container start, or permanent 
 node, so an additional one fails here.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.node import install
 from harness.node.requirements import unmet
 from runc_wrap.agent import start
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
 
 # What CPython itself loads under -I -S before our first line; until 3.13 it loaded more.
 _START = """

@@ -1,7 +1,5 @@
 """A class name means one thing in all of runc_wrap, and a module's name one module."""
 
-from __future__ import annotations
-
 import ast
 from collections import defaultdict
 from pathlib import Path

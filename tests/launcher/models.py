@@ -3,8 +3,6 @@
 Written from the protocol and from the design, not from the C.
 """
 
-from __future__ import annotations
-
 import re
 
 _NUMBER = re.compile(rb"(?:0|[1-9][0-9]*)\Z")

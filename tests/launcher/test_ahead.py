@@ -1,7 +1,5 @@
 """The line that is written before Python starts, removed by the launcher's own C."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

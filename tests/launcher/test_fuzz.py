@@ -4,14 +4,12 @@ LAUNCHER_FUZZ_SECONDS sets how long (default 3 each), LAUNCHER_FUZZ_SEED repeats
 in each failure. Checks that are omitted on purpose must be detected.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +17,6 @@ from harness.node import launchers
 from harness.node.launchers import VERSION, message
 from harness.node.requirements import REQUIRE_ALL
 from tests.launcher import models
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECONDS = float(os.environ.get("LAUNCHER_FUZZ_SECONDS", "3"))
 # CI tries the same ones each time, as tests/conftest.py says

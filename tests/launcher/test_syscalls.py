@@ -3,13 +3,12 @@
 Every exec probe of a node pays for each of them, so an additional one must be entered here.
 """
 
-from __future__ import annotations
-
 import platform
 import re
 import shutil
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,6 @@ from harness.host.processes import attempt, short_directory
 from harness.node import install, launchers
 from harness.node.launchers import VERSION, agent, exec_socket, identity, message
 from harness.node.requirements import program, unmet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 # What a static libc does before main (glibc 2.36 to 2.41); a missing call is no error.
 GLIBC = Counter(

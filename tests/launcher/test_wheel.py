@@ -1,25 +1,20 @@
 """The package's build: a wheel with the launcher, and one without a compiler."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import run
 from harness.node import install
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 LAUNCHER = "runc_wrap/launcher/runc-wrap"
 REASON = "runc_wrap/launcher/not-built"

@@ -1,22 +1,16 @@
 """The packages of two versions, built once, and nodes to install them on."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.archive.machines import here
+from deploy.packages.package_tree import Archive
 from harness.node import archive, packages
+from harness.node.packages import Node
 from harness.node.requirements import requires
 from tests.worlds.debian import World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from deploy.packages.package_tree import Archive
-    from harness.node.packages import Node
 
 NEXT = "0.2.1"
 

@@ -1,10 +1,8 @@
 """What is in the package, and that it depends on the archive alone."""
 
-from __future__ import annotations
-
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from deploy.archive.machines import here
 from deploy.packages import package_tree
@@ -12,9 +10,6 @@ from deploy.packages.package_tree import Archive
 from harness.host.processes import attempt, run
 from harness.node.packages import build
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_second_build_in_another_folder_gives_the_same_bytes(

@@ -3,23 +3,16 @@
 With systemd: tests/boxes/test_packages.py.
 """
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import wait_until
-from harness.node.packages import CTL, PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.packages import Node
+from harness.node.packages import CTL, PREFIX, Node
 
 REMOVE = ("dpkg", "-r", "runc-wrap")
 INSTALL = ("dpkg", "-i")

@@ -1,22 +1,15 @@
 """Containers start, confined, at each moment of an upgrade: dpkg replaces file by file."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import CommandError, run
-from harness.node.packages import PREFIX
+from harness.node.packages import PREFIX, Node
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.packages import Node
 
 CONFINED, BARE = 2, 0
 INSTALL = ("dpkg", "-i")

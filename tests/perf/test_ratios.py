@@ -4,26 +4,20 @@ Each round measures both sides shortly after one another. The fastest of each si
 busy machine only ever makes a call slower, a regression makes all of them so.
 """
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import short_directory
 from harness.measure import numbers
 from harness.measure.timing import seconds_of
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
 
 ROUNDS = 40
 # The launcher adds one exec of a static program. For the fastest of 100 on either side the ratio

@@ -4,25 +4,19 @@ Memory management is left out, because it depends on the allocator. An additiona
 that every container start searches, opens or writes one more file.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.node import install
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
 
 MEMORY = {"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "getrandom"}
 _OURS = {

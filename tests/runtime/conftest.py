@@ -3,29 +3,24 @@
 RUNC_WRAP_TEST_AGENT=1 runs an agent for every installation: what is tested must not differ.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers import bundles, logged_calls
+from harness.containers.bundles import Bundle
 from harness.host.processes import short_directory
 from harness.node import agent, install
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
 
 # What is tested on both runtimes in a room whose `pair` is runc alone.
 BOTH = pytest.mark.parametrize("pair", ["runc", "crun"], indirect=True)

@@ -3,24 +3,18 @@
 RUNC_WRAP_SUITE names the Debian suite: trixie (the default), bookworm or forky.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import short_directory
+from harness.node.guest import Guest
 from harness.node.guest_fixtures import *  # noqa: F403 - fixtures
 from harness.node.guest_node import LOAD
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.image import SUITE, image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.guest import Guest
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,14 @@
 Kept between runs, outside the checkout, and made anew when its ingredients change.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.worlds.debian import World, WorldError, alone, codename, settings, targets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KEPT = Path(os.environ.get("RUNC_WRAP_MACHINES") or "/var/cache/runc-wrap-machines")
 SUITE = os.environ.get("RUNC_WRAP_SUITE") or "trixie"

@@ -4,8 +4,6 @@ The disk is a layer over the image, which stays as it is. The guest reaches no n
 server is reached, on a port of this machine's loopback.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
@@ -15,18 +13,13 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness.host.processes import CommandError, Daemon, attempt, run, wait_until
+from harness.host.processes import CommandError, Daemon, Run, attempt, run, wait_until
 from harness.node.guest import PATIENCE, PAUSE, Guest
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from harness.host.processes import Run
-    from tests.vm.image import Image
+from tests.vm.image import Image
 
 BOOT = 480  # seconds at most, emulated and beside other work; half a minute is usual
 # One processor: two emulated ones wait for each other, which makes short commands up to twice as

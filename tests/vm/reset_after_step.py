@@ -4,19 +4,15 @@ Run on a guest, by the installation's own Python. RESETS has the steps, one a li
 the first one away, and is the plain command if there is none.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.cli import entry_point
 from runc_wrap.engines.transaction import canary_proof, transaction_run
 from runc_wrap.host import change_set
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RESETS = Path("/root/resets")
 # What has just been done, in the order of a transaction.

@@ -3,28 +3,21 @@
 Each starts one container without us and one with us, both with a call that profiles deny.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from harness.engines.cri import Ask, client
+from harness.engines.cri import Ask, Cri, client
 from harness.engines.images import REFERENCE
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest_node import PREFIX
+from harness.node.guest import Guest
+from harness.node.guest_node import PREFIX, Node
 from tests.vm.image import USER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.engines.cri import Cri
-    from harness.node.guest import Guest
-    from harness.node.guest_node import Node
 
 CRUN = "/opt/with-crun"  # another installation, for the user
 WORK = "/calls x86_64:163; exec sleep 1000000"  # acct(NULL), which no profile allows

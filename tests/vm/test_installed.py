@@ -1,15 +1,8 @@
 """Installed from the archive on a machine of its own kernel, registered, and rebooted. First."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.containerd_change import changed
-from harness.node.guest_node import UNITS
-
-if TYPE_CHECKING:
-    from harness.node.guest_node import Node
+from harness.node.guest_node import UNITS, Node
 
 
 def test_containerd_is_registered_by_a_restart_and_proved(node: Node) -> None:

@@ -1,21 +1,14 @@
 """The machine loses its power while containers are created and make calls."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from harness.node.guest_node import IMAGE, PREFIX
+from harness.node.guest import Guest
+from harness.node.guest_node import IMAGE, PREFIX, Node
 from runc_wrap.ledger import whole_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.guest import Guest
-    from harness.node.guest_node import Node
 
 EACH = 100  # creates by each of the two that work at the same time
 AFTERWARDS = 5

@@ -3,10 +3,8 @@
 The boot puts back the files of what is not over, before the engine starts.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,14 +16,9 @@ from harness.node.containerd_change import (
     wait_as_before,
 )
 from harness.node.guest import wait
-from harness.node.guest_node import PREFIX
+from harness.node.guest_node import PREFIX, Node
 from tests.vm import reset_after_step
 from tests.vm.machine import Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.node.guest_node import Node
 
 _PROGRAM = f"/root/{Path(reset_after_step.__file__).name}"
 _RESETS = f"{PREFIX}/lib/current/venv/bin/python -I {_PROGRAM} --prefix {PREFIX} engine"

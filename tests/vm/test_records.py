@@ -3,19 +3,13 @@
 With `observe`, which takes them from the kernel, and without it, from what the other one wrote.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from harness.node.guest import wait
-from harness.node.guest_node import IMAGE, UNITS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.node.guest_node import Node
+from harness.node.guest_node import IMAGE, UNITS, Node
 
 RUN = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 # auditd refuses to be stopped by systemd, but not to be ended

@@ -1,13 +1,6 @@
 """A running container on cgroup v2 is tightened, until Yama lets nobody trace. Before a reboot."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from harness.node.guest_node import IMAGE
-
-if TYPE_CHECKING:
-    from harness.node.guest_node import Node
+from harness.node.guest_node import IMAGE, Node
 
 RUN = f"docker run -d --name tightened --network none --runtime runc-wrap {IMAGE} sleep 100000"
 MAKE = "docker exec tightened mkdir /made && echo made || :"

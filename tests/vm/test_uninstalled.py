@@ -1,13 +1,6 @@
 """Uninstalled: the machine is as it was before. Last, for nothing is installed afterwards."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from harness.node.guest_node import LISTING
-
-if TYPE_CHECKING:
-    from harness.node.guest_node import Node
+from harness.node.guest_node import LISTING, Node
 
 _UNINSTALL = """
 docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -af -t 0 >/dev/null

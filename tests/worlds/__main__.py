@@ -5,8 +5,6 @@
 Standard library only: it runs before any virtual environment is made.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

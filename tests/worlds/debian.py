@@ -3,19 +3,14 @@
 It is kept between runs, outside the checkout, and recreated when its ingredients change.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 KEPT = Path(os.environ.get("RUNC_WRAP_WORLDS") or "/var/cache/runc-wrap-worlds")
 STAMP = ".made-of"

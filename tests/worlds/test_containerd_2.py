@@ -3,11 +3,10 @@
 Each case is read by `containerd config dump`, which has the daemon's own loader.
 """
 
-from __future__ import annotations
-
 import os
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +15,6 @@ from harness.node.requirements import program
 from harness.node.versions import installed_version
 from tests.unit.engines.containerd_loader import DROP_INS, MAINS, NEW, RefusedError, loaded
 from tests.unit.engines.engine_node import add, node, remove, snapshot, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     "RUNC_WRAP_WORLD" not in os.environ, reason="run by make test-forky-all"

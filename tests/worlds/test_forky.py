@@ -1,7 +1,5 @@
 """Checks that tests run on another Debian: its programs, and its own root directory."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

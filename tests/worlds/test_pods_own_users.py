@@ -3,27 +3,19 @@
 A runtime that is replaced while containerd runs: tests/unit/engines/test_features_asked.py.
 """
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.engines import cni_stand_in, images
-from harness.engines.containerd import CRI_NAMESPACE, Handler, containerd
-from harness.engines.cri import FIRST_ID, IDS, Ask, client
+from harness.engines.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
+from harness.engines.cri import FIRST_ID, IDS, Ask, Cri, client
 from harness.host.processes import attempt, short_directory, wait_until
 from harness.kernel.process_status import DISABLED, FILTER, seccomp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri
-    from harness.node.install import Installed
+from harness.node.install import Installed
 
 pytestmark = pytest.mark.skipif(
     "RUNC_WRAP_WORLD" not in os.environ, reason="run by make test-forky"

@@ -1,7 +1,5 @@
 """A profile's answer to one call, as runtimes and libseccomp read it: a model for tests."""
 
-from __future__ import annotations
-
 from typing import Any
 
 Json = dict[str, Any]

@@ -1,10 +1,8 @@
 """The decision for a config that brings its engine's default profile, as a table."""
 
-from __future__ import annotations
-
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,14 +11,12 @@ from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, ENGINE_DEFAULT
 from runc_wrap.hotpath.engine_default import AS_APPLIED
+from runc_wrap.hotpath.main import Outcome
 from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.mode_profiles import modes
 from tests.unit.hotpath.test_engine_default import block
 from tests.unit.policy.node import compiled
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.main import Outcome
-    from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
 NAME = "containerd@1.7.24"

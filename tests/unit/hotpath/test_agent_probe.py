@@ -1,19 +1,14 @@
 """Whether an agent listens."""
 
-from __future__ import annotations
-
 import os
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.hotpath.agent_probe import has_agent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The command line as runc 1.1 to main and crun read it."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,18 +1,14 @@
 """A create records its profile only for a request that root has made, and then it never starts."""
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runc_wrap.hotpath import captured_block, main
 from runc_wrap.hotpath.errors import Captured, Refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOKEN = "0123456789abcdef" * 2
 BLOCK = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}

@@ -1,7 +1,5 @@
 """Which profile a container gets of one that is composed on its engine's default."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,21 +1,16 @@
 """config.json on disk."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.host import disk_faults
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.errors import Refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The decision as a table: config and command line, and the result."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

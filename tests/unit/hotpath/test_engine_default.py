@@ -1,7 +1,5 @@
 """Recognizing an engine's default profile: equal by call, whatever the order; otherwise not."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,11 +1,9 @@
 """Error messages."""
 
-from __future__ import annotations
-
 import json
 import os
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +11,6 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath import errors
 from runc_wrap.hotpath.argv import Invocation
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _called(log: Path | str, log_format: str = "json") -> Invocation:

@@ -1,7 +1,5 @@
 """Names that runtimes read differently are refused, and no others."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,21 +1,16 @@
 """orjson, the modules that replace its imports, and its substitute."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import orjson
 import pytest
 
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
 
 BAD = [
     pytest.param(b"", id="empty"),

@@ -1,7 +1,5 @@
 """The record of decisions."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import json

@@ -1,19 +1,14 @@
 """The launcher's arguments before the caller's, and the log that is restored."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
+from pathlib import Path
 from signal import SIGPIPE, SIGXFSZ
-from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.hotpath.exec_runtime import Launch
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VALUES = ["/prefix", "runc", "/usr/sbin/runc", "runc-wrap", "p", "=C"]
 NAMES = "--prefix --kind --runtime --called-as --ignored --locale".split()

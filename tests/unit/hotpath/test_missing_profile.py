@@ -1,16 +1,12 @@
 """A pod's developer reads the refusal in the pod's Event, and cannot write to any node."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_profile_that_is_missing_comes_from_the_configmap_in_a_cluster(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """One comparison of an argument, as libseccomp's operators mean it."""
 
-from __future__ import annotations
-
 import pytest
 
 from runc_wrap.hotpath import operators

@@ -1,7 +1,5 @@
 """The overlay: whatever the profile, denied calls are denied and the others are unchanged."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Globs, as rules have them."""
 
-from __future__ import annotations
-
 import fnmatch
 import re
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """What is decided of a container that is restored from a checkpoint."""
 
-from __future__ import annotations
-
 import pytest
 
 from runc_wrap.hotpath.decision import Decision, restore

@@ -1,19 +1,14 @@
 """The sandbox's config: who must own it, and what is read from it."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runc_wrap.hotpath import config_file, sandbox_annotations
+from runc_wrap.hotpath.config_file import Found
 from runc_wrap.hotpath.errors import Refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.hotpath.config_file import Found
 
 Json = dict[str, Any]
 TYPE, ID = "io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"

@@ -1,7 +1,5 @@
 """The edit: only the block is new."""
 
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any

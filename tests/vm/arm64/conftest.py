@@ -1,24 +1,18 @@
 """One arm64 machine per run; RUNC_WRAP_ARM64_ARCHIVE names an archive that is there already."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import short_directory
+from harness.node.guest import Guest
 from harness.node.guest_node import Node, installed_alone, release_for
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.arm64.container import fill_rootfs
 from tests.vm.arm64.image import arm64_image
 from tests.vm.arm64.machine import NEEDS, Arm64Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.guest import Guest
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,15 @@
 """A container run by runc or crun on the arm64 machine, with programs of one call each."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from harness.containers import bundles, one_call
 from harness.engines.images import DIRECTORIES
 from harness.kernel import process_status
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from harness.node.guest import Guest
+from harness.node.guest import Guest
 
 ROOTFS = "/root/rootfs"
 STATE = "/run/runtime"

@@ -4,18 +4,13 @@ Configuring them would run arm64's programs emulated, for a quarter of an hour a
 needed of their scripts' work is done here, by programs of the machine that makes the image.
 """
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.host.processes import run
 from harness.node.requirements import program
 from tests.vm import image
 from tests.worlds.debian import World, codename, settings, targets
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SUITE = "trixie"
 SIZE = "4G"  # of the disk, which is a sparse file

@@ -1,17 +1,11 @@
 """An emulated arm64 machine, which boots without an initial RAM disk."""
 
-from __future__ import annotations
+from pathlib import Path
 
-from typing import TYPE_CHECKING
-
+from harness.host.processes import Run
 from harness.node.guest import PATIENCE
 from harness.node.requirements import program
 from tests.vm.machine import Machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.host.processes import Run
 
 NEEDS = tuple(
     """qemu-system-aarch64 qemu-aarch64-static qemu-img mmdebstrap mke2fs systemd-sysusers ssh

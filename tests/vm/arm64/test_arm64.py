@@ -1,21 +1,14 @@
 """The release archive on arm64: without it, then with it, and after a reboot."""
 
-from __future__ import annotations
-
 import errno
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers.one_call import CALLS
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest import wait
-from harness.node.guest_node import PREFIX, UNITS
+from harness.node.guest import Guest, wait
+from harness.node.guest_node import PREFIX, UNITS, Node
 from tests.vm.arm64.container import container
-
-if TYPE_CHECKING:
-    from harness.node.guest import Guest
-    from harness.node.guest_node import Node
 
 KINDS = ("runc", "crun")
 WRAPPER = f"{PREFIX}/bin/runc-wrap"
