@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cli import container_text, output, progress, status, tighten
+from runc_wrap.cli import container_text, output, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import deep_verify, redecide
@@ -52,7 +52,7 @@ def apply(  # noqa: PLR0913 - click gives each option as a parameter
     """
     if live and (only_check or diff or as_json):
         raise click.UsageError("--live changes containers: run `tighten`, which has these options")
-    with progress.shown("Compiling the policy"):
+    with output.progress("Compiling the policy"):
         if only_check or diff:
             compiled, remarks = _checked(places, orphans=force)
         else:
@@ -81,7 +81,7 @@ def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
 def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
     """Return the containers that would change, without those that `tighten` made alike already."""
     entries, comparing = status.look(places).entries, deep_verify.Comparing(places.prefix)
-    with progress.shown("Deciding again") as meter:
+    with output.progress("Deciding again") as meter:
         return [
             one
             for one in redecide.changes(compiled, meter.counting(entries))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.doctor import checks, remedies
 from runc_wrap.failure import Failure
 from runc_wrap.installation import release_switch
@@ -38,7 +38,7 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
     if not release_switch.is_there(places.prefix):
         raise Failure(release_switch.missing(places.prefix))
     mended: list[Mended] = []
-    with progress.shown("Checking this node"):
+    with output.progress("Checking this node"):
         findings = checks.run(places)
         if fix and not dry_run:
             mended = remedies.mend(findings)

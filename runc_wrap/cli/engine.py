@@ -13,7 +13,6 @@ from runc_wrap.cli import (
     engine_remove,
     engine_transaction,
     output,
-    progress,
 )
 from runc_wrap.engines import engine_list
 from runc_wrap.engines.handler import DEFAULT_NAME
@@ -63,7 +62,7 @@ def prove(
 @click.pass_obj
 def list_(places: Places, /, *, as_json: bool) -> bool:
     """Show the engines of this node and the handlers registered with them."""
-    with progress.shown("Asking the engines"):
+    with output.progress("Asking the engines"):
         found = engine_list.survey(registration_state.states(places.engines))
     if as_json:
         output.document(found)

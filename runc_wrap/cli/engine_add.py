@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
+from runc_wrap.cli import engine_change, engine_output, engine_transaction, output
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.registration import plan_execution, registration_plan
@@ -72,7 +72,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     if off := found.off():
         raise EngineError(off, "a CRI plugin that is on", "take it out of disabled_plugins first")
     where = engine_change.where_of(places, found.name, found.config)
-    with progress.shown(f"Asking {found.name}"):
+    with output.progress(f"Asking {found.name}"):
         facts = found.facts(wanted.containerd_version, places.prefix)
     planned = partial(
         registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
@@ -81,7 +81,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
         ours = (wanted.handler, ADD, planned, wanted.default, wanted.stops)
         return engine_change.restarted(Job(places, where, *ours), as_json=wanted.as_json)
     dry_run = wanted.dry_run
-    with progress.shown(f"Registering with {found.name}"):
+    with output.progress(f"Registering with {found.name}"):
         plan = engine_change.carried_out(
             places, planned(), plan_execution.carry_out_checked, dry_run=dry_run
         )

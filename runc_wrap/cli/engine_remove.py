@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import engine_change, engine_output, engine_transaction, output, progress
+from runc_wrap.cli import engine_change, engine_output, engine_transaction, output
 from runc_wrap.engines import engine_registry, handler_removal
 from runc_wrap.engines.handler import Handler
 from runc_wrap.engines.registration import plan_execution
@@ -41,7 +41,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
     engine_change.check_restart(restart=restart, dry_run=dry_run, stops=stops)
     try:
         where = engine_change.registered(places, name, handler, config)
-        with progress.shown("Looking who needs the handler"):
+        with output.progress("Looking who needs the handler"):
             removal = handler_removal.plan(places, where, handler, hands_over=hand_over)
         again = partial(handler_removal.look_again, places, removal)
         if restart and not removal.plan.is_empty:

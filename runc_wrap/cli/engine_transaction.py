@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import (
     canary_proof,
@@ -38,7 +38,7 @@ def _end_as_ctrl_c() -> None:
 def carry_out(job: Job, *, as_json: bool) -> Proved:
     """Carry out a transaction. Raises FAILURES; EngineError or OSError if nothing was changed."""
     _end_as_ctrl_c()
-    with progress.shown("Changing the engine, proving it"):
+    with output.progress("Changing the engine, proving it"):
         return transaction_run.run(job, Systemd(), (lambda _: None) if as_json else output.warn)
 
 
@@ -47,7 +47,7 @@ def prove(places: Places, where: Where, handler: str, *, as_json: bool) -> bool:
     _end_as_ctrl_c()
     document = {"engine": where.engine, "config": str(where.config), "handler": handler}
     try:
-        with progress.shown("Running a canary"):
+        with output.progress("Running a canary"):
             proof = canary_proof.alone(places, where, handler, Systemd())
     except (Failure, OSError) as error:
         if as_json:
@@ -110,7 +110,7 @@ def status(places: Places, /, *, as_json: bool) -> bool:
 
     Exit status 1: something differs; the output says what.
     """
-    with progress.shown("Asking the engines"):
+    with output.progress("Asking the engines"):
         registered = registration_state.states(places.engines)
         transaction_revert.remove_left_canaries(places, registered)
         found = [one.as_json() for one in engine_status.survey(places, Systemd())]

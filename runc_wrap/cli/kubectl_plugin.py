@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import kubectl_cluster, kubectl_status, progress, report_merged, suggest
+from runc_wrap.cli import kubectl_cluster, kubectl_status, output, report_merged, suggest
 from runc_wrap.cli.kubectl_cluster import Asking, Cluster
 from runc_wrap.cli.kubectl_policy import policy
 from runc_wrap.cli.root_command import Tidy
@@ -53,7 +53,7 @@ def start() -> None:
 @click.option("--quiet", is_flag=True, help="Show no progress on a terminal.")
 @click.version_option(package_name="runc-wrap")
 @click.pass_context
-def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: str | None) -> None:  # noqa: ARG001 - progress.py asks the context
+def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: str | None) -> None:  # noqa: ARG001 - output.progress asks the context
     """Report on runc-wrap on all nodes of a cluster.
 
     Exit status: 0, success; 1, it found a problem; 2, it could not run.
@@ -148,7 +148,7 @@ def _gathered(
     command = (*COMMAND, *["--candidate"] * candidate)
     where = cluster.kubectl, cluster.namespace
     asked = Collection(*where, command, how.at_once, how.seconds)
-    with progress.shown("Asking nodes") as meter, without_collector():
+    with output.progress("Asking nodes") as meter, without_collector():
         nodes, found.not_linux = kubectl_cluster.asked(cluster)
         chosen = [one for one in nodes if one.node not in how.without]
         for document, size in asked.documents(chosen, meter):

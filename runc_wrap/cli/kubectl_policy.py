@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import kubectl_cluster, output, progress
+from runc_wrap.cli import kubectl_cluster, output
 from runc_wrap.fleet import sent_policy
 from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.fleet.policy_answers import PolicyAnswers
@@ -64,7 +64,7 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     not answer.
     """
     found = PolicyAnswers(MemoryBound().check)
-    with progress.shown("Asking nodes") as meter:
+    with output.progress("Asking nodes") as meter:
         given = _given(cluster, paths, maps)
         where = cluster.kubectl, cluster.namespace
         one = Collection(*where, COMMAND, how.at_once, how.seconds, given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
-from runc_wrap.cli import kubectl_cluster, output, progress
+from runc_wrap.cli import kubectl_cluster, output
 from runc_wrap.cluster import next_step
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.fleet.report_collection import Collection
@@ -54,7 +54,7 @@ def show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> bool:
             "`kubectl get nodes` names them"
         )
     asked = Collection(cluster.kubectl, cluster.namespace, COMMAND, 1, seconds)
-    with progress.shown("Asking the node") as meter:
+    with output.progress("Asking the node") as meter:
         ((document, _),) = asked.documents(chosen, meter)
     if "error" in document:
         raise KubectlError(f"{safe_text.name(node)}: {safe_text.name(document['error'], _LONGEST)}")

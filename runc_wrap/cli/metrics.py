@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.metrics import metrics_collector, metrics_file, prometheus_text
@@ -41,7 +41,7 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
     asked = agent_flush.ask(places)
     if asked.why and not asked.is_absent:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
-    with progress.shown("Counting decisions and calls"):
+    with output.progress("Counting decisions and calls"):
         found = metrics_collector.gather(places)
     text = prometheus_text.exposition(found)
     if textfile:

@@ -1,22 +1,30 @@
-"""Shared by all commands: safe printing, and how a failure is shown."""
+"""What all commands print: foreign text made safe, tables, JSON, progress, and a failure.
+
+Progress goes to stderr, if that is a terminal, and not with --json or --quiet. It disappears when
+the work is done. Every word that it shows is a constant of runc-wrap, never input.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import math
+import os
 import shutil
 import sys
-from itertools import islice
+import threading
+from contextlib import contextmanager
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
+from runc_wrap.host.progress_meter import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 WRONG = 1  # the command ran and found a problem
 IMPOSSIBLE = 2  # the command could not run
@@ -32,6 +40,12 @@ _TRY = {
     errno.EROFS: "mount that file system writable",
 }
 _PIPED_WIDTH = 10_000  # columns; no row is wrapped for a program that reads it
+_BETWEEN = "  "  # columns
+MOMENT = 1.0  # seconds; what is done sooner shows nothing
+_PAUSE = 0.2  # seconds
+_BAR_WIDTH = 20  # columns
+_ERASE = "\x1b[1A\x1b[2K"  # the line above, which is where a bar ends
+_SILENT = ("as_json", "quiet")  # parameters of a command, or of the root command
 
 
 class Number(click.FloatRange):
@@ -78,11 +92,91 @@ def document(value: Any) -> None:  # noqa: ANN401 - any JSON value
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; cells may contain foreign text."""
-    from runc_wrap.cli import columns as layout  # noqa: PLC0415 - few commands print tables
-
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPED_WIDTH
     cells = [columns, *([safe_text.lines(cell) for cell in row] for row in rows)]
-    click.echo("\n".join(layout.lines(cells, width)))
+    click.echo("\n".join(laid_out(cells, width)))
+
+
+def laid_out(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+    """Yield the lines of rows that all have as many cells, which are safe to print.
+
+    A cell that is too wide goes on in the next line of its column. Where the columns' names
+    themselves do not fit, each cell has a line of its own, with its name.
+    """
+    split = [[cell.split("\n") for cell in row] for row in rows]
+    widest = [
+        max(len(line) for cell in cells for line in cell) for cells in zip(*split, strict=True)
+    ]
+    widths = _shrunk(widest, width - len(_BETWEEN) * (len(widest) - 1))
+    if any(len(name) > most for name, most in zip(rows[0], widths, strict=True)):
+        for cells in rows[1:]:
+            for name, cell in zip(rows[0], cells, strict=True):
+                yield from _folded(f"{name}: {cell}", width)
+        return
+    for row in split:
+        folded = (
+            [part for line in cell for part in _folded(line, most)]
+            for cell, most in zip(row, widths, strict=True)
+        )
+        for parts in zip_longest(*folded, fillvalue=""):
+            padded = (part.ljust(most) for part, most in zip(parts, widths, strict=True))
+            yield _BETWEEN.join(padded).rstrip()
+
+
+def _shrunk(widths: list[int], room: int) -> list[int]:
+    """Take from the widest column until all fit, or none has more than one character."""
+    shrunk = list(widths)
+    while sum(shrunk) > room and max(shrunk) > 1:
+        shrunk[shrunk.index(max(shrunk))] -= 1
+    return shrunk
+
+
+def _folded(line: str, most: int) -> list[str]:
+    import textwrap  # noqa: PLC0415 - few commands print tables
+
+    return textwrap.wrap(line, max(most, 1), break_on_hyphens=False) or [""]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Meter]:
+    """Show while the body runs what is done; the body counts by the meter, if it can."""
+    meter = Meter()
+    if not _is_progress_wanted():
+        yield meter
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_show_progress, args=(what, meter, over), daemon=True)
+    thread.start()
+    try:
+        yield meter
+    finally:
+        over.set()
+        thread.join()
+
+
+def _is_progress_wanted() -> bool:
+    """Tell whether stderr is a terminal that can take a line back, and nobody wants silence."""
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+        return False
+    context = click.get_current_context(silent=True)
+    while context:
+        if any(context.params.get(name) for name in _SILENT):
+            return False
+        context = context.parent
+    return True
+
+
+def _show_progress(what: str, meter: Meter, over: threading.Event) -> None:
+    if over.wait(MOMENT):
+        return
+    bar = click.progressbar(length=0, label=what, width=_BAR_WIDTH, file=sys.stderr)
+    bar.length = None  # as long as nobody knows it
+    with bar:
+        while not over.wait(_PAUSE):
+            bar.length = meter.total or None
+            bar.finished = False  # the total may have grown
+            bar.update(meter.done - bar.pos)
+    click.echo(_ERASE, nl=False, err=True)
 
 
 def end(error: Exception) -> NoReturn:

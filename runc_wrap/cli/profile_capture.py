@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.apply import node_facts
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.host import engine_names
 from runc_wrap.policy import captured_comparison
@@ -51,7 +51,7 @@ def capture(
     Exit status 1: it differs from the built-in profile of the engine's version.
     """
     started = time.monotonic()
-    with progress.shown(f"Asking {engine}") as meter:
+    with output.progress(f"Asking {engine}") as meter:
         captured, blocks = capture_run.capture(places, engine, socket, meter, config)
     facts = _facts(captured)
     table = captured_comparison.table_name(engine, facts)

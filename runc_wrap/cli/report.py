@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.cli import output, progress, report_merged, report_suggestions, report_text
+from runc_wrap.cli import output, report_merged, report_suggestions, report_text
 from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.failure import Failure
@@ -194,7 +194,7 @@ def _check_words(
 
 def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeReport:
     """Return the report; print a warning about each source that could not be read."""
-    with progress.shown("Reading records of calls") as meter:
+    with output.progress("Reading records of calls") as meter:
         found = evidence_gathering.gather(places, asked, meter=meter, candidate=candidate)
     for note in found.notes:
         output.warn(f"note: {note}")

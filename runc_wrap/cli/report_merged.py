@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, progress, report_suggestions, report_text
+from runc_wrap.cli import output, report_suggestions, report_text
 from runc_wrap.cli.report_suggestions import document
 from runc_wrap.cli.report_text import chosen, in_full
 from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
@@ -43,7 +43,7 @@ def gathered(
 ) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
     found = FleetReport(without, form, MemoryBound().check)
-    with progress.shown("Reading nodes' reports"), without_collector():
+    with output.progress("Reading nodes' reports"), without_collector():
         for name in names:
             where = "stdin" if name == _STDIN else safe_text.word(name)
             try:

@@ -124,7 +124,7 @@ def _discard_the_rest() -> None:
 @click.option("--quiet", is_flag=True, help="Show no progress on a terminal.")
 @click.version_option(package_name="runc-wrap")
 @click.pass_context
-def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  # noqa: ARG001 - progress.py asks the context
+def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  # noqa: ARG001 - output.progress asks the context
     """Operate runc-wrap on this node.
 
     Exit status: 0, success; 1, the command found a problem; 2, the command could not run.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import selftest_container
@@ -40,7 +40,7 @@ def selftest(places: Places, *, as_json: bool) -> bool:
     says which state is expected.
     """
     policy = policy_file.load(str(places.prefix))
-    with progress.shown("Running three containers") as meter:
+    with output.progress("Running three containers") as meter:
         cases = meter.counting(_cases(policy, places.wrapper))
         results = [_result(case, places.var) for case in cases]
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import container_text, output, progress
+from runc_wrap.cli import container_text, output
 from runc_wrap.doctor.installation_checks import records_written
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
@@ -63,7 +63,7 @@ def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
 
 def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
-    with progress.shown("Looking at this node's containers"):
+    with output.progress("Looking at this node's containers"):
         found = lost_listeners.mark(container_status.gather(places.ledger), places)
         node = default_recognition.mark(found, places)
     blind = source_status.sentences(source_status.read(places.evidence))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.cli.container_text import kernel_words, named
 from runc_wrap.cli.status import look
 from runc_wrap.failure import Failure
@@ -91,7 +91,7 @@ def run(  # noqa: PLR0913 - the command's options
     node = look(places)
     entries, users = node.entries, [one for user in node.users for one in user.entries]
     choice = FilterChoice(places, profile, is_named=bool(names))
-    with progress.shown("Reading the processes' filters") as meter:
+    with output.progress("Reading the processes' filters") as meter:
         running = [one for one in (*entries, *(users if names else ())) if one.members]
         chosen = [*_chosen(running, names)]
         found = [
@@ -110,7 +110,7 @@ def run(  # noqa: PLR0913 - the command's options
         _ask(len(todo), yes=yes)
         container_tightening.remove_unnamed(places)
         containers = [one.container for one in entries]
-        with progress.shown("Tightening containers") as meter:
+        with output.progress("Tightening containers") as meter:
             for plan in meter.counting(todo):
                 container_tightening.tighten(
                     places, plan, containers, set_no_new_privs=set_no_new_privs

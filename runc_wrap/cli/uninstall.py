@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.engines.transaction import boot_unit, transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
@@ -59,7 +59,7 @@ def uninstall(
 
 
 def _planned(places: Places, *, purge: bool, hand_over: bool) -> UninstallPlan:
-    with progress.shown("Looking who needs runc-wrap"):
+    with output.progress("Looking who needs runc-wrap"):
         return uninstaller.plan(places, purges=purge, hands_over=hand_over)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import output, progress
+from runc_wrap.cli import output
 from runc_wrap.cli.container_text import kernel_words, named, unheard_words
 from runc_wrap.cli.status import look
 from runc_wrap.filters.evaluate.bpf_arguments import MOST_CALLS
@@ -97,7 +97,7 @@ def _deeply(
 ) -> tuple[list[tuple[Entry, Wrong]], list[tuple[Entry, Result]]]:
     """Return the deviations; a process that lacks its filter is listed once, with its calls."""
     comparing = deep_verify.Comparing(places.prefix)
-    with progress.shown("Comparing the kernel's filters") as meter:
+    with output.progress("Comparing the kernel's filters") as meter:
         results = [(entry, comparing.compare(entry)) for entry in meter.counting(node.entries)]
     wrong = [(entry, one) for entry, result in results for one in result.wrong]
     seen = {(id(entry), one.pid) for entry, one in wrong}

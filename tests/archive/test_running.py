@@ -98,7 +98,7 @@ def test_it_says_that_interpreter_and_libseccomp_are_its_own(root: EmptyRoot) ->
 def test_it_completes_and_shows_progress_with_nothing_beside_it(root: EmptyRoot) -> None:
     python, code = (
         "/opt/runc-wrap/lib/current/python",
-        "import click._termui_impl, runc_wrap.cli.columns",
+        "import click._termui_impl, textwrap, runc_wrap.cli.output",
     )
     assert root.run(python, "-I", "-c", code).stderr == ""
     words = {"COMP_WORDS": "runc-wrapctl re", "COMP_CWORD": "1"}

@@ -1,24 +1,37 @@
-"""What a command shows on a terminal while it works, and that it shows it nowhere else."""
+"""What a command shows on a terminal while it works, and how it ends by Ctrl-C."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import environment
 from harness.shown.terminal import Session
-from runc_wrap.cli.progress import MOMENT
+from runc_wrap.cli.output import MOMENT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.node.install import Installed
 
+LOG = "type=SYSCALL msg=audit(1700000000.000:%d): arch=c000003e syscall=59 success=yes exit=0\n"
 SHOWN = "Reading records of calls"
 ERASED = "\x1b[?25h\r\n\x1b[1A\x1b[2K"  # the cursor is visible again, and the line is gone
+INTERRUPTED = 130  # as a shell says of a program that SIGINT ended
+
+
+@pytest.fixture(scope="session")
+def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log that takes seconds to read."""
+    path = tmp_path_factory.mktemp("log") / "audit.log"
+    with path.open("w") as file:
+        for number in range(2_000_000):
+            file.write(LOG % number)
+    return path
 
 
 class _Report(Session):
@@ -90,3 +103,25 @@ def test_json_on_a_terminal_shows_none(installed: Installed, long_log: Path) -> 
     report = _Report(long_log, [*_argv(installed, long_log), "--json"])
     report.beyond_the_moment()
     assert "\x1b" not in report.all_of_it()
+
+
+def test_ctrl_c_ends_watch_with_130_and_no_words(installed: Installed) -> None:
+    session = Session([installed.ctl, "watch"])
+    time.sleep(1)
+    session.type("\x03")
+    shown, status = session.end()
+    assert status == INTERRUPTED, shown
+    assert shown.replace("^C", "").strip() == ""
+
+
+@pytest.mark.parametrize("command", ["report", "suggest"])
+def test_ctrl_c_ends_a_long_report_with_130_and_no_words(
+    installed: Installed, long_log: Path, command: str
+) -> None:
+    words = ["x"] if command == "suggest" else []
+    session = Session([installed.ctl, command, *words, "--audit-log", long_log])
+    time.sleep(0.7)
+    session.type("\x03")
+    shown, status = session.end()
+    assert status == INTERRUPTED, shown
+    assert "Traceback" not in shown
