@@ -1,26 +1,37 @@
-"""The overlay in the owner's settings: checking it, and applying it to compiled profiles."""
+"""The overlay in the owner's settings: checking it, applying it, and the ways around it.
+
+A way around is a call with the same effect that the compiled profiles still permit with the overlay
+applied: to some containers or to all, with any or some arguments, through some ABIs.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
-from runc_wrap.policy import overlay_bypass
+from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.settings import value_types
 from runc_wrap.policy.settings.schema import placing
-from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.bypass import io_uring
+from runc_wrap.profiles import abis, syscall_names
+from runc_wrap.profiles.bypass import io_uring, sibling_calls
+from runc_wrap.profiles.runtime_spec_names import OCI
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledProfile, Overlay
 
-Json = dict[str, Any]
-_DENY = overlay_bypass.DENY
+_DENY = "overlay.deny"
+_SOCKETS = "overlay.deny_sockets"
+_IO_URING = "overlay.io_uring"
+_EXISTING = "overlay.existing"
+_ALLOW = "allow"
 _VITAL = "execve"
+_DENIED = "the denied sockets"
+_PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY")
 
 
 def overlay(values: Mapping[str, Any]) -> Overlay | None:
@@ -29,18 +40,30 @@ def overlay(values: Mapping[str, Any]) -> Overlay | None:
     If an io_uring operation can replace a denied call, the calls that make and use rings are denied
     as well, since filters do not see operations.
     """
-    deny, sockets = values[_DENY], values["overlay.deny_sockets"]
+    deny, sockets = values[_DENY], values[_SOCKETS]
     if not deny and not sockets:
         return None
-    rings = io_uring.CALLS if overlay_bypass.rings_denied(values) else ()
+    rings = io_uring.CALLS if _rings_denied(values) else ()
     found: Overlay = {
         "deny": list(dict.fromkeys([*deny, *rings])),
         "deny_sockets": [
             cast("int", value_types.family(one)) for one in sockets
         ],  # as the schema allows
-        "existing": values["overlay.existing"],
+        "existing": values[_EXISTING],
     }
     return found
+
+
+def _rings_denied(values: Mapping[str, Any]) -> list[str]:
+    """Return the denials that a ring would bypass, calls and sockets; [] if that is allowed."""
+    if values[_IO_URING] == _ALLOW:
+        return []
+    return _by_ring(values)
+
+
+def _by_ring(values: Mapping[str, Any]) -> list[str]:
+    found = [call for call in values[_DENY] if call in io_uring.RINGABLE or call in io_uring.CALLS]
+    return [*found, *([_DENIED] if values[_SOCKETS] else [])]
 
 
 def put_on(compiled: CompiledProfile, over: Overlay | None) -> CompiledProfile:
@@ -63,17 +86,15 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
-    if values[overlay_bypass.IO_URING] == overlay_bypass.ALLOW and (
-        both := set(io_uring.CALLS) & {*denied}
-    ):
+    if values[_IO_URING] == _ALLOW and (both := set(io_uring.CALLS) & {*denied}):
         yield (
-            f"{placing(values)(overlay_bypass.IO_URING)}{overlay_bypass.IO_URING} is allow, "
-            f"but {_DENY} has {', '.join(sorted(both))}; leave one of them out."
+            f"{placing(values)(_IO_URING)}{_IO_URING} is allow, but {_DENY} has "
+            f"{', '.join(sorted(both))}; leave one of them out."
         )
-    if values["overlay.existing"] and overlay(values) is None:
+    if values[_EXISTING] and overlay(values) is None:
         yield (
-            f"{placing(values)('overlay.existing')}overlay.existing is true, but the overlay "
-            "denies nothing; write deny or deny_sockets."
+            f"{placing(values)(_EXISTING)}{_EXISTING} is true, but the overlay denies nothing; "
+            "write deny or deny_sockets."
         )
 
 
@@ -87,4 +108,193 @@ def remarks(
             f"warning: {placing(values)(_DENY)}{_DENY} has {', '.join(needed)}, which runc or crun "
             "needs after loading the filter; containers may not start."
         )
-    yield from overlay_bypass.ways(values, overlay_bypass.ProfilesInForce(profiles, arch))
+    yield from _ways(values, _ProfilesInForce(profiles, arch))
+
+
+def _ways(values: Mapping[str, Any], profiles: _ProfilesInForce) -> Iterator[str]:
+    """Yield the ways around each denial, and what to write to close them."""
+    yield from _rings(values, profiles)
+    place = placing(values)(_DENY)
+    for call in values[_DENY]:
+        yield from _beside(call, _DENY, sibling_calls.SIBLINGS.get(call, ()), values, profiles)
+        if call in sibling_calls.NOT_CALLS:
+            yield (
+                f"note: {place}{_DENY}: {sibling_calls.NOT_CALLS[call]} can do what {call} does, "
+                "or part of it, and is not a system call, so that no filter can deny it; restrict "
+                "its permissions."
+            )
+    if values[_SOCKETS]:
+        yield from _beside(_DENIED, _SOCKETS, ("socketcall",), values, profiles)
+    if exempt := sorted(sibling_calls.EXEMPT.intersection(values[_DENY])):
+        yield (
+            f"warning: {place}{_DENY} has {', '.join(exempt)}, which Linux exempts from every "
+            "filter (uretprobe since 6.14, 6.13.3 and 6.12.14; uprobe since 6.18 and 6.12.57): "
+            "denying it has no effect there; leave it out."
+        )
+
+
+def _rings(values: Mapping[str, Any], profiles: _ProfilesInForce) -> Iterator[str]:
+    """Yield that rings are denied as well, or which denied calls they still can replace."""
+    denied, setup = _by_ring(values), profiles.open(io_uring.SETUP)
+    beyond = [call for call in denied if call not in io_uring.CALLS]
+    if values[_IO_URING] != _ALLOW and beyond and io_uring.SETUP not in denied:
+        place = placing(values)(_SOCKETS if beyond == [_DENIED] else _DENY)
+        yield (
+            f"note: {place}io_uring can replace {', '.join(beyond)}, unseen by filters, so "
+            f"{', '.join(io_uring.CALLS)} are denied as well; to allow them, which leaves this way "
+            f'open, write io_uring = "{_ALLOW}" in [overlay].'
+        )
+    elif values[_IO_URING] == _ALLOW and setup and beyond:
+        yield (
+            f'warning: {placing(values)(_IO_URING)}{_IO_URING} is "{_ALLOW}": programs can still '
+            f"do {', '.join(beyond)} by io_uring, {_where(setup)}; leave it out to close that."
+        )
+
+
+def _beside(
+    denied: str,
+    setting: str,
+    others: Iterable[str],
+    values: Mapping[str, Any],
+    profiles: _ProfilesInForce,
+) -> Iterator[str]:
+    """Yield those of `others` that stay open, grouped by the containers that may call them."""
+    stay: dict[str, list[str]] = {}
+    for call in others:
+        if call not in values[_DENY] and (found := _found(call, values, profiles)):
+            stay.setdefault(found, []).append(call)
+    if not stay:
+        return
+    listed = "; ".join(f"{', '.join(calls)} {where}" for where, calls in stay.items())
+    adding = [call for calls in stay.values() for call in calls]
+    remedy = _remedy(adding, stay)
+    severity = "warning" if remedy.startswith(("add", "write")) else "note"
+    yield (
+        f"{severity}: {placing(values)(setting)}{setting}: ways around {denied} stay open: "
+        f"{listed}; {remedy}."
+    )
+
+
+def _found(call: str, values: Mapping[str, Any], profiles: _ProfilesInForce) -> str:
+    """Return to whom a call stays open, directly or by a ring; "" if to no container."""
+    itself = profiles.open(call)
+    by_ring = call in io_uring.RINGABLE and not _rings_denied(values)
+    setup = profiles.open(io_uring.SETUP) if by_ring else {}
+    direct = {name for names in itself.values() for name in names}
+    left = {how: [name for name in names if name not in direct] for how, names in setup.items()}
+    rest = _where({how: names for how, names in left.items() if names})
+    return " and ".join([_where(itself)] * bool(itself) + [f"by io_uring {rest}"] * bool(rest))
+
+
+def _where(found: Mapping[_Opening, list[str]]) -> str:
+    return " and ".join(f"{how} {', '.join(found[how])}" for how in sorted(found))
+
+
+def _remedy(calls: list[str], stay: Iterable[str]) -> str:
+    """Return what to write in the settings, and what no setting can close."""
+    known = syscall_names.known_to_libseccomp(calls)
+    unknown = [] if known is None else [call for call in calls if call not in known]
+    needed = sorted(RUNTIME_CALLS.intersection(calls))
+    named = [call for call in calls if call not in (*unknown, *needed)]
+    words = [f"add {', '.join(named)} to deny"] if named else []
+    if all(where.startswith("through ") for where in stay):
+        words.append('write default.abis = "native"')
+    parts = [" or ".join(words)] if words else []
+    if needed:
+        parts.append(f"{', '.join(needed)} cannot be denied: no container starts without")
+    if unknown:
+        parts.append(
+            f"this libseccomp does not know {', '.join(unknown)}: only a profile that denies by "
+            "default closes that"
+        )
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True, order=True)
+class _Opening:
+    """How a profile permits a call.
+
+    `capability` is "" for every container, otherwise what a container must have; `abis` is "" if
+    the machine's own ABI has the call, otherwise those that have it; `partly`: only some arguments.
+    """
+
+    capability: str = ""
+    abis: str = ""
+    partly: bool = False
+
+    def __str__(self) -> str:
+        """Return the conditions in words, to be followed by the names of profiles."""
+        words = [f"through the ABI {self.abis}"] if self.abis else []
+        words += [f"with {self.capability}"] if self.capability else []
+        words += ["with some arguments"] if self.partly else []
+        return " ".join([*words, "under"])
+
+
+class _ProfilesInForce:
+    """The compiled profiles in force, to find what they permit. `arch` is a GOARCH."""
+
+    def __init__(self, compiled: Mapping[tuple[str, str], CompiledProfile], arch: str) -> None:
+        self._enforced = {name: one for (name, mode), one in compiled.items() if mode == "enforce"}
+        self._native = OCI[arch]
+
+    def open(self, call: str) -> dict[_Opening, list[str]]:
+        """Return how a call is permitted, with the names of the profiles that do so."""
+        found: dict[_Opening, list[str]] = {}
+        for name, compiled in sorted(self._enforced.items()):
+            for opening in self._openings(compiled, call):
+                found.setdefault(opening, []).append(name)
+        return found
+
+    def _openings(self, compiled: CompiledProfile, call: str) -> Iterator[_Opening]:
+        listed = compiled["block"].get("architectures") or [self._native]
+        through = syscall_names.having(call, {*listed, self._native})
+        if syscall_names.known_to_libseccomp([call]) == frozenset():
+            compiled = {**compiled, "rules": []}  # runtimes ignore its name
+        if through:
+            own = "" if self._native in through else " and ".join(map(_short, sorted(through)))
+            for capability, partly in _passed(compiled, call):
+                yield _Opening(capability, own, partly)
+
+
+def _short(abi: str) -> str:
+    return abis.of_oci(abi).name
+
+
+def _passed(compiled: CompiledProfile, call: str) -> Iterator[tuple[str, bool]]:
+    """Yield (capabilities that permit a call, "" if none is needed; whether only partly).
+
+    First comes what every container may do, then what permits more, if anything does.
+    """
+    base = _verdict(compiled, call, frozenset())
+    if base is not None:
+        yield "", base
+    if base is not False:
+        wider = ((caps, _verdict(compiled, call, caps)) for caps in _cap_sets(compiled, call))
+        found = [(caps, partly) for caps, partly in wider if partly not in (None, base)]
+        yield from [(" and ".join(sorted(caps)), partly is True) for caps, partly in found[:1]]
+
+
+def _cap_sets(compiled: CompiledProfile, call: str) -> list[frozenset[str]]:
+    """Return the sets of capabilities on which a profile's rules about a call depend."""
+    about = [entry for entry in compiled["rules"] if call in entry["rule"]["names"]]
+    sets = {frozenset(entry["all"]) for entry in about if "all" in entry}
+    sets |= {frozenset({cap}) for entry in about for cap in entry.get("none", ())}
+    return sorted(sets, key=sorted)
+
+
+def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool | None:
+    """Return None if a call is denied with these capabilities, else whether it is permitted partly.
+
+    A rule without comparisons overrides those with any; of several the first applies
+    (filters.evaluate.block_evaluation). If no rule names socketcall or ipc, libseccomp applies the
+    denials of single calls to them.
+    """
+    block = resolve(compiled, caps)
+    rules = [rule for rule in block["syscalls"] if call in rule["names"]]
+    plain = [rule["action"] for rule in rules if not rule.get("args")]
+    if plain:
+        return False if plain[0] in _PERMISSIVE else None
+    passing = [rule["action"] in _PERMISSIVE for rule in rules]
+    if block["defaultAction"] in _PERMISSIVE and call not in syscall_names.MULTIPLEXERS:
+        return not all(passing)
+    return True if any(passing) else None

@@ -1,4 +1,4 @@
-"""Bypasses of the overlay: which stay open, for which containers, and denials because of rings."""
+"""The overlay: the ways around it that stay open, for whom, and denials because of rings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import overlay_bypass
+from runc_wrap.policy import overlay_settings
 from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscall_names
@@ -39,8 +39,8 @@ def _own(default: str, *rules: dict[str, Any], **written: Any) -> list[str]:
     text = json.dumps({"defaultAction": default, "syscalls": list(rules)}).encode()
     changed = {f"overlay.{name}": value for name, value in written.items()}
     made = compiled(changed, own_profiles={"a": text}).profiles["localhost/a", "enforce"]
-    profiles = overlay_bypass.ProfilesInForce({("localhost/a", "enforce"): made}, "amd64")
-    told = overlay_bypass.ways({**schema.defaults(), **changed}, profiles)
+    profiles = {("localhost/a", "enforce"): made}
+    told = overlay_settings.remarks({**schema.defaults(), **changed}, profiles, "amd64")
     return [line for line in told if not line.startswith("note: io_uring can replace")]
 
 
