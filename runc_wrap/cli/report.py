@@ -22,8 +22,8 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import default_recognition, visible_containers
 from runc_wrap.report import evidence_gathering
 from runc_wrap.report.log_sources import Asked
-from runc_wrap.report.merge import kept_defaults, node_document
-from runc_wrap.report.merge.kept_defaults import Kept
+from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge.node_document import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -209,7 +209,7 @@ def _kept(places: Places, found: NodeReport) -> Kept:
         policy = policy_file.load(str(places.prefix))
     except Refusal:  # there is no policy, and so no such container is recognized
         return Kept(adopts=False, profiles={})
-    profiles = dict(counted.most_common(kept_defaults.MOST_PROFILES))
+    profiles = dict(counted.most_common(node_document.MOST_PROFILES))
     return Kept(default_recognition.adopts(policy), profiles)
 
 

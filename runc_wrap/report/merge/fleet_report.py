@@ -1,32 +1,42 @@
-"""The report of a fleet: takes one node's document after the other, and keeps workloads only.
+"""The report of a fleet: takes one node's document after the other, and keeps sums only.
 
 Memory grows with different workloads, not with nodes: of a node its name is kept, which tells a
 document that comes twice. A node that did not answer, or whose document is refused, is named; what
-runs there is unknown.
+runs there is unknown. Beside the workloads it has what nodes remark, and how many containers keep
+their engine's default profile:
+
+    "notes": [{"note": "3 records …", "nodes": 40, "names": ["a", …]}, …]
+    "kept": [{"adopts": false, "nodes": 3, "containers": 40, "profiles": {...}}, ...]
+
+Remarks that differ only in numbers, such as a time, count as the same; the first node's is shown.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.failure import Failure
+from runc_wrap.node.container_state import kept_default_sentence
 from runc_wrap.report import merged_workload
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
-from runc_wrap.report.merge.fleet_notes import FleetNotes
-from runc_wrap.report.merge.kept_defaults import FleetKept
 from runc_wrap.report.merge.node_document import SilentNode
-from runc_wrap.report.merged_workload import MergedWorkload
+from runc_wrap.report.merged_workload import CountedNodes, MergedWorkload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
-    from runc_wrap.report.merge.node_document import NodeDocument
+    from runc_wrap.report.merge.node_document import Kept, NodeDocument
     from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
+_NUMBER = re.compile(r"\d+", re.ASCII)
+_MOST_PROFILES = 5  # named in a sentence
 
 
 class AnsweredTwice(Failure):
@@ -175,3 +185,86 @@ class FleetReport:
         self.notes.add(node, found.notes)
         for one in found.workloads:
             self._workloads.setdefault(one.whose, MergedWorkload(one.whose)).add(node, one)
+
+
+@dataclass
+class _Note(CountedNodes):
+    """`first` is the sentence as the first node says it; `at` is its place among that node's."""
+
+    first: str = ""
+    at: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """Return it with its nodes, safe to print."""
+        where = f"on {safe_text.number(self.nodes, 'node')} ({self.shown()})"
+        such = f"such as on {safe_text.word(self.names[0])}: " if self.nodes > 1 else ""
+        return f"{where}: {such}{safe_text.name(self.first, node_document.LONGEST_NOTE)}"
+
+
+class FleetNotes:
+    """The sentences of all nodes."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, _Note] = {}
+
+    def add(self, node: str, notes: Sequence[str]) -> None:
+        """Add what one node remarks."""
+        said = {_NUMBER.sub("0", one): one for one in notes}
+        for at, (key, sentence) in enumerate(said.items()):
+            if key not in self._notes:
+                self._notes[key] = _Note(first=sentence, at=at)
+            self._notes[key].add(node)
+
+    def as_json(self) -> list[Json]:
+        """Return a row for each: those of most nodes first, then the first one of each node."""
+        return [
+            {"note": one.first, "nodes": one.nodes, "names": one.names} for one in self._ranked()
+        ]
+
+    def sentences(self) -> list[str]:
+        """Return what to tell the fleet's owner, safe to print."""
+        return [one.sentence for one in self._ranked()]
+
+    def _ranked(self) -> list[_Note]:
+        return sorted(self._notes.values(), key=lambda one: (-one.nodes, one.at))
+
+
+class FleetKept:
+    """The containers of all nodes that keep a default, apart by whether the policy adopts such."""
+
+    def __init__(self) -> None:
+        self._nodes: Counter[bool] = Counter()
+        self._profiles: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+
+    def add(self, kept: Kept | None) -> None:
+        """Add what one node says."""
+        if kept and any(kept.profiles.values()):
+            self._nodes[kept.adopts] += 1
+            self._profiles[kept.adopts].update(kept.profiles)
+
+    def as_json(self) -> list[Json]:
+        """Return a row for each kind of policy that has such containers."""
+        return [
+            {"adopts": adopts, "nodes": self._nodes[adopts], "containers": found.total(),
+             "profiles": dict(found.most_common())}
+            for adopts, found in self._profiles.items()
+            if found
+        ]  # fmt: skip
+
+    def sentences(self) -> list[str]:
+        """Return what to tell the fleet's owner, safe to print."""
+        return [
+            kept_default_sentence.of(
+                found.total(),
+                _names(found),
+                adopts=adopts,
+                where=f" on {safe_text.number(self._nodes[adopts], 'node')}",
+            )
+            for adopts, found in self._profiles.items()
+            if found
+        ]
+
+
+def _names(found: Counter[str]) -> str:
+    return safe_text.some([safe_text.word(name) for name, _ in found.most_common()], _MOST_PROFILES)

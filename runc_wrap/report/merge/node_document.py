@@ -3,6 +3,11 @@
     {"form": 1, "node": "a", "workloads": [...], "kept": …, "notes": [...]}
     {"form": 1, "node": "a", "error": "it timed out"}      from who asked: this node did not answer
 
+`kept` counts the containers that keep their engine's default profile, {"adopts": false, "profiles":
+{"containerd@1.7.24": 12}}: they are in no workload's row, as the policy decides nothing about them.
+`adopts`: it does about such containers that start from now on. `notes` are the node's remarks on
+its report.
+
 A document of another form, with a wrong type or with a number that cannot be is refused whole: what
 half of it says could be wrong, too.
 """
@@ -13,12 +18,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from runc_wrap import safe_text
-from runc_wrap.documents.constraints import Like, Most, Time
+from runc_wrap.documents.constraints import Count, First, Like, Most, Time
 from runc_wrap.documents.reader import DocumentError, record, shown, taken
 from runc_wrap.documents.reader import written as json_of
-from runc_wrap.report.merge import fleet_notes
-from runc_wrap.report.merge.fleet_notes import Notes
-from runc_wrap.report.merge.kept_defaults import Kept
+from runc_wrap.node.container_state import kept_default_sentence
 from runc_wrap.report.workload_on_node import NodeWorkload
 
 if TYPE_CHECKING:
@@ -28,22 +31,39 @@ Json = dict[str, Any]
 FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with
 LONGEST_NODE = 253  # characters, as of a DNS name
 MOST_CONTAINERS = 10_000  # of one node; Kubernetes is made for 110 pods
+MOST_PROFILES = 16  # that containers keep: engines, each in a version or two
+_MOST_NOTES = 50
+LONGEST_NOTE = 600  # characters
 _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
 _Node = Annotated[str, Like(rf".{{1,{LONGEST_NODE}}}", f"a name of 1 to {LONGEST_NODE} characters")]
+# one of an older release has none
+_Notes = Annotated[tuple[Annotated[str, First(LONGEST_NOTE)], ...], First(_MOST_NOTES)]
+
+
+@record
+class Kept:
+    """A node's containers that keep their engine's default: {profile: how many}."""
+
+    adopts: bool
+    profiles: Annotated[dict[Annotated[str, Most(100)], Count], Most(MOST_PROFILES)]
+
+    @property
+    def sentence(self) -> str:
+        """Return what to tell the node's owner, "" if there are none."""
+        total = sum(self.profiles.values())
+        names = ", ".join(sorted(self.profiles))
+        return kept_default_sentence.of(total, names, adopts=self.adopts) if total else ""
 
 
 @record
 class NodeDocument:
-    """One node's answer.
-
-    `kept` is None if nothing is known of it. `notes` are what the node remarks on its report.
-    """
+    """One node's answer. `kept` is None if nothing is known of it."""
 
     node: _Node
     workloads: Annotated[list[NodeWorkload], Most(5000)]  # a kubelet takes some hundred pods
     generated: Time | None = None
     kept: Kept | None = None
-    notes: Notes = ()
+    notes: _Notes = ()
 
     def __post_init__(self) -> None:
         if self.kept and (total := sum(self.kept.profiles.values())) > MOST_CONTAINERS:
@@ -73,7 +93,8 @@ def written(  # noqa: PLR0913 - what a document has
 ) -> Json:
     """Return the document of a node that is named; without `kept`, nothing is known of that."""
     document = {"form": form, "node": node, "generated": generated, "workloads": workloads}
-    return {**document, "kept": json_of(kept), "notes": fleet_notes.fitting(notes)}
+    fitting = [safe_text.fitted(one, LONGEST_NOTE) for one in notes[:_MOST_NOTES]]
+    return {**document, "kept": json_of(kept), "notes": fitting}
 
 
 def silent(node: str, error: str) -> Json:

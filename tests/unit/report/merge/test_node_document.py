@@ -132,3 +132,10 @@ def test_a_node_that_did_not_answer_says_why() -> None:
 def test_silence_is_not_taken_for_safe(changes: dict[str, Any], is_unknown: bool) -> None:
     (found,) = _read(document("a", workload(**changes))).workloads
     assert found.is_unknown == is_unknown
+
+
+def test_the_notes_that_are_written_are_those_that_are_read() -> None:
+    said = ["x" * 2000, *(f"{'y' * at}" for at in range(100))]
+    written = node_document.written([], "a", None, None, said)
+    assert tuple(written["notes"]) == _read(written).notes
+    assert len(written["notes"]) == 50
