@@ -25,8 +25,8 @@ from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.composition import composed_file, composer, expression
-from runc_wrap.profiles.composition.composer import Composed
+from runc_wrap.profiles.composition import composed_profile
+from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_files, profile_parser
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -83,10 +83,13 @@ def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Compo
     """Return the profile that a name stands for. Raises ProfileError, Refusal and OSError."""
     if name == STDIN:
         return _of_bytes(places, "stdin", engine, stdin)
-    if "/" in name and not (name.startswith(LOCALHOST) or expression.is_composed(name)):
-        return _of_bytes(places, name, engine, profile_files.read_bytes(name))
-    if name.endswith(".json") and not (name.startswith(LOCALHOST) or expression.is_composed(name)):
-        raise ProfileError(f"write ./{name} for a file, or {LOCALHOST}{name} for the node's own")
+    if not (name.startswith(LOCALHOST) or composed_profile.is_composed(name)):
+        if "/" in name:
+            return _of_bytes(places, name, engine, profile_files.read_bytes(name))
+        if name.endswith(".json"):
+            raise ProfileError(
+                f"write ./{name} for a file, or {LOCALHOST}{name} for the node's own"
+            )
     return _named(places, name, engine)
 
 
@@ -101,10 +104,10 @@ def _named(places: Places, name: str, engine: str, by: str = "") -> Composed:
 
 
 def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
-    if not composed_file.has_base(data, name):
+    if not composed_profile.has_base(data, name):
         return Composed(profile_parser.parse(data, name), name)
-    what = composed_file.parse(data, name)
-    return composer.made(name, what, lambda other: _named(places, other, engine, name))
+    what = composed_profile.parse_file(data, name)
+    return composed_profile.made(name, what, lambda other: _named(places, other, engine, name))
 
 
 def _of_container(places: Places, wanted: str) -> ProcessFilters:

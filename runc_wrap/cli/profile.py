@@ -22,7 +22,7 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.composition.composer import Composed
+    from runc_wrap.profiles.composition.composed_profile import Composed
 
 _MODULES = {
     "capture": "profile_capture",

@@ -11,8 +11,8 @@ from runc_wrap.policy.runtime_default import SYSTEM, setting_of
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, captured_profile
-from runc_wrap.profiles.composition import composed_file, composer, expression
-from runc_wrap.profiles.composition.composer import Composed
+from runc_wrap.profiles.composition import composed_profile
+from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
-    from runc_wrap.profiles.composition.expression import Composition
+    from runc_wrap.profiles.composition.composed_profile import Composition
     from runc_wrap.profiles.source_profile import Profile
 
 ON = " on "  # before the engine's default that stands for runtime-default in a composed profile
@@ -78,13 +78,13 @@ def is_on_default(name: str, own_profiles: Mapping[str, bytes], depth: int = _DE
 
 def _composition(name: str, own_profiles: Mapping[str, bytes]) -> Composition | None:
     """Return of what a profile is composed, None if it is not. Raises ProfileError."""
-    if expression.is_composed(name):
-        return expression.parse(name)
+    if composed_profile.is_composed(name):
+        return composed_profile.parse(name)
     path = name.removeprefix(LOCALHOST)
     data = own_profiles.get(path) if name.startswith(LOCALHOST) else None
-    if not data or not composed_file.has_base(data, path):
+    if not data or not composed_profile.has_base(data, path):
         return None
-    return composed_file.parse(data, name)
+    return composed_profile.parse_file(data, name)
 
 
 def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[str, Profile]:
@@ -142,7 +142,7 @@ def loaded(
         if name == RUNTIME_DEFAULT and default:
             return part(default, depth - 1, name)
         if what := _composition(name, own_profiles):
-            return composer.made(name, what, lambda other: part(other, depth - 1, name))
+            return composed_profile.made(name, what, lambda other: part(other, depth - 1, name))
         found = _plain(name, own_profiles, system_profile, captured, by)
         return Composed(found, found.name)
 

@@ -28,7 +28,7 @@ from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
 from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.profiles.composition import composed_file, expression
+from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -238,12 +238,12 @@ def profile(data: bytes) -> None:
 def composed(data: bytes) -> None:
     """Read an owner's profile that stands on a base, as a file and as a rule's text."""
     with contextlib.suppress(ProfileError):
-        if composed_file.has_base(data, "it"):
-            composed_file.parse(data, "it")
+        if composed_profile.has_base(data, "it"):
+            composed_profile.parse_file(data, "it")
     with contextlib.suppress(ProfileError):
-        found = expression.parse(data.decode("utf-8", "replace"))
+        found = composed_profile.parse(data.decode("utf-8", "replace"))
         text = " ".join([found.base, *map(str, found.changes)])
-        if expression.parse(text) != found:
+        if composed_profile.parse(text) != found:
             raise Defect(f"written as {text!r}, it is read as something else")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.profiles import builtin
-from runc_wrap.profiles.composition import composed_file, composer, expression
+from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report.suggestion import denial_removal
@@ -62,7 +62,7 @@ def _base(name: str, defaults: Collection[str] | None) -> str:
     if defaults is None:
         return RUNTIME_DEFAULT if name.partition("@")[0] in builtin.names() else ""
     written = name.rpartition(ON)[0] or name
-    if written.startswith(LOCALHOST) or expression.is_composed(written):
+    if written.startswith(LOCALHOST) or composed_profile.is_composed(written):
         return written
     return RUNTIME_DEFAULT if name in defaults else name
 
@@ -74,8 +74,10 @@ def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) ->
         return False
     document = json.dumps({"base": "block", "add": entries}).encode()
     try:
-        base = composer.Composed(profile_parser.parse(json.dumps(block).encode(), "block"), "block")
-        composer.made("it", composed_file.parse(document, "it"), lambda _: base)
+        base = composed_profile.Composed(
+            profile_parser.parse(json.dumps(block).encode(), "block"), "block"
+        )
+        composed_profile.made("it", composed_profile.parse_file(document, "it"), lambda _: base)
     except ProfileError:
         return False
     return True

@@ -19,8 +19,8 @@ from runc_wrap.node import installed_programs
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
-from runc_wrap.profiles.composition import composer, expression
-from runc_wrap.profiles.composition.composer import Composed
+from runc_wrap.profiles.composition import composed_profile
+from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.platform import goarch, kernel
 from runc_wrap.profiles.profile_compiler import compile_profile
 
@@ -200,8 +200,8 @@ def test_every_call_under_a_composed_profile_gets_the_simulated_answer(
 ) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
     text = "containerd + @aio + keyctl - socket - flock"
-    source = composer.made(
-        text, expression.parse(text), lambda name: Composed(load(name), name)
+    source = composed_profile.made(
+        text, composed_profile.parse(text), lambda name: Composed(load(name), name)
     ).profile
     made = resolve(compile_profile(source, arch=goarch(), kernel=kernel()), CRI_DEFAULT)
     block = every_call.with_sentinels(made)

@@ -1,0 +1,218 @@
+"""A composed profile: its text or file, the profile made of its parts, and which part answers.
+
+As text, "runtime-default + @aio + localhost/extra.json - keyctl". As a file, with conditions:
+
+    {"base": "runtime-default",
+     "add": [{"names": ["@aio", "keyctl"], "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+             {"names": ["socket"], "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]}],
+     "remove": [{"names": ["@mount"], "excludes": {"minKernel": "6.1"}}]}
+
+Entries have the keys of a profile's rules (profile_parser) without action and errno. Additions come
+first, then removals. A removal has no args: what stays of a call would depend on what others wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from runc_wrap.profiles import builtin, syscall_names
+from runc_wrap.profiles.actions import is_default
+from runc_wrap.profiles.composition import operations, systemd_sets
+from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
+from runc_wrap.profiles.json_profiles import profile_parser
+from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
+from runc_wrap.profiles.runtime_spec_names import ALLOW
+from runc_wrap.profiles.source_profile import ANYWHERE, Profile, ProfileError, Rule
+from runc_wrap.safe_text import near
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Load = Callable[[str], "Composed"]
+
+_SIGN = re.compile(r" +([+-]) +")
+_CALL = re.compile(r"[a-z_][a-z0-9_]*")
+_MOST = 64  # terms; more belong into a file
+_TOP = frozenset({"base", "add", "remove", "comment"})
+_ENTRY = frozenset({"names", "args", "comment", "includes", "excludes"})
+
+
+class Term(NamedTuple):
+    """One addition or removal: `operand` is a call, a group with its @, or a profile's name."""
+
+    sign: str
+    operand: str
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.operand}"
+
+    @property
+    def calls(self) -> tuple[str, ...] | None:
+        """The calls that it names, None if it names a profile. Raises ProfileError."""
+        return None if self.operand in builtin.names() else _named_calls(self.operand)
+
+
+class Composition(NamedTuple):
+    """A base by its name, and what is added to it and removed, in the order in which it applies."""
+
+    base: str
+    changes: tuple[Term | Part, ...]
+
+
+def is_composed(name: str) -> bool:
+    """Tell whether a profile's name is such a text."""
+    return _SIGN.search(name) is not None
+
+
+def parse(text: str) -> Composition:
+    """Return the parts of a text; blanks stand on both sides of each sign. Raises ProfileError."""
+    base, *rest = _SIGN.split(text.strip())
+    terms = tuple(Term(sign, operand) for sign, operand in zip(rest[::2], rest[1::2], strict=True))
+    if len(terms) > _MOST:
+        raise ProfileError(f"it has {len(terms)} terms, {_MOST} at most; write a file with a base")
+    for word in (base, *(term.operand for term in terms)):
+        if not word or " " in word:
+            raise ProfileError(
+                f"{word!r} is no operand; write calls, @groups and profiles, and a + or - with "
+                "blanks around it between them"
+            )
+    return Composition(base, terms)
+
+
+def _named_calls(word: str) -> tuple[str, ...] | None:
+    """Return the calls that a word names, which is a group or a call; None if it is neither.
+
+    Raises ProfileError for a call that libseccomp does not know, if that is installed: a misspelt
+    removal would do nothing, without a word.
+    """
+    if word.startswith(systemd_sets.MARK):
+        return systemd_sets.calls(word)
+    if not _CALL.fullmatch(word):
+        return None
+    if syscall_names.known_to_libseccomp([word]) == frozenset():
+        named = {one for group in systemd_sets.names() for one in systemd_sets.calls(group)}
+        raise ProfileError(f"this libseccomp knows no call {word!r}{near(word, named - {word})}")
+    return (word,)
+
+
+def has_base(data: bytes, source: str) -> bool:
+    """Tell whether a profile file is composed. Raises ProfileError if it is not JSON."""
+    document = decode(data, source)
+    return isinstance(document, dict) and "base" in document
+
+
+def parse_file(data: bytes, source: str) -> Composition:
+    """Return what a file says; `source` names it in errors, and its parts. Raises ProfileError."""
+    top = Fields(decode(data, source), source, "", _TOP)
+    top.text("comment")
+    base = top.text("base") or top.fail("base", "missing; name a profile like runtime-default")
+    changes = [*_changes(top, "add", ADD, source), *_changes(top, "remove", REMOVE, source)]
+    return Composition(base, tuple(changes))
+
+
+def _changes(top: Fields, key: str, sign: str, source: str) -> Iterator[Part]:
+    for number, fields in enumerate(top.objects(key, _ENTRY)):
+        fields.text("comment")
+        args = tuple(profile_parser.arguments(fields))
+        if args and sign == REMOVE:
+            fields.fail("args", "a removal is of the whole call; remove it and add what stays")
+        includes, excludes = profile_parser.conditions(fields)
+        rule = Rule(_names(fields), ALLOW, None, args, includes, excludes)
+        yield Part(f"{source}: {key}[{number}]", sign, rule)
+
+
+def _names(fields: Fields) -> tuple[str, ...]:
+    written = fields.words("names") or fields.fail("names", "names no call; name one or a group")
+    found: dict[str, None] = {}
+    for name in written:
+        calls = _named_calls(name)
+        if calls is None:
+            fields.fail("names", f"{name!r} is neither a call like openat nor a group like @aio")
+        found |= dict.fromkeys(calls)
+    return tuple(found)
+
+
+class Composed(NamedTuple):
+    """A profile, and if it is composed the name of its base, and the parts in the order applied.
+
+    The base is what is not composed itself; the parts of composed bases come first.
+    """
+
+    profile: Profile
+    base: str
+    parts: tuple[Part, ...] = ()
+
+    def answers(self, call: str) -> list[str]:
+        """Return the parts that decide about a call: the last that always applies, and later ones.
+
+        Each as its author wrote it; the base by its name, if it still has a say.
+        """
+        found: list[str] = []
+        for part in reversed(self.parts):
+            if call in part.calls:
+                found.append(part.text)
+                if not part.rule.args and part.rule.includes == part.rule.excludes == ANYWHERE:
+                    return found[::-1]
+        return [self.base, *found[::-1]]
+
+
+def made(name: str, what: Composition, load: Load) -> Composed:
+    """Return the profile of a text or a file; it gets this name. Raises ProfileError.
+
+    `load` gives profiles by name, as they are composed.
+    """
+    base = load(what.base)
+    profile = base.profile
+    parts = tuple(part for one in what.changes for part in _parts(one, load))
+    for part in parts:
+        try:
+            profile = _applied(profile, part)
+        except ProfileError as error:
+            raise ProfileError(f"{part.text}: {error}") from None
+    made = replace(profile, name=name, version=None)
+    return Composed(made, base.base if base.parts else what.base, (*base.parts, *parts))
+
+
+def _applied(profile: Profile, part: Part) -> Profile:
+    if part.sign == ADD:
+        return operations.added(profile, part.rule)
+    return operations.removed(profile, part.rule.names, (part.rule.includes, part.rule.excludes))
+
+
+def _parts(term: Term | Part, load: Load) -> Iterator[Part]:
+    if isinstance(term, Part):
+        yield term
+    elif (calls := term.calls) is not None:
+        yield Part(str(term), term.sign, Rule(calls, ALLOW))
+    elif term.sign == ADD:
+        for rule in _allowing(load(term.operand).profile, str(term)):
+            yield Part(str(term), ADD, rule)
+    else:
+        raise ProfileError(f"{term}: a profile can only be added; remove calls or @groups")
+
+
+def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
+    """Yield the rules of a profile whose calls are added. Raises ProfileError."""
+    others = [one for one in profile.rules if one.action != ALLOW and not is_default(one, profile)]
+    if {profile.default_action, *(one.action for one in others)} & operations.PASSING:
+        raise ProfileError(
+            f"{text}: that profile lets through or logs what it does not allow by a rule, which is "
+            "no addition"
+        )
+    for rule in profile.rules:
+        if rule.action == ALLOW:
+            for other in others:
+                _check_apart(rule, other, text)
+            yield rule
+
+
+def _check_apart(rule: Rule, other: Rule, text: str) -> None:
+    """Refuse to add a rule of which the same profile denies a part: it would be allowed."""
+    common = sorted({*rule.names} & {*other.names})
+    if common and rule.meets(other) and not operations.are_apart(rule.args, other.args):
+        raise ProfileError(
+            f"{text}: for {', '.join(common)} that profile has {other.action} beside {ALLOW}, and "
+            "no profile can say both; add calls or @groups instead"
+        )
