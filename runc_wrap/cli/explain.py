@@ -15,7 +15,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles import record_mode
-from runc_wrap.report import filter_side_effects
+from runc_wrap.report import filter_conflicts
 
 if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
@@ -93,4 +93,4 @@ def _unshown(path: Path) -> str | None:
     process = config.get("process") if isinstance(config, dict) else None
     words = process.get("args") if isinstance(process, dict) else None
     programs = [one for one in words[:1] if isinstance(one, str)] if isinstance(words, list) else []
-    return filter_side_effects.sentence(create_facts.bounding(config), programs)
+    return filter_conflicts.unshown(create_facts.bounding(config), programs)

@@ -15,16 +15,11 @@ from errno import ENOSYS, errorcode
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report.clone3_flags import (
-    NAMESPACES,
-    NAMESPACES_ONLY,
-    NEWTIME,
-    beyond_clone,
-    why_unread,
-)
+from runc_wrap.report import call_text
 
 if TYPE_CHECKING:
     from runc_wrap.evidence.store.call_counts import CallKind
@@ -46,6 +41,20 @@ _KILLS = {
     return_codes.TRACE: "a tracer decides",
     return_codes.USER_NOTIF: "an agent decides",
 }
+# linux:include/uapi/linux/sched.h: CLONE_NEW*, and the one that only clone3 and unshare take
+_NEWTIME = 0x80
+_NAMESPACES = 0x7E020000 | _NEWTIME
+# Only clone3 has flags beyond 32 bits, and CLONE_PIDFD together with CLONE_PARENT_SETTID: in clone
+# both use one argument (linux:kernel/fork.c). Without CLONE_CLEAR_SIGHAND posix_spawn
+# resets the handlers itself (glibc:sysdeps/unix/sysv/linux/spawni.c).
+_LEGACY = 0xFFFFFFFF
+_PIDFD_AND_TID = 0x101000
+_SPAWN = 0x100004100  # CLONE_VM, CLONE_VFORK, CLONE_CLEAR_SIGHAND
+# `unread` of a clone3: why what it was to do is not known in full
+IN_AUDIT = "its record has no flags"
+NAMESPACES_ONLY = "only its flags for namespaces are known"
+WAS_UNMADE = "its caller was killed or interrupted first"
+UNREADABLE = "its caller's memory could not be read"
 
 
 Six = tuple[int, int, int, int, int, int]
@@ -133,10 +142,10 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
     """Return what a program gets if its clone3 gets ENOSYS."""
     flags, tids = (call.args or (None, None))[:2]
     if flags is None:
-        return found._replace(how=_NO_FLAGS, is_expected=True, unread=why_unread(call))
-    if flags & NEWTIME:  # clone has no such flag
+        return found._replace(how=_NO_FLAGS, is_expected=True, unread=_why_unread(call))
+    if flags & _NEWTIME:  # clone has no such flag
         return found._replace(verdict=DENIED, how=f"{found.how}, and clone has no CLONE_NEWTIME")
-    if flags & NAMESPACES:
+    if flags & _NAMESPACES:
         args = (0, flags) if abi.name.startswith("s390") else (flags,)
         number = syscall_names.numbers(abi)["clone"]
         then = _answered(call._replace(number=number, args=args), abi, profile)
@@ -144,9 +153,25 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
             return found._replace(
                 verdict=DENIED, errno=then.errno, how=f"{then.how} by way of clone"
             )
-    if beyond := beyond_clone(flags, tids or 0):
+    if beyond := _beyond_clone(flags, tids or 0):
         return found._replace(how=f"{found.how}, and clone has no {beyond}")
     return found._replace(is_expected=True, unread=NAMESPACES_ONLY if tids is None else "")
+
+
+def _why_unread(call: CallKind) -> str:
+    """Return why the flags of a clone3 are not known."""
+    if call.code & ACTION_MASK != return_codes.USER_NOTIF:
+        return IN_AUDIT
+    return WAS_UNMADE if call.code & UNMADE else UNREADABLE
+
+
+def _beyond_clone(flags: int, tids: int) -> str:
+    """Return by name what a clone3 asks for that clone cannot do, "" for nothing."""
+    beyond = flags & ~_LEGACY if flags & _SPAWN != _SPAWN else flags & ~(_LEGACY | _SPAWN)
+    if flags & _PIDFD_AND_TID == _PIDFD_AND_TID:
+        beyond |= _PIDFD_AND_TID
+    found = call_text.arguments("clone3", (beyond,)) if beyond else ""
+    return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 
 def _answered(call: CallKind, abi: Abi, profile: Filter) -> CallOutcome:

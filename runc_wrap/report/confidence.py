@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.report import clone3_flags, container_evidence
+from runc_wrap.report import call_outcomes, container_evidence
 from runc_wrap.report.unattributed_doubt import either, either_sentence, is_over
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ class Doubts(NamedTuple):
         return found + "".join(f"; {one}" for one in self._of_clones())
 
     def _of_clones(self) -> Iterator[str]:
-        if self.clones[clone3_flags.IN_AUDIT]:
+        if self.clones[call_outcomes.IN_AUDIT]:
             what = "make namespaces, or do what else clone cannot,"
             yield f"whether clone3 was to {what} is unknown (observe shows it)"
-        elif self.clones[clone3_flags.NAMESPACES_ONLY]:
+        elif self.clones[call_outcomes.NAMESPACES_ONLY]:
             yield "whether clone3 was to do what clone cannot is unknown (observe shows it)"
-        if unmade := self.clones[clone3_flags.WAS_UNMADE]:
+        if unmade := self.clones[call_outcomes.WAS_UNMADE]:
             which = f"{unmade} of {safe_text.number(self.of, 'call')} of clone3"
             yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
 
@@ -171,7 +171,7 @@ def doubtful(
             "may have been its own. Recreate it: a container that is watched as long without such "
             "calls ends this doubt. Or use observe."
         )
-    if unreadable := doubts.clones[clone3_flags.UNREADABLE]:
+    if unreadable := doubts.clones[call_outcomes.UNREADABLE]:
         yield (
             f"the flags of {unreadable} of {safe_text.number(doubts.of, 'call')} of clone3 could "
             "not be read, and with those for new namespaces clone is denied too."

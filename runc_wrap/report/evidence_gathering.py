@@ -18,16 +18,17 @@ from runc_wrap.evidence.sources.merged_sources import gather as gather_records
 from runc_wrap.evidence.store import evidence_reader, loss_intervals
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host import runtime_state
+from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath import decision, policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
-from runc_wrap.node.container_state import visible_containers
-from runc_wrap.report import candidate_evidence, log_sources, processes_with_own_filters, verdict
-from runc_wrap.report.container_evidence import CANDIDATE
+from runc_wrap.node.container_state import container_processes, visible_containers
+from runc_wrap.report import candidate_evidence, log_sources, verdict
+from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runc_wrap.host.progress_meter import Meter
@@ -94,7 +95,7 @@ def gather(
         moment,
         asked.since,
         "; ".join(silence) or None,
-        processes_with_own_filters.carried(_in_audit(decided)),
+        carried(_in_audit(decided)),
         age,
         bounding_of,
         unpreviewed or (lambda _: ()),
@@ -122,6 +123,38 @@ def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
     for key, record in decided.records.items():
         if record.action == "inject" and record.mode in (decision.AUDIT, CANDIDATE):
             yield key, record
+
+
+def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
+    """Return how many processes of each of these containers carry filters beyond the runtime's.
+
+    An installation that nothing recorded, as no agent watched yet or its record was lost, leaves no
+    other evidence. Only present processes are seen.
+    """
+    there = [(key, record, pid) for key, record in records if (pid := runtime_state.running(key))]
+    if not there:
+        return {}
+    running = container_processes.snapshot()
+    placed = [RuntimeContainer(*key, "", "", pid, None, os.geteuid()) for key, _, pid in there]
+    membership = container_processes.ContainerMembers(placed, running)
+    return {
+        key: _carried(membership.of(place), record.filters, running)
+        for place, (key, record, _) in enumerate(there)
+    }
+
+
+def _carried(
+    members: list[container_processes.Process],
+    needed: int,
+    running: dict[int, container_processes.Process],
+) -> Carried:
+    inside = {one.pid for one in members}
+    own = [
+        one
+        for one in members
+        if (one.filters or 0) > needed + container_processes.inherited(one, inside, running)
+    ]
+    return Carried(len(own), len(members))
 
 
 def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.report import call_outcomes, call_row, filter_side_effects
+from runc_wrap.report import call_outcomes, call_row, filter_conflicts
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import Doubts, LostRecords, watched_well
@@ -217,7 +217,7 @@ class MergedWorkload:
         shortest = self.least[0] or self.watched  # one node alone must not make it well watched
         what = watched_well(shortest, doubtful=doubts.is_any)
         found = f"{what}: {self._spans()} in {where}{doubts.words()}{self._others()}."
-        return f"{found} {filter_side_effects.ON_A_NODE}" if self.has_unshown else found
+        return f"{found} {filter_conflicts.ON_A_NODE}" if self.has_unshown else found
 
     def _spans(self) -> str:
         most, least = time_text.duration(self.watched), self.least
@@ -269,7 +269,7 @@ class MergedWorkload:
             "unknown": asdict(self.unknown),
             "watched_least": {"seconds": seconds, "node": node},
             "watched_on": self.watchers,
-            "unshown": filter_side_effects.ON_A_NODE if self.has_unshown else None,
+            "unshown": filter_conflicts.ON_A_NODE if self.has_unshown else None,
         }
 
 

@@ -3,7 +3,7 @@
 A record identifies its process only by a pid. It may belong to a container if it was written while
 the container ran, if the container's mode can lead to its action, and if the profile does not let
 the call through: otherwise another filter has logged it, unless it installs a filter
-(report.own_filter_evidence). If the end of a container is unknown, it may have run until now.
+(report.filter_conflicts). If the end of a container is unknown, it may have run until now.
 
 Calls of a container that the runtime or the program may have made (`EITHER`) are its own doubt.
 
@@ -24,7 +24,7 @@ from runc_wrap import safe_text
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
-from runc_wrap.report import call_outcomes, call_row, own_filter_evidence
+from runc_wrap.report import call_outcomes, call_row, filter_conflicts
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE
 from runc_wrap.report.container_evidence import CANDIDATE
 
@@ -91,7 +91,7 @@ class Suspicion:
             self._known[key] = may_be(call, str(record.mode), outcome) or (
                 record.mode == AUDIT
                 and not isinstance(profile, str)
-                and own_filter_evidence.is_one(call, profile)
+                and filter_conflicts.is_one(call, profile)
             )
         return self._known[key]
 
@@ -126,7 +126,7 @@ def either(
             outcome = call_outcomes.of_record(call, profile, candidate)
             outcome = LET_THROUGH if call.code & RECORDED else outcome
             if (outcome.verdict != SAFE and not outcome.is_expected) or (
-                not isinstance(profile, str) and own_filter_evidence.is_one(call, profile)
+                not isinstance(profile, str) and filter_conflicts.is_one(call, profile)
             ):
                 abi = call_outcomes.abi_of(call.arch, call.number)
                 found[call_row.name_of(abi, call.number)] += tally.count

@@ -35,9 +35,8 @@ from runc_wrap.report import (
     call_row,
     confidence,
     container_evidence,
-    filter_side_effects,
+    filter_conflicts,
     merged_workload,
-    own_filter_evidence,
     recorded_calls,
     workload_names,
 )
@@ -96,7 +95,7 @@ class Judging(NodeFacts):
     def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
         found = recorded_calls.of(group, self.profile_of, evidence.unattributed, self.since)
-        own = own_filter_evidence.of(group, self.profile_of, self._carried)
+        own = filter_conflicts.of(group, self.profile_of, self._carried)
         lost = confidence.lost(group, evidence, self.since)
         found.lost = lost.records
         more = [*confidence.gaps(group, evidence, self), *own.sentences, lost.sentence]
@@ -113,7 +112,7 @@ class Judging(NodeFacts):
         group.sort(key=lambda one: one.begin)
         calls, runtimes, problems = self._calls(group)
         rows = calls.values()
-        own = own_filter_evidence.of(group, self.profile_of, self._carried)
+        own = filter_conflicts.of(group, self.profile_of, self._carried)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
         doubts = self._doubts(group, evidence, suspicion, rows)
@@ -177,7 +176,7 @@ class Judging(NodeFacts):
             return None
         programs = {name for row in rows for name in row.programs}
         capabilities = self.bounding_of(newest.record) or ()
-        return filter_side_effects.sentence(capabilities, programs, {row.syscall for row in rows})
+        return filter_conflicts.unshown(capabilities, programs, {row.syscall for row in rows})
 
     def _carried(self, one: ContainerEvidence) -> Carried:
         return self.carried.get(one.record.key, container_evidence.NONE)

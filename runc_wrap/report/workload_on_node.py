@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.own_filter_evidence import OwnFilters
+    from runc_wrap.report.filter_conflicts import OwnFilters
 
 Json = dict[str, Any]
 MOST_NAMES = 10  # of pods or containers in a document
@@ -32,7 +32,7 @@ class SeenHere(NamedTuple):
     `calls` are by architecture and number. `filter` is the profile of its newest container.
     `runtimes` are the runtime's own calls, which do not count for the verdict. `own_filters` are
     those that its programs installed. `unshown` is what no mode can show
-    (report.filter_side_effects).
+    (report.filter_conflicts).
     """
 
     confidence: str

@@ -1,11 +1,17 @@
-"""Seccomp filters that a container's own programs install, which may hide calls from audit.
+"""Programs that deal with seccomp filters: they hide calls from audit, or fail under any filter.
 
-TRACE and USER_NOTIF of such a filter outrank LOG, so audit has no record of calls that it traces or
-hands to a listener, and an installation's record has no arguments that would show what the filter
-does. Under observe, USER_NOTIF outranks TRACE, and no such filter gets a listener. Calls that one
-hands to a missing listener get ENOSYS unrecorded, so the agent reads each filter, and its record of
-the installation says whether the filter could. Under enforce-log a
-denial outranks both.
+Own filters: TRACE and USER_NOTIF of a filter that a container's program installs outrank LOG, so
+audit has no record of calls that it traces or hands to a listener, and an installation's record has
+no arguments that would show what the filter does. Under observe, USER_NOTIF outranks TRACE, and no
+such filter gets a listener. Calls that one hands to a missing listener get ENOSYS unrecorded, so
+the agent reads each filter, and its record of the installation says whether the filter could. Under
+enforce-log a denial outranks both.
+
+What the kernel refuses to each process that has a filter, whatever the filter allows: to suspend or
+read the filters of others (PTRACE_O_SUSPEND_SECCOMP, PTRACE_SECCOMP_GET_FILTER and _GET_METADATA,
+linux:kernel/ptrace.c and seccomp.c; both need CAP_SYS_ADMIN), and to enter strict mode. And
+programs may look at `Seccomp:` in /proc/self/status. A filter of audit or observe is one, too: what
+then fails leaves no other record in any mode.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ from runc_wrap.report import call_outcomes
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tallies
     from runc_wrap.ledger.decision_record import Record
@@ -38,6 +44,14 @@ _WAY_OUT = (
 # The arguments that ask for strict mode, as `call_counts.argument_values` has them: no filter, and
 # refused to a process that has one
 _STRICT = {"seccomp": (0, 0, 0), "prctl": (22, 1)}
+_ADMIN, _PTRACE = "CAP_SYS_ADMIN", "CAP_SYS_PTRACE"
+_CRIU = "criu"
+_DEBUGGING = ("ptrace", "kcmp")  # what debuggers and criu begin with
+_REFUSED = (
+    "to every process that has a filter, in every mode, the kernel refuses to suspend or read the "
+    "filters of others. Neither audit nor observe shows it."
+)
+ON_A_NODE = f"On some of its nodes that is likely to matter: {_REFUSED}"
 
 
 class OwnFilters(NamedTuple):
@@ -127,6 +141,22 @@ def of(
     found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
     return OwnFilters(programs, hiding, total, hidden, _is_observed(containers), unheard, strict)
+
+
+def unshown(
+    capabilities: Collection[str], programs: Iterable[str], calls: Collection[str] = ()
+) -> str | None:
+    """Return what no mode shows of a container, None if nothing makes that likely.
+
+    `calls` are the names of those that it was seen to make, `programs` the paths of its programs.
+    """
+    has_criu = any(one.rpartition("/")[2] == _CRIU for one in programs)
+    seen = next((one for one in _DEBUGGING if one in calls), None)
+    if _ADMIN in capabilities:
+        return f"It has {_ADMIN}: {_REFUSED}"
+    if _PTRACE in capabilities and has_criu:
+        return f"It runs {_CRIU} and has {_PTRACE}: {_REFUSED}"
+    return f"It calls {seen}: {_REFUSED}" if seen else None
 
 
 def _is_observed(containers: list[ContainerEvidence]) -> bool:

@@ -12,7 +12,7 @@ from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.report import own_filter_evidence
+from runc_wrap.report import filter_conflicts
 from runc_wrap.report.container_evidence import Carried
 from runc_wrap.report.enforced_profile import Enforced
 from tests.unit.evidence import samples
@@ -175,7 +175,7 @@ def test_hostile_names_are_shown_inert(profile: Filter) -> None:
 def test_only_a_few_of_many_programs_are_named() -> None:
     hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
     container: Any = object()
-    found = own_filter_evidence.OwnFilters(hiding, hiding, Carried(0, 0), [container], False)
+    found = filter_conflicts.OwnFilters(hiding, hiding, Carried(0, 0), [container], False)
     assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
@@ -183,8 +183,6 @@ def test_a_denied_prctl_is_not_a_known_installation() -> None:
     denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
     profile = Enforced(denying, Loader.of("runc", "1.3.0"))
     prctl = CallKind(samples.X86_64, PRCTL, samples.LOG, None, "", "")
-    assert not own_filter_evidence.is_one(prctl, profile)
-    assert own_filter_evidence.is_one(prctl._replace(number=SECCOMP), profile)
-    assert not own_filter_evidence.is_one(
-        prctl._replace(number=SECCOMP, code=samples.ERRNO), profile
-    )
+    assert not filter_conflicts.is_one(prctl, profile)
+    assert filter_conflicts.is_one(prctl._replace(number=SECCOMP), profile)
+    assert not filter_conflicts.is_one(prctl._replace(number=SECCOMP, code=samples.ERRNO), profile)

@@ -1,4 +1,4 @@
-"""Processes with more filters than their container's runtime loaded."""
+"""What a report adds to the store: processes that carry more filters than their runtime loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.ledger import decision_record
-from runc_wrap.report import processes_with_own_filters
+from runc_wrap.report import evidence_gathering
 from tests.unit.evidence.samples import line
 
 
@@ -20,7 +20,5 @@ def test_a_pid_that_another_process_has_by_now_is_not_looked_at(
     assert started
     first = (os.getpid(), started - earlier)
     monkeypatch.setattr(runtime_state, "first_process", lambda _: first)
-    found = processes_with_own_filters.carried(
-        [(("/run/test", "c0"), decision_record.of(line("c0")))]
-    )
+    found = evidence_gathering.carried([(("/run/test", "c0"), decision_record.of(line("c0")))])
     assert len(found) == looked_at
