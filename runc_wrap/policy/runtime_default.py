@@ -10,7 +10,7 @@ from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, engine_versions
-from runc_wrap.profiles.engine_defaults import podman
+from runc_wrap.profiles.engine_defaults import containers_common
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -146,7 +146,7 @@ def _built_with(engine: str, facts: Facts, remarks: list[str]) -> str:
     installed = facts.engines.get(engine)
     if installed is None:
         return CONTAINERS_COMMON.name
-    version = podman.built_with(engine, installed)
+    version = containers_common.built_with(engine, installed)
     oldest = f"{CONTAINERS_COMMON.name}@{CONTAINERS_COMMON.oldest}"
     if version is None:
         return _nearest(engine, installed, oldest, remarks)

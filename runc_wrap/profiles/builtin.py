@@ -6,32 +6,14 @@
 A name without a version means the newest known one, which is also used for every newer one.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from runc_wrap.profiles.engine_defaults import crio
 from runc_wrap.profiles.engine_defaults.containerd import CONTAINERD
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
-from runc_wrap.profiles.engine_defaults.dated_rules import DefaultByRelease
+from runc_wrap.profiles.engine_defaults.crio import CRIO
 from runc_wrap.profiles.engine_defaults.moby import MOBY
-from runc_wrap.profiles.engine_versions import Version, parse
+from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 
-
-class _Source(NamedTuple):
-    at: Callable[[Version], Profile]
-    oldest: str
-    known: tuple[Version, ...]
-
-
-def _source(engine: DefaultByRelease) -> _Source:
-    return _Source(engine.at, engine.oldest, engine.known())
-
-
-_SOURCES = {
-    **{engine.name: _source(engine) for engine in (CONTAINERD, MOBY, CONTAINERS_COMMON)},
-    crio.NAME: _Source(crio.at, crio.OLDEST, crio.known()),
-}
+_SOURCES = {one.name: one for one in (CONTAINERD, MOBY, CONTAINERS_COMMON, CRIO)}
 
 
 def names() -> list[str]:
@@ -63,8 +45,9 @@ def load(spec: str) -> Profile:
         raise ProfileError(
             f"no built-in profile is called {name!r}; there are: {', '.join(names())}"
         )
-    newest = max(source.known)
-    version = min(parse(text, source.known), newest) if at_sign else newest
+    known = source.known()
+    newest = max(known)
+    version = min(parse(text, known), newest) if at_sign else newest
     if version < parse(source.oldest):
         raise ProfileError(
             f"{name} {version} is older than the built-in profiles, "

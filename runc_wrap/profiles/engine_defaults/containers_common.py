@@ -8,15 +8,8 @@ pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main betwee
 
 import errno
 
+from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.dated_rules import (
-    Calls,
-    DatedRule,
-    DefaultByRelease,
-    calls,
-    on,
-    with_caps,
-)
-from runc_wrap.profiles.engine_defaults.shared import (
     AF_VSOCK,
     ARCHITECTURES,
     CORE,
@@ -25,8 +18,15 @@ from runc_wrap.profiles.engine_defaults.shared import (
     ON_S390,
     ON_X86,
     PKEY,
+    Calls,
+    DatedRule,
+    DefaultByRelease,
+    calls,
+    on,
     personalities,
+    with_caps,
 )
+from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Argument
 
@@ -177,15 +177,13 @@ _BPF_AND_PERF = (
     _allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
 )
 
-_ARCHITECTURES = (*ARCHITECTURES,)
-
 CONTAINERS_COMMON = DefaultByRelease(
     name="containers-common",
     oldest="0.49.0",
     releases="0.57.7 0.59.2 0.62.3 0.64.1 0.66.1 0.67.1 0.68.0",
     default_action=ERRNO,
     default_errno_ret=errno.ENOSYS,
-    architectures=_ARCHITECTURES,
+    architectures=ARCHITECTURES,
     rules=(
         _DENIED,
         _BASE,
@@ -196,3 +194,32 @@ CONTAINERS_COMMON = DefaultByRelease(
         *_BPF_AND_PERF,
     ),
 )
+
+# engine -> {its first release: the containers/common it is built with}, newest first: series in
+# which the profile changed. Source: go.mod at every release tag of Podman from v4.2.0 to v5.8.2 and
+# of Buildah from v1.27.0 to v1.44.0, and Podman's main of May 2026 for 6.0.
+_BUILT_WITH = {
+    engine_names.PODMAN.name: {
+        "6.0.0": "0.68.0",
+        "5.8.0": "0.67.0",
+        "5.5.0": "0.63.0",
+        "5.2.0": "0.60.0",
+        "5.0.0": "0.58.0",
+        "4.2.0": "0.49.1",
+    },
+    engine_names.BUILDAH.name: {
+        "1.44.0": "0.68.0",
+        "1.43.0": "0.67.0",
+        "1.40.0": "0.63.0",
+        "1.37.0": "0.60.0",
+        "1.35.0": "0.58.0",
+        "1.27.0": "0.49.1",
+    },
+}
+
+
+def built_with(engine: str, version: str) -> str | None:
+    """Return a containers/common with the default profile of a release, None before all known."""
+    release = parse(version)
+    table = _BUILT_WITH.get(engine, {})
+    return next((common for first, common in table.items() if release >= parse(first)), None)

@@ -11,15 +11,19 @@ from dataclasses import replace
 
 from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
-from runc_wrap.profiles.engine_defaults.dated_rules import DatedRule, calls, on
-from runc_wrap.profiles.engine_defaults.shared import ADMIN, NAMESPACE_FLAGS, S390, clone3_unknown
-from runc_wrap.profiles.engine_versions import Version, listed, parse, reached
+from runc_wrap.profiles.engine_defaults.dated_rules import (
+    ADMIN,
+    NAMESPACE_FLAGS,
+    S390,
+    DatedRule,
+    DefaultByRelease,
+    calls,
+    clone3_unknown,
+    on,
+)
+from runc_wrap.profiles.engine_versions import Version, parse, reached
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule
-
-NAME = engine_names.CRIO.profile
-OLDEST = "1.25.0"
-RELEASES = "1.25.5 1.26.5 1.27.8 1.28.11 1.29.13 1.30.14 1.31.13 1.32.13 1.33.13 1.34.11 1.36.3"
 
 # first CRI-O release -> the containers/common it is built with; only where the profile changed
 _BUILT_WITH = {
@@ -31,26 +35,32 @@ _BUILT_WITH = {
 _CLONE_GUARDED = "1.29.9 1.30.6 1.31.0"
 
 
-def known() -> tuple[Version, ...]:
-    """Return the last release read of each series, oldest first."""
-    return listed(RELEASES)
+class _StricterCommon(DefaultByRelease):
+    """containers/common's by CRI-O's releases, with fewer ways to a namespace."""
+
+    def at(self, version: Version) -> Profile:
+        """Return the profile that a release of CRI-O applies."""
+        built_with = next(one for first, one in _BUILT_WITH.items() if version >= parse(first))
+        common = super().at(parse(built_with))
+        guarded = reached(version, _CLONE_GUARDED)
+        moved = ("clone", "clone3", "unshare") if guarded else ("unshare",)
+        rules = (
+            *(_without(rule, moved) for rule in common.rules),
+            Rule(moved, ALLOW, includes=ADMIN),
+            *(_guards(version) if guarded else ()),
+        )
+        return replace(common, version=str(version), rules=rules)
 
 
-def at(version: Version) -> Profile:
-    """Return the profile that a release of CRI-O applies."""
-    common = CONTAINERS_COMMON.at(parse(_built_with(version)))
-    guarded = reached(version, _CLONE_GUARDED)
-    moved = ("clone", "clone3", "unshare") if guarded else ("unshare",)
-    rules = (
-        *(_without(rule, moved) for rule in common.rules),
-        Rule(moved, ALLOW, includes=ADMIN),
-        *(_guards(version) if guarded else ()),
-    )
-    return replace(common, name=NAME, version=str(version), rules=rules)
-
-
-def _built_with(version: Version) -> str:
-    return next(common for first, common in _BUILT_WITH.items() if version >= parse(first))
+CRIO = _StricterCommon(
+    name=engine_names.CRIO.profile,
+    oldest="1.25.0",
+    releases="1.25.5 1.26.5 1.27.8 1.28.11 1.29.13 1.30.14 1.31.13 1.32.13 1.33.13 1.34.11 1.36.3",
+    default_action=CONTAINERS_COMMON.default_action,
+    default_errno_ret=CONTAINERS_COMMON.default_errno_ret,
+    architectures=CONTAINERS_COMMON.architectures,
+    rules=CONTAINERS_COMMON.rules,
+)
 
 
 def _without(rule: Rule, moved: tuple[str, ...]) -> Rule:

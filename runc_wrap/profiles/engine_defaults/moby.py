@@ -8,14 +8,6 @@ import errno
 
 from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.dated_rules import (
-    Architectures,
-    DatedRule,
-    DefaultByRelease,
-    calls,
-    on,
-    with_caps,
-)
-from runc_wrap.profiles.engine_defaults.shared import (
     ADMIN,
     AF_VSOCK,
     ARCHITECTURES,
@@ -29,11 +21,17 @@ from runc_wrap.profiles.engine_defaults.shared import (
     ON_S390,
     ON_X86,
     PKEY,
+    Architectures,
+    DatedRule,
+    DefaultByRelease,
+    calls,
     clone3_unknown,
     clones_without_namespaces,
+    on,
     personalities,
     socket,
     sockets_without_alg_and_vsock,
+    with_caps,
 )
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition

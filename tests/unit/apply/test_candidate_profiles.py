@@ -314,9 +314,8 @@ def test_the_overlay_stays_and_a_candidate_is_not_had_while_recording() -> None:
 
 def test_all_dated_defaults_can_be_previewed_beside_their_predecessor() -> None:
     """All that a release denies more, but socket of Podman and CRI-O is looked at."""
-    sources = {name: builtin._SOURCES[name] for name in builtin.names()}  # noqa: SLF001 - all there are
-    for name, source in sources.items():
-        made = [_compiled(f"{name}@{version}") for version in sorted(source.known)]
+    for name, source in builtin._SOURCES.items():  # noqa: SLF001 - all there are
+        made = [_compiled(f"{name}@{version}") for version in sorted(source.known())]
         for current, candidate in itertools.pairwise(made):
             found = previewed(current, candidate, "enforce")
             known = [[], ["socket"]] if name in ("containers-common", "crio") else [[]]

@@ -1,4 +1,4 @@
-"""Composed profiles: text, files, which part answers for a call, and what a call gets afterwards."""
+"""Composed profiles: text, files, the part that answers for a call, and what it gets afterwards."""
 
 from __future__ import annotations
 
