@@ -168,8 +168,6 @@ def _is_observed(containers: list[ContainerEvidence]) -> bool:
 def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[str]:
     """Return the programs that installed filters; with `only`, those with that bit in the code."""
     found: Counter[str] = Counter()
-    if isinstance(profile, str):
-        return found
     for call, tally in seen.calls.items():
         if call.code & only == only and is_one(call, profile):
             found[call.exe or call.comm] += tally.count
@@ -185,18 +183,16 @@ def _strict(seen: Tallies) -> Counter[str]:
     return found
 
 
-def is_one(call: CallKind, profile: Filter) -> bool:
-    """Return whether a call installed a filter, or tried to.
+def is_one(call: CallKind, profile: Filter | str) -> bool:
+    """Return whether a call installed a filter, or tried to; not if the profile is unknown.
 
     Without a filter's address it is a probe, as libseccomp makes several. A record of audit has no
-    arguments. If the profile lets the call through, it was logged only because it
-    installs a filter. A denied prctl may have had any purpose; seccomp has only this one.
+    arguments. If the profile lets the call through, it was logged only because it installs a
+    filter. A denied prctl may have had any purpose; seccomp has only this one.
     """
     name = _name(call)
-    if name is None or call.code & return_codes.ACTION_MASK not in (
-        return_codes.LOG,
-        return_codes.USER_NOTIF,
-    ):
+    is_recorded = call.code & return_codes.ACTION_MASK in call_outcomes.ASKED
+    if isinstance(profile, str) or name is None or not is_recorded:
         return False
     first, _, address = (call.args or (None,) * 3)[:3]
     if first is not None:

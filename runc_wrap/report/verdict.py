@@ -11,7 +11,7 @@
                known in observe only. `confidence` says what is not known
     None       all containers are already enforced, or unknown: the rest is no worse than degrades,
                and nothing was watching, records were lost while a container ran, a clone3's flags
-               could not be read, unattributed calls may be its own (report.unattributed_doubt), or
+               could not be read, unattributed calls may be its own (report.confidence), or
                evidence was cleared, is damaged, exceeds what is kept, belongs to a profile that no
                longer exists, or may be incomplete, as programs in audit have own filters
 
@@ -42,9 +42,8 @@ from runc_wrap.report import (
 )
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
 from runc_wrap.report.call_row import place
-from runc_wrap.report.confidence import Doubts
+from runc_wrap.report.confidence import Doubts, Suspicion
 from runc_wrap.report.container_evidence import NodeFacts
-from runc_wrap.report.unattributed_doubt import Suspicion
 from runc_wrap.report.workload_on_node import MOST_NAMES, NodeWorkload, SeenHere
 
 if TYPE_CHECKING:

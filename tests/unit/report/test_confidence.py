@@ -1,12 +1,43 @@
-"""Intervals of watched time lead to a confidence."""
+"""What a verdict is worth by the time watched, and whose unattributed calls may be: by time, the
+filter's action, the profile.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.report.confidence import WORDS, watched_well
+from runc_wrap import time_text
+from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
+from runc_wrap.evidence.store.unattributed_calls import Strays
+from runc_wrap.report import call_outcomes
+from runc_wrap.report.confidence import WORDS, Suspicion, may_be, watched_well
 from runc_wrap.report.container_evidence import seconds_within
+from tests.unit.evidence.samples import (
+    CLONE,
+    CLONE3,
+    ERRNO,
+    GETPID,
+    KILL,
+    LOG,
+    NOTIFY,
+    UNSHARE,
+    X86,
+    X86_64,
+    sighting,
+)
+from tests.unit.report import test_verdict
+from tests.unit.report.test_verdict import BEGIN, HOUR, Case
+
+if TYPE_CHECKING:
+    from runc_wrap.report.call_outcomes import Filter
+
+case, profile = test_verdict.case, test_verdict.profile  # fixtures
+ENDED = HOUR  # after BEGIN
+_SECCOMP = 317  # on x86_64
 
 
 def test_time_that_was_watched_twice_counts_once_and_only_while_the_container_ran() -> None:
@@ -24,3 +55,124 @@ def test_longer_watching_never_lowers_confidence_and_doubts_never_raise_it(
 
     assert grade(low, doubtful=False) <= grade(high, doubtful=False)
     assert grade(high, doubtful=True) <= grade(high, doubtful=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "counts"),
+    [(5, 9, False), (5, 10, True), (5, 15, True), (12, 13, True), (20, 25, True), (21, 25, False)],
+)
+def test_calls_of_nobody_count_if_one_may_have_been_made_while_the_container_ran(
+    first: float, last: float, *, counts: bool
+) -> None:
+    suspicion = Suspicion(Strays(), lambda _: "unknown")
+    found = suspicion._within([Tally(3, first, last)], [(10.0, 20.0)])  # noqa: SLF001 - its edges
+    assert found == 3 * counts
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "mode", "may"),
+    [
+        (UNSHARE, LOG, "audit", True),
+        (CLONE, LOG, "audit", True),  # it depends on arguments
+        (GETPID, LOG, "audit", False),  # the profile lets it through: another filter's
+        (CLONE3, LOG, "audit", False),  # expected
+        (UNSHARE, ERRNO | 1, "audit", False),  # audit only logs
+        (UNSHARE, KILL, "audit", False),
+        (UNSHARE, NOTIFY, "audit", False),
+        (UNSHARE, NOTIFY, "observe", True),
+        (UNSHARE, LOG, "observe", False),
+        (UNSHARE, ERRNO | 1, "enforce-log", True),
+        (UNSHARE, KILL, "enforce-log", False),  # the profile kills nobody
+        (UNSHARE, LOG, "enforce", False),  # nobody looks
+    ],
+)
+def test_a_record_fits_a_filter_whose_mode_and_profile_cause_it(
+    profile: Filter, number: int, code: int, mode: str, may: bool
+) -> None:
+    call = CallKind(X86_64, number, code, None, "x", "/x")
+    assert may_be(call, mode, call_outcomes.of(call, profile)) is may
+
+
+@pytest.mark.parametrize(("code", "may"), [(LOG, True), (KILL, False)])
+def test_without_the_profile_only_the_action_decides(code: int, may: bool) -> None:
+    assert may_be(CallKind(X86, 1, code, None, "x", "/x"), "audit", None) is may
+
+
+def _ended(case: Case) -> None:
+    case.container()
+    case.there.clear()
+    case.evidence.containers[test_verdict.KEY] = made = Tallies()
+    made.ended = BEGIN + ENDED
+
+
+@pytest.mark.parametrize(
+    ("times", "number", "since", "stray"),
+    [
+        ([5, 6], UNSHARE, 0, 2),
+        ([-5, ENDED + 5], UNSHARE, 0, 0),  # before it began, after it ended
+        ([-5, 5, ENDED + 5], UNSHARE, 0, 1),  # one kind of call, of which one was then
+        ([5, 100], UNSHARE, 50, 1),
+        ([5], GETPID, 0, 0),
+    ],
+)
+def test_unattributed_calls_in_a_containers_life_remove_safe_from_it(
+    case: Case, times: list[float], number: int, since: float, stray: int
+) -> None:
+    _ended(case)
+    for serial, when in enumerate(times):
+        case.evidence.add(None, sighting(number, time=BEGIN + when, serial=serial))
+    (found,) = case.judge(BEGIN + since if since else 0.0)
+    assert found["verdict"] == (None if stray else "safe")
+    words = f"{stray} call{'s' * (stray != 1)} of no known container"
+    assert (words in str(found["reason"])) is bool(stray)
+    assert (words in found["confidence"]) is bool(stray)
+
+
+def test_a_container_whose_end_was_not_seen_may_have_run_until_now(case: Case) -> None:
+    _ended(case)
+    case.evidence.containers.clear()
+    case.evidence.add(None, sighting(time=BEGIN + ENDED + 5))
+    assert case.judge()[0]["verdict"] is None
+
+
+def test_calls_beyond_the_kept_kinds_may_belong_to_any_container(case: Case) -> None:
+    case.container()
+    for number in range(2100):
+        case.evidence.add(None, sighting(5_000_000 + number, time=BEGIN - 50, serial=number))
+    case.evidence.unattributed.count(
+        CallKind(X86_64, 6_000_000, LOG, None, "", ""), Tally(1, BEGIN + 5, BEGIN + 5)
+    )
+    assert "1 call of no known container" in case.one()["confidence"]
+
+
+def test_an_unattributed_filter_installation_may_be_a_containers(case: Case) -> None:
+    case.container()
+    case.evidence.add(None, sighting(_SECCOMP, time=BEGIN + 5))
+    assert case.one()["verdict"] is None
+
+
+@pytest.mark.parametrize(
+    ("begins", "verdict"),
+    [
+        (ENDED + 60, "safe"),  # it has been watched for longer than the one that ended
+        (2 * ENDED - 60, None),  # not yet as long
+        (ENDED - 300, None),  # it ran at that time, too
+        (-60, None),  # watched, but not from its start
+    ],
+)
+def test_a_doubt_ends_when_another_container_was_watched_as_long_without_it(
+    case: Case, begins: float, verdict: str | None
+) -> None:
+    """It never ended: two calls of nobody left each calm workload unknown while it ran."""
+    _ended(case)
+    case.evidence.add(None, sighting(time=BEGIN + ENDED - 30))
+    case.now = BEGIN + 2 * ENDED + 300
+    case.container("c2", time=time_text.rfc3339(BEGIN + begins))
+    for one in case.lines:
+        one.update(namespace="shop", pod="web", container="app")
+    found = case.one()
+    assert found["verdict"] == verdict
+    assert "meanwhile 1 call of no known container" in found["confidence"]
+    if verdict is None:
+        assert "Recreate it" in found["reason"]
+        assert "use observe" in found["reason"]
