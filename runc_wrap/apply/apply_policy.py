@@ -10,7 +10,7 @@ from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import default_recognition
-from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store, source_digests
+from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store
 from runc_wrap.policy.settings import policy_sources, settings_reader
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
 
     `orphans`: switch between runc and crun even if containers of the other exist.
     """
-    seen = source_digests.snapshot(*places.sources())
+    seen = policy_sources.snapshot(*places.sources())
     compiled, remarks, prover = _checked(places)
     if not orphans:
         runtime_switch.check(places, compiled.policy["runtime"]["kind"])

@@ -12,7 +12,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, form_of
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.actions import denies
 from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.filters.libseccomp_proof import Compared
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 

@@ -23,7 +23,7 @@ from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost  # noqa: TC001 - documents.reader asks for it
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.lint_finding import LintFinding
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from runc_wrap.filters.libseccomp_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.paths import Places
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.lint_finding import Severity
     from runc_wrap.profiles.source_profile import Profile

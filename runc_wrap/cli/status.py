@@ -15,8 +15,8 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import container_status, default_recognition, lost_listeners
-from runc_wrap.policy import source_digests
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.settings import policy_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,7 +95,7 @@ def _say_what_is_newer(places: Places) -> None:
     if not places.current.exists():
         return
     try:
-        changed = source_digests.changes(places.sources(), places.current)
+        changed = policy_sources.changes(places.sources(), places.current)
     except PermissionError:  # a cluster's is root's
         return
     except (PolicyError, OSError) as error:

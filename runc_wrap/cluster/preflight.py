@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.node import installed_programs, seccomp_features
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import settings_reader
 
 if TYPE_CHECKING:

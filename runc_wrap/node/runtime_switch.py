@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import installed_programs
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -22,8 +22,8 @@ from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, OBSERVE, OFF, profile_of
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy import candidate_settings
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.named_profiles import ON, of_facts
-from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.policy.settings.schema import DecidingTable
 

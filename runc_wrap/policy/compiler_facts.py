@@ -1,4 +1,4 @@
-"""What compiling a policy needs to know of the node."""
+"""What compiling a policy needs to know of the node, and the error of what cannot be compiled."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runc_wrap.failure import Failure
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.captured_profile import CapturedProfile
+
+
+class PolicyError(Failure):
+    """The policy cannot be put in force; the message has one line for each problem."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy.settings import value_types
-from runc_wrap.policy.settings.schema import placing
+from runc_wrap.policy.settings.schema import family, placing
 from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.bypass import io_uring, sibling_calls
 from runc_wrap.profiles.runtime_spec_names import OCI
@@ -46,9 +45,7 @@ def overlay(values: Mapping[str, Any]) -> Overlay | None:
     rings = io_uring.CALLS if _rings_denied(values) else ()
     found: Overlay = {
         "deny": list(dict.fromkeys([*deny, *rings])),
-        "deny_sockets": [
-            cast("int", value_types.family(one)) for one in sockets
-        ],  # as the schema allows
+        "deny_sockets": [cast("int", family(one)) for one in sockets],  # as the schema allows
         "existing": values[_EXISTING],
     }
     return found

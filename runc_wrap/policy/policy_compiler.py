@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, required_features
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.runtime_default import by_engine, engine_defaults
 from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
     from runc_wrap.policy.candidate_settings import CandidateCost, Pair
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.annotations import LOCALHOST
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.policy.runtime_default import SYSTEM
-from runc_wrap.policy.settings.settings_reader import PolicyError
 from runc_wrap.profiles import engine_versions, profile_lint
 from runc_wrap.profiles.bypass import bypass_lint
 from runc_wrap.profiles.lint_finding import Context, LintFinding
@@ -16,7 +16,6 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
     from runc_wrap.profiles.source_profile import Profile
 

@@ -19,8 +19,8 @@ from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION, file_name
+from runc_wrap.policy.settings.policy_sources import SOURCES
 from runc_wrap.policy.settings.schema import RUN_UNMODIFIED
-from runc_wrap.policy.source_digests import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ def put_in_force(
 ) -> None:
     """Write the compiled policy and switch to it atomically; on any error the old one stays.
 
-    `sources` is the result of `source_digests.snapshot` from before they were read.
+    `sources` is the result of `policy_sources.snapshot` from before they were read.
     """
     directory = prefix / "var" / f"policy.{VERSION}"
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.container_identity import UNKNOWN
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, engine_versions
@@ -17,7 +17,6 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runc_wrap.policy.compiler_facts import Facts
 
 SYSTEM = "containers-common@system"
 _OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get

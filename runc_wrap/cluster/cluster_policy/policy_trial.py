@@ -15,7 +15,7 @@ from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.installation import release_switch
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import container_status, redecide
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

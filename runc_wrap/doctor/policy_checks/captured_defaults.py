@@ -11,14 +11,13 @@ from runc_wrap.engines.capture import capture_store
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.policy import captured_comparison
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.node.paths import Places
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.profiles.captured_profile import CapturedProfile
 
 NAME = "captured"

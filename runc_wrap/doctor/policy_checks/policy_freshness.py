@@ -11,7 +11,7 @@ from runc_wrap.doctor.policy_checks import policy_in_force
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.policy import source_digests
+from runc_wrap.policy.settings import policy_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +27,8 @@ _APPLY = "run runc-wrapctl apply"
 def find(places: Places) -> Iterator[Finding]:
     """Find changed and invalid sources, and changes of the node since the policy was compiled."""
     try:
-        for change in source_digests.changes(places.sources(), places.current):
-            is_whole = change == source_digests.UNRECORDED
+        for change in policy_sources.changes(places.sources(), places.current):
+            is_whole = change == policy_sources.UNRECORDED
             sentence = change if is_whole else f"{change} since the policy in force was compiled"
             yield _stale(places, sentence)
         compiled, remarks = apply_policy.check(places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import policy_sources, rule_checks, schema, toml_lines
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.source_profile import ProfileError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.policy.settings.toml_lines import Key
-
-__all__ = ["PolicyError", "Values", "read"]
 
 _LARGEST = 1024 * 1024
 

@@ -16,9 +16,9 @@ from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory,
 from runc_wrap.cluster.cluster_policy.configmap_policy import PolicyNotTaken
 from runc_wrap.host import files as host_files
 from runc_wrap.node.paths import Places
-from runc_wrap.policy import policy_store, source_digests
-from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import settings_reader
+from runc_wrap.policy import policy_store
+from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.settings import policy_sources, settings_reader
 
 AUDIT, ENFORCE = b'[default]\nmode = "audit"\n', b'[default]\nmode = "enforce"\n'
 OWN = json.dumps({"defaultAction": "SCMP_ACT_ALLOW"}).encode()
@@ -57,7 +57,7 @@ def test_a_policy_is_put_in_force_and_seen_by_whoever_applies_later(places: Plac
     _put(places, files)
     assert (_in_force(places), _sent(places)) == ("audit", files)
     assert policy_directory.in_force(places) == policy_directory.name_of(files)
-    assert source_digests.changes(places.sources(), places.current) == []
+    assert policy_sources.changes(places.sources(), places.current) == []
     apply_policy.put_in_force(places)  # by hand, or by an upgrade
     assert _in_force(places) == "audit"
     _put(places, {"config.toml": ENFORCE})
@@ -100,7 +100,7 @@ def test_what_does_not_check_leaves_everything_as_it_was(
     assert "var/cluster" not in str(raised.value)
     assert (_in_force(places), _sent(places)) == ("audit", {"config.toml": AUDIT})
     assert policy_directory.in_force(places) == before
-    assert source_digests.changes(places.sources(), places.current) == []
+    assert policy_sources.changes(places.sources(), places.current) == []
 
 
 @pytest.mark.parametrize("at", range(1, 4))
@@ -170,7 +170,7 @@ def test_a_kill_leaves_the_old_or_the_new_policy_whole_and_the_next_pass_ends_it
         assert places.current.exists()
     policy_directory.put_in_force(places, name)
     assert _sent(places) == after
-    assert source_digests.changes(places.sources(), places.current) == []
+    assert policy_sources.changes(places.sources(), places.current) == []
 
 
 def test_what_is_refused_at_the_last_moment_changes_nothing(

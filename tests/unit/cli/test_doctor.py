@@ -13,7 +13,7 @@ import pytest
 from runc_wrap.doctor.runtime_checks import kernel_filtering
 from runc_wrap.host import systemd
 from runc_wrap.node import seccomp_features
-from runc_wrap.policy import source_digests
+from runc_wrap.policy.settings import policy_sources
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def test_a_launcher_that_leads_to_the_real_runtime_is_an_error(node: Node) -> No
 def test_a_policy_whose_sources_are_not_recorded_is_reported_in_a_sentence(node: Node) -> None:
     (_well(node).places.current / "sources.json").unlink()
     [found] = _findings(node)
-    assert found["sentence"] == source_digests.UNRECORDED
+    assert found["sentence"] == policy_sources.UNRECORDED
     assert found["command"].endswith("runc-wrapctl apply")
 
 

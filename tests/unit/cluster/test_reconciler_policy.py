@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import state_file
 from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 from tests.unit.cluster.host_stand_in import Killed
 from tests.unit.cluster.installer_scene import READY
 

@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.paths import Places
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import pytest
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import adoption
+from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.policy_compiler import compile_policy
-from runc_wrap.policy.policy_errors import PolicyError
 from runc_wrap.policy.policy_store import engine_defaults, put_in_force
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import platform
@@ -22,7 +22,6 @@ from tests.unit.policy.node import PROFILE, compiled, facts, load_profile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.policy.compiler_facts import Facts
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]

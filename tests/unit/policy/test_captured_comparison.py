@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.policy import captured_comparison
-from runc_wrap.policy.settings.settings_reader import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES

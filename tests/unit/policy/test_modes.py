@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.policy import policy_store
-from runc_wrap.policy.policy_errors import PolicyError
-from runc_wrap.policy.settings import value_types
+from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.settings.schema import FAMILIES
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
@@ -163,7 +163,7 @@ values = st.fixed_dictionaries(
         "overlay.deny": st.lists(st.sampled_from(["bpf", "clone3", "socket", "read"]), unique=True),
         "overlay.io_uring": st.sampled_from(["deny", "allow"]),
         "overlay.deny_sockets": st.lists(
-            st.sampled_from(sorted(value_types.FAMILIES)), unique=True, max_size=3
+            st.sampled_from(sorted(FAMILIES)), unique=True, max_size=3
         ),
         "rule": st.lists(
             st.fixed_dictionaries(

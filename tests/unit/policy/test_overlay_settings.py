@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import overlay_settings
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.bypass import sibling_calls

@@ -13,8 +13,8 @@ from runc_wrap.host.engine_names import KNOWN as ENGINES
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.policy import policy_lint, policy_store
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.runtime_default import SYSTEM
-from runc_wrap.policy.settings.settings_reader import PolicyError
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
 from tests.unit.profiles.strategies import moby_profiles, oci_blocks
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runc_wrap.policy import policy_lint
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.runtime_default import SYSTEM
-from runc_wrap.policy.settings.settings_reader import PolicyError
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from tests.unit.policy.node import compiled, facts, profile
 

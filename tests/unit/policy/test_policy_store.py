@@ -1,4 +1,4 @@
-"""Putting a policy in force: completely or not at all, one at a time."""
+"""Putting a policy in force: whole or not at all, one at a time; and what changed since."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from harness.host import disk_faults
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.launcher import shared_words
 from runc_wrap.policy import policy_store
+from runc_wrap.policy.settings import policy_sources
+from runc_wrap.profiles.json_profiles import profile_files
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
 
 if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
+
 
 OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
@@ -168,3 +171,49 @@ def test_of_two_simultaneous_applies_one_is_wholly_in_force(tmp_path: Path) -> N
     left = [path.name for path in policies(tmp_path).iterdir()]
     assert len(left) == 3
     assert "current" in left
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(tmp_path / "seccomp.json"),))
+    etc = tmp_path / "etc"
+    (etc / "conf.d").mkdir(parents=True)
+    (etc / "profiles" / "team").mkdir(parents=True)
+    (etc / "config.toml").write_text("")
+    (etc / "profiles" / "team" / "a.json").write_text("{}")
+    policy_store.put_in_force(compiled(), tmp_path, policy_sources.snapshot(etc))
+    return etc
+
+
+def _changes(etc: Path) -> list[str]:
+    return policy_sources.changes([etc], policies(etc.parent) / "current")
+
+
+def test_nothing_touched_is_nothing_changed(etc: Path) -> None:
+    (etc / "config.toml").touch()
+    (etc / "profiles" / ".hidden").write_text("")
+    (etc / "profiles" / "team" / ".git").mkdir()
+    (etc / "profiles" / "team" / ".git" / "config.json").write_text("{}")
+    (etc / "conf.d" / "readme").write_text("")
+    assert _changes(etc) == []
+
+
+def test_every_changed_source_is_named(etc: Path) -> None:
+    (etc / "config.toml").write_text("#")
+    (etc / "conf.d" / "x.toml").write_text("")
+    (etc / "profiles" / "team" / "a.json").unlink()
+    (etc.parent / "seccomp.json").write_text("{}")
+    assert _changes(etc) == [
+        f"{etc.parent}/seccomp.json has changed",
+        "conf.d/x.toml has changed",
+        "config.toml has changed",
+        "profiles/team/a.json has changed",
+    ]
+
+
+def test_an_unreadable_source_is_not_an_error(etc: Path) -> None:
+    (etc / "config.toml").unlink()
+    (etc / "config.toml").symlink_to("nowhere")
+    assert _changes(etc) == ["config.toml has changed"]
+    (policies(etc.parent) / "current/sources.json").write_text("{")
+    assert _changes(etc) == [policy_sources.UNRECORDED]

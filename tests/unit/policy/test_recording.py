@@ -12,7 +12,7 @@ from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import restore
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.ledger import decision_record
-from runc_wrap.policy.policy_errors import PolicyError
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.profiles.mode_profiles import modes, record_mode
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
