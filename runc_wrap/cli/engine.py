@@ -1,27 +1,28 @@
-"""runc-wrapctl engine list | prove, and the group of all engine commands."""
+"""runc-wrapctl engine list | prove | revert | status, and the group of all engine commands."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import (
-    engine_add,
-    engine_change,
-    engine_remove,
-    engine_transaction,
-    output,
-)
+from runc_wrap.cli import engine_change, output
+from runc_wrap.cli.engine_change import config_option, handler_option, json_option
 from runc_wrap.engines import engine_list
-from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.transaction import canary_proof, engine_status, transaction_revert
+from runc_wrap.engines.transaction.engine_restart import Systemd
+from runc_wrap.failure import Failure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runc_wrap.engines.transaction.transaction_revert import Note
     from runc_wrap.node.paths import Places
 
-_COLUMNS = ("engine", "version", "handler", "path", "configuration", "configured")
+_LISTED = ("engine", "version", "handler", "path", "configuration", "configured")
+_COLUMNS = ("engine", "handler", "configured", "in force", "since", "by")
+_WORDS = {True: "yes", False: "no", None: "not known"}
 
 
 @click.group()
@@ -29,22 +30,15 @@ def engine() -> None:
     """Register runc-wrap with the engines of this node."""
 
 
-for _command in (
-    engine_add.add,
-    engine_remove.remove,
-    engine_transaction.revert,
-    engine_transaction.status,
-):
-    engine.add_command(_command)
+engine.add_command(engine_change.add)
+engine.add_command(engine_change.remove)
 
 
 @engine.command()
 @engine_change.engine_argument()
-@click.option(
-    "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
-)
-@click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@handler_option
+@config_option
+@json_option
 @click.pass_obj
 def prove(
     places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool
@@ -54,11 +48,26 @@ def prove(
     Exit status 1: the canary does not run, or lacks the decided filter.
     """
     where = engine_change.registered(places, name, handler, config)
-    return engine_transaction.prove(places, where, handler, as_json=as_json)
+    engine_change.end_as_ctrl_c()
+    document = {"engine": where.engine, "config": str(where.config), "handler": handler}
+    try:
+        with output.progress("Running a canary"):
+            proof = canary_proof.alone(places, where, handler, Systemd())
+    except (Failure, OSError) as error:
+        if as_json:
+            output.document({**document, "proved": None, "reason": str(error)})
+        else:
+            output.warn(f"{where.engine}: {handler} is not proved: {error}")
+        return True
+    if as_json:
+        output.document({**document, "proved": proof, "reason": None})
+    else:
+        output.say(f"proved by a canary: {proof}")
+    return False
 
 
 @engine.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 @click.pass_obj
 def list_(places: Places, /, *, as_json: bool) -> bool:
     """Show the engines of this node and the handlers registered with them."""
@@ -67,16 +76,70 @@ def list_(places: Places, /, *, as_json: bool) -> bool:
     if as_json:
         output.document(found)
     else:
-        output.table(
-            _COLUMNS,
-            [_cells(e, row) for e in found for row in e["registered"] or [{}]],
-        )
+        rows = [_listed(one, row) for one in found for row in one["registered"] or [{}]]
+        output.table(_LISTED, rows)
     return any(row["in_force"] is False for each in found for row in each["registered"])
 
 
-def _cells(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
+def _listed(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
     """Return the row of `engine list` for an engine and one of its handlers."""
-    shows = {True: "yes", False: "no", None: "not known"}[row.get("in_force")] if row else ""
+    shows = _WORDS[row.get("in_force")] if row else ""
     name = f"{row.get('handler', '')}{' (default)' if row.get('default') else ''}"
     version = each["version"] or ("" if each["found"] else "not installed")
     return [each["engine"], version, name, row.get("path", ""), row.get("config", ""), shows]
+
+
+@engine.command()
+@json_option
+@click.option("--boot", "is_boot", is_flag=True, help="Undo only the files: no engine runs yet.")
+@click.pass_obj
+def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
+    """Undo each interrupted change of an engine.
+
+    A timer runs this half an hour after such a change. At boot a unit runs it with --boot, before
+    the engines start.
+    """
+    with transaction_revert.exclusive(places):
+        found = transaction_revert.everything(places, Systemd(), is_boot=is_boot)
+    if as_json:
+        output.document([_row_of(one) for one in found])
+        return
+    for one in found:
+        output.say(f"taken back: {one.action} {one.handler} in {one.config}")
+    if not found:
+        output.say("nothing to take back")
+
+
+def _row_of(one: Note) -> dict[str, Any]:
+    return {"engine": one.engine, "config": one.config, "handler": one.handler,
+            "action": one.action, "by": one.by}  # fmt: skip
+
+
+@engine.command()
+@json_option
+@click.pass_obj
+def status(places: Places, /, *, as_json: bool) -> bool:
+    """Show what is configured and in force in each engine, since when and by whom.
+
+    Removes test containers that a killed command has left there.
+
+    Exit status 1: something differs; the output says what.
+    """
+    with output.progress("Asking the engines"):
+        registered = registration_state.states(places.engines)
+        transaction_revert.remove_left_canaries(places, registered)
+        found = [one.as_json() for one in engine_status.survey(places, Systemd())]
+    if as_json:
+        output.document(found)
+    else:
+        output.table(_COLUMNS, [_row(one, each) for one in found for each in one["handlers"]])
+        for sentence in (each for one in found for each in (*one["drift"], *one["remarks"])):
+            output.warn(sentence)
+    return any(one["drift"] for one in found)
+
+
+def _row(one: dict[str, Any], handler: dict[str, Any]) -> list[str]:
+    mark = " (default)" if handler["default"] else ""
+    known = [_WORDS[handler[key]] for key in ("configured", "in_force")]
+    return [one["engine"], f"{handler['handler']}{mark}", *known, one["since"] or "",
+            one["by"] or ""]  # fmt: skip

@@ -1,10 +1,10 @@
-"""The command line: its output and exit status."""
+"""runc-wrapctl engine: its output and exit status, and what is refused before anything changes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from click.testing import CliRunner
@@ -16,7 +16,14 @@ from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.file_drafts import Change
-from runc_wrap.host import program
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.transaction import last_transaction, transaction_run
+from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.host import change_set, program, systemd
+from runc_wrap.installation import uninstaller
+from runc_wrap.node.paths import Places
+from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -36,6 +43,7 @@ def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         monkeypatch.setattr(engine_registry.ENGINES[name], "usual", path)
     monkeypatch.setattr(distributions, "ALL", ())
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "no-systemd")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/runc-wrap").touch()
     (tmp_path / "lib/releases").mkdir(parents=True)
@@ -243,3 +251,102 @@ def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(
     assert result.exit_code == 1
     assert "docker refuses its files" in result.stderr
     assert engines["docker"].exists()
+
+
+def _where(tmp_path: Path) -> registration_state.Where:
+    places = Places(tmp_path)
+    config = tmp_path / "daemon.json"
+    return registration_state.Where("docker", config, places.wrapper.parent, places.engines)
+
+
+def _interrupted(tmp_path: Path) -> registration_state.Where:
+    """Leave what a transaction leaves that was killed."""
+    where = _where(tmp_path)
+    named = ("1", "docker", str(where.config), "runc-wrap", "add", "docker.service")
+    note = Note(*named, "reload", "reload", 1e9, "alice")
+    change_set.begin(where.change, [], note.as_json())
+    return where
+
+
+@pytest.mark.parametrize(
+    ("installs", "words", "told"),
+    [
+        (False, ["--restart", "--dry-run"], "exclude each other"),
+        (False, ["--restart"], "docker is not installed"),
+        (True, ["--restart"], "systemd does not run here, and docker.service is restarted through"),
+    ],
+)
+def test_a_restart_that_cannot_be_done_is_refused_and_changes_nothing(
+    tmp_path: Path, words: list[str], told: str, *, installs: bool
+) -> None:
+    if installs:
+        machine.fake(tmp_path / "nothing", "dockerd", "echo Docker version 26.1.5")
+    result = _ctl(tmp_path, "add", *_docker(tmp_path), *words)
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.split())
+    assert not (tmp_path / "daemon.json").exists()
+    assert [*(tmp_path / "var").rglob("*.json")] == []
+
+
+@pytest.mark.parametrize("action", ["add", "remove"])
+def test_while_a_change_is_not_over_no_other_is_made(tmp_path: Path, action: str) -> None:
+    assert _ctl(tmp_path, "add", *_docker(tmp_path)).exit_code == 0
+    before = (tmp_path / "daemon.json").read_bytes()
+    _interrupted(tmp_path)
+    result = _ctl(tmp_path, action, *_docker(tmp_path), "--handler", "runc-wrap")
+    assert result.exit_code == 2
+    assert "daemon.json is being changed by alice" in " ".join(result.output.split())
+    assert (tmp_path / "daemon.json").read_bytes() == before
+
+
+def test_while_a_change_is_not_over_nothing_is_uninstalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uninstaller, "check", lambda _: None)
+    _interrupted(tmp_path)
+    with pytest.raises(EngineError, match=r"daemon\.json is being changed by alice"):
+        uninstaller.plan(Places(tmp_path))
+
+
+def test_a_change_without_a_transaction_is_nobodys_proof(tmp_path: Path) -> None:
+    where = _where(tmp_path)
+    last_transaction.write(where, last_transaction.Proof(1.0, "alice"))
+    assert last_transaction.read(where)
+    assert _ctl(tmp_path, "add", *_docker(tmp_path)).exit_code == 0
+    assert last_transaction.read(where) is None
+
+
+def test_what_was_interrupted_is_named_and_a_damaged_record_too(tmp_path: Path) -> None:
+    change = _interrupted(tmp_path).change
+    result = _ctl(tmp_path, "status")
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert "daemon.json by alice is under way or was interrupted" in told
+    for text in ("", "{", "[]", '{"note": {"id": 1}, "entries": []}'):
+        change.write_text(text)
+        result = _ctl(tmp_path, "status")
+        assert result.exit_code == 2
+        assert str(change) in "".join(result.output.split("\n"))
+
+
+def test_nothing_to_take_back_is_said(tmp_path: Path) -> None:
+    assert _ctl(tmp_path, "revert").output == "nothing to take back\n"
+    done = _ctl(tmp_path, "revert", "--boot", "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+
+
+def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run(job: transaction_run.Job, *_: object) -> NoReturn:
+        asked.append(job.where.engine)
+        raise transaction_run.TakenBack(transaction_run.INTERRUPTED)
+
+    both = [engine_registry.at(one, tmp_path / one) for one in ("docker", "podman")]
+    monkeypatch.setattr(engine_registry, "detected", lambda: both)
+    monkeypatch.setattr(transaction_run, "run", run)
+    result = _ctl(tmp_path, "add", "auto", "--restart")
+    assert (result.exit_code, asked) == (1, ["docker"])
+    assert "skipped: it was interrupted" in " ".join(result.output.split())

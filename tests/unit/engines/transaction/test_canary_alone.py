@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from runc_wrap.cli import engine_transaction
+from runc_wrap.cli import engine as engine_command
 from runc_wrap.cli.root_command import main
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.transaction.canary_proof import NotProved
@@ -80,7 +80,7 @@ def test_what_is_not_registered_or_being_changed_is_not_proved(one: FakeNode) ->
 def test_the_command_says_what_is_proved_or_why_not(
     one: FakeNode, monkeypatch: pytest.MonkeyPatch, *, is_well: bool
 ) -> None:
-    monkeypatch.setattr(engine_transaction, "Systemd", lambda: one)
+    monkeypatch.setattr(engine_command, "Systemd", lambda: one)
     monkeypatch.setattr(one, "access", lambda *_: FakeEngine(one, UNIT))
     if not is_well:
         proved(monkeypatch, NotProved("it is unconfined"))
