@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.hotpath.operators import EQ, LT, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
-from runc_wrap.profiles.arguments.number_ranges import Block, blocks, meet, rest, spans
+from runc_wrap.profiles.arguments.argument_sets import Block, blocks, meet, rest, spans
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Profile, Rule
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.resolve import holds
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, renamed, ruling
-from runc_wrap.profiles.arguments.argument_sets import ALL, minus, of_rule, said
-from runc_wrap.profiles.arguments.negated_comparisons import complement
+from runc_wrap.profiles.arguments.argument_sets import ALL, complement, minus, of_rule, said
 from runc_wrap.profiles.mode_profiles import modes, observe_mode
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, ALLOW, LOG, NOTIFY
 from runc_wrap.profiles.source_profile import ProfileError

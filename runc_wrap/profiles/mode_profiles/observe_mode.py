@@ -33,7 +33,7 @@ from runc_wrap.hotpath.rule_algebra import (
     ruling,
 )
 from runc_wrap.profiles import abis, syscall_names
-from runc_wrap.profiles.arguments.negated_comparisons import complement, index_of
+from runc_wrap.profiles.arguments.argument_sets import complement, index_of
 from runc_wrap.profiles.mode_profiles import own_filter_rules
 from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, NOTIFY
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
-from runc_wrap.profiles.arguments.argument_sets import minus
-from runc_wrap.profiles.arguments.negated_comparisons import index_of
-from runc_wrap.profiles.arguments.number_ranges import Block, blocks, spans
+from runc_wrap.profiles.arguments.argument_sets import Block, blocks_of, index_of, minus
 from runc_wrap.profiles.runtime_spec_names import ALLOW
 
 if TYPE_CHECKING:
@@ -30,8 +28,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_INT, _WHOLE = 32, 64
-_ALL = (1 << _INT) - 1
+_ALL = (1 << 32) - 1  # bits of an int
 # the first arguments, as mask and value, by which each installs a filter or enters strict mode: of
 # seccomp 0 (strict) and 1. The third of both is the filter's address; prctl's second is the mode
 FIRST: dict[str, Block] = {"seccomp": (_ALL ^ 1, 0), "prctl": (_ALL, 22)}
@@ -110,18 +107,8 @@ def _apart(entry: CompiledRule, name: str) -> Iterator[CompiledRule]:
 
 def _held(first: list[Json], left_out: Block) -> list[Block]:
     """Return the blocks for which a comparison of the first argument holds, without one block."""
-    held: ArgumentSet = [{0: block} for block in (_blocks(first[0]) if first else [_ANY])]
+    held: ArgumentSet = [{0: block} for block in (blocks_of(first[0], _ALL) if first else [_ANY])]
     return [piece[0] for piece in minus(held, [{0: left_out}])]
-
-
-def _blocks(one: Json) -> list[Block]:
-    value: int = one["value"]
-    if one["op"] == MASKED_EQ:
-        return [(value, (one.get("valueTwo") or 0) & value)]  # as libseccomp takes it
-    if one["op"] == EQ:
-        return [((1 << _WHOLE) - 1, value)]
-    held = spans(one["op"], min(value, _ALL), _ALL)
-    return [block for first, last in held for block in blocks(first, last, _WHOLE)]
 
 
 def _is_open(entries: list[CompiledRule], name: str, default: str) -> bool:

@@ -13,7 +13,7 @@ from runc_wrap.filters.evaluate.block_evaluation import compares
 from runc_wrap.filters.evaluate.libseccomp_input import comparison
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import alternatives
-from runc_wrap.profiles.arguments.negated_comparisons import complement
+from runc_wrap.profiles.arguments.argument_sets import complement
 from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, TRACE
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
-from runc_wrap.profiles.arguments.number_ranges import blocks, meet, rest, span_of, spans
+from runc_wrap.profiles.arguments.argument_sets import blocks, meet, rest, span_of, spans
 from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.source_profile import Argument, ProfileError

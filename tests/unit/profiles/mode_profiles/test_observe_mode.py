@@ -20,7 +20,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
 from runc_wrap.profiles import abis, actions, builtin, return_codes, syscall_names, unobserved_calls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.arguments.negated_comparisons import complement
+from runc_wrap.profiles.arguments.argument_sets import complement
 from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
