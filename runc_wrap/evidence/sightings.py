@@ -1,4 +1,4 @@
-"""A record of one call, and a loss of records, whatever their source. Data only."""
+"""A record of one call, a loss of records, and how exact their times are. Data only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ AUDIT, OBSERVE = "audit", "observe"
 # it was not made, as its caller was killed or interrupted before it was answered; the profile
 # allows it, and it is only recorded
 HIDES, UNMADE, RECORDED = 1, 2, 4
+# Seconds that the kernel's coarse clock, which audit records and time(2) have, can be behind: six
+# ticks of HZ=250, where a CPU is kept from its timer (linux:kernel/time/tick-sched.c,
+# MAX_STALLED_JIFFIES), cut to ms
+COARSE = 0.03
+TICK = 0.011  # seconds: start times in /proc are cut to clock ticks
 
 Args = tuple[int | None, ...]
 

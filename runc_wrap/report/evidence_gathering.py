@@ -10,8 +10,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap import time_text
+from runc_wrap.evidence.attribution.container_membership import Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
-from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import Unavailable, audit_obstacles, source_status
 from runc_wrap.evidence.sources.merged_sources import gather as gather_records

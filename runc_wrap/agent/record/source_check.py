@@ -18,9 +18,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from runc_wrap.agent.service_log import say, warn
-from runc_wrap.evidence.attribution.clock_precision import COARSE
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
-from runc_wrap.evidence.sightings import AUDIT
+from runc_wrap.evidence.sightings import AUDIT, COARSE
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.host import procfs
 from runc_wrap.profiles.return_codes import LOG

@@ -13,7 +13,7 @@ import math
 import time
 from collections import deque
 
-from runc_wrap.evidence.attribution.clock_precision import COARSE
+from runc_wrap.evidence.sightings import COARSE
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs
 

@@ -14,8 +14,7 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.evidence.attribution.clock_precision import COARSE
-from runc_wrap.evidence.sightings import LossSpan
+from runc_wrap.evidence.sightings import COARSE, LossSpan
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:

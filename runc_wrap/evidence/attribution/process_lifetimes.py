@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
+from runc_wrap.evidence.sightings import COARSE, TICK
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME
 
 if TYPE_CHECKING:

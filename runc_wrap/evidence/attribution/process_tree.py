@@ -7,7 +7,7 @@ may still be running.
 A container begins with the runtime's process, whose pid the ledger has: its descendants are the
 container's. So are those of a runtime that starts another process in a container (`runc exec`), of
 which our launcher sends a notice (`join`). Processes that join otherwise are read in /proc when
-they exec (process_scan). Until it execs, a process is
+they exec (process_placement). Until it execs, a process is
 the runtime; from then on it is a program of the container.
 """
 
@@ -17,12 +17,11 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
-from runc_wrap.evidence.attribution.clock_precision import COARSE, TICK
 from runc_wrap.evidence.attribution.proc_connector import ProcessNews
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Life, Lives
-from runc_wrap.evidence.attribution.process_scan import ProcessScan
+from runc_wrap.evidence.attribution.process_placement import ProcessPlacement
 from runc_wrap.evidence.attribution.runtime_programs import Family
-from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, COARSE, OBSERVE, TICK, LossSpan
 from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs
 
@@ -48,7 +47,7 @@ class ProcessTree:
         self._leaderless: set[int] = set()
         self._asked = -_ASK_EVERY
         self.due: float | None = None  # when `ended` may have more, on the monotonic clock
-        self.places = ProcessScan(known_containers, self.lives)
+        self.places = ProcessPlacement(known_containers, self.lives)
         self.namespaces = Namespaces()
         self.is_blind = False
         self.news = ProcessNews(self._forked, self._executed, self._exited, self.scan)

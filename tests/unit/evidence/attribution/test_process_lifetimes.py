@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.evidence.attribution.clock_precision import COARSE
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Life, Lives
+from runc_wrap.evidence.sightings import COARSE
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.evidence.attribution import (
-    container_starts,
     proc_connector,
     process_lifetimes,
+    process_placement,
     runtime_programs,
 )
-from runc_wrap.evidence.attribution.cgroup_membership import Membership
+from runc_wrap.evidence.attribution.container_membership import Membership, Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
-from runc_wrap.evidence.attribution.live_process_lookup import Present
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.store import call_counts
@@ -472,7 +471,7 @@ def test_a_process_older_than_our_start_joins_if_it_still_runs(hearing: Kernel) 
 def test_joins_wait_for_their_events_and_their_number_is_bounded(
     hearing: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container_starts, "_MOST_JOINING", 2)
+    monkeypatch.setattr(process_placement, "_MOST_JOINING", 2)
     for pid in (SHIM, RUNTIME, INIT):
         hearing.fork(1, pid, after=0.0001)
     for pid in (SHIM, RUNTIME, INIT):
@@ -517,7 +516,7 @@ def test_what_a_runtime_made_that_is_read_after_its_end_stays_open(kernel: Kerne
 def test_expectations_that_never_come_true_are_bounded_and_expire(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runc_wrap.evidence.attribution.unplaced_processes._MOST_EXPECTED", 1)
+    monkeypatch.setattr("runc_wrap.evidence.attribution.outside_processes._MOST_EXPECTED", 1)
     kernel.now = float(int(kernel.now))
     when = rfc3339(kernel.now)
     write_ledger(tmp_path, line("a", pid=RUNTIME, time=when), line("b", pid=SHIM, time=when))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.evidence.attribution import cgroup_membership
-from runc_wrap.evidence.attribution.cgroup_membership import Membership
+from runc_wrap.evidence.attribution import container_membership
+from runc_wrap.evidence.attribution.container_membership import Membership
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import cgroups, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies, Mount
@@ -39,7 +39,9 @@ class Machine:
         monkeypatch.setattr(procfs, "born", self.born.get)
         monkeypatch.setattr(runtime_state, "first_process", self.firsts.get)
         monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: self.spaces.get(pid, [0])[0])
-        monkeypatch.setattr(cgroup_membership, "_namespaces", lambda pid: self.spaces.get(pid, []))
+        monkeypatch.setattr(
+            container_membership, "_namespaces", lambda pid: self.spaces.get(pid, [])
+        )
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
@@ -198,7 +200,7 @@ def test_two_containers_with_one_id_are_distinguished_by_their_cgroups(
 def test_the_number_of_remembered_cgroups_is_bounded(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cgroup_membership, "MOST", 1)
+    monkeypatch.setattr(container_membership, "MOST", 1)
     machine.container(f"/docker/{ID}", PODS)
     machine.container(f"/docker/{INNER}", OTHERS, key=NESTED, pid=FIRST + 10)
     for path, space in ((ID, PODS), (INNER, OTHERS)):

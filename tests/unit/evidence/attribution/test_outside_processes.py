@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runc_wrap.evidence.attribution.clock_precision import COARSE
-from runc_wrap.evidence.attribution.host_processes import FASTEST, MOST_ENDED, Hosts
+from runc_wrap.evidence.attribution.outside_processes import FASTEST, MOST_ENDED, Hosts
+from runc_wrap.evidence.sightings import COARSE
 
 SHELL, CHILD, GRANDCHILD = 10, 11, 12
 LONG = 10 * FASTEST

@@ -1,0 +1,310 @@
+"""Places processes in containers: by /proc, by their runtime's line in the ledger, by a notice.
+
+All of /proc is read at the start, and anew where news of processes were lost. Those that exec, or
+whose parent does not say where they are, are found by their place (container_membership).
+
+The runtimes that create a container or join it are the container's, and so is its first process. A
+runtime's process and its descendants may have started, and perhaps ended, before it was known that
+the runtime made or joined the container: then their lives are noted after the fact.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from runc_wrap.evidence.attribution.container_membership import Present
+from runc_wrap.evidence.attribution.outside_processes import SECOND, Hosts, UnplacedProcesses
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
+from runc_wrap.evidence.attribution.runtime_programs import Family
+from runc_wrap.evidence.sightings import TICK
+from runc_wrap.host import procfs, runtime_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runc_wrap.evidence.attribution.container_membership import Membership
+    from runc_wrap.evidence.attribution.ledger_containers import Known
+    from runc_wrap.evidence.attribution.outside_processes import UnplacedProcess
+    from runc_wrap.evidence.attribution.process_lifetimes import Lives
+    from runc_wrap.hotpath.ledger_file import Key
+
+_MOST_ANCESTORS = 64
+_LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused
+_OTHER = 1.0  # seconds by which two starts differ if they are not one process'; clocks are set
+_MOST_AWAITED = 64
+_MOST_JOINING = 256
+_AWAITED = 60.0  # seconds from a decision to the container's first process
+
+
+class ProcessPlacement:
+    """Notes in `lives` the processes that are in containers, in `hosts` those that are in none.
+
+    `meanwhile` is called now and then in a `scan`.
+    """
+
+    def __init__(self, known_containers: Known, lives: Lives) -> None:
+        self.known = known_containers
+        self.lives = lives
+        self.present = Present(known_containers)
+        self.unplaced = UnplacedProcesses()
+        self.starts = Starts(
+            known_containers, lives, self.unplaced, self.present.membership, self.lead
+        )
+        self.meanwhile: Callable[[], object] = bool
+        self.hosts = Hosts()
+        self._mounts = procfs.namespace_inode("self", "mnt") or -1
+
+    def scan(self, end: Callable[[int, float], None]) -> None:
+        """Read all processes in /proc; known ones stay, and `end` is called for ended ones."""
+        self.starts.refresh(time.time())
+        found: dict[int, tuple[int, int]] = {}
+        for pid in procfs.pids():
+            self.meanwhile()
+            there = procfs.born(pid)
+            if there:
+                found[pid] = there
+        firsts = runtime_state.first_processes(self.known.newest())
+        for key in firsts.values():
+            self.present.membership.learn(key)
+        for pid, life in list(self.lives.alive.items()):
+            if pid not in found or abs(procfs.epoch(found[pid][0]) - life.start) > _OTHER:
+                end(pid, time.time())
+        for pid, (start, _) in found.items():
+            self.meanwhile()
+            whose = self.present.membership.of(pid) or firsts.get((pid, start))
+            if whose:
+                self.lives.begin(pid, procfs.epoch(start), whose)
+        for pid in found:
+            self._inherit(pid, found)
+        self._scan_elsewhere(found.keys() - self.lives.alive.keys())
+
+    def _scan_elsewhere(self, pids: set[int]) -> None:
+        """Look anew at all processes that are in no container."""
+        self.hosts.forget_all()
+        for pid in self.lives.alive:
+            self.lead(pid)
+        for pid in pids:
+            self._look_elsewhere(pid, time.time())
+
+    def look_at_child(self, pid: int, when: float) -> None:
+        """Read the place of a new process whose parent says nothing about it."""
+        self.starts.refresh(when)
+        if time.time() - when > _LATE or pid in self.lives.alive:
+            return
+        key = self.present.membership.of(pid)
+        if key:
+            self.lives.begin(pid, when, key, None)
+            self.lead(pid)
+        else:
+            self._look_elsewhere(pid, when)
+
+    def lead(self, pid: int) -> None:
+        """Note the ancestors of a container's process: they may seem to be parents of others."""
+        ancestors: list[int] = []
+        there = procfs.born(pid)
+        while there and there[1] > 1 and len(ancestors) < _MOST_ANCESTORS:
+            ancestors.append(there[1])
+            there = procfs.born(there[1])
+        self.hosts.lead(one for one in ancestors if one not in self.lives.alive)
+
+    def look(self, pid: int, when: float) -> None:
+        """Read the place of a process that execs: a container may begin with it."""
+        self.starts.refresh(when)
+        key = self.present.membership.of(pid)
+        if key:
+            there = procfs.born(pid)
+            self.lives.begin(pid, procfs.epoch(there[0]) if there else when, key, when)
+            self.hosts.joined(pid, when)
+            self.lead(pid)
+        elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
+            self.hosts.executed(pid, when)
+        self.starts.look_for_firsts(when)
+
+    def _look_elsewhere(self, pid: int, when: float) -> bool:
+        """Note a process as outside all containers if that is certain; return whether it is.
+
+        It may be in a container whose place is unknown (as it shares its cgroup), but then it does
+        not have our mounts.
+        """
+        exe = procfs.program(pid)
+        if exe is None:
+            return False
+        membership, running = self.present.membership, list(self.lives.running)
+        made = filter(self.starts.is_made, running)
+        are_known = all(map(membership.has_place, made))
+        is_foreign = membership.is_elsewhere(pid, running)
+        if is_foreign is None or (
+            not are_known and procfs.namespace_inode(pid, "mnt") != self._mounts
+        ):
+            return False
+        self.hosts.looked(pid, when, exe, is_foreign=is_foreign)
+        return True
+
+    def ask(self, pid: int, when: float, *, ends: bool) -> Key | None:
+        """Look up an unknown process in /proc; it must have been running then.
+
+        `ends`: its end will be reported, so that it can be remembered.
+        """
+        found = self.present.of(pid, when)
+        if found is None:
+            return None
+        start, key = found
+        if ends:
+            self.lives.begin(pid, start, key, self._program(pid))
+            self.lead(pid)
+        return key
+
+    def _program(self, pid: int) -> float | None:
+        """Return since when a process found in /proc runs a program: it may be the runtime's.
+
+        The parents of the runtime and of its child are outside the container.
+        """
+        there = procfs.born(pid)
+        return 0.0 if there and there[1] in self.lives.alive else None
+
+    def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
+        """Attribute a process to the container of the nearest ancestor that has one."""
+        path: list[int] = []
+        while pid in found and pid not in self.lives.alive and len(path) < _MOST_ANCESTORS:
+            path.append(pid)
+            pid = found[pid][1]
+        life = self.lives.alive.get(pid)
+        for child in reversed(path) if life else ():
+            start = procfs.epoch(found[child][0])
+            self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr]
+            # loop runs for a life only
+
+
+class Starts:
+    """The containers whose first process may come, and the runtimes that join a container.
+
+    Processes that become a container's begin in `lives`; `lead` is called with each of them that
+    has its parent outside.
+    """
+
+    def __init__(
+        self,
+        known: Known,
+        lives: Lives,
+        unplaced: UnplacedProcesses,
+        membership: Membership,
+        lead: Callable[[int], None],
+    ) -> None:
+        self._known = known
+        self._lives = lives
+        self._unplaced = unplaced
+        self._membership = membership
+        self._lead = lead
+        self._awaited: dict[Key, float] = {}
+        self._decided: set[str | None] = set()
+        self._joining: list[tuple[Key, int, float]] = []
+
+    def awaited(self) -> list[Key]:
+        """Return the containers whose first process may come now."""
+        now = time.time()
+        return [key for key, until in self._awaited.items() if until > now]
+
+    def is_made(self, key: Key) -> bool:
+        """Return whether a container has its first process: before, only its runtime is in it."""
+        return key not in self._awaited or runtime_state.first_process(key) is not None
+
+    def decided(self) -> set[str | None]:
+        """Return the modes of containers that were decided since the last call."""
+        found, self._decided = self._decided, set()
+        return found
+
+    def refresh(self, when: float) -> None:
+        """Take in new containers; wait for the first process of each, which may already run."""
+        for key in self._known.news():
+            pid, created = self._known.creator(key) or (0, when)
+            if created + _AWAITED > when:  # else a scan has found it, or it has ended
+                self._awaited[key] = created + _AWAITED
+                self._decided.add(self._known.mode(key))
+                if pid:
+                    self._adopt(key, pid, created)
+        while len(self._awaited) > _MOST_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+
+    def _adopt(self, key: Key, pid: int, second: float) -> None:
+        """Attribute to a container the runtime's process that created it, and all descendants."""
+        there = procfs.born(pid)  # it may have started before the agent
+        if there and second - _AWAITED < procfs.epoch(there[0]) < second + SECOND:
+            self._unplaced.begun(pid, procfs.epoch(there[0]))
+        self._lead(pid)
+        family = list(self._unplaced.created(pid, second))
+        if family:
+            take_in(self._lives, key, pid, family)
+        else:
+            self._unplaced.expect(key, pid, second)
+
+    def join(self, key: Key, pid: int, when: float) -> None:
+        """Note a runtime that root started to join a container."""
+        self._joining = [*self._joining, (key, pid, when)][-_MOST_JOINING:]
+
+    def have_joined(self, has_told: Callable[[float], bool]) -> None:
+        """Attribute to containers the runtimes that joined them, once the news of then is read."""
+        waiting = [one for one in self._joining if not has_told(one[2])]
+        ready = [one for one in self._joining if has_told(one[2])]
+        self._joining = waiting
+        for key, pid, when in ready:
+            there = procfs.born(pid)
+            if (
+                there and procfs.epoch(there[0]) <= when + TICK
+            ):  # it had this pid then, and still has
+                self._unplaced.begun(pid, procfs.epoch(there[0]))
+            self._lead(pid)
+            if pid not in self._lives.alive:
+                take_in(self._lives, key, pid, list(self._unplaced.created(pid, when, TICK)))
+
+    def look_for_firsts(self, when: float) -> None:
+        """Attribute the first process of each awaited container, if its runtime's state has it."""
+        for key in list(self._awaited):
+            self._look_for_first(key, when)
+
+    def _look_for_first(self, key: Key, when: float) -> None:
+        first = runtime_state.first_process(key)
+        there = procfs.born(first[0]) if first else None
+        if first and there and there[0] == first[1]:
+            life = self._lives.alive.get(first[0])
+            if life is None or life.key != key:
+                self._lives.begin(
+                    first[0], procfs.epoch(there[0]), key, None
+                )  # it may be the runtime
+                self._lead(first[0])
+            self._membership.learn(key)
+        if self._awaited[key] < when or first:
+            del self._awaited[key]
+
+
+def take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
+    """Note the lives of a runtime of this pid and its descendants until now as a container's."""
+    events: list[tuple[float, bool, int, UnplacedProcess]] = []
+    for one in family:
+        events.append((one.start, True, one.pid, one))
+        if one.end is not None:
+            events.append((one.end, False, one.pid, one))
+    if not events:
+        return
+    events.sort(key=lambda event: event[:3])
+    is_there = any(one.pid == runtime and one.end is None for one in family)
+    known = Family(runtime) if is_there else None
+    lives.hold(key)  # so that it does not end before all are noted
+    for when, begins, pid, one in events:
+        if begins:
+            program = _program(lives, one, runtime)
+            is_new = program is None and one.end is None
+            looked = known.looked(pid) if known and (is_new or pid == runtime) else None
+            lives.begin(pid, when, key, program, family=known, looked=looked)
+        else:
+            lives.end(pid, when)
+    lives.release(key, events[-1][0])
+
+
+def _program(lives: Lives, one: UnplacedProcess, runtime: int) -> float | None:
+    """Return since when one of a runtime's family runs the container's own program."""
+    if one.pid == runtime:
+        return ALWAYS
+    parent = lives.alive.get(one.parent)
+    inherited = parent.child(one.start) if parent else None
+    return one.program if inherited is None else inherited
