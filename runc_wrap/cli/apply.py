@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cli import container_text, output, status, tighten
+from runc_wrap.cli import output, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import deep_verify, redecide
@@ -105,7 +105,7 @@ def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> d
 
 def _change(change: DecisionChange) -> dict[str, Any]:
     """Return a container, and the decision that it would get; `then` is None if it is refused."""
-    found = container_text.as_document(change.entry)
+    found = status.as_document(change.entry)
     then = change.then and {name: getattr(change.then, name) for name in _OF_DECISION}
     return {**{name: found[name] for name in _OF_CHANGED}, "then": then, "refused": change.refused}
 
@@ -117,7 +117,7 @@ def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -
     for change in changes:
         then, entry = change.then, change.entry
         now = f"refused ({change.refused})" if then is None else _words(then)
-        yield f"{container_text.named(entry)}: {container_text.decided(entry)} -> {now}"
+        yield f"{status.named(entry)}: {status.decided(entry)} -> {now}"
     for name, calls in compiled.narrowed.items():
         yield f"profile {name}: {narrowed_comparisons.sentence(calls)}"
     yield f"Running containers that would get a different filter or none: {len(changes)}"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.cli.container_text import kernel_words, named
-from runc_wrap.cli.status import look
+from runc_wrap.cli.status import kernel_words, look, named
 from runc_wrap.failure import Failure
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.profile_simulation import SeenCalls

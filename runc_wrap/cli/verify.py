@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.cli.container_text import kernel_words, named, unheard_words
-from runc_wrap.cli.status import look
+from runc_wrap.cli.status import kernel_words, look, named, unheard_words
 from runc_wrap.filters.evaluate.bpf_arguments import MOST_CALLS
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.deep_verify import Wrong
