@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from runc_wrap.cli.root_command import main
 from runc_wrap.doctor.engine_checks import handlers_in_force
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.handler_tables import OLD_CRI
+from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.host import program
 from runc_wrap.node.paths import Places

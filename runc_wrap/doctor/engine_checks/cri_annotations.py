@@ -15,7 +15,7 @@ from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
+from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import ANNOTATIONS
 from runc_wrap.engines.registration import registration_state
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines import engine_registry, toml_text
-from runc_wrap.engines.containerd import handler_tables
+from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
@@ -128,7 +128,7 @@ def _drop_ins(places: Places, config: Path) -> dict[str, Path]:
             document = toml_text.parse(text, str(path))
         except (OSError, ValueError, EngineError):
             continue
-        for name, binary in handler_tables.of_dump(document).items():
+        for name, binary in loaded_files.of_dump(document).items():
             if binary and Path(binary).resolve() == places.wrapper.resolve():
                 found[name] = path
     return found

@@ -13,29 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, restart_effects, toml_text
-from runc_wrap.engines.containerd import (
-    containerd_containers,
-    distributions,
-    drop_ins,
-    generated_config,
-    handler_tables,
-    loaded_files,
-    main_file,
-)
-from runc_wrap.engines.containerd.handler_tables import OLD_CRI
+from runc_wrap.engines.containerd import distributions, handler_tables, loaded_files
+from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri_engine import CriEngine
+from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, unit_of
 from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.host import engine_names, program
+from runc_wrap.host import engine_names, files, program
 from runc_wrap.node import installed_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Self
 
-    from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
@@ -43,6 +35,16 @@ if TYPE_CHECKING:
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _IMAGES = "io.containerd.cri.v1.images"  # has the sandbox's image from version 3 on
 _K0S = "k0s"
+_STATE = Path("/run/containerd")
+_STATES = (
+    *(str(_STATE), "/run/docker/containerd/daemon", "/run/k3s/containerd"),
+    *(each.state for each in distributions.ALL if each.state),
+)
+_CRI_NAMESPACE = "k8s.io"
+_TASKS = "io.containerd.runtime.v2.task"
+_RUNTIME_FILE = "runtime"  # in a task's bundle
+_LONGEST_PATH = 4096
+_NO_CRI = 12  # gRPC's UNIMPLEMENTED: the plugin is off
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,12 @@ class Containerd(CriEngine):
             return []
         by = distributions.of_config(config)
         if by is not None:
-            return generated_config.render(tree, config, handlers, facts, by)
-        if facts["major"] == 1:
-            return main_file.render(tree, config, handlers, (2,))
-        return drop_ins.render(tree, config, handlers, facts)
+            distributions.render(tree, config, handlers, facts, by)
+        elif facts["major"] == 1:
+            handler_tables.render_main_file(tree, config, handlers, (2,))
+        else:
+            handler_tables.render_drop_ins(tree, config, handlers, facts)
+        return []
 
     def check_command(self) -> list[str] | None:
         """Return `containerd config dump`, which prints the configuration in force.
@@ -126,8 +130,8 @@ class Containerd(CriEngine):
 
         Raises EngineError for a file that cannot be read.
         """
-        files = loaded_files.load(self.config, _parsed(self.config))
-        said = (each for one in files for each in main_file.disabled(one.table, str(one.path)))
+        loaded = loaded_files.load(self.config, _parsed(self.config))
+        said = (each for one in loaded for each in loaded_files.disabled(one.table, str(one.path)))
         return next(said, "")
 
     def reload(self, *, loses_default: bool = False) -> Reload:
@@ -160,14 +164,14 @@ class Containerd(CriEngine):
     def in_force(self) -> dict[str, str] | None:
         """Return the handlers of the dump."""
         document = self.dump()
-        return None if document is None else handler_tables.of_dump(document)
+        return None if document is None else loaded_files.of_dump(document)
 
     def configured(self) -> Mapping[str, str | None] | None:
         """Return the same, None if its distribution writes its files when it starts."""
         return None if self._waits_for_start() else self.in_force()
 
     def _waits_for_start(self) -> bool:
-        return bool(self.flavour) and generated_config.waits_for_start(self.config)
+        return bool(self.flavour) and distributions.waits_for_start(self.config)
 
     def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
         """Ask one of the generation that the files are for."""
@@ -198,7 +202,7 @@ class Containerd(CriEngine):
         """Return the directory of its running containers: a flag's, as a dump says, or usual."""
         by = distributions.named(self.flavour)
         said = by.state if by and by.state else document.get("state")
-        return Path(str(said or containerd_containers.STATE))
+        return Path(str(said or _STATE))
 
     def sandbox_image(self) -> str:
         """Return what its dump says."""
@@ -210,15 +214,47 @@ class Containerd(CriEngine):
     # Containers that need us.
 
     def needing(self, path: Path) -> Iterator[Dependent]:
-        """Yield its pods, whose containers are started again by the handler's name."""
+        """Yield its pods, running or not, whose containers are started again by that name.
+
+        Source: containerd:internal/cri/server.
+        """
         document = self.dump() or {}
-        where = (self.state(document), self.answers_at(document))
-        return containerd_containers.needing(*where, path)
+        yield from (one for _, one in _tasks(self.state(document), _CRI_NAMESPACE, path))
+        try:
+            pods = cri_runtime.handlers_of_pods(self.answers_at(document))
+        except CallFailed as failure:
+            if failure.code == _NO_CRI:
+                return
+            raise Unknown(f"containerd does not show its pods: {failure}") from None
+        for pod, handler in pods.items():
+            if handler == path.name:
+                yield Dependent(self.name, f"{_CRI_NAMESPACE}/{pod}")
 
     @classmethod
     def calling(cls, path: Path) -> Iterator[tuple[str, Dependent]]:
-        """Yield each task, of Docker's, too: its shim has the path in its bundle."""
-        return containerd_containers.calling(path)
+        """Yield each task, of Docker's, too.
+
+        Its shim has the path in <bundle>/runtime (containerd:cmd/containerd-shim-runc-v2/runc/
+        container.go, WriteRuntime).
+        """
+        for state in _STATES:
+            yield from _tasks(Path(state), "*", path)
+
+
+def _tasks(state: Path, namespace: str, path: Path) -> Iterator[tuple[str, Dependent]]:
+    for file in state.glob(f"{_TASKS}/{namespace}/*/{_RUNTIME_FILE}"):
+        if _is_called(file, path):
+            bundle = file.parent
+            named = f"{bundle.parent.name}/{bundle.name}"
+            yield bundle.name, Dependent(Containerd.names.name, named, "running")
+
+
+def _is_called(file: Path, path: Path) -> bool:
+    try:
+        named = files.read(file, _LONGEST_PATH).decode()
+    except (OSError, ValueError):
+        return False
+    return named.startswith("/") and leads_to(named, path)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

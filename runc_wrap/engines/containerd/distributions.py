@@ -14,23 +14,31 @@ docs/runtime.md; canonical/microk8s microk8s-resources/wrappers/run-containerd-w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from runc_wrap.engines import engine_files, marked_text, toml_text
+from runc_wrap.engines.containerd import handler_tables, loaded_files
+from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, Loaded
+from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
 from runc_wrap.node.installed_programs import DISTRIBUTIONS
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from runc_wrap.engines.file_drafts import Tree
 
 _RANCHER = "agent/etc/containerd/config.toml"
+_MANAGED = "# k0s_managed=true"
+_BASE = '{{ template "base" . }}\n'
+_TEMPLATES = {2: "config-v3.toml.tmpl", 1: "config.toml.tmpl"}  # by containerd's generation
 
 
 @dataclass(frozen=True)
 class Distribution:
     """`config`: the file by which a registration is known: what containerd reads, or its template.
 
-    `in_force`: what containerd reads. `drop_ins`: where it takes drop-ins by itself, "" if the file
-    tells. `units`: the first that the node has runs it. `state`: its directory of running
-    containers, if a flag says it, and another one the socket: the configuration does not count.
+    `in_force`: what containerd reads. `units`: the first that the node has runs it. `state`: its
+    directory of running containers, if a flag says it, and another one the socket: the
+    configuration does not count.
     """
 
     name: str
@@ -39,7 +47,6 @@ class Distribution:
     socket: str
     binary: str
     units: tuple[str, ...]
-    drop_ins: str = ""
     state: str = ""
 
 
@@ -59,7 +66,6 @@ ALL = (
         "/run/k0s/containerd.sock",
         DISTRIBUTIONS["k0s"],
         ("k0scontroller.service", "k0sworker.service"),
-        "/etc/k0s/containerd.d",
         state="/run/k0s/containerd",
     ),
     Distribution(
@@ -101,3 +107,87 @@ def binary(each: Distribution, config: Path | None = None) -> str:
 def installed(each: Distribution, root: Path) -> bool:
     """Tell whether the node has this distribution's containerd: its configuration or its binary."""
     return (root / each.config.lstrip("/")).exists() or (root / each.binary.lstrip("/")).exists()
+
+
+def render(
+    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], by: Distribution
+) -> None:
+    """Put `handlers` where distribution `by` reads them. Raises EngineError."""
+    if by.name == "microk8s":
+        if not tree.text(config):
+            raise EngineError(f"{config} does not exist", "MicroK8s' template", "install MicroK8s")
+        handler_tables.render_main_file(tree, config, handlers, (2, 3, 4))
+        return
+    main = toml_text.parse(tree.text(config), str(config))
+    files = loaded_files.load(config, main, map(Path, tree.saved))
+    if by.name == "k0s":
+        _k0s(tree, config, handlers, facts, files)
+        return
+    folder = handler_tables.folder_of(config, files)
+    if facts["major"] > 1 and folder != config.parent / "conf.d":
+        handler_tables.write_drop_ins(tree, folder, handlers, files, facts)
+    else:
+        _template(tree, config, handlers, facts, by.name)
+
+
+def waits_for_start(config: Path) -> bool:
+    """Tell whether a handler shows only after its distribution has generated `config` again."""
+    by = of_config(config)
+    if by is None:
+        return False
+    main = toml_text.parse(engine_files.read(config) or "", str(config))
+    if by.name == "k0s":  # of containerd 1 it merges them into a file of its own, and imports that
+        drop_in = config.parent / "containerd.d" / f"{handler_tables.HEAD}x.toml"
+        return not any(drop_in.match(each) for each in loaded_files.patterns(config, main))
+    found = [Loaded(config, main)]
+    return by.name == "microk8s" or handler_tables.folder_of(config, found).name == "conf.d"
+
+
+def _k0s(
+    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], files: list[Loaded]
+) -> None:
+    """k0s merges drop-ins for 1.x itself, and from 1.36 on refuses any but of version 3."""
+    if not tree.text(config).lstrip("\n").startswith(_MANAGED):  # before 1.30, in line 2
+        raise EngineError(
+            f"{config} is not k0s' own any more: its first line is not {_MANAGED!r}",
+            f"drop-ins in {config.parent}/containerd.d to count",
+            "remove that file and restart k0s, or add the handler to it by hand",
+        )
+    version = 2 if facts["major"] == 1 else 3
+    folder = config.parent / "containerd.d"
+    main = Loaded(config, {**files[0].table, "version": version})
+    mine = {handler_tables.drop_in(folder, handler) for handler in handlers}
+    others = [each for each in files[1:] if each.path not in mine]
+    handler_tables.write_drop_ins(tree, folder, handlers, [main, *others], facts)
+
+
+def _template(
+    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], name: str
+) -> None:
+    """Append to the template, which is no TOML; a default there would define a table twice."""
+    if any(handler.default for handler in handlers):
+        raise EngineError(
+            f"this {name} imports no drop-ins, and its template cannot name a default",
+            "a newer release, or its own setting",
+            f"omit --default; `default-runtime: NAME` in /etc/rancher/{name}/config.yaml says it",
+        )
+    path = _template_path(tree, config, facts)
+    text, plugin = tree.text(path), NEW_CRI if "-v3" in path.name else OLD_CRI
+    generated = toml_text.parse(tree.text(config), str(config))
+    section = loaded_files.carried_over(generated)
+    new = [each for each in handlers if not tree.has_recorded(handler_tables.title(each))]
+    refuse_taken(str(path), new, toml_text.lookup(section, ["runtimes"]))
+    taken = {each.name for each in handlers if f".runtimes.{each.name}]" in text}  # no TOML
+    refuse_taken(str(path), handlers, taken)
+    text = text if text.strip() else _BASE
+    for handler in handlers:
+        body = handler_tables.tables(handler, section, plugin)
+        text = marked_text.appended(text, handler_tables.title(handler), body)
+    tree.put(path, text)
+
+
+def _template_path(tree: Tree, config: Path, facts: dict[str, Any]) -> Path:
+    """Return the template that exists, the newer one first, as k3s looks for them."""
+    paths = [config.parent / name for name in _TEMPLATES.values()]
+    found = [path for path in paths if tree.text(path)]
+    return found[0] if found else config.parent / _TEMPLATES[facts["major"]]

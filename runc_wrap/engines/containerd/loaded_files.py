@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, toml_text
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.handler import EngineError
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.toml_text import Table
 
+OLD_CRI, NEW_CRI = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 _MOST = 1000  # files that a configuration imports
 _FIRST, _FIRST_CRI = 1, "cri"  # the first version, also of a file that says none
 _CARRIED_TO = 3  # the version to which 2.0 to 2.2 carry over such files
@@ -75,27 +75,77 @@ def load(config: Path, main: Table, ours: Iterable[Path] = ()) -> list[Loaded]:
     return found
 
 
-def migrates_each(facts: dict[str, Any]) -> bool:
-    """Tell whether this containerd carries over each file by itself (2.3 on)."""
-    return (facts["major"], facts.get("minor", 3)) >= (2, 3)
+def check_version(table: Table, where: str, wanted: tuple[int, ...]) -> None:
+    """Raise EngineError if the main file has another version than one of `wanted`."""
+    version = table.get("version", 1)
+    if version in wanted:
+        return
+    raise EngineError(
+        f"{where}: config version {version!r}"
+        + ("" if "version" in table else " (no `version` line means 1)"),
+        f"version {' or '.join(map(str, wanted))}",
+        f"`containerd -c {where} config dump` prints it in the installed containerd's version",
+    )
 
 
-def version_of_all(files: list[Loaded]) -> int:
-    """Return the version that counts for all files in 2.0 to 2.2: the last one from 2 on."""
-    return [_CARRIED_TO, *(each.version for each in files if each.version > _FIRST)][-1]
+def disabled(table: Table, where: str) -> list[str]:
+    """Return a sentence for each word by which a file disables the CRI plugin.
+
+    Raises EngineError for what is no list.
+    """
+    listed = table.get("disabled_plugins", [])
+    if not isinstance(listed, list):
+        raise EngineError(
+            f"{where}: disabled_plugins is no list", "a list of plugins", "correct the file first"
+        )
+    found = [each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)]
+    return [
+        f"{where} disables the CRI plugin ({each}): no pod will find the handler" for each in found
+    ]
+
+
+def plugin_of(version: int) -> str:
+    """Return the CRI plugin's key in a file of this version of the configuration."""
+    return OLD_CRI if version == 2 else NEW_CRI  # noqa: PLR2004  # config version 2
+
+
+def section_path(plugin: str) -> list[str]:
+    """Return the path of the table with the handlers and the default one."""
+    return ["plugins", plugin, "containerd"]
+
+
+def of_dump(document: Table) -> dict[str, str]:
+    """Return {handler: BinaryName} of the configuration in force, of any version."""
+    found: dict[str, str] = {}
+    for plugin in (OLD_CRI, NEW_CRI):
+        runtimes = toml_text.lookup(document, [*section_path(plugin), "runtimes"])
+        for name in runtimes:
+            binary = toml_text.lookup(runtimes, [name, "options"]).get("BinaryName")
+            found[name] = str(binary or "")
+    return found
 
 
 def section(files: list[Loaded], facts: dict[str, Any]) -> Table:
     """Return the CRI plugin's `containerd` table in force, of handlers and the default one."""
-    if migrates_each(facts):
+    if _migrates_each(facts):
         whole: Table = {}
         for each in files:
             whole = toml_text.merged(whole, carried_over(_renamed(each)))
         return whole
     together = _together(files)
-    if version_of_all(files) > 2:  # noqa: PLR2004  # config version 2
+    if _version_of_all(files) > 2:  # noqa: PLR2004  # config version 2
         return toml_text.lookup(together, section_path(NEW_CRI))
     return carried_over(together)
+
+
+def _migrates_each(facts: dict[str, Any]) -> bool:
+    """Tell whether this containerd carries over each file by itself (2.3 on)."""
+    return (facts["major"], facts.get("minor", 3)) >= (2, 3)
+
+
+def _version_of_all(files: list[Loaded]) -> int:
+    """Return the version that counts for all files in 2.0 to 2.2: the last one from 2 on."""
+    return [_CARRIED_TO, *(each.version for each in files if each.version > _FIRST)][-1]
 
 
 def _together(files: list[Loaded]) -> Table:
@@ -126,10 +176,10 @@ def dialect(files: list[Loaded], facts: dict[str, Any]) -> tuple[int, str]:
     must not change the one that counts for all, and a table of handlers under the new key would
     hide one under the old key.
     """
-    if migrates_each(facts):
+    if _migrates_each(facts):
         version = files[0].version if files[0].version > _FIRST else 0
-        return version, OLD_CRI if version == 2 else NEW_CRI  # noqa: PLR2004  # config version 2
-    version = version_of_all(files)
+        return version, plugin_of(version)
+    version = _version_of_all(files)
     together = _together(files)
     new = toml_text.lookup(together, [*section_path(NEW_CRI), "runtimes"])
-    return version, NEW_CRI if version > 2 or new else OLD_CRI  # noqa: PLR2004  # as above
+    return version, NEW_CRI if version > 2 or new else OLD_CRI  # noqa: PLR2004  # config version 2

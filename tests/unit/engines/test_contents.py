@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.engines.containerd import containerd_engine
-from runc_wrap.engines.containerd.handler_tables import OLD_CRI as OLD
+from runc_wrap.engines.containerd.loaded_files import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.registration import registration_plan
 from tests.unit.engines.engine_node import FACTS, add, node, toml, write

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.engines import dependent_container, dependent_search
-from runc_wrap.engines.containerd import containerd_containers
+from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
 from runc_wrap.engines.handler import CallFailed
@@ -94,7 +94,7 @@ def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (storage / "libpod").mkdir(parents=True)
     monkeypatch.setattr(podman_containers, "storage", lambda: storage)
     monkeypatch.setattr(users_containers, "read", lambda _trusted: [])
-    monkeypatch.setattr(containerd_containers, "_STATES", ())
+    monkeypatch.setattr(containerd_engine, "_STATES", ())
     return storage
 
 
@@ -165,7 +165,7 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     line = {"id": "one", "handler": handler, "action": "inject"}
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
-    monkeypatch.setattr(containerd_containers, "_STATES", ())
+    monkeypatch.setattr(containerd_engine, "_STATES", ())
     named = dependent_search.of_users(STRICT.name)
     assert dependent_search.by_name("podman", Path(), STRICT) == []
     assert dependent_search.by_path(Places(STRICT.parents[1]), STRICT.name) == []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.engines.containerd import distributions, generated_config
+from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
@@ -204,7 +204,7 @@ def test_what_a_template_says_shows_after_a_start_only(
 ) -> None:
     config = tmp_path / folder / name
     write(config, text.replace("%s", str(config.parent)))
-    assert generated_config.waits_for_start(config) is waits
+    assert distributions.waits_for_start(config) is waits
 
 
 @pytest.mark.parametrize(

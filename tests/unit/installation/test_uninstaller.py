@@ -19,7 +19,7 @@ from runc_wrap.engines import (
     engine_registry,
     handler_removal,
 )
-from runc_wrap.engines.containerd import containerd_containers
+from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
@@ -55,7 +55,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     where = _docker(places)
     where.config.write_text('{"debug": true}')
     plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
-    monkeypatch.setattr(containerd_containers, "_STATES", (str(tmp_path / "state"),))
+    monkeypatch.setattr(containerd_engine, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
     monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
     monkeypatch.setattr(engine_registry, "detected", list)

@@ -9,7 +9,7 @@ import pytest
 
 from runc_wrap.doctor.engine_checks import handlers_in_force
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.handler_tables import NEW_CRI
+from runc_wrap.engines.containerd.loaded_files import NEW_CRI
 from tests.unit.node import machine
 
 if TYPE_CHECKING:

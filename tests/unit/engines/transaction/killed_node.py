@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runc_wrap.engines import toml_text
-from runc_wrap.engines.containerd.handler_tables import OLD_CRI
+from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import (
     plan_execution,
