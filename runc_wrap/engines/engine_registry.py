@@ -8,8 +8,7 @@ from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.podman.buildah_engine import Buildah
-from runc_wrap.engines.podman.podman_engine import Podman
+from runc_wrap.engines.podman.podman_engine import Buildah, Podman
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,11 +1,17 @@
-"""CRI-O: crio.conf and the drop-ins in crio.conf.d beside it.
+"""CRI-O: crio.conf and the drop-ins in crio.conf.d beside it, of which ours is one per handler.
+
+CRI-O reads every file there, of whatever name, in lexical order, and replaces a runtime's table by
+a later one whole. A handler inherits nothing by itself; `inherit_default_runtime` would overwrite
+runtime_path with the default's, and `platform_runtime_paths` choose another runtime for an image.
+So ours repeats the settings of the default runtime's table, but for these. CRI-O passes on all
+annotations; `allowed_annotations` is about those that it acts on itself.
 
 `crio config` reads and validates them as the daemon does and prints the result. At SIGHUP the
 daemon logs that it has taken runtimes (since 1.26), but into a copy of its configuration that no
 pod is started with: 1.36.3 does not find a new handler until it is restarted (tried; server.New
 copies what the runtimes are looked up in). A restart fails loudly, too, and ends no container.
-Sources: cri-o internal/criocli/config.go, pkg/config/config.go, pkg/config/reload.go,
-server/server.go, internal/oci/oci.go.
+Sources: cri-o pkg/config/config.go (UpdateFromPath, RuntimeHandler, ValidateRuntimes),
+internal/criocli/config.go, pkg/config/reload.go, server/server.go, internal/oci/oci.go.
 """
 
 from __future__ import annotations
@@ -15,11 +21,11 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import dependent_container, toml_text
+from runc_wrap.engines import dependent_container, drop_in_folder, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
-from runc_wrap.engines.crio import crio_drop_ins
 from runc_wrap.engines.dependent_container import Unknown
 from runc_wrap.engines.engine_class import ROOT, below
+from runc_wrap.engines.handler import refuse_taken
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.node.paths import Places
@@ -31,16 +37,23 @@ if TYPE_CHECKING:
     from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.toml_text import Table
 
 _IMAGE = re.compile(r'^#\s*pause_image = "([^"\n]{1,255})"$', re.MULTILINE)
 _RUNTIME = ["crio", "runtime"]
+_BUILT_IN = ("crun", "runc")  # the default since 1.31, and the one before
+_OF_OCI = ("", "oci")
+_NOT_INHERITED = frozenset(
+    {"runtime_path", "runtime_type", "runtime_config_path", "runtime_pull_image"}
+    | {"platform_runtime_paths", "inherit_default_runtime"}
+)
 
 
 class Crio(CriEngine):
     """See Engine."""
 
     names = engine_names.CRIO
-    usual = crio_drop_ins.CONFIG
+    usual = Path("/etc/crio/crio.conf")
     usual_socket = Path("/run/crio/crio.sock")
     units = ("crio.service",)
     untold = "releases before 1.30 do not, so that what is in force is not known"
@@ -56,7 +69,18 @@ class Crio(CriEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put a drop-in for each handler into the drafts."""
-        return crio_drop_ins.render(tree, config, handlers)
+        if not handlers:
+            return []
+        files = drop_in_folder.others(tree, config, handlers)
+        runtime: Table = {}
+        for _, table in files:  # a runtime's table replaces the one before
+            new = toml_text.lookup(table, _RUNTIME)
+            runtimes = {**runtime.get("runtimes", {}), **toml_text.lookup(new, ["runtimes"])}
+            runtime = {**runtime, **new, "runtimes": runtimes}
+        refuse_taken(f"{config} or its drop-ins", handlers, runtime["runtimes"])
+        for handler in handlers:
+            _render_one(tree, drop_in_folder.path(config, handler), handler, _base(runtime))
+        return [each for handler in handlers for each in _overridden(files, config, handler)]
 
     def check_command(self) -> list[str] | None:
         """Return `crio config`, which validates what it prints.
@@ -72,7 +96,7 @@ class Crio(CriEngine):
 
     def in_force(self) -> dict[str, str] | None:
         """Return the handlers that `crio config` prints."""
-        document = parsed(self._printed())
+        document = _parsed(self._printed())
         if document is None:
             return None
         runtimes = toml_text.lookup(document, [*_RUNTIME, "runtimes"])
@@ -103,7 +127,7 @@ class Crio(CriEngine):
     def sandbox_image(self) -> str:
         """Return what `crio config` prints, a default of which is in a comment."""
         printed = self._printed()
-        said = toml_text.lookup(parsed(printed) or {}, ["crio", "image"]).get("pause_image")
+        said = toml_text.lookup(_parsed(printed) or {}, ["crio", "image"]).get("pause_image")
         default = _IMAGE.search(printed)
         return str(said or (default[1] if default else ""))
 
@@ -120,7 +144,7 @@ class Crio(CriEngine):
         yield from (one for one in started if one.engine in (self.name, UNKNOWN))
 
     def _table(self, keys: list[str]) -> dict[str, Any]:
-        return toml_text.lookup(parsed(self._printed()) or {}, keys)
+        return toml_text.lookup(_parsed(self._printed()) or {}, keys)
 
     def _printed(self) -> str:
         """Return what `crio config` prints, "" if it fails."""
@@ -128,9 +152,46 @@ class Crio(CriEngine):
         return (program.output(*command) if command else None) or ""
 
 
-def parsed(printed: str) -> dict[str, Any] | None:
+def _parsed(printed: str) -> dict[str, Any] | None:
     """Return what `crio config` printed; None if that is nothing, or no TOML."""
     try:
         return tomllib.loads(printed) if printed else None
     except ValueError:
         return None
+
+
+def _base(runtime: Table) -> Table:
+    """Return what our handlers repeat of the default runtime's table; {} if that is none of OCI."""
+    runtimes = runtime["runtimes"]
+    names = (str(runtime.get("default_runtime", "")), *_BUILT_IN)
+    found: Table = next(
+        (runtimes[name] for name in names if isinstance(runtimes.get(name), dict)), {}
+    )
+    if found.get("runtime_type", "") not in _OF_OCI:
+        return {}
+    return {key: value for key, value in found.items() if key not in _NOT_INHERITED}
+
+
+def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
+    default = {"default_runtime": handler.name} if handler.default else {}
+    body = toml_text.table(_RUNTIME, default) if default else ""
+    own: Table = {"runtime_path": handler.path, "runtime_type": "oci"} | base
+    where = [*_RUNTIME, "runtimes", handler.name]
+    plain = {key: value for key, value in own.items() if not isinstance(value, dict)}
+    body += toml_text.table(where, plain)
+    for key, value in own.items():
+        body += toml_text.table([*where, key], value) if isinstance(value, dict) else ""
+    tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
+
+
+def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler) -> list[str]:
+    """Return a warning if a later file names another default."""
+    if not handler.default:
+        return []
+    mine = drop_in_folder.path(config, handler)
+    later = [
+        path
+        for path, table in files[1:]
+        if path > mine and "default_runtime" in toml_text.lookup(table, _RUNTIME)
+    ]
+    return [f"{path} names another default runtime, after {mine.name}" for path in later[-1:]]

@@ -1,4 +1,4 @@
-"""Docker: `runtimes` in daemon.json.
+"""Docker: `runtimes` in daemon.json, as text: the order of keys and the indentation stay.
 
 dockerd refuses to start if both `--add-runtime` on its command line and `runtimes` in the file are
 given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-file` checks a file.
@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import json_text, marked_text
+from runc_wrap.engines import marked_text
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler, refuse_taken
+from runc_wrap.profiles.json_profiles.json_fields import refuse_constant, unique_members
+from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.marked_text import Saved
 
-CONFIG = Path("/etc/docker/daemon.json")
+CONFIG = "/etc/docker/daemon.json"
 _Json = dict[str, Any]
-BUILT_IN = "runc"  # dockerd's name for its own default
+_BUILT_IN = "runc"  # dockerd's name for its own default
 _DEFAULT = "default-runtime"
+_INDENT = re.compile(r"\n([ \t]+)\"")
 _VALIDATES = 23  # the first release with --validate
 
 
@@ -36,20 +40,20 @@ def neutral(text: str | None) -> str | None:
 
     A reload keeps the old value of a key that the file no longer has.
     """
-    document = json_text.parse(text or "", str(CONFIG))
-    said = {"runtimes": {}, "default-runtime": BUILT_IN} | document
+    document = _parsed(text or "", CONFIG)
+    said = {"runtimes": {}, _DEFAULT: _BUILT_IN} | document
     return None if said.keys() == document.keys() else json.dumps(said, indent=2) + "\n"
 
 
 def has_runtimes(text: str | None) -> bool:
     """Tell whether the text of daemon.json sets runtimes at all."""
-    return "runtimes" in json_text.parse(text or "", str(CONFIG))
+    return "runtimes" in _parsed(text or "", CONFIG)
 
 
 def without_ours(text: str, saved: Saved, where: str) -> str:
     """Return daemon.json without what we set there. Raises EngineError if that was changed."""
     texts = (text, saved.before or "", saved.after)
-    found, before, after = (json_text.parse(each, where) for each in texts)
+    found, before, after = (_parsed(each, where) for each in texts)
     runtimes = found.get("runtimes")
     if isinstance(runtimes, dict):
         _put_back(runtimes, before.get("runtimes", {}), after.get("runtimes", {}), where)
@@ -57,7 +61,7 @@ def without_ours(text: str, saved: Saved, where: str) -> str:
             del found["runtimes"]
     _put_back(found, before, {key: after[key] for key in after if key == _DEFAULT}, where)
     had_none = not (saved.before or "").strip()
-    return "" if had_none and not found else json_text.printed(found, text, where)
+    return "" if had_none and not found else _printed(found, text, where)
 
 
 def _put_back(found: _Json, before: _Json, ours: _Json, where: str) -> None:
@@ -76,7 +80,7 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
     if not handlers:
         return
     text, where = tree.text(config), str(config)
-    document = json_text.parse(text, where)
+    document = _parsed(text, where)
     _check(document, handlers, where)
     document.setdefault("runtimes", {}).update(
         {handler.name: {"path": handler.path} for handler in handlers}
@@ -84,18 +88,45 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
     for handler in (each for each in handlers if each.default):
         document[_DEFAULT] = handler.name
     if _was_default(handlers):
-        document.setdefault(_DEFAULT, BUILT_IN)  # see Docker.reload
-    tree.put(config, json_text.printed(document, text, where))
+        document.setdefault(_DEFAULT, _BUILT_IN)  # see Docker.reload
+    tree.put(config, _printed(document, text, where))
 
 
 def _was_default(handlers: list[Handler]) -> bool:
     return any(isinstance(handler, HandedOver) and handler.was_default for handler in handlers)
 
 
-def _check(document: dict[str, Any], handlers: list[Handler], where: str) -> None:
+def _check(document: _Json, handlers: list[Handler], where: str) -> None:
     runtimes = document.get("runtimes", {})
     if not isinstance(runtimes, dict):
         raise EngineError(
             f"{where}: runtimes is not an object", "an object", "correct the file first"
         )
     refuse_taken(where, handlers, runtimes)
+
+
+def _parsed(text: str, where: str) -> _Json:
+    """Return the object, {} of an empty text. Raises EngineError, also for a key given twice."""
+    try:
+        document = json.loads(
+            text if text.strip() else "{}",
+            object_pairs_hook=unique_members,
+            parse_constant=refuse_constant,
+        )
+    except (ProfileError, ValueError, RecursionError) as error:
+        raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
+    if not isinstance(document, dict):
+        raise EngineError(f"{where}: not an object", "a JSON object", "correct the file first")
+    return document
+
+
+def _printed(document: _Json, former: str, where: str) -> str:
+    """Return the text of a changed object, indented as its former text was. Raises EngineError."""
+    found = _INDENT.search(former)
+    indent = found[1] if found else None if '"' in former else "    "
+    try:
+        text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError as error:  # 1e999, or a half of a surrogate pair
+        raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
+    return text + ("\n" if former.endswith("\n") or not former.strip() else "")

@@ -44,7 +44,7 @@ class Docker(ClientEngine):
     """See Engine."""
 
     names = engine_names.DOCKER
-    usual = daemon_json.CONFIG
+    usual = Path(daemon_json.CONFIG)
     usual_socket = Path("/run/docker.sock")
     units = ("docker.service",)
     checks_files: ClassVar[bool] = False  # only since 23.0

@@ -1,6 +1,13 @@
 """Podman, and Buildah by the same files: they read containers.conf at every command.
 
 `podman info` names the runtime that is chosen, and fails for a name that it does not know.
+
+Each handler has a drop-in in containers.conf.d. `runtime_supports_json` and
+`runtime_supports_nocgroup` replace earlier lists (`{append=true}` is newer than Podman 4.x), so
+each drop-in repeats the list in force and adds our handlers. Podman reads the key
+`runtime_supports_nocgroup` and ignores the plural of its manual (tried with 5.4: `podman create
+--cgroups=disabled` accepts the runtime only with the former). Source: containers/common pkg/config
+(config.go, default.go).
 """
 
 from __future__ import annotations
@@ -10,11 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.documents.reader import DocumentError, read, record
-from runc_wrap.engines import drop_in_folder, probe_image
+from runc_wrap.engines import drop_in_folder, engine_files, probe_image, toml_text
 from runc_wrap.engines.client_engine import ClientEngine
-from runc_wrap.engines.engine_class import NOTHING, ROOT
-from runc_wrap.engines.podman import podman_containers, podman_drop_ins
+from runc_wrap.engines.engine_class import LONG, NOTHING, ROOT, SHORT
+from runc_wrap.engines.handler import CallFailed, refuse_taken
+from runc_wrap.engines.podman import podman_containers
+from runc_wrap.engines.probe_container import CANARY, OWNER
 from runc_wrap.host import engine_names, program
+from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs
 from runc_wrap.profiles.json_profiles import profile_files
 
@@ -27,13 +37,18 @@ if TYPE_CHECKING:
     from runc_wrap.engines.file_drafts import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.probe_container import Probe, Started
+    from runc_wrap.engines.toml_text import Table
 
+_VENDOR = Path("/usr/share/containers/containers.conf")
+_BUILT_IN = {
+    "runtime_supports_json": ["crun", "runc", "kata", "runsc", "youki", "krun", "ocijail"],
+    "runtime_supports_nocgroup": ["crun", "krun"],
+}
 _SERVICE = "podman.service"
 _MOST = 50  # drop-ins that runc-wrap wrote
 _CHOSEN = ("info", "--format", "{{json .Host.OCIRuntime}}")
-
-
 _ROOT, _OVERRIDE = "rootfs", "default.conf"
+_OF_BUILDAH = f"runc-wrap-{{}}-{OWNER}"
 
 
 @record
@@ -50,7 +65,7 @@ class Podman(ClientEngine):
 
     names = engine_names.PODMAN
     takes_path = True
-    usual = podman_drop_ins.CONFIG
+    usual = Path("/etc/containers/containers.conf")
     usual_socket = Path("/run/podman/podman.sock")
     client = "podman"
 
@@ -75,7 +90,19 @@ class Podman(ClientEngine):
         cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
     ) -> list[str]:
         """Put a drop-in for each handler into the drafts."""
-        podman_drop_ins.render(tree, config, handlers, facts)
+        if not handlers:
+            return []
+        files = drop_in_folder.others(tree, config, handlers, "*.conf")
+        if config == cls.usual:
+            files.insert(
+                0, (_VENDOR, toml_text.parse(engine_files.read(_VENDOR) or "", str(_VENDOR)))
+            )
+        engines = [toml_text.lookup(table, ["engine"]) for _, table in files]
+        runtimes = (toml_text.lookup(engine, ["runtimes"]) for engine in engines)
+        refuse_taken(f"{config} or its drop-ins", handlers, *runtimes)
+        for handler in handlers:
+            path = drop_in_folder.path(config, handler)
+            _render_one(tree, path, handler, _lists(engines, handlers, facts))
         return []
 
     def check_command(self) -> list[str] | None:
@@ -166,3 +193,68 @@ class Podman(ClientEngine):
         runtime = ("--runtime", probe.handler) if probe.handler else ()
         root = str(directory / _ROOT)
         return [*runtime, *run, "--log-driver", "none", "--rootfs", root, f"/{probe_image.PROGRAM}"]
+
+
+@dataclass(frozen=True)
+class Buildah(Podman):
+    """See Engine. It has no registration of its own: it is asked for its default profile only.
+
+    It adds capabilities first, and then drops.
+    """
+
+    names = engine_names.BUILDAH
+    client = "buildah"
+
+    def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
+        """Return those for a container made from scratch."""
+        name = _OF_BUILDAH.format(probe.purpose)
+        self._done("from", "--name", name, "scratch", seconds=LONG)  # or the next command says why
+        words = ["run", "--isolation", "oci", "--network", "none", "--runtime", probe.handler]
+        words += [f"--cap-add={cap}" for cap in sorted(probe.caps)]
+        words += [f"--cap-drop={cap}" for cap in sorted({*CAPABILITIES} - probe.caps)]
+        variables = [word for variable in probe.variables for word in ("--env", variable)]
+        return [*words, *variables, name, "--", "/none"]
+
+    def left_probes(self, purpose: str = CANARY) -> list[str]:
+        """Return our container, by its name."""
+        done = self._done("containers", "--format", "{{.ContainerName}}", seconds=SHORT)
+        return [name for name in done.printed.split() if name == _OF_BUILDAH.format(purpose)]
+
+    def remove_probes(self, purpose: str = CANARY) -> None:
+        """Remove it. Raises CallFailed if it stays."""
+        for name in self.left_probes(purpose):
+            done = self._done("rm", name, seconds=LONG)
+            if not done.is_well:
+                raise CallFailed(f"buildah does not remove {name}: {done.said}")
+
+
+def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
+    engine = ({"runtime": handler.name} if handler.default else {}) | lists
+    body = toml_text.table(["engine"], engine)
+    body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
+    tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
+
+
+def _lists(engines: list[Table], handlers: list[Handler], facts: dict[str, Any]) -> Table:
+    names = ["runtime_supports_json", *(["runtime_supports_nocgroup"] if facts["crun"] else [])]
+    ours = [handler.name for handler in handlers]
+    return {name: _with(_list(engines, name), ours) for name in names}
+
+
+def _with(listed: list[str], ours: list[str]) -> list[str]:
+    return [*listed, *(name for name in ours if name not in listed)]
+
+
+def _list(engines: list[Table], name: str) -> list[str]:
+    """Return the list in force: each file's list replaces the one before, or is appended to it.
+
+    `{append = true}` also applies to later files, until one has `{append = false}`.
+    """
+    result, appending = _BUILT_IN[name], False
+    for found in (engine.get(name) for engine in engines):
+        if isinstance(found, list):
+            words = [each for each in found if isinstance(each, str)]
+            flags = [one["append"] for one in found if isinstance(one, dict) and "append" in one]
+            appending = bool(flags[-1]) if flags else appending
+            result = _with(result, words) if appending else words
+    return result
