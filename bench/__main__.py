@@ -10,13 +10,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import evidence, fleet, measures, places, report, rows
+from bench import fleet, measures, places, rows
 from bench.measures import Plan
 from bench.places import Places
 from bench.rows import Row
+from harness import measurement
 from harness.host.namespaces import UNIFIED
 from harness.host.processes import environment
-from harness.measure import agents
 
 INSIDE = "RUNC_WRAP_BENCH_INSIDE"
 
@@ -32,7 +32,7 @@ def main() -> int:
     with places.prepared() as place:
         parts = [options.only] if options.only else PARTS
         found = [row for part in parts for row in PARTS[part](place, plan)]
-    print(f"\n{report.table(found)}\n\n{report.NOTE}", flush=True)  # noqa: T201 - for a person
+    print(f"\n{rows.table(found)}\n\n{rows.NOTE}", flush=True)  # noqa: T201 - for a person
     return int(any(row.verdict == rows.NOT_MET for row in found))
 
 
@@ -74,13 +74,13 @@ def _archive(place: Places, plan: Plan) -> Iterator[Row]:
 
 def _at_once(place: Places, plan: Plan) -> Iterator[Row]:
     found = measures.bursts(place, plan)
-    decided = agents.decided(place.installed["runc-agent"], "bench-runc-agent-")
+    decided = measurement.decided(place.installed["runc-agent"], "bench-runc-agent-")
     yield rows.at_once(found, decided)
 
 
 def _evidence(place: Places, plan: Plan) -> Iterator[Row]:
     place.stop_agents()
-    yield from rows.evidence(evidence.measured(place, plan.seed))
+    yield from rows.evidence(measures.denied(place, plan.seed))
 
 
 def _fleet(_place: Places, _plan: Plan) -> Iterator[Row]:

@@ -1,25 +1,31 @@
 """What a fleet's report takes: 5,000 documents merged, and 1,000 asked for through kubectl.
 
 Documents are made up (harness.node.node_reports): 200 workloads each, of 2,000 different ones, a
-quarter with three calls.
+quarter with three calls. The cluster is many nodes behind a real kubectl, Debian's. Its API server
+is a stand-in, a process of its own, whose CPU is told apart.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
-from bench import fleet_cluster
-from bench.fleet_cluster import Used
+from harness.cluster import stand_in_api_server
 from harness.host.processes import environment, short_directory
 from harness.node import node_reports
 
 NODES, ASKED, EACH = 5000, 1000, 200
+KINDS = 50  # of answers: nodes that run the same workloads are alike
+_IMAGES = 50  # that a kubelet names in its node's status: nodeStatusMaxImages
+_CODE = "from bench import fleet; fleet.{name}"
 # Ends by telling what the process took, and the kubectls that it has waited for
 _START = """import atexit, json, sys
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -28,6 +34,20 @@ used = lambda: [getrusage(one)[:3] for one in (RUSAGE_SELF, RUSAGE_CHILDREN)]
 atexit.register(lambda: json.dump(used(), sys.stderr))
 {name}({words})
 """
+
+
+class Used(NamedTuple):
+    """What processes took: seconds of CPU together, and bytes that the largest one had resident."""
+
+    cpu: float
+    resident: int
+
+
+class Cluster(NamedTuple):
+    """`env` leads the plugin there; `answers` are bytes of all nodes' answers together."""
+
+    env: Mapping[str, str]
+    answers: int
 
 
 @dataclass(frozen=True)
@@ -70,8 +90,7 @@ def merged() -> Merged:
 
 def asked() -> Merged:
     """Ask for such documents through the plugin and kubectl's exec."""
-    with short_directory("fleet") as place, fleet_cluster.served(place, ASKED, EACH) as served:
-        cluster, ended = served
+    with short_directory("fleet") as place, served(place, ASKED, EACH) as (cluster, ended):
         words = _start("kubectl_plugin", "plugin", "['report', '--json']")
         with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
             begun = time.monotonic()
@@ -102,3 +121,68 @@ def _used(told: IO[bytes]) -> list[Used]:
     told.seek(0)
     found = json.loads(told.read().splitlines()[-1])
     return [Used(user + system, resident * 1024) for user, system, resident in found]
+
+
+@contextmanager
+def served(place: Path, nodes: int, each: int) -> Iterator[tuple[Cluster, list[Used]]]:
+    """Serve so many nodes while the body runs; then the list has what the API server took."""
+    documents = [one.splitlines()[1] for one in node_reports.fleet(KINDS, each)]
+    for at, document in enumerate(documents):
+        (place / f"{at}.json").write_bytes(document)
+    ended: list[Used] = []
+    words = _python(f"serve({str(place)!r}, {nodes})")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin  # noqa: S101 - both are pipes
+        assert process.stdout  # noqa: S101
+        try:
+            process.stdout.readline()
+            size = sum(map(len, documents)) * nodes // KINDS
+            yield Cluster(_environment(place), size), ended
+        finally:
+            process.stdin.close()
+            ended.append(waited(process))
+
+
+def serve(place: str, nodes: int) -> None:
+    """Serve until stdin ends."""
+    with stand_in_api_server.serving() as cluster:
+        answers = [(Path(place) / f"{at}.json").read_bytes() for at in range(KINDS)]
+        cluster.answers = {f"n{at}": answers[at % KINDS] for at in range(nodes)}
+        cluster.statuses = {"Node": _node_status(), "Pod": _pod_status()}
+        cluster.kubeconfig(Path(place) / "kubeconfig")
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+def waited(process: subprocess.Popen[bytes]) -> Used:
+    """Return what a process took, with those that it has waited for, once it ends."""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Used(used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+
+def _environment(place: Path) -> dict[str, str]:
+    found = environment()
+    if shutil.which("kubectl", path=found["PATH"]) is None:
+        sys.exit("bench: no kubectl (Debian's kubernetes-client)")
+    own = {"PYTHONPATH": os.getcwd(), "HOME": str(place)}  # noqa: PTH109
+    return {**found, **own, "KUBECONFIG": str(place / "kubeconfig")}
+
+
+def _python(call: str) -> list[str]:
+    return [sys.executable, "-c", f"import sys; {_CODE.format(name=call)}"]
+
+
+def _node_status() -> dict[str, Any]:
+    """Return what makes a node as large as real ones: the images that it has."""
+    digest = "sha256:" + "0123456789abcdef" * 4
+    names = [f"registry.example/team/service-{at}" for at in range(_IMAGES)]
+    images = [
+        {"names": [f"{name}@{digest}", f"{name}:1.2.3"], "sizeBytes": 123456789} for name in names
+    ]
+    return {"images": images}
+
+
+def _pod_status() -> dict[str, Any]:
+    return {"conditions": [{"type": f"Type{at}", "status": "True"} for at in range(5)]}

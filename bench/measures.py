@@ -3,16 +3,18 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from bench.places import Places
 from bench.subjects import Subject
-from harness.measure import numbers
-from harness.measure.numbers import Rounds
-from harness.measure.timing import FailedError, seconds_of, spawned
+from harness import measurement
+from harness.host.processes import run
+from harness.measurement import FailedError, Rounds, seconds_of, spawned, timed
+from harness.node import agent as agents
+from harness.node import install
 from harness.node.install import use_runtime
 from harness.node.requirements import program
 
@@ -25,6 +27,19 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
 CREATES = 2  # times as many rounds of runc's create: see Plan
 AT_ONCE = 100
+_MODES = ("off", "enforce", "audit", "observe")
+_POLICY = "".join(
+    f'[[rule]]\nname = "{mode}"\nhandler = ["{mode}"]\nmode = "{mode}"\n' for mode in _MODES
+)
+# Who is asked about a denied call: (mode, does an agent run)
+_ASKED = {
+    "no filter": ("off", False),
+    "enforce": ("enforce", False),
+    "audit, no agent": ("audit", False),
+    "audit, agent": ("audit", True),
+    "observe": ("observe", True),
+}
+_LOOPS, _PAUSED, _RUNS = 20, 40, 6  # loops of 100 calls, calls apart, containers of each
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
         method = COMMANDS[command]
         ways_of = {way: partial(method, subject) for way, subject in subjects.items()}
         count = plan.count(command)
-        found[command] = numbers.interleaved(ways_of, count, plan.seed)
+        found[command] = measurement.interleaved(ways_of, count, plan.seed)
     for subject in subjects.values():
         subject.stop()
     return found
@@ -62,54 +77,44 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
 
 def alone(places: Places, plan: Plan) -> Rounds:
     """Measure a create with a runtime that does nothing: the added time without runc's noise."""
-    ways = ["cold", "agent"]
-    subjects = {
-        way: places.subject(f"runc/alone-{way}", places.program_of(f"runc/{way}"), {})
-        for way in ways
-    }
-    subjects["bare"] = places.subject("runc/alone-bare", places.nothing, {})
-    creates = {
-        way: lambda one=subject: seconds_of(one.prepared_create(0), one.log)
-        for way, subject in subjects.items()
-    }
-    with _before_nothing(places, ways):
-        return numbers.interleaved(creates, plan.rounds, plan.seed)
+    programs = {way: places.program_of(f"runc/{way}") for way in ("cold", "agent")}
+    return _before_nothing(places, plan, "alone", {**programs, "bare": places.nothing}, _create)
 
 
 def archived(places: Places, plan: Plan) -> Rounds:
     """Measure a cold create, by the node's interpreter and by each copy of the archive's."""
-    wrapper = {"node": places.program_of("runc/cold"), **places.archives}
-    subjects = {
-        way: places.subject(f"runc/archived-{way}", path, {}) for way, path in wrapper.items()
-    }
-    creates = {
-        way: lambda one=subject: seconds_of(one.prepared_create(0), one.log)
-        for way, subject in subjects.items()
-    }
-    with _before_nothing(places, ["cold"]):
-        return numbers.interleaved(creates, plan.rounds, plan.seed)
+    programs = {"node": places.program_of("runc/cold"), **places.archives}
+    return _before_nothing(places, plan, "archived", programs, _create)
 
 
 def passed_on(places: Places, plan: Plan) -> Rounds:
     """Measure a command that the launcher passes on to a runtime that does nothing."""
-    program_of = {"bare": places.nothing, "cold": places.program_of("runc/cold")}
+    programs = {"bare": places.nothing, "cold": places.program_of("runc/cold")}
+    return _before_nothing(places, plan, "passed-on", programs, lambda one: one.state("ID"))
+
+
+def _create(subject: Subject) -> float:
+    return seconds_of(subject.prepared_create(0), subject.log)
+
+
+def _before_nothing(
+    places: Places,
+    plan: Plan,
+    name: str,
+    programs: Mapping[str, str],
+    measure: Callable[[Subject], float],
+) -> Rounds:
+    """Measure these programs while installations have one that does nothing as runc."""
     subjects = {
-        way: places.subject(f"runc/passed-on-{way}", path, {}) for way, path in program_of.items()
+        way: places.subject(f"runc/{name}-{way}", path, {}) for way, path in programs.items()
     }
-    states = {way: partial(subject.state, "ID") for way, subject in subjects.items()}
-    with _before_nothing(places, ["cold"]):
-        return numbers.interleaved(states, plan.rounds, plan.seed)
-
-
-@contextlib.contextmanager
-def _before_nothing(places: Places, ways: list[str]) -> Iterator[None]:
-    """Make the installations of these ways use a program that does nothing as runc."""
+    measures = {way: partial(measure, subject) for way, subject in subjects.items()}
     with contextlib.ExitStack() as stack:
-        for way in ways:
+        for way in ("cold", "agent"):
             installed = places.installed[f"runc-{way}"]
             stack.callback(use_runtime, installed, program("runc"))
             use_runtime(installed, places.nothing)
-        yield
+        return measurement.interleaved(measures, plan.rounds, plan.seed)
 
 
 def burst(subjects: list[Subject]) -> dict[str, Any]:
@@ -141,5 +146,52 @@ def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
     }
     return [
         {way: burst(many[way]) for way in order}
-        for order in numbers.orders(WAYS, plan.bursts, plan.seed)
+        for order in measurement.orders(WAYS, plan.bursts, plan.seed)
     ]
+
+
+@dataclass(frozen=True)
+class Denied:
+    """Rounds in seconds for one denied call, by who is asked: in a loop, and now and then."""
+
+    loop: Rounds
+    paused: Rounds
+
+
+def denied(places: Places, seed: int) -> Denied:
+    """Measure a denied call in each mode, with and without an agent; no other agent may run."""
+    own = install.copy_of(places.installed["runc-cold"], places.directory / "evidence")
+    own.configure(f'runtime = ["runc"]\n{_POLICY}')
+    subjects = {}
+    for mode in _MODES:  # a handler of each mode's name
+        handler = own.wrapper.with_name(mode)
+        handler.symlink_to(own.wrapper.name)
+        subjects[mode] = places.subject(f"runc/evidence-{mode}", str(handler), {})
+    source = install.SOURCE / "bench" / "denied.c"
+    run(["cc", "-O2", "-static", "-o", places.rootfs / "denied", source])
+    loop, paused = [], []
+    for order in measurement.orders([*_ASKED], _RUNS, seed):
+        found = {}
+        for asked in order:
+            mode, agent = _ASKED[asked]
+            with agents.running(own) if agent else contextlib.nullcontext():
+                found[asked] = _calls(subjects[mode])
+        loop.append({asked: each[0] for asked, each in found.items()})
+        paused.append({asked: each[1] for asked, each in found.items()})
+    return Denied(loop, paused)
+
+
+def _calls(subject: Subject) -> tuple[float, float]:
+    """Run the program in a container; return seconds for a call in its loop and for one apart."""
+    identity = f"bench-{subject.name}-denied"
+    subject.write_config(identity, ["/denied", str(_LOOPS), str(_PAUSED)])
+    config = subject.bundle / "config.json"
+    config.write_text(config.read_text().replace('"shares":2', '"shares":1024'))  # or others count
+    said = subject.directory / "denied"
+    said.unlink(missing_ok=True)
+    words = subject.words(subject.program, "run", "--bundle", str(subject.bundle), identity)
+    ended = timed(words, str(said))
+    if ended.status:
+        raise FailedError(f"{' '.join(words)} ended with {ended.status}: {said.read_text()}")
+    loop, paused = said.read_text().split()
+    return int(loop) / 1e9, int(paused) / 1e9

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.configs import Json
-from bench.subjects import Subject, checked
+from bench.subjects import Json, Subject, checked
 from deploy.archive.machines import here
 from deploy.archive.tarball import SMALLEST
 from harness.engines import images

@@ -1,4 +1,4 @@
-"""The promised figures, each with what was measured.
+"""The promised figures, each with what was measured, and the table of them.
 
 The verdict is on the median, by its 95 % confidence interval: if the interval contains the bound,
 the row is undecided.
@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.evidence import Found
 from bench.fleet import Merged
-from harness.measure import numbers
-from harness.measure.numbers import Rounds
+from bench.measures import Denied
+from harness import measurement
+from harness.measurement import Rounds
 
 ADDED = 0.6  # ms
 PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime that does nothing
@@ -23,6 +23,10 @@ FLEET_RESIDENT = 1000.0  # MB
 COPIES = 1.02
 UNTOUCHED = ("state", "exec")
 MET, NOT_MET, UNDECIDED, STATED = "met", "NOT met", "undecided", "stated"
+NOTE = f"""\
+Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.
+Every measurement rests {measurement.PAUSE * 1e3:.0f} ms first, but for 100 at once.
+"undecided": the interval lies on both sides of the bound. "stated": nothing was promised of it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Row:
     verdict: str
 
 
-def below(found: numbers.Summary, bound: float) -> str:
+def below(found: measurement.Summary, bound: float) -> str:
     """Return the verdict on a median that must lie below a bound, by its interval."""
     if found.high < bound:
         return MET
@@ -53,19 +57,19 @@ def exactly(met: bool) -> str:  # noqa: FBT001 - the verdict on a thing that has
     return MET if met else NOT_MET
 
 
-def milliseconds(found: numbers.Summary) -> str:
+def milliseconds(found: measurement.Summary) -> str:
     """Return the median of a sample of seconds, and its interval."""
     return f"{found.median * 1e3:+.2f} ms [{found.low * 1e3:+.2f} {found.high * 1e3:+.2f}]"
 
 
-def quotient(found: numbers.Summary) -> str:
+def quotient(found: measurement.Summary) -> str:
     """Return the median of a sample of ratios, and its interval."""
     return f"{found.median:.3f} [{found.low:.3f} {found.high:.3f}]"
 
 
 def _added(name: str, rounds: Rounds, way: str, bound: float) -> Row:
     """Return the row for what a way adds to the bare one, of which `bound` ms are allowed."""
-    found = numbers.sure(numbers.differences(rounds, way, "bare"))
+    found = measurement.sure(measurement.differences(rounds, way, "bare"))
     return Row(name, f"under {bound:g} ms", milliseconds(found), below(found, bound / 1e3))
 
 
@@ -79,7 +83,7 @@ def untouched(runtime: str, commands: dict[str, Rounds]) -> Row:
 
 def creates(create: Rounds) -> list[Row]:
     """Return what a create takes more with an agent, and how much longer it takes without one."""
-    cold = numbers.sure(numbers.ratios(create, "cold", "bare"))
+    cold = measurement.sure(measurement.ratios(create, "cold", "bare"))
     must = f"under {COLD_RATIO} times bare"
     return [
         _added("runc: create, agent running: added", create, "agent", CREATE_ADDED),
@@ -105,8 +109,10 @@ def archived(rounds: Rounds) -> Row:
     The archive is there several times, installed one after another: all its creates count.
     """
     copies = [name for name in rounds[0] if name != "node"]
-    found = numbers.sure([one for name in copies for one in numbers.ratios(rounds, name, "node")])
-    again = numbers.sure(numbers.ratios(rounds, copies[0], copies[1]))
+    found = measurement.sure(
+        [one for name in copies for one in measurement.ratios(rounds, name, "node")]
+    )
+    again = measurement.sure(measurement.ratios(rounds, copies[0], copies[1]))
     figure = f"{quotient(found)} times as long; one copy of it against another {quotient(again)}"
     name = "create, cold, the archive's interpreter against Debian's"
     return Row(name, f"no slower (copies differ: {COPIES})", figure, below(found, COPIES))
@@ -128,15 +134,15 @@ def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
 
 def _compared(
     bursts: list[dict[str, Any]],
-) -> tuple[numbers.Summary, numbers.Summary, list[numbers.Summary]]:
+) -> tuple[measurement.Summary, measurement.Summary, list[measurement.Summary]]:
     """Return the wall time, the slowest, and the n-th to be done for each n: agent / cold."""
     wall = [one["agent"]["wall"] / one["cold"]["wall"] for one in bursts]
     ranks = range(len(bursts[0]["cold"]["each"]))
     by_rank = [
-        numbers.sure([b["agent"]["each"][rank] / b["cold"]["each"][rank] for b in bursts])
+        measurement.sure([b["agent"]["each"][rank] / b["cold"]["each"][rank] for b in bursts])
         for rank in ranks
     ]
-    return numbers.sure(wall), by_rank[-1], by_rank
+    return measurement.sure(wall), by_rank[-1], by_rank
 
 
 def fleet(found: dict[str, Merged]) -> list[Row]:
@@ -158,7 +164,7 @@ def _fleet(name: str, found: Merged) -> Row:
     return Row(name, must, figure, exactly(is_met))
 
 
-def evidence(found: Found) -> list[Row]:
+def evidence(found: Denied) -> list[Row]:
     """Return the rows for a denied call in each mode."""
     return [
         Row(
@@ -172,5 +178,16 @@ def evidence(found: Found) -> list[Row]:
 
 
 def _plain(rounds: Rounds, asked: str) -> str:
-    one = numbers.sure(numbers.column(rounds, asked))
+    one = measurement.sure(measurement.column(rounds, asked))
     return f"{one.median * 1e6:.2f} µs [{one.low * 1e6:.2f} {one.high * 1e6:.2f}]"
+
+
+def table(rows: list[Row]) -> str:
+    """Return the figures, each with its verdict, in columns as wide as their widest cell."""
+    head = ["measure", "bound", "measured: median [95 % interval]", ""]
+    lines = [head, *([row.measure, row.must, row.figure, row.verdict] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

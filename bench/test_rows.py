@@ -9,7 +9,7 @@ import pytest
 
 from bench import rows
 from bench.fleet import Merged
-from harness.measure import numbers
+from harness import measurement
 
 CREATE = [
     {"bare": 0.040, "cold": 0.050, "agent": 0.041},
@@ -18,8 +18,8 @@ CREATE = [
 
 
 def test_ratios_and_differences_are_taken_within_a_round() -> None:
-    assert numbers.ratios(CREATE, "cold", "bare") == pytest.approx([1.25, 1.25])
-    assert numbers.differences(CREATE, "agent", "bare") == pytest.approx([0.001, 0.001])
+    assert measurement.ratios(CREATE, "cold", "bare") == pytest.approx([1.25, 1.25])
+    assert measurement.differences(CREATE, "agent", "bare") == pytest.approx([0.001, 0.001])
 
 
 @pytest.mark.parametrize(("scale", "verdict"), [(0.99, rows.MET), (1.01, rows.NOT_MET)])
@@ -70,7 +70,7 @@ def test_an_interval_that_contains_the_bound_decides_nothing(
 def test_a_medians_interval_contains_the_true_value_in_about_19_of_20_samples() -> None:
     generator = random.Random(2)  # noqa: S311 - no secret
     samples = ([generator.expovariate(1) for _ in range(60)] for _ in range(400))
-    held = sum(one.low <= math.log(2) <= one.high for one in map(numbers.sure, samples))
+    held = sum(one.low <= math.log(2) <= one.high for one in map(measurement.sure, samples))
     assert 0.92 < held / 400 <= 1
 
 

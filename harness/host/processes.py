@@ -1,20 +1,21 @@
-"""Starting programs, and ending exactly these by their pid."""
+"""Starting programs, ending exactly these by their pid, and limiting or tracing a running one."""
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.node.requirements import SEARCH
+from harness.node.requirements import SEARCH, program, unmet
 
 Run = subprocess.CompletedProcess[str]
 Argv = Sequence[str | os.PathLike[str]]
-
+_CGROUPS = Path("/sys/fs/cgroup")
 
 # runc 1.1 copies itself to a memfd and seals the copy (libcontainer/nsenter/cloned_binary.c); Linux
 # refuses that while anything else holds one of the copy's pages (mm/memfd.c). Seen once, in CI,
@@ -84,6 +85,14 @@ def run(
         words = " ".join(_words(argv))
         raise CommandError(f"{words}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def installed_version(name: str, *words: str) -> str:
+    """Return a program's or package's own version, as numbers and dots."""
+    said = run([program(name), *(words or ["--version"])]).stdout
+    found = re.search(r"\d+\.\d+\.\d+", said)
+    assert found, said
+    return found[0]
 
 
 def is_not_sealed(told: str) -> bool:
@@ -172,3 +181,53 @@ def wait_for_next_second() -> None:
     could be taken for its own.
     """
     time.sleep(1.0 - time.time() % 1.0)
+
+
+@contextlib.contextmanager
+def limited(pid: int, controller: str, limits: Mapping[str, str]) -> Iterator[None]:
+    """Move a process into a cgroup (version 1) with these limits; afterwards move it back."""
+    parent = _CGROUPS / controller
+    if not (parent / "cgroup.procs").exists():
+        unmet(f"needs the {controller} controller of cgroup version 1")
+    group = parent / f"runc-wrap-test-{os.getpid()}-{pid}"
+    group.mkdir()
+    try:
+        for name, value in limits.items():
+            (group / name).write_text(value)
+        before = _cgroup_of(pid, controller)
+        (group / "cgroup.procs").write_text(str(pid))
+        yield
+        with contextlib.suppress(ProcessLookupError):  # it may have been killed
+            (parent / before / "cgroup.procs").write_text(str(pid))
+    finally:
+        if (group / "memory.limit_in_bytes").exists():  # a process that waits for memory can end
+            (group / "memory.limit_in_bytes").write_text("-1")
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
+        group.rmdir()
+
+
+def _cgroup_of(pid: int, controller: str) -> str:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    named = {names: path for _, names, path in (line.split(":", 2) for line in lines)}
+    return named.get(controller, "/").lstrip("/")
+
+
+@contextlib.contextmanager
+def traced(pid: int, log: Path, *words: str) -> Iterator[None]:
+    """Trace a running process by strace until the end of the block or of the process."""
+    argv = [program("strace"), "-qq", "-o", str(log), *words, "-p", str(pid)]
+    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+
+    def attached() -> bool:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):  # its first call was the last one
+            return True
+        return "TracerPid:\t0\n" not in status or "State:\tZ" in status
+
+    try:
+        wait_until(attached, "strace to attach")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)

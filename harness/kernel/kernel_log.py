@@ -24,7 +24,7 @@ from harness.node.requirements import unmet
 
 LOGGED, ERRNO = 0x7FFC0000, 0x50000  # SECCOMP_RET_LOG, SECCOMP_RET_ERRNO
 X86_64, I386 = 0xC000003E, 0x40000003
-_NETLINK_AUDIT, _READLOG, SO_RCVBUFFORCE = 9, 1, 33
+_NETLINK_AUDIT, _READLOG, _SO_RCVBUFFORCE = 9, 1, 33
 _SECCOMP, _USER_AVC = 1326, 1107  # the kernel takes USER_AVC even while auditing is off
 _REQUEST_ACK = 1 | 4
 _HEADER = struct.Struct("=IHHII")
@@ -88,7 +88,7 @@ def told() -> Iterator[Told]:
     result = Told()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_AUDIT) as audit:
         try:
-            audit.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _ROOM)
+            audit.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
             audit.bind((0, _READLOG))
         except PermissionError:
             unmet("needs CAP_AUDIT_READ")
@@ -98,7 +98,7 @@ def told() -> Iterator[Told]:
         try:
             yield result
         finally:
-            mark(marker)
+            _mark(marker)
             reader.join(60)
         assert not reader.is_alive(), "the marker did not come back: is auditing off (audit=0)?"
 
@@ -122,18 +122,18 @@ def _read(audit: socket.socket, marker: bytes, into: Told) -> None:
             into.overruns += 1
             continue
         kind = int.from_bytes(message[4:6], "little")
-        if is_mark(message, marker):
+        if _is_mark(message, marker):
             return
         if kind == _SECCOMP and (record := parse(message[_HEADER.size :])):
             into.records.append(record)
 
 
-def is_mark(message: bytes, marker: bytes) -> bool:
-    """Return whether this is the record that `mark` sent."""
+def _is_mark(message: bytes, marker: bytes) -> bool:
+    """Return whether this is the record that `_mark` sent."""
     return int.from_bytes(message[4:6], "little") == _USER_AVC and marker in message
 
 
-def mark(marker: str) -> None:
+def _mark(marker: str) -> None:
     """Send a marker until audit accepts it: its queue may be full."""
     text = f"marker={marker}\0".encode()
     head = _HEADER.pack(_HEADER.size + len(text), _USER_AVC, _REQUEST_ACK, 1, 0)

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.host.processes import wait_until
-from harness.node.guest import PAUSE, Guest
-from harness.node.guest_node import PREFIX, Node
+from harness.node.guest import PAUSE, PREFIX, Guest, Node
 
 CONFIG = "/etc/containerd/config.toml"
 # Seconds: canaries are removed one minute after a boot, and if containerd is not ready then, as on

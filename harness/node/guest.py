@@ -1,13 +1,68 @@
-"""A guest: a whole system to install on, a virtual machine (tests/vm) or a box (tests/boxes)."""
+"""A guest, a virtual machine (tests/vm) or a box (tests/boxes), and runc-wrap and engines on it."""
 
 import json
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.engines.cri import Ask, client
 from harness.host.processes import CommandError, Run, wait_until
+from harness.node import archive
 
+PREFIX = "/opt/runc-wrap"
+SERVICES = ("runc-wrap-decide", "runc-wrap-observe")
+UNITS = [f"{name}.{kind}" for name in SERVICES for kind in ("socket", "service")]
+IMAGE = "localhost/runc-wrap-busybox:test"
+# Everything of the root file system: what each file is, and the content of those that an
+# installation might change. Not what runs by itself writes (logs, caches, times).
+LISTING = r"""
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp \
+    -o -path /var/log -o -path /var/lib/docker -o -path /var/lib/containerd \
+    -o -path /var/lib/containers -o -path /root -o -path /home -o -path /var/tmp \) -prune \
+    -o ! -type d -printf '%p %y %m %u:%g %l\n' -o -printf '%p %y %m %u:%g\n' | sort
+find /etc /usr/local /opt -xdev -type f -print0 | sort -z | xargs -0 sha256sum
+"""
+# Loads image.tar of root's directory into each engine's store.
+LOAD = """
+cd /root; docker load -q -i image.tar; podman load -q -i image.tar
+ctr images import image.tar; ctr -n k8s.io images import image.tar
+"""
+_UNPACK = 'mkdir /root/archive && tar -C /root/archive --strip-components 1 -xf "$1"'
+# The engines as a node has them that does not confine: Kubernetes' own default is no profile.
+CONTAINERD = r"""
+sed -i '/grpc.v1.cri"\]/a sandbox_image = "localhost/runc-wrap-busybox:test"' \
+    /etc/containerd/config.toml
+cat >> /etc/containerd/config.toml <<'END'
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = true
+END
+"""
+_ENGINES = rf"""
+mkdir -p /etc/containers/containers.conf.d
+printf '[containers]\nseccomp_profile = "unconfined"\n' \
+    > /etc/containers/containers.conf.d/10-node.conf
+{CONTAINERD}
+"""
+_REGISTER = """
+runc-wrapctl engine add auto
+systemctl restart containerd; systemctl reload docker
+"""
+_CONFIGURE = f"""
+cd {PREFIX}/etc; printf %s "$1" > wanted
+cmp -s wanted config.toml || {{ cp wanted config.toml; runc-wrapctl apply; }}
+rm wanted
+"""
+_OURS = re.compile("runc.wrap", re.IGNORECASE)
+_CONTROL = "runc-wrap: a warning of the tests"  # without it, nothing would be known of others
+_JOURNAL = """
+journalctl --sync
+journalctl --no-pager ${1:+"--after-cursor=$1"}"""
 PATIENCE = 300  # seconds for a command, emulated and beside other work; most take one or two
 PAUSE = 1.0  # seconds between two looks: each costs an emulated CPU about as much
 # systemd 252 knows no such setting, and does without it.
@@ -65,3 +120,103 @@ class Guest(ABC):
     def json(self, script: str, *words: str | Path) -> Any:
         """Run a script that prints one JSON document."""
         return json.loads(self.sh(script, *words))
+
+
+@dataclass(frozen=True)
+class Node:
+    """`machine` with runc-wrap in PREFIX."""
+
+    machine: Guest
+    before: str  # LISTING before the installation
+    told: str  # by install.sh
+
+    def ctl(self, *words: str, seconds: float = PATIENCE) -> Run:
+        """Run runc-wrapctl; any exit status is a result."""
+        return self.machine.attempt('runc-wrapctl "$@"', *words, seconds=seconds)
+
+    def shown(self, *words: str) -> Any:
+        """Return what runc-wrapctl prints with --json, whatever its exit status."""
+        done = self.ctl(*words, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def configure(self, text: str) -> None:
+        """Write config.toml and put it in force, which takes an emulated machine ten seconds.
+
+        Each test says so what it needs, and leaves it.
+        """
+        self.machine.sh(_CONFIGURE, text)
+
+    def service(self, name: str) -> dict[str, str]:
+        """Return what systemd says of runc-wrap-NAME: its state, first process and restarts."""
+        properties = "ActiveState,MainPID,NRestarts,MemoryCurrent,CPUUsageNSec"
+        told = self.machine.sh('systemctl show -p "$2" "runc-wrap-$1"', name, properties)
+        return dict(line.split("=", 1) for line in told.splitlines())
+
+    def journals_end(self) -> str:
+        """Return the cursor of the journal's last line (journalctl(1)), which no clock moves."""
+        last = "journalctl --no-pager --lines 1 --show-cursor | tail -n 1"
+        return self.machine.sh(last).strip().removeprefix("-- cursor: ")
+
+    def warnings(self, since: str = "") -> list[str]:
+        """Return the journal's lines about us that are warnings or worse, after a cursor if given.
+
+        Lines that every guest of this kind and suite has are left out; the whole has each.
+        """
+        self.machine.sh('logger --priority user.warning "$1"', _CONTROL)
+        told = self.machine.sh(f"{_JOURNAL} --priority warning", since).splitlines()
+        ours = [line for line in told if _OURS.search(line)]
+        lines = [line for line in ours if not line.endswith(_CONTROL)]
+        assert len(lines) < len(ours)
+        known = self.machine.warned
+        if not since:
+            assert [one for one in known if not any(one in line for line in lines)] == []
+        known += self.machine.may_warn
+        return [line for line in lines if not any(one in line for one in known)]
+
+    def modes(self, options: str, handler: str) -> list[int]:
+        """Return the modes of seccomp of a container by Docker, by Podman, and of a pod's.
+
+        `options` are Docker's and Podman's; without a handler there is no pod.
+        """
+        run = f"run --rm --network none {options}"
+        show = f"{IMAGE} grep Seccomp: /proc/self/status"
+        script = f"docker {run} --security-opt seccomp=unconfined {show}; podman {run} {show}"
+        told = self.machine.sh(script) + (self._pods_status(handler) if handler else "")
+        return [int(line.split()[1]) for line in told.splitlines()]
+
+    def _pods_status(self, handler: str) -> str:
+        socket = self.machine.forward("/run/containerd/containerd.sock")
+        with client(socket, "/kubepods.slice") as cri:
+            cri.wait_image()
+            pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
+            pid = cri.pid(cri.run(pod, Ask()))
+            return self.machine.sh("grep Seccomp: /proc/$1/status", str(pid))
+
+    def ledger(self) -> list[Any]:
+        """Return its lines, the oldest first."""
+        text = self.machine.sh(f"cat {PREFIX}/var/ledger/*.jsonl")
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def release_for(architecture: str, variable: str, place: Path) -> Path:
+    """Return the archive that a variable of the environment names, or one built into `place`."""
+    if given := os.environ.get(variable):
+        return Path(given).absolute()
+    return archive.build(place, architecture)[architecture]
+
+
+def installed(machine: Guest, release: Path) -> Node:
+    """Install the archive, which is all that comes to the machine but a container image."""
+    machine.sh(_ENGINES)
+    node = installed_alone(machine, release)
+    machine.sh(_REGISTER)
+    return node
+
+
+def installed_alone(machine: Guest, release: Path, seconds: float = PATIENCE) -> Node:
+    """Install the archive, and register nothing; `seconds` is for install.sh."""
+    machine.copy_in([release], "/root")
+    before = machine.sh(LISTING)
+    machine.sh(_UNPACK, f"/root/{release.name}")
+    return Node(machine, before, machine.sh("/root/archive/install.sh 2>&1", seconds=seconds))

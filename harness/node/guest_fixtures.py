@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.engines import images
-from harness.node.guest import Guest
-from harness.node.guest_node import Node, installed, release_for
+from harness.node.guest import Guest, Node, installed, release_for
 
 __all__ = ["busybox", "node", "pytest_collection_modifyitems", "release"]
 FOLDERS = ("tests/boxes/", "tests/vm/")

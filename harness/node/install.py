@@ -12,6 +12,7 @@ from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 
 SOURCE = Path(__file__).resolve().parents[2]
+SECOND = "new"  # the name of a second release
 OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'
 
 
@@ -122,3 +123,24 @@ def use_runtime(installed: Installed, path: Path | str, kind: str = "runc") -> N
     link = installed.prefix / "lib" / "runtime" / kind
     link.unlink()
     link.symlink_to(path)
+
+
+def lay_out_second(node: Installed) -> Path:
+    """Make a second release of the same code; return its directory. The first stays in force."""
+    releases = node.prefix / "lib" / "releases"
+    old, shared = node.release, releases.resolve()
+    releases.unlink()
+    releases.mkdir()
+    (releases / old.name).symlink_to(shared / old.name)
+    shutil.copytree(old, releases / SECOND, symlinks=True)
+    return releases / SECOND
+
+
+def switch_release(prefix: Path) -> None:
+    """Put the other one of the two in force, as install.sh does."""
+    current = prefix / "lib" / "current"
+    names = [path.name for path in (prefix / "lib" / "releases").iterdir()]
+    (other,) = [name for name in names if name != current.readlink().name]
+    link = prefix / "lib" / "current.new"
+    link.symlink_to(f"releases/{other}")
+    link.replace(current)

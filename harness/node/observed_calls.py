@@ -8,8 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.node.guest import Guest, wait
-from harness.node.guest_node import IMAGE
+from harness.node.guest import IMAGE, Guest, wait
 
 RUN = "docker run --detach --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 AS_USUAL = "50 of 50 failed with 95"  # EOPNOTSUPP: keyctl(99) came to the kernel

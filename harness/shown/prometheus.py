@@ -1,4 +1,4 @@
-"""A Prometheus of its own on loopback, that scrapes one port, each second if not told else."""
+"""A Prometheus of its own on loopback, that scrapes one port each second, and what it scrapes."""
 
 import contextlib
 import json
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.host.processes import Daemon
+from harness.node.install import Installed
 from harness.node.requirements import program
+from runc_wrap.metrics import metrics_file
 
 Json = dict[str, Any]
 
@@ -88,3 +90,30 @@ def running(
         yield server
     finally:
         daemon.stop()
+
+
+@contextlib.contextmanager
+def metrics_pod(node: Installed, place: Path, state: str, *, has_agent: bool) -> Iterator[int]:
+    """Run the container `metrics` of a cluster's pod as a process; yield its port.
+
+    It serves a node's agent, or none, and an installer's state.
+    """
+    place.mkdir()
+    (place / "state").write_text(state)
+    file = (node.prefix / "var" / "metrics" if has_agent else place) / metrics_file.NAME
+    port = free_port()
+    words: list[str | Path] = ["--port", str(port), "--file", file, "--state", place / "state"]
+    daemon = Daemon([node.ctl, "cluster", "metrics", *words], place / "log")
+    try:
+        daemon.wait_ready(lambda: _accepts(port), "the container `metrics`")
+        yield port
+    finally:
+        daemon.stop()
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from harness.host import namespace_holder
 from harness.host.processes import CommandError, Daemon, Run, attempt, run
-from harness.node.guest import PATIENCE, Guest
-from harness.node.guest_node import LOAD
+from harness.node.guest import LOAD, PATIENCE, Guest
 from harness.node.requirements import program, requires
 from tests.worlds.debian import World
 

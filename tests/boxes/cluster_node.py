@@ -11,8 +11,7 @@ from typing import Any
 
 from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
-from harness.node.guest import PAUSE, Guest
-from harness.node.guest_node import CONTAINERD, LISTING, PREFIX
+from harness.node.guest import CONTAINERD, LISTING, PAUSE, PREFIX, Guest
 from harness.node.requirements import program
 from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.kubernetes_api.node_object import STATE

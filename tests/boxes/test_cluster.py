@@ -20,8 +20,7 @@ from harness.engines.cri import Ask, Cri, client
 from harness.host.processes import short_directory
 from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
 from harness.node import archive
-from harness.node.guest import wait
-from harness.node.guest_node import PREFIX
+from harness.node.guest import PREFIX, wait
 from harness.node.requirements import requires
 from runc_wrap.cluster.host_commands.step_commands import STEPS
 from runc_wrap.cluster.kubernetes_api.node_object import AGAIN, INSTALLED, READY, VERSION

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest_node import IMAGE, LISTING, PREFIX, SERVICES, UNITS, Node
+from harness.node.guest import IMAGE, LISTING, PREFIX, SERVICES, UNITS, Node
 from tests.boxes.box import CRI_WORKS
 
 ENGINES = ("docker", "podman", *(["containerd"] if CRI_WORKS else []))

@@ -13,7 +13,7 @@ import pytest
 
 from harness.host.processes import short_directory
 from harness.node import observed_calls, packages
-from harness.node.guest_node import IMAGE, LISTING, UNITS, Node
+from harness.node.guest import IMAGE, LISTING, UNITS, Node
 from harness.node.observed_calls import RUN
 from harness.node.requirements import requires
 from tests.boxes.box import box

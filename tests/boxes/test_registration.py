@@ -12,7 +12,7 @@ import pytest
 
 from harness.engines.cri import Ask, Cri, client
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
-from harness.node.guest_node import IMAGE, Node
+from harness.node.guest import IMAGE, Node
 from tests.boxes.box import CRI_WORKS
 
 ENGINES = ["docker", "podman", *(["containerd"] if CRI_WORKS else [])]

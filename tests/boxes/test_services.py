@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from harness.node import observed_calls
-from harness.node.guest import wait
-from harness.node.guest_node import IMAGE, UNITS, Node
+from harness.node.guest import IMAGE, UNITS, Node, wait
 from harness.node.observed_calls import AS_USUAL, LOGGED, RUN, Calls
 from tests.boxes.box import SUITE
 

@@ -13,8 +13,7 @@ import pytest
 
 from harness.host.processes import Run
 from harness.kernel.process_status import FILTER, seccomp_in
-from harness.node.guest import Guest
-from harness.node.guest_node import Node
+from harness.node.guest import Guest, Node
 from runc_wrap.engines import probe_image
 
 HERE = Path(__file__).parent

@@ -21,8 +21,7 @@ from harness.node.containerd_change import (
     unregistered,
     wait_as_before,
 )
-from harness.node.guest import Guest, wait
-from harness.node.guest_node import IMAGE, PREFIX, Node
+from harness.node.guest import IMAGE, PREFIX, Guest, Node, wait
 
 LIVES = f"ctr run --detach --cpu-shares 0 {IMAGE} lives /bin/sleep 1000000"
 # A script of a fault's runs whenever containerd starts, until the next boot, and systemd allows two

@@ -1,6 +1,6 @@
 """Uninstalling: the machine is as it was before. Last, for nothing is installed afterwards."""
 
-from harness.node.guest_node import IMAGE, LISTING, PREFIX, Node
+from harness.node.guest import IMAGE, LISTING, PREFIX, Node
 
 WRAPPER = f"{PREFIX}/bin/runc-wrap"
 _NO_CONTAINERS = "docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -af -t 0 >/dev/null"

@@ -22,11 +22,10 @@ from harness.engines.cri import Cri
 from harness.engines.cri import client as cri_client
 from harness.engines.docker import Docker, dockerd
 from harness.engines.podman import Podman, podman
-from harness.host.processes import Run, short_directory
+from harness.host.processes import Run, installed_version, short_directory
 from harness.kernel import process_status
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
-from harness.node.versions import installed_version
 
 Runtimes = dict[str, Path]
 

@@ -18,10 +18,9 @@ from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
 from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
 from harness.engines.podman import Podman
-from harness.host.processes import run
+from harness.host.processes import installed_version, run
 from harness.kernel import process_status
 from harness.node.requirements import requires
-from harness.node.versions import installed_version
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, platform

@@ -13,10 +13,9 @@ import pytest
 
 from harness.containers.block_rules import of_bundle
 from harness.engines.cri import RUNTIME_DEFAULT, Ask
-from harness.host.processes import attempt
+from harness.host.processes import attempt, installed_version
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.versions import installed_version
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.engines.images import REFERENCE
-from harness.engines.podman import own_podman
-from harness.engines.rootless_podman import UID, rootless
+from harness.engines.podman import UID, own_podman, rootless
 from harness.host.processes import attempt, short_directory
 from harness.node.install import Installed, install
 from harness.node.requirements import program
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.engines.podman import OwnPodman
-    from harness.engines.rootless_podman import Rootless
+    from harness.engines.podman import OwnPodman, Rootless
 
 NAME = "one"
 

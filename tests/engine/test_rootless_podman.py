@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.engines.images import REFERENCE
-from harness.engines.rootless_podman import OWN, UID, Rootless, rootless
+from harness.engines.podman import OWN, UID, Rootless, rootless
 from harness.host.processes import Run, short_directory
 from harness.node.install import Installed, copy_of, install
 

@@ -40,7 +40,7 @@ PLANTS = [
         f"{TYPES}from runc_wrap.policy.settings import toml_lines",
         "toml_lines",
     ),
-    (HOUSES, "safe_text.py", "import harness.node.versions", "harness"),
+    (HOUSES, "safe_text.py", "import harness.host.processes", "harness"),
     (HOUSES, "../tests/mutants.py", "import bench.rows", "bench.rows"),
     (CIRCLES, "hotpath/argv.py", "from runc_wrap.hotpath import create_facts", "create_facts -> "),
     (CIRCLES, "hotpath/argv.py", f"{TYPES}from runc_wrap.hotpath import main", "main -> "),

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import measurement
 from harness.containers import bundles
 from harness.containers.bundles import Bundle
 from harness.host.processes import short_directory
-from harness.measure import numbers
-from harness.measure.timing import seconds_of
+from harness.measurement import seconds_of
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
@@ -51,8 +51,8 @@ def _fastest(
 ) -> float:
     """Return the fastest of one side over that of the other."""
     variants = {"measured": measured, "base": base}
-    rounds = numbers.interleaved(variants, count, seed=1, pause=PAUSE)
-    return min(numbers.column(rounds, "measured")) / min(numbers.column(rounds, "base"))
+    rounds = measurement.interleaved(variants, count, seed=1, pause=PAUSE)
+    return min(measurement.column(rounds, "measured")) / min(measurement.column(rounds, "base"))
 
 
 def _untouched(wrapper: str) -> float:

@@ -15,8 +15,7 @@ import pytest
 from harness.engines.cri import Ask, Cri, client
 from harness.engines.images import REFERENCE
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest import Guest
-from harness.node.guest_node import PREFIX, Node
+from harness.node.guest import PREFIX, Guest, Node
 from tests.vm.image import USER
 
 CRUN = "/opt/with-crun"  # another installation, for the user

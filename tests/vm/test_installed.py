@@ -2,7 +2,7 @@
 
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.containerd_change import changed
-from harness.node.guest_node import UNITS, Node
+from harness.node.guest import UNITS, Node
 
 
 def test_containerd_is_registered_by_a_restart_and_proved(node: Node) -> None:

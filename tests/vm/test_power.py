@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.node.guest import Guest
-from harness.node.guest_node import IMAGE, PREFIX, Node
+from harness.node.guest import IMAGE, PREFIX, Guest, Node
 from runc_wrap.ledger import whole_ledger
 
 EACH = 100  # creates by each of the two that work at the same time

@@ -15,8 +15,7 @@ from harness.node.containerd_change import (
     unregistered,
     wait_as_before,
 )
-from harness.node.guest import wait
-from harness.node.guest_node import PREFIX, Node
+from harness.node.guest import PREFIX, Node, wait
 from tests.vm import reset_after_step
 from tests.vm.machine import Machine
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.node.guest import wait
-from harness.node.guest_node import IMAGE, UNITS, Node
+from harness.node.guest import IMAGE, UNITS, Node, wait
 
 RUN = "docker run -d --network none --security-opt seccomp=unconfined --runtime runc-wrap"
 # auditd refuses to be stopped by systemd, but not to be ended

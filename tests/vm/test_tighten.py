@@ -1,6 +1,6 @@
 """A running container on cgroup v2 is tightened, until Yama lets nobody trace. Before a reboot."""
 
-from harness.node.guest_node import IMAGE, Node
+from harness.node.guest import IMAGE, Node
 
 RUN = f"docker run -d --name tightened --network none --runtime runc-wrap {IMAGE} sleep 100000"
 MAKE = "docker exec tightened mkdir /made && echo made || :"

@@ -1,6 +1,6 @@
 """Uninstalled: the machine is as it was before. Last, for nothing is installed afterwards."""
 
-from harness.node.guest_node import LISTING, Node
+from harness.node.guest import LISTING, Node
 
 _UNINSTALL = """
 docker ps -aq | xargs -r docker rm -f >/dev/null; podman rm -af -t 0 >/dev/null

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.host.processes import attempt
+from harness.host.processes import attempt, installed_version
 from harness.node.requirements import program
-from harness.node.versions import installed_version
 from tests.unit.engines.containerd_loader import DROP_INS, MAINS, NEW, RefusedError, loaded
 from tests.unit.engines.engine_node import add, node, remove, snapshot, write
 

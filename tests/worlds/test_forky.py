@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.processes import run
-from harness.node.versions import installed_version
+from harness.host.processes import installed_version, run
 
 pytestmark = pytest.mark.skipif(
     "RUNC_WRAP_WORLD" not in os.environ, reason="run by make test-forky"

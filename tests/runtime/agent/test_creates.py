@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from harness.containers import bundles
-from harness.host.processes import attempt
+from harness.host.processes import attempt, traced
 from harness.kernel import process_status
-from harness.kernel.strace import traced
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires

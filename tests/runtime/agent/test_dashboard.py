@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.cluster import metrics_pod
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node.requirements import requires
@@ -75,7 +74,7 @@ def scraped(
         running.enter_context(agents.running(node)).wait_ready()
         jobs = []
         for name, state in (("n1", "ready"), ("n2", "refused")):
-            pod = metrics_pod.running(node, tmp_path / name, state, has_agent=name == "n1")
+            pod = prometheus.metrics_pod(node, tmp_path / name, state, has_agent=name == "n1")
             port = running.enter_context(pod)
             jobs.append(prometheus.job(name, port, {"instance": name}, []))
         server = running.enter_context(prometheus.running(tmp_path, port, SCRAPES, jobs))

@@ -13,7 +13,7 @@ import pytest
 
 from harness.containers import bundles
 from harness.host.processes import attempt, wait_until
-from harness.measure.agents import resident
+from harness.measurement import resident
 from harness.node import agent as agents
 from harness.node import install
 

@@ -11,12 +11,12 @@ import pytest
 
 from harness.host.processes import CommandError, wait_until
 from harness.node import agent as agents
-from harness.node import install, releases
+from harness.node import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NEW = f"/{releases.NAME}/"
+NEW = f"/{install.SECOND}/"
 
 
 def _words(pid: int) -> str:
@@ -30,13 +30,13 @@ def _are_new(agent: agents.Agent) -> bool:
 def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_release(
     node: install.Installed, tmp_path: Path
 ) -> None:
-    releases.lay_out_second(node)
+    install.lay_out_second(node)
     (tmp_path / "config.json").write_text('{"linux":{}}')
     words = ["create", "--bundle", str(tmp_path), "ID"]
     with agents.running(node) as agent:
         assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
         before = agent.decide
-        releases.switch(node.prefix)
+        install.switch_release(node.prefix)
         assert agents.ask(node.prefix, "runc", *words)[1:] == [b"cold"]
         wait_until(lambda: NEW in _words(agent.decide), "the new release")
         assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
@@ -44,10 +44,10 @@ def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_relea
 
 
 def test_both_follow_an_upgrade_without_a_supervisor(node: install.Installed) -> None:
-    releases.lay_out_second(node)
+    install.lay_out_second(node)
     with agents.running(node) as agent:
         before = agent.both
-        releases.switch(node.prefix)
+        install.switch_release(node.prefix)
         agents.ask(node.prefix, "runc", "create", "ID")
         wait_until(lambda: _are_new(agent), "the new release", 30)
         wait_until(lambda: agent.said("ready: pid ") == 4, "both to be ready again", 30)
@@ -70,13 +70,13 @@ def _break_its_python(release: Path) -> None:
 def test_a_broken_release_is_noticed_and_the_former_one_goes_on_once_it_is_back(
     node: install.Installed, broken: Callable[[Path], None]
 ) -> None:
-    broken(releases.lay_out_second(node))
+    broken(install.lay_out_second(node))
     with agents.supervised(node) as agent:
-        releases.switch(node.prefix)
+        install.switch_release(node.prefix)
         with pytest.raises(CommandError):
             agent.control("try-restart")
         assert agents.ask(node.prefix, "runc", "create", "ID", seconds=0.2) == []
-        releases.switch(node.prefix)
+        install.switch_release(node.prefix)
         agent.control("start")
         agent.wait_both()
         assert not _are_new(agent)
@@ -86,16 +86,16 @@ def test_a_broken_release_is_noticed_and_the_former_one_goes_on_once_it_is_back(
 def test_a_service_that_cannot_become_the_new_release_is_started_again(
     node: install.Installed,
 ) -> None:
-    python = releases.lay_out_second(node) / "python"
+    python = install.lay_out_second(node) / "python"
     python.unlink()
     python.write_text("#!/nonexistent\n")
     python.chmod(0o755)
     with agents.supervised(node) as agent:
         before = agent.both
-        releases.switch(node.prefix)
+        install.switch_release(node.prefix)
         assert agents.ask(node.prefix, "runc", "create", "ID")[1:] == [b"cold"]
         wait_until(lambda: agent.said("the supervisor starts it again") > 0, "its end")
-        releases.switch(node.prefix)
+        install.switch_release(node.prefix)
         agent.wait_both(before[:1])
         os.kill(agent.observe, signal.SIGKILL)
         agent.wait_both(before)

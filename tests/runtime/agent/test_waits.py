@@ -20,9 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.containers import bundles
-from harness.host import cgroups
-from harness.host.processes import attempt, run, wait_until
-from harness.kernel.strace import traced
+from harness.host.processes import attempt, limited, run, traced, wait_until
 from harness.node import agent as agents
 from harness.node import install, launchers
 from harness.node.launchers import VERSION, message
@@ -91,13 +89,13 @@ def _stopped(agent: Agent) -> Iterator[None]:
 def _starved(agent: Agent) -> contextlib.AbstractContextManager[None]:
     """It gets a millisecond of a CPU in each second, less than its turns take."""
     quota = {"cpu.cfs_period_us": "1000000", "cpu.cfs_quota_us": "1000"}
-    return cgroups.limited(agent.decide, "cpu", quota)
+    return limited(agent.decide, "cpu", quota)
 
 
 def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:
     """The next page that it touches never arrives, as from a hanging swap device."""
     limits = {"memory.limit_in_bytes": "0", "memory.oom_control": "1"}
-    return cgroups.limited(agent.decide, "memory", limits)
+    return limited(agent.decide, "memory", limits)
 
 
 def test_a_stopped_agent_delays_a_create_by_at_most_a_tenth_of_a_second(

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from harness.node.versions import installed_version
+from harness.host.processes import installed_version
 from runc_wrap.cluster.cluster_policy import policy_directory
 from runc_wrap.node.paths import Places
 

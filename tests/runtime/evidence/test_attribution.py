@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.attackers import forger as attacker
-from harness.attackers.forger import LOGGED
+from harness.attackers import hostile_user as attacker
+from harness.attackers.hostile_user import LOGGED
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install

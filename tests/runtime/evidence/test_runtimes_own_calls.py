@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.containers import logged_calls
-from harness.node.versions import installed_version
+from harness.host.processes import installed_version
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Lab

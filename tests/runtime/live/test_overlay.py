@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from harness.node import releases
+from harness.node import install
 from tests.runtime.live.conftest import OVERLAY, answers
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def test_a_running_container_gets_the_overlay_and_so_do_later_execs_after_an_upg
     assert answers(bundle, "no")
     assert not node.execs(bundle)
     assert node.disagreeing() == ([], [])
-    releases.lay_out_second(node.installed)
-    releases.switch(node.installed.prefix)
+    install.lay_out_second(node.installed)
+    install.switch_release(node.installed.prefix)
     assert node.disagreeing() == ([], [])
     (found,) = node.tighten("--overlay", bundle.name)
     assert (found["result"], found["processes"]) == ("has it", [])

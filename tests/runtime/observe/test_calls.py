@@ -15,7 +15,7 @@ import pytest
 from harness.containers import logged_calls
 from harness.host.processes import CommandError, Run, wait_until
 from harness.node import agent as agents
-from harness.node import install, releases
+from harness.node import install
 from runc_wrap.evidence.store import loss_intervals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
@@ -198,7 +198,7 @@ def _stop_and_start(agent: Supervised) -> None:
 
 def _upgrade(agent: Supervised) -> None:
     """As install.sh does it: another release, then a restart."""
-    releases.switch(agent.prefix)
+    install.switch_release(agent.prefix)
     agent.control("try-restart", OBSERVE)
 
 
@@ -212,7 +212,7 @@ def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_c
     calls, processes = 8_000, 3  # in all more than there may be at once: it takes seconds
     bundle = lab.bundle()
     drawn = random.Random(times)  # noqa: S311 - no secret
-    releases.lay_out_second(lab.node)
+    install.lay_out_second(lab.node)
     with agents.supervised(lab.node) as agent:
         running = in_background(
             bundle, lab.wrapper, lab.built("repeat"), str(calls), str(processes)
@@ -251,12 +251,12 @@ def test_without_a_descriptor_store_an_upgrade_fails_no_call_either(lab: Lab) ->
     """The service becomes the new release's by itself, with all descriptors."""
     calls = 25_000
     bundle = lab.bundle()
-    releases.lay_out_second(lab.node)
+    install.lay_out_second(lab.node)
     with agents.running(lab.node) as agent:
         running = in_background(bundle, lab.wrapper, lab.built("repeat"), str(calls), "1")
         wait_until(lambda: any(_listeners(lab)), "a listener")
         before = agent.observe
-        releases.switch(lab.node.prefix)
+        install.switch_release(lab.node.prefix)
         assert running.wait(60) == 0
         assert (bundle.path / "output").read_text() == f"{calls} of {calls} failed with 95\n"
         wait_until(lambda: sum(counted(lab.node)) >= calls, "all calls on disk", 20)

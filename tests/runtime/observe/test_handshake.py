@@ -7,8 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from harness.containers import logged_calls
-from harness.host.processes import wait_until
-from harness.kernel import strace
+from harness.host.processes import traced, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
@@ -54,7 +53,7 @@ def _steps(agent: Agent, log: Path, run: Callable[[], object]) -> list[str]:
     Without the one that gives a connection to systemd: nothing comes between it and accept4, and a
     service killed at that instant loses the connection (docs/agent.md).
     """
-    with strace.traced(agent.observe, log, f"-etrace=accept4,{','.join(TAKING.split())}"):
+    with traced(agent.observe, log, f"-etrace=accept4,{','.join(TAKING.split())}"):
         run()
         time.sleep(0.3)
     lines = [line for line in log.read_text().splitlines() if "EAGAIN" not in line]
@@ -98,7 +97,7 @@ def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accep
             wait_until(lambda: agent.observe != 0, "the service")
             before = agent.observe
             kill = f"--inject={name}:signal=KILL:{when}"
-            with strace.traced(before, tmp_path / "log", kill):
+            with traced(before, tmp_path / "log", kill):
                 assert run() == AS_USUAL, step
             killed += "killed by SIGKILL" in (tmp_path / "log").read_text()
             if at % WRITTEN == 0:

@@ -10,8 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.host.processes import short_directory, wait_until
-from harness.node.versions import installed_version
+from harness.host.processes import installed_version, short_directory, wait_until
 from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import seccomp_features

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.host.processes import short_directory
-from harness.node.guest import Guest
-from harness.node.guest_node import Node, installed_alone, release_for
+from harness.node.guest import Guest, Node, installed_alone, release_for
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.arm64.container import fill_rootfs

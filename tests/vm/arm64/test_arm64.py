@@ -6,8 +6,7 @@ import pytest
 
 from harness.containers.one_call import CALLS
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest import Guest, wait
-from harness.node.guest_node import PREFIX, UNITS, Node
+from harness.node.guest import PREFIX, UNITS, Guest, Node, wait
 from tests.vm.arm64.container import container
 
 KINDS = ("runc", "crun")

@@ -1,1 +1,0 @@
-"""Timing variants side by side, and the arithmetic."""
