@@ -15,9 +15,9 @@ from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.actions import denies
-from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.mode_profiles import candidate_mode, modes
 from runc_wrap.profiles.runtime_spec_names import NOTIFY, TRACE
+from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:

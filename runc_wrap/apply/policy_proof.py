@@ -25,8 +25,8 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost  # noqa: TC001 - documents.reader asks for it
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles.arguments import argument_sets
-from runc_wrap.profiles.lint_finding import LintFinding
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.profile_lint import LintFinding
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
-    from runc_wrap.profiles.lint_finding import Severity
+    from runc_wrap.profiles.profile_lint import Severity
     from runc_wrap.profiles.source_profile import Profile
 
 _LARGEST = 16 << 20

@@ -24,7 +24,7 @@ from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
-from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
+from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:

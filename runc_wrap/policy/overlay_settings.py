@@ -13,9 +13,9 @@ from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.settings.schema import family, placing
-from runc_wrap.profiles import abis, syscall_names
-from runc_wrap.profiles.bypass import io_uring, sibling_calls
+from runc_wrap.profiles import abis, sibling_calls, syscall_names
 from runc_wrap.profiles.runtime_spec_names import OCI
+from runc_wrap.profiles.sibling_calls import RING_CALLS, RING_SETUP, RINGABLE
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def overlay(values: Mapping[str, Any]) -> Overlay | None:
     deny, sockets = values[_DENY], values[_SOCKETS]
     if not deny and not sockets:
         return None
-    rings = io_uring.CALLS if _rings_denied(values) else ()
+    rings = RING_CALLS if _rings_denied(values) else ()
     found: Overlay = {
         "deny": list(dict.fromkeys([*deny, *rings])),
         "deny_sockets": [cast("int", family(one)) for one in sockets],  # as the schema allows
@@ -59,7 +59,7 @@ def _rings_denied(values: Mapping[str, Any]) -> list[str]:
 
 
 def _by_ring(values: Mapping[str, Any]) -> list[str]:
-    found = [call for call in values[_DENY] if call in io_uring.RINGABLE or call in io_uring.CALLS]
+    found = [call for call in values[_DENY] if call in RINGABLE or call in RING_CALLS]
     return [*found, *([_DENIED] if values[_SOCKETS] else [])]
 
 
@@ -83,7 +83,7 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
-    if values[_IO_URING] == _ALLOW and (both := set(io_uring.CALLS) & {*denied}):
+    if values[_IO_URING] == _ALLOW and (both := set(RING_CALLS) & {*denied}):
         yield (
             f"{placing(values)(_IO_URING)}{_IO_URING} is allow, but {_DENY} has "
             f"{', '.join(sorted(both))}; leave one of them out."
@@ -132,13 +132,13 @@ def _ways(values: Mapping[str, Any], profiles: _ProfilesInForce) -> Iterator[str
 
 def _rings(values: Mapping[str, Any], profiles: _ProfilesInForce) -> Iterator[str]:
     """Yield that rings are denied as well, or which denied calls they still can replace."""
-    denied, setup = _by_ring(values), profiles.open(io_uring.SETUP)
-    beyond = [call for call in denied if call not in io_uring.CALLS]
-    if values[_IO_URING] != _ALLOW and beyond and io_uring.SETUP not in denied:
+    denied, setup = _by_ring(values), profiles.open(RING_SETUP)
+    beyond = [call for call in denied if call not in RING_CALLS]
+    if values[_IO_URING] != _ALLOW and beyond and RING_SETUP not in denied:
         place = placing(values)(_SOCKETS if beyond == [_DENIED] else _DENY)
         yield (
             f"note: {place}io_uring can replace {', '.join(beyond)}, unseen by filters, so "
-            f"{', '.join(io_uring.CALLS)} are denied as well; to allow them, which leaves this way "
+            f"{', '.join(RING_CALLS)} are denied as well; to allow them, which leaves this way "
             f'open, write io_uring = "{_ALLOW}" in [overlay].'
         )
     elif values[_IO_URING] == _ALLOW and setup and beyond:
@@ -175,8 +175,8 @@ def _beside(
 def _found(call: str, values: Mapping[str, Any], profiles: _ProfilesInForce) -> str:
     """Return to whom a call stays open, directly or by a ring; "" if to no container."""
     itself = profiles.open(call)
-    by_ring = call in io_uring.RINGABLE and not _rings_denied(values)
-    setup = profiles.open(io_uring.SETUP) if by_ring else {}
+    by_ring = call in RINGABLE and not _rings_denied(values)
+    setup = profiles.open(RING_SETUP) if by_ring else {}
     direct = {name for names in itself.values() for name in names}
     left = {how: [name for name in names if name not in direct] for how, names in setup.items()}
     rest = _where({how: names for how, names in left.items() if names})

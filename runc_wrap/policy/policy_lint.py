@@ -8,9 +8,8 @@ from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.named_profiles import ON
 from runc_wrap.policy.runtime_default import SYSTEM
-from runc_wrap.profiles import engine_versions, profile_lint
-from runc_wrap.profiles.bypass import bypass_lint
-from runc_wrap.profiles.lint_finding import Context, LintFinding
+from runc_wrap.profiles import denial_lint, engine_versions, profile_lint
+from runc_wrap.profiles.profile_lint import Context, LintFinding
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -51,8 +50,10 @@ def findings(profile: Profile, facts: Facts, *, as_kernel: bool) -> Iterator[Lin
     `as_kernel`: its arguments are put in force as the kernel reads them.
     """
     context = Context(facts.arch, facts.kernel, _runc(facts))
-    for one in (*profile_lint.check(profile, context), *_unsupported(profile, facts)):
-        if one.check != bypass_lint.UPPER_BITS or not as_kernel:
+    checks = (*profile_lint.CHECKS, *denial_lint.CHECKS)
+    found = (one for check in checks for one in check(profile, context))
+    for one in (*found, *_unsupported(profile, facts)):
+        if one.check != denial_lint.UPPER_BITS or not as_kernel:
             yield one
 
 

@@ -8,7 +8,8 @@ The main modules:
                       containers/common's; profile_files: the same from disk, bounded
     profile_compiler  compile_profile(profile, arch=, kernel=)
     platform          goarch(), kernel(): this node's, in the terms of the compiler
-    profile_lint      check(profile, context): how runtimes and libseccomp interpret a profile
+    profile_lint      checks on how runtimes and libseccomp interpret a profile; denial_lint: on
+                      ways around what it denies
     mode_profiles     a compiled profile in audit, observe and the other modes, and for fewer ABIs
 
 The hot path imports none of this: it reads only what profile_compiler wrote.

@@ -1,45 +1,72 @@
 """How a runtime, libseccomp or the kernel will interpret a profile that parses.
 
-A check is a function from profile and context to findings, entered in CHECKS. The checks never
-change or refuse a profile: profile_parser refuses invalid ones; the operator decides on the rest.
+A check is a function from profile and context to findings, entered in CHECKS here or in
+denial_lint. The checks never change or refuse a profile: profile_parser refuses invalid ones; the
+operator decides on the rest.
 """
 
-from collections.abc import Iterable, Iterator
-from errno import ENOSYS
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 from runc_wrap.hotpath.operators import MASKED_EQ
-from runc_wrap.profiles.abis import of_oci
 from runc_wrap.profiles.actions import code, is_default, restriction
-from runc_wrap.profiles.bypass import bypass_lint
 from runc_wrap.profiles.engine_versions import Version, reached
-from runc_wrap.profiles.lint_finding import (
-    Check,
-    Context,
-    LintFinding,
-    Said,
-    Severity,
-    finds,
-    is_plain_denial,
-    may,
-    rules,
-)
 from runc_wrap.profiles.profile_compiler import holds
-from runc_wrap.profiles.runtime_spec_names import (
-    CAPABILITIES,
-    ERRNO,
-    GOARCH,
-    NOTIFY,
-    OCI,
-)
-from runc_wrap.profiles.source_profile import Profile, Rule
-from runc_wrap.profiles.syscall_names import known_to_libseccomp, numbers
-from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
+from runc_wrap.profiles.runtime_spec_names import CAPABILITIES, GOARCH, NOTIFY, OCI
+from runc_wrap.profiles.source_profile import Kernel, Profile, Rule
+from runc_wrap.profiles.syscall_names import known_to_libseccomp
+
+Severity = Literal["error", "warning", "note"]
 
 
-def check(profile: Profile, context: Context) -> list[LintFinding]:
-    """Return the findings of all checks, in the order of CHECKS, then of bypass_lint.CHECKS."""
-    checks = (*CHECKS, *bypass_lint.CHECKS)
-    return [finding for one in checks for finding in one(profile, context)]
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where the profile will be used: GOARCH, and the version of runc if that is the runtime."""
+
+    arch: str
+    kernel: Kernel
+    runc: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LintFinding:
+    """One finding: its place in the profile, its consequence, and what to do.
+
+    error: no container starts with the profile, or a rule is weaker than its text.
+    warning: containers start, but their confinement differs from what the profile appears to say,
+    or programs fail that need not. note: the profile works as it reads.
+    """
+
+    check: str
+    severity: Severity
+    place: str
+    sentence: str
+    remedy: str
+
+
+Said = Iterator[tuple[str, str]]
+Check = Callable[[Profile, Context], Iterator[LintFinding]]
+
+
+def finds(
+    check: str, severity: Severity, remedy: str
+) -> Callable[[Callable[[Profile, Context], Said]], Check]:
+    """Make a check of a function that yields each place, and a sentence on it."""
+
+    def made(find: Callable[[Profile, Context], Said]) -> Check:
+        def found(profile: Profile, context: Context) -> Iterator[LintFinding]:
+            for place, sentence in find(profile, context):
+                yield LintFinding(check, severity, place, sentence, remedy)
+
+        return found
+
+    return made
+
+
+def rules(profile: Profile) -> Iterable[tuple[str, Rule]]:
+    """Return the rules, each with its place."""
+    return ((f"syscalls[{index}]", rule) for index, rule in enumerate(profile.rules))
 
 
 @finds("unknown-syscalls", "note", "install libseccomp2")
@@ -210,61 +237,6 @@ def listener_missing(profile: Profile, context: Context) -> Iterator[LintFinding
             yield LintFinding("listener-missing", severity, place, what, remedy)
 
 
-def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[LintFinding]:
-    """Find denied calls that the runtime itself makes after it has loaded the filter.
-
-    Only a denied execve stops every container: with noNewPrivileges the filter is loaded last.
-    """
-    denied = [name for name in sorted(RUNTIME_CALLS) if not may(profile, name)]
-    if denied:
-        yield LintFinding(
-            "runtime-calls-denied",
-            "error" if "execve" in denied else "warning",
-            "syscalls",
-            f"denies {', '.join(denied)} to containers without capabilities, but runc or crun "
-            "needs them after loading the filter; containers may not start",
-            "allow them; with noNewPrivileges fewer are needed, but execve always is",
-        )
-
-
-@finds("fallback-denied", "warning", "give them SCMP_ACT_ERRNO with errnoRet 38, by a rule")
-def fallback_denied(profile: Profile, context: Context) -> Said:
-    """Find calls whose callers try an older call only after ENOSYS, denied with something else.
-
-    runc returns ENOSYS for calls above the last one that a profile names (patchbpf), crun never.
-    """
-    last = _last_named(profile, context) if context.runc else None
-    found = [name for name in _WITH_FALLBACK if _is_denied_otherwise(profile, name, context, last)]
-    if found:
-        what = (
-            f"denies {', '.join(found)} without ENOSYS, after which alone the C library makes the "
-            "older call; runc returns it only for calls newer than all that a profile names, crun "
-            "for none"
-        )
-        yield "syscalls", what
-
-
-# glibc 2.42 clone-internal.c, faccessat.c, fchmodat.c, statx.c; as in moby issue 42680
-_WITH_FALLBACK = ("clone3", "faccessat2", "fchmodat2", "statx")
-
-
-def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: int | None) -> bool:
-    own = [rule for rule in profile.rules if name in rule.names and is_plain_denial(rule)]
-    codes = {code(rule.action, rule.errno_ret) for rule in own}
-    if may(profile, name) or (not codes and last is not None and _number(name, context) > last):
-        return False
-    default = code(profile.default_action, profile.default_errno_ret)
-    return (codes or {default}) != {code(ERRNO, ENOSYS)}
-
-
-def _last_named(profile: Profile, context: Context) -> int:
-    return max((_number(one, context) for rule in profile.rules for one in rule.names), default=0)
-
-
-def _number(name: str, context: Context) -> int:
-    return numbers(of_oci(OCI[context.arch])).get(name, 0)
-
-
 CHECKS: tuple[Check, ...] = (
     unchecked_syscalls,
     unknown_syscalls,
@@ -277,6 +249,4 @@ CHECKS: tuple[Check, ...] = (
     native_missing,
     unknown_capabilities,
     listener_missing,
-    runtime_calls_denied,
-    fallback_denied,
 )

@@ -47,7 +47,7 @@ PLANTS = [
     (
         WITHIN,
         "profiles/source_profile.py",
-        f"{TYPES}from runc_wrap.profiles.bypass import io_uring",
+        f"{TYPES}from runc_wrap.profiles.arguments import parameter_widths",
         "-> ",
     ),
     (HOT, "hotpath/agent_probe.py", "import zlib", "zlib"),

@@ -23,7 +23,7 @@ from runc_wrap.profiles.composition import operations, systemd_sets
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
-from runc_wrap.profiles.runtime_spec_names import ALLOW
+from runc_wrap.profiles.runtime_spec_names import ALLOW, PASSING
 from runc_wrap.profiles.source_profile import ANYWHERE, Profile, ProfileError, Rule
 from runc_wrap.safe_text import near
 
@@ -196,7 +196,7 @@ def _parts(term: Term | Part, load: Load) -> Iterator[Part]:
 def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
     """Yield the rules of a profile whose calls are added. Raises ProfileError."""
     others = [one for one in profile.rules if one.action != ALLOW and not is_default(one, profile)]
-    if {profile.default_action, *(one.action for one in others)} & operations.PASSING:
+    if {profile.default_action, *(one.action for one in others)} & PASSING:
         raise ProfileError(
             f"{text}: that profile lets through or logs what it does not allow by a rule, which is "
             "no addition"

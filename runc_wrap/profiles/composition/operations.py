@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ, holds
 from runc_wrap.profiles.actions import is_default
-from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
-from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, NOTIFY, TRACE
+from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, PASSING
+from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Argument
 
 ADD, REMOVE = "+", "-"
-PASSING = frozenset({ALLOW, LOG, NOTIFY, TRACE})  # something other than a denial may follow
 
 
 class Part(NamedTuple):

@@ -15,8 +15,8 @@ from runc_wrap.failure import Failure
 from runc_wrap.hotpath.operators import MASKED_EQ, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.bypass.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
+from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.recorded_calls import BY_RUNTIME

@@ -14,9 +14,8 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import overlay_settings
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.bypass import sibling_calls
-from runc_wrap.profiles.bypass.io_uring import CALLS, RINGABLE
+from runc_wrap.profiles import sibling_calls, syscall_names
+from runc_wrap.profiles.sibling_calls import RING_CALLS, RINGABLE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.policy.node import compiled
 
@@ -56,7 +55,7 @@ def _allow(*names: str, **more: Any) -> dict[str, Any]:
 
 def test_a_denied_call_that_a_ring_makes_is_denied_with_the_ring_and_reported() -> None:
     found = compiled({"overlay.deny": ["splice"], **RINGS})
-    assert _denied(found) == ["splice", *CALLS]
+    assert _denied(found) == ["splice", *RING_CALLS]
     (told,) = [line for line in found.remarks if "io_uring can replace splice, unseen" in line]
     assert told.startswith("note: ")
     assert 'write io_uring = "allow" in [overlay].' in told

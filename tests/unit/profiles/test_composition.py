@@ -14,14 +14,13 @@ from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import builtin, return_codes
+from runc_wrap.profiles import builtin, return_codes, sibling_calls
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.bypass import sibling_calls
 from runc_wrap.profiles.composition import composed_profile, systemd_sets
 from runc_wrap.profiles.composition.composed_profile import Composition, Term
 from runc_wrap.profiles.composition.operations import added, removed
+from runc_wrap.profiles.denial_lint import may
 from runc_wrap.profiles.json_profiles import profile_parser
-from runc_wrap.profiles.lint_finding import may
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import (
     ANYWHERE,

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.profiles import builtin, profile_lint
-from runc_wrap.profiles.bypass import io_uring
+from runc_wrap.profiles import builtin, denial_lint, profile_lint, sibling_calls
 from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.json_profiles.profile_parser import parse
-from runc_wrap.profiles.lint_finding import Context, LintFinding
+from runc_wrap.profiles.profile_lint import Context, LintFinding
+from runc_wrap.profiles.source_profile import Profile
 
 ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}
 RULE = {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}
@@ -18,8 +18,13 @@ TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 
 def _found(document: dict[str, Any], runc: Version | None = None) -> list[LintFinding]:
-    profile = parse(json.dumps(document).encode(), "p.json")
-    return profile_lint.check(profile, Context("amd64", (6, 12), runc))
+    return _checked(parse(json.dumps(document).encode(), "p.json"), runc)
+
+
+def _checked(profile: Profile, runc: Version | None) -> list[LintFinding]:
+    checks = (*profile_lint.CHECKS, *denial_lint.CHECKS)
+    context = Context("amd64", (6, 12), runc)
+    return [finding for check in checks for finding in check(profile, context)]
 
 
 def _named_rule(*names: str, **more: Any) -> dict[str, Any]:
@@ -138,7 +143,7 @@ SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
     [
         ("ALLOW", [SPLICE], "denies splice, wholly or by arguments, and allows io_uring_setup"),
         ("ALLOW", [{**SPLICE, "args": TWICE[:1]}], "denies splice, wholly or by arguments"),
-        ("ALLOW", [SPLICE, {**SPLICE, "names": list(io_uring.CALLS)}], None),
+        ("ALLOW", [SPLICE, {**SPLICE, "names": list(sibling_calls.RING_CALLS)}], None),
         ("ERRNO", [SOCKET, RING], "denies socket, wholly or by arguments"),
         ("ERRNO", [SOCKET, RING, {**SOCKET, "args": []}], None),
         ("ERRNO", [SOCKET], None),
@@ -256,7 +261,7 @@ def test_the_same_action_with_another_error_is_not_a_repetition() -> None:
 def test_of_the_engines_profiles_only_crios_has_faults_and_others_have_bypasses(
     spec: str, found: set[str]
 ) -> None:
-    findings = profile_lint.check(builtin.load(spec), Context("amd64", (6, 12), OLD))
+    findings = _checked(builtin.load(spec), OLD)
     of_all = {"unknown-syscalls", "upper-bits", "done-by-multiplexers"}
     assert {finding.check for finding in findings} - of_all == found
 

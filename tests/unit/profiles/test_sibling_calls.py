@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.node.requirements import unmet
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.bypass import io_uring, sibling_calls
+from runc_wrap.profiles.sibling_calls import NOT_CALLS, OPERATIONS, RING_CALLS, RINGABLE, SIBLINGS
 
-HEADER = Path("/usr/include/linux/io_uring.h")
+HEADER = Path("/usr/include/linux/h")
 # newer than the libseccomp (2.6.0) of any distribution
 NEWER = {"open_tree_attr", "file_getattr", "file_setattr"}
 
@@ -20,15 +20,20 @@ def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
     body = re.search(r"enum io_uring_op \{(.*?)IORING_OP_LAST", HEADER.read_text(), re.DOTALL)
     assert body
     names = re.findall(r"\bIORING_OP_(\w+)", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
-    ours = list(io_uring.OPERATIONS)
+    ours = list(OPERATIONS)
     shorter = min(len(names), len(ours))
     assert shorter >= 58  # Linux 6.12
     assert ours[:shorter] == names[:shorter]
 
 
 def test_libseccomp_knows_every_named_call() -> None:
-    named = {*sibling_calls.SIBLINGS, *io_uring.RINGABLE, *io_uring.CALLS, *sibling_calls.NOT_CALLS}
-    named |= {other for others in sibling_calls.SIBLINGS.values() for other in others}
+    named = {
+        *SIBLINGS,
+        *RINGABLE,
+        *RING_CALLS,
+        *NOT_CALLS,
+    }
+    named |= {other for others in SIBLINGS.values() for other in others}
     known = syscall_names.known_to_libseccomp(named)
     if known is None:
         unmet("needs libseccomp2")
@@ -37,19 +42,15 @@ def test_libseccomp_knows_every_named_call() -> None:
 
 
 def test_no_call_is_its_own_sibling_or_listed_twice() -> None:
-    for call, others in sibling_calls.SIBLINGS.items():
+    for call, others in SIBLINGS.items():
         assert call not in others
         assert len(set(others)) == len(others)
-    assert all(len(set(calls)) == len(calls) for calls in io_uring.OPERATIONS.values())
+    assert all(len(set(calls)) == len(calls) for calls in OPERATIONS.values())
 
 
 def test_older_and_newer_forms_of_ring_operations_are_ringable_or_siblings() -> None:
-    reached = {*io_uring.RINGABLE}
-    reached |= {
-        call
-        for call in sibling_calls.SIBLINGS
-        if io_uring.RINGABLE & {*sibling_calls.SIBLINGS[call]}
-    }
+    reached = {*RINGABLE}
+    reached |= {call for call in SIBLINGS if RINGABLE & {*SIBLINGS[call]}}
     assert {
         "splice",
         "openat",
@@ -58,8 +59,11 @@ def test_older_and_newer_forms_of_ring_operations_are_ringable_or_siblings() -> 
         "unlink",
         "preadv2",
         "ioctl",
-    } <= io_uring.RINGABLE
-    assert {"sendfile", "vmsplice", "socketpair", "file_setattr"} <= reached - io_uring.RINGABLE
-    assert (
-        not {"bpf", "mount", "execve", "keyctl", "ptrace", "unshare", "chmod"} & io_uring.RINGABLE
-    )
+    } <= RINGABLE
+    assert {
+        "sendfile",
+        "vmsplice",
+        "socketpair",
+        "file_setattr",
+    } <= reached - RINGABLE
+    assert not {"bpf", "mount", "execve", "keyctl", "ptrace", "unshare", "chmod"} & RINGABLE
