@@ -15,7 +15,7 @@ import click
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output, report_merged, report_suggestions, report_text
 from runc_wrap.cli.report_text import chosen, in_full
-from runc_wrap.evidence.store import loss_intervals
+from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -219,7 +219,7 @@ def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:
         "since": time_text.rfc3339(asked.since) if asked.since else None,
         "kept": [kept.sentence] if kept.sentence else [],
         "unattributed": [row.as_json() for row in found.strays],
-        "lost": sum(map(loss_intervals.total, found.evidence.lost.values())),
+        "lost": sum(map(evidence_memory.lost_records, found.evidence.lost.values())),
     }
 
 

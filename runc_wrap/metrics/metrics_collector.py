@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.sources import source_status
-from runc_wrap.evidence.store import evidence_reader, loss_intervals
+from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
@@ -60,7 +60,7 @@ def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
         _decisions(places, kept)
         evidence = evidence_reader.load(places.evidence)
         for (source, why), lost in evidence.lost.items():
-            new = kept.grown(f"lost\0{source}\0{why}", loss_intervals.total(lost))
+            new = kept.grown(f"lost\0{source}\0{why}", evidence_memory.lost_records(lost))
             kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
         when = time.time() if now is None else now
         by = f"{_version()} {generation(places)}"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
-from runc_wrap.evidence.store import loss_intervals
+from runc_wrap.evidence.store.evidence_memory import AT_LEAST, AT_MOST, EVER, holes_between
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row, container_evidence, filter_conflicts
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tally
-    from runc_wrap.evidence.store.evidence_memory import Evidence, Interval
-    from runc_wrap.evidence.store.loss_intervals import Hole
+    from runc_wrap.evidence.store.evidence_memory import Evidence, Hole, Interval
     from runc_wrap.evidence.store.unattributed_calls import Strays
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.call_outcomes import CallOutcome, Filter
@@ -73,7 +72,7 @@ class LostRecords(NamedTuple):
             return ""
         begin, end = (time_text.rfc3339(one) if one else None for one in (self.begin, self.end))
         when = f"between {begin} and {end}" if begin else f"until {end}"
-        known = f" ({when})" if self.end < loss_intervals.EVER else ""
+        known = f" ({when})" if self.end < EVER else ""
         were = "was" if self.records == 1 else "were"
         lost = f"{self.amount} {were} lost" if self.records else "records may have been lost"
         return f"{lost} while its containers ran{known}."
@@ -86,12 +85,12 @@ def lost(group: Iterable[ContainerEvidence], evidence: Evidence, since: float) -
         begin, end = max(one.begin, since), container_evidence.latest_end(one, evidence)
         for kind, holes in evidence.lost.items() if one.looks else ():
             if container_evidence.concerns(kind[0], one):
-                found |= {(kind, hole): None for hole in loss_intervals.between(holes, begin, end)}
+                found |= {(kind, hole): None for hole in holes_between(holes, begin, end)}
     whys = [why for (_, why), _ in found]
     return LostRecords(
         sum(hole.records for _, hole in found),
-        at_least=any(not why or why.startswith(loss_intervals.AT_LEAST) for why in whys),
-        at_most=any(why.startswith(loss_intervals.AT_MOST) for why in whys),
+        at_least=any(not why or why.startswith(AT_LEAST) for why in whys),
+        at_most=any(why.startswith(AT_MOST) for why in whys),
         begin=min((hole.begin for _, hole in found), default=0.0),
         end=max((hole.end for _, hole in found), default=0.0),
     )

@@ -15,7 +15,7 @@ from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import Unavailable, audit_obstacles, source_status
 from runc_wrap.evidence.sources.merged_sources import gather as gather_records
-from runc_wrap.evidence.store import evidence_reader, loss_intervals
+from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host import runtime_state
 from runc_wrap.host.container_discovery import RuntimeContainer
@@ -232,7 +232,7 @@ def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
     for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
         if number:
             yield f"{number} {what} are damaged and were skipped"
-    lost = sum(map(loss_intervals.total, evidence.lost.values()))
+    lost = sum(map(evidence_memory.lost_records, evidence.lost.values()))
     if lost:
         why = "; ".join(sorted({why for _, why in evidence.lost}))
         yield f"{lost} records were lost ({why}): their calls are not in this report"

@@ -14,8 +14,8 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
-from runc_wrap.evidence.sources import Unavailable, audit_record, loss_notices
-from runc_wrap.evidence.sources.line_stream import Lines, LineSplitter
+from runc_wrap.evidence.sources import Unavailable, audit_record
+from runc_wrap.evidence.sources.line_stream import UNPRINTED, Lines, LineSplitter
 from runc_wrap.host import program
 from runc_wrap.hotpath import json_codec
 
@@ -130,7 +130,7 @@ class _Entries:
     def _settled(self, items: list[Sighting | LossSpan]) -> list[Sighting | LossSpan]:
         found: list[Sighting | LossSpan] = []
         for item in items:
-            if isinstance(item, LossSpan) and item.why == loss_notices.UNPRINTED:
+            if isinstance(item, LossSpan) and item.why == UNPRINTED:
                 self._hold(item)
             else:
                 found.append(item)

@@ -2,8 +2,11 @@
 
 A line over audit_record.LONGEST is no record; it counts as a loss if it began as one.
 
-Notices of losses seldom have a time: a loss lasts from the record before to the record after it. So
-it is held back until that comes, or until `settle`.
+Notices of lost records, and how many they are, are recognized too. Sources of fact:
+linux:kernel/audit.c (audit_log_lost prints the sum since boot, then the reason; kauditd_printk_skb
+is rate limited), linux:lib/ratelimit.c, audit-userspace:src/auditd-event.c. Notices seldom have a
+time: a loss lasts from the record before to the record after it. So it is held back until that
+comes, or until `settle`.
 
 A program with CAP_AUDIT_WRITE may put newlines into its own message. auditd, journald and /dev/kmsg
 keep them on one line; a syslog fed from /proc/kmsg attributes each of its lines to the kernel. So
@@ -15,13 +18,33 @@ from __future__ import annotations
 import re
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
-from runc_wrap.evidence.sources import audit_record, loss_notices
+from runc_wrap.evidence.sources import audit_record
 
 _BEGINNING = 1024  # bytes that suffice to recognize a line
 _KINDS = 64  # reasons of losses that are held back
 _UNCLOSED = 8  # lines that the rest of a message may be: the kernel prints at most 1 KiB of it
 _USERS = re.compile(
     rb"[^\n]{0,400}?audit: type=(?:11\d\d|2[1-9]\d\d) audit\([\d.:]{1,40}\): [^\n]*(?<!')\Z"
+).match
+UNPRINTED = "not printed by the kernel (rate limit of printk)"
+_RECORDS = (b"type=", b"node=")
+_BEFORE = (
+    rb"(?:[0-7],\d{1,20},\d{1,20},[^;\n]{1,80};|[^\n]{1,300}? kernel(?:: | - - - )|<[0-7]>|)"
+    rb"(?:\[[^\]\n]{1,40}\](?:\[ *[TC]\d{1,10}\])? )?"
+)
+_SUM = re.compile(_BEFORE + rb"audit: audit_lost=(\d{1,10}) audit_rate_limit=").match
+_SUPPRESSED = re.compile(
+    _BEFORE + rb"(?:audit: )?kauditd_printk_skb: (\d{1,10}) callbacks suppressed"
+).match
+_WHY = re.compile(
+    _BEFORE + rb"audit: ((?:backlog|rate|printk) limit exceeded|kauditd hold queue overflow"
+    rb"|out of memory in audit_log_start)"
+).match
+_DAEMON = re.compile(
+    rb"[^\n]{1,300}? auditd(?:\[\d{1,10}\])?: "
+    rb"(dispatch err \(pipe full\) event lost"
+    rb"|Audit daemon has no space left on logging partition"
+    rb"|Audit daemon is suspending logging[ -~]{0,80})"
 ).match
 
 
@@ -47,7 +70,7 @@ class Lines:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._notices = loss_notices.Notices()
+        self._notices = Notices()
         self._lines = LineSplitter(audit_record.LONGEST)
         self._time = 0.0
         self._damaged = 0
@@ -113,3 +136,44 @@ class Lines:
         why = f"damaged SECCOMP records in {self._name}"
         if damaged:
             self._hold(LossSpan(self._time, damaged, AUDIT, why))
+
+
+class Notices:
+    """Reads one source's lines in order, as the kernel prints a running sum of lost records."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+        self._explains = False
+
+    def lost(self, line: bytes, time: float) -> LossSpan | None:
+        """Return the loss that a line reports, None if none; `time` is a neighbouring record's."""
+        if line.startswith(_RECORDS) or b"audit" not in line or b"audit: type=" in line:
+            return None  # most lines; searching the others takes longer
+        if len(line) > audit_record.LONGEST:
+            return None
+        return self._summed(line, time) or self._suppressed(line, time) or self._other(line, time)
+
+    def _summed(self, line: bytes, time: float) -> LossSpan | None:
+        found = _SUM(line)
+        if not found:
+            return None
+        before, self._sum = self._sum, int(found[1])
+        # A smaller sum comes from a new boot.
+        more = self._sum - before if self._sum >= before else self._sum
+        self._explains = more > 0
+        why = f"dropped by the kernel (audit_lost reached {self._sum})"
+        return LossSpan(time, more, AUDIT, why) if more else None
+
+    def _suppressed(self, line: bytes, time: float) -> LossSpan | None:
+        found = _SUPPRESSED(line)
+        return LossSpan(time, int(found[1]), AUDIT, UNPRINTED) if found else None
+
+    def _other(self, line: bytes, time: float) -> LossSpan | None:
+        found = _WHY(line)
+        if found and self._explains:  # already counted in the sum printed just before
+            self._explains = False
+            return None
+        found = found or _DAEMON(line)
+        if not found:
+            return None
+        return LossSpan(time, 1, AUDIT, f"at least one record: {found[1].decode('ascii')}")

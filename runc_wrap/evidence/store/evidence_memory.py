@@ -1,20 +1,26 @@
-"""All evidence in memory: calls by container or unattributed, losses, watched intervals."""
+"""All evidence in memory: calls by container or unattributed, losses, watched intervals.
+
+The intervals in which records were lost are bounded in number. If there are too many of one kind,
+the nearest two are joined with the time between them: better to call too much lost than too little.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
-from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.evidence.store.loss_intervals import Holes
     from runc_wrap.hotpath.ledger_file import Key
 
 Interval = tuple[float, float]
@@ -24,6 +30,21 @@ MOST_INTERVALS = 1000
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
 _HEX = 64
+MOST_KINDS = 200  # of losses
+MOST_LOSSES = 64  # of one kind
+EVER = 1e11  # seconds since the epoch: the end of a loss at an unknown time
+AT_LEAST, AT_MOST = "at least", "at most"  # how a `why` begins whose number is not exact
+
+
+class Hole(NamedTuple):
+    """So many records lost between two times, in seconds since the epoch."""
+
+    records: int
+    begin: float
+    end: float
+
+
+Holes = dict[tuple[str, str], list[Hole]]  # by source and why
 
 
 class Evidence:
@@ -131,3 +152,47 @@ def watch(intervals: list[Interval], begin: float, end: float) -> None:
 def unwatch(intervals: list[Interval], since: float) -> None:
     """Remove what was noted as watched from then on: the source delivered nothing."""
     intervals[:] = [(begin, min(end, since)) for begin, end in intervals if begin < since]
+
+
+def hole_of(one: LossSpan) -> Hole:
+    """Return the interval of a loss."""
+    if not one.time:
+        return Hole(one.records, 0.0, EVER)
+    begin = one.time if one.begin is None else min(one.begin, one.time)
+    return Hole(one.records, begin, one.time)
+
+
+def lose(into: Holes, one: LossSpan) -> None:
+    """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
+    kind = (one.source, call_counts.text(one.why))
+    if kind not in into and len(into) >= MOST_KINDS:
+        kind = (one.source, "")
+    add_hole(into.setdefault(kind, []), hole_of(one))
+
+
+def add_hole(holes: list[Hole], one: Hole) -> None:
+    """Add a hole; they stay in order, apart from each other, and at most MOST_LOSSES."""
+    for other in [each for each in holes if each.begin <= one.end and one.begin <= each.end]:
+        holes.remove(other)
+        one = _joined(other, one)
+    holes.append(one)
+    holes.sort(key=lambda each: each.begin)
+    while len(holes) > MOST_LOSSES:
+        distances = [after.begin - before.end for before, after in pairwise(holes)]
+        place = distances.index(min(distances))
+        holes[place : place + 2] = [_joined(*holes[place : place + 2])]
+
+
+def holes_between(holes: list[Hole], begin: float, end: float) -> Iterator[Hole]:
+    """Yield the holes that overlap or touch this interval."""
+    return (one for one in holes if one.begin <= end and begin <= one.end)
+
+
+def lost_records(holes: list[Hole]) -> int:
+    """Return how many records were lost in all."""
+    return sum(one.records for one in holes)
+
+
+def _joined(one: Hole, other: Hole) -> Hole:
+    records = one.records + other.records
+    return Hole(records, min(one.begin, other.begin), max(one.end, other.end))

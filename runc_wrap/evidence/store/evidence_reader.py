@@ -27,8 +27,8 @@ from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
     UNATTRIBUTED,
     Evidence,
+    lose,
 )
-from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.evidence.store.loss_intervals import Holes
+    from runc_wrap.evidence.store.evidence_memory import Holes
     from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]

@@ -18,11 +18,11 @@ from runc_wrap.evidence.store.evidence_memory import (
     Evidence,
     count,
     file_name,
+    lose,
     unwatch,
     watch,
 )
 from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
-from runc_wrap.evidence.store.loss_intervals import lose
 from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.host import runtime_state
 from runc_wrap.host.files import replace

@@ -16,7 +16,7 @@ from harness.containers import logged_calls
 from harness.host.processes import CommandError, Run, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.evidence.store import loss_intervals
+from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
@@ -59,7 +59,7 @@ def counted(node: install.Installed) -> tuple[int, int]:
         if call.code == NOTIFY
     ]
     lost = [
-        loss_intervals.total(told)
+        evidence_memory.lost_records(told)
         for (source, _), told in found.lost.items()
         if source == "observe"
     ]

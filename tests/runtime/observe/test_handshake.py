@@ -11,7 +11,7 @@ from harness.host.processes import traced, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.requirements import requires
-from runc_wrap.evidence.store import loss_intervals
+from runc_wrap.evidence.store import evidence_memory
 from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
 
     whose = Counter({key[1]: count(tallies) for key, tallies in found.containers.items()})
     lost = [
-        loss_intervals.total(told)
+        evidence_memory.lost_records(told)
         for (source, _), told in found.lost.items()
         if source == "observe"
     ]

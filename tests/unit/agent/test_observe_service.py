@@ -20,7 +20,7 @@ from runc_wrap.agent.observe_service import Observer
 from runc_wrap.agent.record import recorder
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
-from runc_wrap.evidence.store import evidence_reader, loss_intervals
+from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.profiles import syscall_names
 
@@ -130,7 +130,7 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
             wait_until((stored / evidence_reader.STATE).exists, "evidence to be written")
         found = Evidence()
         evidence_reader.load_state(str(stored), found)
-        assert sum(map(loss_intervals.total, found.lost.values())) == 1  # the first call
+        assert sum(map(evidence_memory.lost_records, found.lost.values())) == 1  # the first call
 
 
 def test_it_looks_at_which_release_is_installed_even_if_nothing_else_happens(

@@ -23,7 +23,7 @@ from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
 from runc_wrap.evidence.sources.audit_netlink import Counted
 from runc_wrap.evidence.store import evidence_reader
-from runc_wrap.evidence.store.loss_intervals import Hole
+from runc_wrap.evidence.store.evidence_memory import Hole
 from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import line, observed, sighting, write_ledger
 

@@ -5,13 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, line
-from runc_wrap.evidence.sightings import LossSpan, Sighting
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_record
-from runc_wrap.evidence.sources.line_stream import Lines
+from runc_wrap.evidence.sources.line_stream import UNPRINTED, Lines, Notices
 
 PREFIX = b"Nov 24 17:45:41 node kernel: [1.5] "
 FORGED = PREFIX + b"audit: type=1326 " + STAMP + fields()
 REAL = FORGED.replace(b"12589", b"12600")
+SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64"
+FORMS = {
+    "journald": b"%b",
+    "kmsg": b"4,1,2,-;%b",
+    "dmesg": b"[   12.5] %b",
+    "syslog": b"Nov 24 17:45:41 node kernel: [   12.5] %b",
+    "syslog, RFC 5424": b"<4>1 2026-11-24T17:45:41Z node kernel - - - %b",
+}
 
 
 def serials(found: list[Sighting | LossSpan]) -> list[int]:
@@ -37,10 +45,7 @@ def test_a_record_that_is_printed_after_a_later_one_is_counted() -> None:
     assert serials(Lines("x").feed(line(9000) + b"\n" + line(1) + b"\n")) == [9000, 1]
 
 
-SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64\n"
-
-
-@pytest.mark.parametrize("told", [SUM % 3, (SECCOMP + STAMP + b"auid=what\n") * 3])
+@pytest.mark.parametrize("told", [SUM % 3 + b"\n", (SECCOMP + STAMP + b"auid=what\n") * 3])
 @pytest.mark.parametrize(("before", "after"), [(True, True), (True, False), (False, True)])
 def test_a_loss_lasts_from_the_record_before_it_to_the_one_after(
     told: bytes, *, before: bool, after: bool
@@ -57,7 +62,7 @@ def test_a_loss_lasts_from_the_record_before_it_to_the_one_after(
 
 def test_the_number_of_pending_reasons_of_losses_is_bounded() -> None:
     lines = Lines("a file")
-    lines.feed(b"".join(SUM % number for number in range(1, 300)))
+    lines.feed(b"".join(SUM % number + b"\n" for number in range(1, 300)))
     held = lines.settle(5.0)
     assert (len(held), lost(held)) == (65, 299)
 
@@ -94,3 +99,61 @@ def test_a_users_truncated_message_hides_at_most_eight_lines() -> None:
     cut = PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x\n"
     found = Lines("x").feed(cut + (REAL + b"\n") * 20)
     assert (len(serials(found)), lost(found)) == (12, 8)
+
+
+def notified(*lines: bytes) -> list[int]:
+    notices = Notices()
+    found = [notices.lost(line, 5.0) for line in lines]
+    return [lost.records for lost in found if lost]
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_kernels_sum_counts_by_what_it_grew(form: bytes) -> None:
+    assert notified(*(form % (SUM % total) for total in (3, 10, 10, 12))) == [3, 7, 2]
+
+
+def test_a_smaller_sum_is_from_another_boot() -> None:
+    assert notified(SUM % 100, SUM % 4) == [100, 4]
+
+
+@pytest.mark.parametrize(
+    "why",
+    [b"backlog limit exceeded", b"rate limit exceeded", b"printk limit exceeded",
+     b"kauditd hold queue overflow"],
+)  # fmt: skip
+def test_a_reason_counts_once_with_the_sum_and_alone(why: bytes) -> None:
+    assert notified(SUM % 9, b"audit: " + why) == [9]
+    assert notified(b"audit: " + why) == [1]
+
+
+def test_records_that_printk_suppressed_are_counted() -> None:
+    line = FORMS["syslog"] % b"kauditd_printk_skb: 189 callbacks suppressed"
+    assert Notices().lost(line, 5.0) == LossSpan(5.0, 189, AUDIT, UNPRINTED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"dispatch err (pipe full) event lost",
+        b"Audit daemon has no space left on logging partition",
+        b"Audit daemon is suspending logging due to no space left on logging partition.",
+    ],
+)
+def test_auditds_notice_of_dropped_records_is_read(text: bytes) -> None:
+    assert notified(b"Nov 24 17:45:41 node auditd[12]: " + text) == [1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"type=SYSCALL msg=audit(1.000:1): " + SUM % 5,
+        b"Nov 24 17:45:41 node app: " + SUM % 5,
+        b"audit: type=1400 audit(1.000:1): " + SUM % 5,
+        b"x_ratelimit: 5 callbacks suppressed",
+        b"audit: " + b"x" * 20_000,
+    ],
+    ids=range(6),
+)
+def test_other_lines_report_no_loss(line: bytes) -> None:
+    assert notified(line) == []

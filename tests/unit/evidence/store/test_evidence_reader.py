@@ -8,9 +8,8 @@ import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_memory, evidence_reader, evidence_writer
-from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter, put
-from runc_wrap.evidence.store.loss_intervals import Hole
 from tests.unit.evidence.samples import (
     ERRNO,
     NOTIFY,
