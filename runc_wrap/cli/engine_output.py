@@ -10,7 +10,7 @@ from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_drafts import Change
+    from runc_wrap.engines.engine_files import Change
     from runc_wrap.engines.registration.registration_plan import Plan
 
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.engines.dependent_container import Dependent
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.probe_container import Started

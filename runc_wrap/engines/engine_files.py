@@ -1,16 +1,34 @@
-"""Reading the engines' files: text of a bounded length."""
+"""The engines' files: read, and drafted without our parts, ready to be rendered again.
+
+Adding, changing and removing are the same operation: take all our parts out, then put in what the
+remaining handlers need. A file that is still as we wrote it gets its former text back; from
+another one the engine's room takes our parts out.
+
+CRI-O and Podman read all files of a directory FILE.d after the main one, in lexical order; ours is
+one file for each handler.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.marked_text import Saved
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
+
+    from runc_wrap.engines.handler import Handler
+    from runc_wrap.engines.toml_text import Table
 
 MAX_BYTES = 4 * 1024 * 1024
+_HEAD, _TAIL = "50-runc-wrap-", ".conf"
+_MOST = 1000  # files of a directory
 
 
 def read(path: Path) -> str | None:
@@ -36,3 +54,145 @@ def read(path: Path) -> str | None:
         return data.decode()
     except UnicodeDecodeError as error:
         raise EngineError(f"{path}: {error}", "UTF-8", "correct the file first") from error
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file's text before and after; None if it does not exist."""
+
+    path: Path
+    before: str | None
+    after: str | None
+
+
+@dataclass
+class _OpenedText:
+    """A file's text now, its owner's part of it, None without one, and what it becomes."""
+
+    now: str | None
+    owners: str | None
+    text: str
+
+
+@dataclass
+class Tree:
+    """`saved`: {path: what we wrote there}; `without_ours` takes our parts out of a text."""
+
+    saved: Mapping[str, Saved]
+    without_ours: Callable[[str, Saved, str], str]
+    _opened: dict[Path, _OpenedText] = field(default_factory=dict)
+
+    def text(self, path: Path) -> str:
+        """Return what `path` (links are followed) becomes: at first its owner's text, or ""."""
+        return self._open(path).text
+
+    def put(self, path: Path, text: str) -> None:
+        """Let `path` become `text`."""
+        self._open(path).text = text
+
+    def put_whole(self, path: Path, title: str, body: str) -> None:
+        """Write a file that is ours, a drop-in. Raises EngineError if there is another's."""
+        if self.text(path):
+            raise EngineError(
+                f"{path} exists, and not as runc-wrapctl wrote it",
+                "an unused name",
+                "move that file away, or choose another --handler",
+            )
+        self.put(path, marked_text.block(title, body))
+
+    def has_recorded(self, title: str) -> bool:
+        """Tell whether a block of this title is recorded."""
+        return any(f"# BEGIN {title}," in each.after for each in self.saved.values())
+
+    def _open(self, path: Path) -> _OpenedText:
+        path = path.resolve()
+        if path not in self._opened:
+            now = read(path)
+            owners = self._owners(path, now)
+            self._opened[path] = _OpenedText(now, owners, owners or "")
+        return self._opened[path]
+
+    def _owners(self, path: Path, now: str | None) -> str | None:
+        saved = self.saved.get(str(path))
+        if now is None or saved is None:
+            return now
+        if now == saved.after:
+            return saved.before
+        rest = self.without_ours(now, saved, str(path))
+        return rest if rest or saved.before is not None else None
+
+    def open_recorded(self) -> None:
+        """Open every file that we wrote to, so that none keeps a part that is no longer needed."""
+        for path in self.saved:
+            self._open(Path(path))
+
+    def naming(self, path: Path) -> list[Path]:
+        """Return the opened files that name this path, or its name as the default runtime.
+
+        That is in the end, and as their owner's did not.
+        """
+        default = rf"""runtime(?:_name)?"?\s*[=:]\s*["']{re.escape(path.name)}["']"""
+        named = re.compile(rf"{re.escape(str(path))}(?![\w-])|{default}").search
+        before = {where: each.before or "" for where, each in self.saved.items()}
+        return [
+            where
+            for where, each in self._opened.items()
+            if named(each.text) and not named(before.get(str(where), ""))
+        ]
+
+    def give_away(self) -> None:
+        """Make all that was put in so far the owner's: no record of it is kept."""
+        for each in self._opened.values():
+            each.owners = each.text or each.owners
+
+    def changes(self) -> list[Change]:
+        """Return the changes from the files on disk."""
+        found = [Change(path, each.now, _after(each)) for path, each in self._opened.items()]
+        return [change for change in found if change.before != change.after]
+
+    def saved_after(self) -> dict[str, Saved]:
+        """Return what to record after `changes` are made."""
+        return {
+            str(path): Saved(each.owners, each.text)
+            for path, each in self._opened.items()
+            if each.text != (each.owners or "")
+        }
+
+
+def _after(each: _OpenedText) -> str | None:
+    return each.text if each.text or each.owners is not None else None
+
+
+def drop_in(config: Path, handler: Handler) -> Path:
+    """Return the file of one handler."""
+    return _folder(config) / f"{_HEAD}{handler.name}{_TAIL}"
+
+
+def handlers_of_drop_ins(config: Path) -> list[str]:
+    """Return the names of the handlers whose files runc-wrap wrote."""
+    found = sorted(_folder(config).glob(f"{_HEAD}*{_TAIL}"))
+    return [each.stem.removeprefix(_HEAD) for each in found]
+
+
+def _folder(config: Path) -> Path:
+    return config.parent / f"{config.name}.d"
+
+
+def with_drop_ins(
+    tree: Tree, config: Path, handlers: list[Handler], pattern: str = "**/*"
+) -> list[tuple[Path, Table]]:
+    """Return the main file and those of the directory, in order, without ours.
+
+    Raises EngineError.
+    """
+    ours = {*(drop_in(config, handler) for handler in handlers), *map(Path, tree.saved)}
+    found = sorted(each for each in _folder(config).glob(pattern) if each.is_file())
+    if len(found) > _MOST:
+        raise EngineError(
+            f"{config}.d has over {_MOST} files", "fewer", "remove what is not needed"
+        )
+    return [
+        (each, toml_text.parse(read(each) or "", str(each)))
+        for each in (config, *found)
+        if not {each, each.resolve()} & ours
+    ]

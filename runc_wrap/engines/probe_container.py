@@ -5,7 +5,8 @@ A request of a capture asks for the engine's own default and exactly some capabi
 records what the engine hands to it and refuses, so that no process ever starts.
 
 Nothing is pulled: Docker imports our image, Podman gets our root file system, containerd and CRI-O
-start a pod with the sandboxes' image. A name marks them as ours, not a label: an image's author
+start a pod with the sandboxes' image. No program of the node is needed, either: what waits in ours
+is a few instructions. A name marks them as ours, not a label: an image's author
 could give that to all containers. A capture's token is in no command line, which every user can
 read: a container that has it while a request waits would be recorded instead.
 """
@@ -13,11 +14,19 @@ read: a container that has it while a request waits would be recorded instead.
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import secrets
-from typing import NamedTuple
+import struct
+import tarfile
+from typing import TYPE_CHECKING, NamedTuple
 
+from runc_wrap.engines.handler import EngineError
 from runc_wrap.hotpath.main import CAPTURE as VARIABLE
 from runc_wrap.node import paths
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CANARY, CAPTURE = "canary", "capture"
 _DIGITS = 8
@@ -25,6 +34,22 @@ _DIGITS = 8
 OWNER = hashlib.sha256(str(paths.installed().prefix).encode()).hexdigest()[:_DIGITS]
 TOKEN = VARIABLE.decode().removesuffix("=")  # the variable that has it
 COMMAND = "/none"  # of a request: it would not start if our launcher did not refuse
+PROGRAM = "idle"
+_DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp")  # on which engines mount
+IMAGE = f"localhost/runc-wrap-canary:{OWNER}"
+_LOADED_AT = 0x400000
+_PT_GNU_STACK = 0x6474E551
+_EXECUTE, _WRITE, _READ = 1, 2, 4
+# machine of uname(2) -> (ELF machine, code that waits for signals for ever)
+_CODE = {
+    # 0: mov eax, 34 (pause); syscall; jmp 0
+    "x86_64": (62, bytes.fromhex("b8220000000f05ebf7")),
+    # 0: x0..x4 = 0; x8 = 73 (ppoll); svc 0; b 0
+    "aarch64": (
+        183,
+        bytes.fromhex("000080d2010080d2020080d2030080d2040080d2280980d2010000d4f9ffff17"),
+    ),
+}
 
 
 class Probe(NamedTuple):
@@ -60,3 +85,49 @@ def name(purpose: str) -> str:
 def pattern(purpose: str) -> str:
     """Return the regular expression for all such names."""
     return f"^runc-wrap-{purpose}-{OWNER}[0-9a-f]{{{_DIGITS}}}$"
+
+
+def write_rootfs(directory: Path) -> None:
+    """Fill a directory with a root file system."""
+    for name in _DIRECTORIES:
+        (directory / name).mkdir()
+    (directory / PROGRAM).write_bytes(_program())
+    (directory / PROGRAM).chmod(0o755)
+
+
+def archive() -> bytes:
+    """Return the same root file system as a tar archive, as `docker import` reads it."""
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        for name in _DIRECTORIES:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        entry, content = tarfile.TarInfo(PROGRAM), _program()
+        entry.size, entry.mode = len(content), 0o755
+        tar.addfile(entry, io.BytesIO(content))
+    return memory.getvalue()
+
+
+def _program() -> bytes:
+    """Return a static executable. Raises EngineError on other architectures."""
+    machine = os.uname().machine
+    if machine not in _CODE:
+        raise EngineError(
+            f"no canary for the architecture {machine}",
+            " or ".join(_CODE),
+            "`engine add` without --restart",
+        )
+    return _elf64(*_CODE[machine])
+
+
+def _elf64(machine: int, code: bytes) -> bytes:
+    """Return an executable with one segment, the headers and the code, and no executable stack."""
+    header, segment = 64, 56
+    start, size = header + 2 * segment, header + 2 * segment + len(code)
+    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+    fields = (2, machine, 1, _LOADED_AT + start, header, 0, 0, header, segment, 2, 64, 0, 0)
+    load = (1, _READ | _EXECUTE, 0, _LOADED_AT, _LOADED_AT, size, size, 0x1000)
+    stack = (_PT_GNU_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16)
+    segments = struct.pack("<IIQQQQQQ", *load) + struct.pack("<IIQQQQQQ", *stack)
+    return ident + struct.pack("<HHIQQQIHHHHHH", *fields) + segments + code

@@ -14,10 +14,10 @@ from runc_wrap.host import engine_names
 NAMES = engine_names.EngineNames("sixth", "sixth", "moby", is_users=True)
 engine_names.KNOWN[NAMES.name] = NAMES  # before the modules that read it are imported
 
-from runc_wrap.engines import engine_registry, probe_image  # noqa: E402
+from runc_wrap.engines import engine_registry, probe_container  # noqa: E402
 from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
-from runc_wrap.engines.file_drafts import Tree  # noqa: E402
+from runc_wrap.engines.engine_files import Tree  # noqa: E402
 from runc_wrap.engines.handler import CallFailed, EngineError, Handler  # noqa: E402
 from runc_wrap.engines.marked_text import Saved  # noqa: E402
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
@@ -99,14 +99,14 @@ class Sixth(Engine):
 
     def prepare_probes(self, directory: Path) -> None:
         """Make a root file system."""
-        probe_image.write_rootfs(directory)
+        probe_container.write_rootfs(directory)
 
     def start_probe(self, probe: Probe, directory: Path) -> Started:
         """Run the idle program; a request's variables are in its client's environment."""
         default, caps = "default" if probe.token else "none", ",".join(sorted(probe.caps))
         words = ("run", probe.purpose, probe.handler, default, caps, str(directory))
         environment = {**program.made_environment(), **probe.variables}
-        idle = f"/{probe_image.PROGRAM}"
+        idle = f"/{probe_container.PROGRAM}"
         done = program.run(str(self.binary), *words, idle, seconds=SHORT, environment=environment)
         return Started(probe.purpose if done.is_well else "", done.said)
 

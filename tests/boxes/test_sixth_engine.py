@@ -14,7 +14,7 @@ import pytest
 from harness.host.processes import Run
 from harness.kernel.process_status import FILTER, seccomp_in
 from harness.node.guest import Guest, Node
-from runc_wrap.engines import probe_image
+from runc_wrap.engines import probe_container
 
 HERE = Path(__file__).parent
 MODULES = ("sixth_engine.py", "sixth_program.py")
@@ -36,8 +36,8 @@ ExecStartPost=sh -c 'until [ -e /run/sixth/loaded ]; do kill -0 $MAINPID || exit
 _BEGIN = rf"""
 cp -R /root/archive {PREFIX}; {PREFIX}/bin/runc-wrapctl apply
 {_PYTHON} -c "
-import pathlib; from runc_wrap.engines import probe_image
-probe_image.write_rootfs(pathlib.Path('{ROOT}'))"
+import pathlib; from runc_wrap.engines import probe_container
+probe_container.write_rootfs(pathlib.Path('{ROOT}'))"
 printf '#!/bin/sh\nexec {_PYTHON} -IS {PLACE}/tests/boxes/sixth_program.py "$@"\n' \
     > /usr/local/sbin/sixth
 chmod 755 /usr/local/sbin/sixth
@@ -97,7 +97,7 @@ def test_it_is_registered_asked_and_removed_as_the_others(sixth: Sixth) -> None:
     (handler,) = found["handlers"]
     assert (found["version"], found["drift"]) == ("29.0.0", [])
     assert (handler["configured"], handler["in_force"], handler["default_in_force"]) == (True,) * 3
-    started = sixth.engine("run", "one", "", "none", "", ROOT, f"/{probe_image.PROGRAM}")
+    started = sixth.engine("run", "one", "", "none", "", ROOT, f"/{probe_container.PROGRAM}")
     assert started.returncode == 0, started.stderr
     pid = sixth.machine.json("runc state one")["pid"]
     assert seccomp_in(sixth.machine.sh(f"cat /proc/{pid}/status")) == FILTER

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runc_wrap.engines.engine_class import Reload
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
 
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on

@@ -24,7 +24,7 @@ from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
 from runc_wrap.node.installed_programs import DISTRIBUTIONS
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
 
 _RANCHER = "agent/etc/containerd/config.toml"
 _MANAGED = "# k0s_managed=true"

@@ -24,7 +24,7 @@ from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler, refuse_
 
 if TYPE_CHECKING:
     from runc_wrap.engines.containerd.loaded_files import Loaded
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.toml_text import Table
 
 _RUNTIME_TYPE = "io.containerd.runc.v2"

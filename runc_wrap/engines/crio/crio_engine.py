@@ -21,7 +21,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import dependent_container, drop_in_folder, toml_text
+from runc_wrap.engines import dependent_container, engine_files, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Unknown
 from runc_wrap.engines.engine_class import ROOT, below
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from runc_wrap.engines.dependent_container import Dependent
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.toml_text import Table
 
@@ -71,7 +71,7 @@ class Crio(CriEngine):
         """Put a drop-in for each handler into the drafts."""
         if not handlers:
             return []
-        files = drop_in_folder.others(tree, config, handlers)
+        files = engine_files.with_drop_ins(tree, config, handlers)
         runtime: Table = {}
         for _, table in files:  # a runtime's table replaces the one before
             new = toml_text.lookup(table, _RUNTIME)
@@ -79,7 +79,7 @@ class Crio(CriEngine):
             runtime = {**runtime, **new, "runtimes": runtimes}
         refuse_taken(f"{config} or its drop-ins", handlers, runtime["runtimes"])
         for handler in handlers:
-            _render_one(tree, drop_in_folder.path(config, handler), handler, _base(runtime))
+            _render_one(tree, engine_files.drop_in(config, handler), handler, _base(runtime))
         return [each for handler in handlers for each in _overridden(files, config, handler)]
 
     def check_command(self) -> list[str] | None:
@@ -188,7 +188,7 @@ def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler)
     """Return a warning if a later file names another default."""
     if not handler.default:
         return []
-    mine = drop_in_folder.path(config, handler)
+    mine = engine_files.drop_in(config, handler)
     later = [
         path
         for path, table in files[1:]

@@ -18,7 +18,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.marked_text import Saved
 
 CONFIG = "/etc/docker/daemon.json"

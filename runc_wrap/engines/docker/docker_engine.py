@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runc_wrap.documents.reader import DocumentError, read, record
-from runc_wrap.engines import client_engine, probe_image
+from runc_wrap.engines import client_engine, probe_container
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.docker import daemon_json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from runc_wrap.engines.engine_class import Reload
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.probe_container import Probe
@@ -173,9 +173,9 @@ class Docker(ClientEngine):
 
     def prepare_probes(self, directory: Path) -> None:
         """Make an image of our own: another each time, so first the name of a left one goes."""
-        self._done("rmi", "--force", probe_image.REFERENCE, seconds=SHORT)
+        self._done("rmi", "--force", probe_container.IMAGE, seconds=SHORT)
         loaded = program.run(
-            self.client, "import", "-", probe_image.REFERENCE, stdin=probe_image.archive(),
+            self.client, "import", "-", probe_container.IMAGE, stdin=probe_container.archive(),
             seconds=LONG, environment=self.environment(),
         )  # fmt: skip
         if not loaded.is_well:
@@ -186,9 +186,9 @@ class Docker(ClientEngine):
         runtime = ("--runtime", probe.handler) if probe.handler else ()
         profile = "builtin" if probe.token else _UNCONFINED
         words = ("--pull", "never", "--security-opt", f"seccomp={profile}")
-        return [*run, *words, *runtime, probe_image.REFERENCE, f"/{probe_image.PROGRAM}"]
+        return [*run, *words, *runtime, probe_container.IMAGE, f"/{probe_container.PROGRAM}"]
 
     def remove_probes(self, purpose: str = CANARY) -> None:
         """Remove our containers and our image."""
         super().remove_probes(purpose)
-        self._done("rmi", "--force", probe_image.REFERENCE, seconds=SHORT)
+        self._done("rmi", "--force", probe_container.IMAGE, seconds=SHORT)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.documents.reader import DocumentError, read, record
-from runc_wrap.engines import drop_in_folder, engine_files, probe_image, toml_text
+from runc_wrap.engines import engine_files, probe_container, toml_text
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.engine_class import LONG, NOTHING, ROOT, SHORT
 from runc_wrap.engines.handler import CallFailed, refuse_taken
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
-    from runc_wrap.engines.file_drafts import Tree
+    from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.probe_container import Probe, Started
     from runc_wrap.engines.toml_text import Table
@@ -92,7 +92,7 @@ class Podman(ClientEngine):
         """Put a drop-in for each handler into the drafts."""
         if not handlers:
             return []
-        files = drop_in_folder.others(tree, config, handlers, "*.conf")
+        files = engine_files.with_drop_ins(tree, config, handlers, "*.conf")
         if config == cls.usual:
             files.insert(
                 0, (_VENDOR, toml_text.parse(engine_files.read(_VENDOR) or "", str(_VENDOR)))
@@ -101,7 +101,7 @@ class Podman(ClientEngine):
         runtimes = (toml_text.lookup(engine, ["runtimes"]) for engine in engines)
         refuse_taken(f"{config} or its drop-ins", handlers, *runtimes)
         for handler in handlers:
-            path = drop_in_folder.path(config, handler)
+            path = engine_files.drop_in(config, handler)
             _render_one(tree, path, handler, _lists(engines, handlers, facts))
         return []
 
@@ -120,7 +120,7 @@ class Podman(ClientEngine):
 
     def in_force(self) -> dict[str, str] | None:
         """Return our handlers and the default as `podman info` shows them."""
-        names = drop_in_folder.handlers_in(self.config)[:_MOST]
+        names = engine_files.handlers_of_drop_ins(self.config)[:_MOST]
         known = [each for each in (self._chosen(), *map(self._chosen, names)) if each]
         return dict(known) or None
 
@@ -175,7 +175,7 @@ class Podman(ClientEngine):
     def prepare_probes(self, directory: Path) -> None:
         """Make a root file system, and a file that leaves a request Podman's own default."""
         (directory / _ROOT).mkdir()
-        probe_image.write_rootfs(directory / _ROOT)
+        probe_container.write_rootfs(directory / _ROOT)
         (directory / _OVERRIDE).write_text('[containers]\nseccomp_profile = ""\n')
 
     def start_probe(self, probe: Probe, directory: Path) -> Started:
@@ -191,8 +191,8 @@ class Podman(ClientEngine):
     def probe_words(self, probe: Probe, run: list[str], directory: Path) -> list[str]:
         """Return those for a root file system of our own."""
         runtime = ("--runtime", probe.handler) if probe.handler else ()
-        root = str(directory / _ROOT)
-        return [*runtime, *run, "--log-driver", "none", "--rootfs", root, f"/{probe_image.PROGRAM}"]
+        root = ("--log-driver", "none", "--rootfs", str(directory / _ROOT))
+        return [*runtime, *run, *root, f"/{probe_container.PROGRAM}"]
 
 
 @dataclass(frozen=True)

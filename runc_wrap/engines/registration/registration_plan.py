@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, engine_registry
-from runc_wrap.engines.file_drafts import Tree
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.registration.registration_state import HandlersWanted
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.file_drafts import Change
+    from runc_wrap.engines.engine_files import Change
     from runc_wrap.engines.registration.registration_state import Registered, Where
 
 

@@ -15,7 +15,7 @@ from runc_wrap.engines import engine_registry
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.file_drafts import Change
+from runc_wrap.engines.engine_files import Change
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import last_transaction, transaction_run

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.engines import marked_text, toml_text
 from runc_wrap.engines.docker import daemon_json
-from runc_wrap.engines.file_drafts import Tree
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import EngineError, Handler, check_name
 from runc_wrap.engines.marked_text import Saved
 
