@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
-from runc_wrap.installation import release_assembly
+from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
     from deploy.archive.debian_packages import Package
@@ -87,11 +87,11 @@ def lay(release: Release, parts: Parts, place: Path) -> None:
     for wheel in (*parts.wheels, own):
         wheels.unpack(wheel, release.packages)
     interpreter.check_libraries(release.venv)
-    if why := release_assembly.take_launcher(release.packages, release.directory):
+    if why := releases.take_launcher(release.packages, release.directory):
         raise SystemExit(f"no launcher: {why}")
     programs.check_static(release.directory / "runc-wrap")
-    release_assembly.copy_hot_path(release.packages, release.directory)
-    release_assembly.lay_hooks_and_units(parts.source, release.directory)
+    releases.copy_hot_path(release.packages, release.directory)
+    releases.lay_hooks_and_units(parts.source, release.directory)
     (release.directory / "python").symlink_to("venv/bin/python")
     _lay_prefix(release, parts.source)
 

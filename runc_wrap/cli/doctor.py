@@ -10,7 +10,7 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.doctor import checks, remedies
 from runc_wrap.failure import Failure
-from runc_wrap.installation import release_switch
+from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,8 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
     """
     if dry_run and not fix:
         raise click.UsageError("--dry-run says what --fix would do; give both")
-    if not release_switch.is_there(places.prefix):
-        raise Failure(release_switch.missing(places.prefix))
+    if not releases.is_there(places.prefix):
+        raise Failure(releases.missing(places.prefix))
     mended: list[Mended] = []
     with output.progress("Checking this node"):
         findings = checks.run(places)

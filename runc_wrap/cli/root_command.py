@@ -133,6 +133,6 @@ def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  
     # install.sh and the packages apply the first policy before `lib/current` is there
     is_one = not prefix or any((prefix / name).is_dir() for name in _OF_INSTALLATIONS)
     if prefix and context.invoked_subcommand not in HIDDEN and not is_one:
-        from runc_wrap.installation import release_switch  # noqa: PLC0415 - for a failure only
+        from runc_wrap.installation import releases  # noqa: PLC0415 - for a failure only
 
-        raise Failure(release_switch.missing(prefix))
+        raise Failure(releases.missing(prefix))

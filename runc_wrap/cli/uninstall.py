@@ -11,7 +11,7 @@ from runc_wrap.cli import output
 from runc_wrap.engines.transaction import boot_unit, transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
-from runc_wrap.installation import rollback, uninstaller
+from runc_wrap.installation import releases, uninstaller
 
 if TYPE_CHECKING:
     from runc_wrap.installation.uninstaller import UninstallPlan
@@ -50,7 +50,7 @@ def uninstall(
     # what is planned is still so when it is done: no engine is changed meanwhile, either
     with locked(places.var, "install"), transaction_revert.exclusive(places):
         plan = _planned(places, purge=purge, hand_over=hand_over)
-        rollback.keep(places.prefix)  # not before: a refusal changes nothing
+        releases.keep(places.prefix)  # not before: a refusal changes nothing
         done = _carry_out(plan, is_quiet=as_json)
         _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
         sys.stdout.flush()

@@ -17,7 +17,7 @@ from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_reporter import Shown
 from runc_wrap.cluster.step_execution import StepExecution, settle_release
 from runc_wrap.host import procfs
-from runc_wrap.installation import release_switch
+from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
     from runc_wrap.cluster.cluster_policy.configmap_policy import Files
@@ -113,7 +113,7 @@ class Reconciler:
             kernel=node.kernel,
             boot=procfs.boot_id(),
             wanted="" if self.removes else archive_copy.digest(self.reporter.pod.archive),
-            release=release_switch.in_force(self.places.prefix),
+            release=releases.in_force(self.places.prefix),
             policy=policy_directory.name_of(files),
             policy_problem=problem,
             policy_in_force=policy_directory.in_force(self.places),

@@ -13,7 +13,7 @@ from runc_wrap import safe_text
 from runc_wrap.cluster import archive_copy, next_step, state_file
 from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.cluster.state_file import Attempt
-from runc_wrap.installation import release_switch
+from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
@@ -180,7 +180,7 @@ class StepExecution:
         own = any(not path.is_dir() for path in self.places.etc.rglob("*"))
         ended = self.commands.uninstall(purges=not own)
         why = _left(ended) if ended.is_well else ended.reason
-        is_gone = release_switch.in_force(self.places.prefix) is None
+        is_gone = releases.in_force(self.places.prefix) is None
         self.left = "" if is_gone and ended.is_well else why
         self.needed = None
 
@@ -198,7 +198,7 @@ def settle_release(places: Places, *, is_well: bool = False) -> None:
     An archive that was proved before is proved again: the node itself may have broken the canary of
     the release in between.
     """
-    record, release = state_file.read(places), release_switch.in_force(places.prefix)
+    record, release = state_file.read(places), releases.in_force(places.prefix)
     if record.begun and (is_well or release != record.release):
         archive, version = record.begun
         state_file.change(places, archive=archive, release=release, release_version=version,

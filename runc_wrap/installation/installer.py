@@ -21,14 +21,8 @@ from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
 from runc_wrap.host.systemd import UnitFailed
-from runc_wrap.installation import (
-    links,
-    release_assembly,
-    release_switch,
-    rollback,
-    services,
-)
-from runc_wrap.installation.rollback import Damaged
+from runc_wrap.installation import links, releases, services
+from runc_wrap.installation.releases import Damaged
 from runc_wrap.installation.services import Services
 
 if TYPE_CHECKING:
@@ -65,7 +59,7 @@ class Installer:
         self._release: Path = options.release
         self._command = self._release / "venv" / "bin" / "runc-wrapctl"
         self._take_back()  # what another one left that was killed
-        self._before = release_switch.in_force(self._prefix)
+        self._before = releases.in_force(self._prefix)
 
     def run(self) -> None:
         """Carry out all steps; undo the last ones if one fails."""
@@ -75,7 +69,7 @@ class Installer:
         try:
             self._put_in_force()
             _listen_to_signals(signal.SIG_IGN)
-            change_set.close(rollback.place(self._prefix))
+            change_set.close(releases.installing(self._prefix))
         except BaseException:
             _listen_to_signals(signal.SIG_IGN)
             try:
@@ -83,26 +77,26 @@ class Installer:
             except (OSError, Damaged) as error:
                 self._warn(f"not taken back: {error}; the next install.sh does it")
             raise
-        release_switch.remove_others(self._release, self._before)
+        releases.remove_others(self._release, self._before)
 
     def _complete(self) -> None:
         """Make the parts that only a release from an archive has already."""
         if self._options.checkout:
             self._say("Completing the release ...")
             self._make_parts(Path(sysconfig.get_path("platlib")))
-        release_assembly.name_hooks(self._prefix, self._release)
+        releases.name_hooks(self._prefix, self._release)
 
     def _make_parts(self, packages: Path) -> None:
-        release_assembly.write_command(self._release)
-        release_assembly.copy_hot_path(packages, self._release)
-        release_assembly.compile_hot_path(packages, self._release)
-        if reason := release_assembly.take_launcher(packages, self._release):
+        releases.write_command(self._release)
+        releases.copy_hot_path(packages, self._release)
+        releases.compile_hot_path(packages, self._release)
+        if reason := releases.take_launcher(packages, self._release):
             raise Failed(
                 f"the launcher is not built: {reason.strip()}\nTry: name another compiler with "
                 "--cc, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), "
                 "which needs none"
             )
-        release_assembly.lay_hooks_and_units(self._options.checkout, self._release)
+        releases.lay_hooks_and_units(self._options.checkout, self._release)
 
     def _units(self) -> dict[str, str]:
         return services.texts(self._release / "share" / "systemd", self._prefix)
@@ -116,7 +110,7 @@ class Installer:
         services = self._services()
         self._say("Switching to the new release ...")
         note = {"new": services.new, "ran": services.ran} if services else {}
-        change_set.begin(rollback.place(self._prefix), self._changes(services), note)
+        change_set.begin(releases.installing(self._prefix), self._changes(services), note)
         if services:
             self._say("Starting the services ...")
             services.start()
@@ -133,7 +127,7 @@ class Installer:
         """Return all that puts the release in force, removals first."""
         wanted = links.wanted(self._prefix, self._release)
         changes = [
-            *release_switch.changes(self._prefix, self._release),
+            *releases.changes(self._prefix, self._release),
             *(services.changes() if services else ()),
             *links.changes(self._prefix, wanted, self._say),
         ]
@@ -166,7 +160,7 @@ class Installer:
         return done.printed
 
     def _take_back(self) -> None:
-        for path in rollback.take_back(self._prefix):
+        for path in releases.take_back(self._prefix):
             self._warn(f"{path} is left, as somebody else changed it meanwhile")
 
     def _say(self, text: str) -> None:

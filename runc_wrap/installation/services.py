@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.host import change_set, systemd
 from runc_wrap.host.change_set import PathChange
-from runc_wrap.installation.release_assembly import DEFAULT_PREFIX
+from runc_wrap.installation.releases import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -20,7 +20,7 @@ from runc_wrap.engines.registration import plan_execution, registration_plan, re
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
-from runc_wrap.installation import links, release_switch, services, uninstall_obstacles
+from runc_wrap.installation import links, releases, services, uninstall_obstacles
 from runc_wrap.ledger.decision_record import SELFTEST
 from runc_wrap.node.paths import PACKAGED
 
@@ -72,8 +72,8 @@ def check(places: Places) -> None:
     """Raise Failure if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
         raise Failure(f"{PACKAGED} belongs to a package: remove that with apt")
-    if not release_switch.is_there(places.prefix):
-        raise Failure(release_switch.missing(places.prefix))
+    if not releases.is_there(places.prefix):
+        raise Failure(releases.missing(places.prefix))
 
 
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:

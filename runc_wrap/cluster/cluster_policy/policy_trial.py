@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text
 from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
-from runc_wrap.installation import release_switch
+from runc_wrap.installation import releases
 from runc_wrap.node import runtime_switch
 from runc_wrap.node.container_state import container_status, redecide
 from runc_wrap.policy.compiler_facts import PolicyError
@@ -54,7 +54,7 @@ def document(places: Places, candidate: Path, node: str) -> Json:
 def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
     record = state_file.read(places)
-    if record.is_other_release(release_switch.in_force(places.prefix)):
+    if record.is_other_release(releases.in_force(places.prefix)):
         raise configmap_policy.PolicyNotTaken(next_step.OTHER_RELEASE)
     if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
         policy_directory.add_files(directory, policy_directory.mode_in_force(places))

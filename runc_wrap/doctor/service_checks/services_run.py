@@ -10,7 +10,7 @@ from runc_wrap.doctor import remedies, service_units
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
 from runc_wrap.host import procfs, systemd
-from runc_wrap.installation import release_switch
+from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Itera
         sentence = f"{unit} will not run after a reboot"
         yield _fixed(sentence, "enable it", "enable", "--now", *service_units.both(name))
     elif running := _other_release(places, service.get("MainPID", "")):
-        installed = release_switch.in_force(places.prefix) or "none"
+        installed = releases.in_force(places.prefix) or "none"
         sentence = f"{unit} runs the release {running}, and {installed} is installed"
         yield _fixed(sentence, "restart it; systemd keeps its listeners", "restart", unit)
 
@@ -109,7 +109,7 @@ def _other_release(places: Places, pid: str) -> str | None:
     directory = (places.prefix / "lib" / "releases").resolve()
     found = set(re.findall(b" " + re.escape(bytes(directory)) + rb"/([^/\n]+)/", _maps(pid)))
     mapped = {each.decode("utf-8", "backslashreplace") for each in found}
-    return None if not mapped or release_switch.in_force(places.prefix) in mapped else min(mapped)
+    return None if not mapped or releases.in_force(places.prefix) in mapped else min(mapped)
 
 
 def _maps(pid: str) -> bytes:

@@ -12,12 +12,7 @@ from runc_wrap.engines import engine_registry
 from runc_wrap.engines.transaction import boot_unit, transaction_revert
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
-from runc_wrap.installation import (
-    release_switch,
-    rollback,
-    uninstall_obstacles,
-    uninstaller,
-)
+from runc_wrap.installation import releases, uninstall_obstacles, uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -49,7 +44,7 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
     _installed(tmp_path)
     with transaction_revert.exclusive(Places(tmp_path)):
         assert "transaction" in _failed(tmp_path)
-    assert release_switch.is_there(tmp_path)
+    assert releases.is_there(tmp_path)
 
 
 def _killed_install(prefix: Path) -> tuple[Path, Path]:
@@ -68,7 +63,7 @@ def test_a_killed_install_is_still_taken_back_after_an_uninstall_that_changes_no
     monkeypatch.setattr(uninstall_obstacles, "observed", lambda _: ["one"])
     assert "1 container in mode observe" in _failed(tmp_path, *words)
     assert made.exists()
-    assert rollback.take_back(tmp_path) == []
+    assert releases.take_back(tmp_path) == []
     assert str(current.readlink()) == "releases/1"
 
 

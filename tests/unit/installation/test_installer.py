@@ -15,14 +15,7 @@ import pytest
 from harness.host import disk_faults
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, ownership, program, systemd
-from runc_wrap.installation import (
-    dry_run,
-    installer,
-    links,
-    rollback,
-    services,
-    uninstaller,
-)
+from runc_wrap.installation import dry_run, installer, links, releases, services, uninstaller
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
@@ -182,8 +175,8 @@ def test_a_second_ctrl_c_does_not_keep_the_release_before_from_being_in_force_ag
         signal.raise_signal(signal.SIGINT)
         return original(of)
 
-    original = rollback.take_back
-    monkeypatch.setattr(rollback, "take_back", take_back)
+    original = releases.take_back
+    monkeypatch.setattr(releases, "take_back", take_back)
     monkeypatch.setattr(installer, "_end", lambda *_: None)  # the first call is before any step
     assert _install(prefix, "exit 1") == 1
     assert _in_force(prefix) == ("1.000000", "1.000000")
@@ -248,7 +241,7 @@ def test_after_a_kill_or_a_power_cut_at_any_step_a_whole_release_starts_containe
         disk_faults.put(tree, prefix)
         found = {each for each in local.rglob("[!.]*") if each.is_symlink()}
         assert found == {*links.own(prefix)}, call
-        assert rollback.take_back(prefix) == []
+        assert releases.take_back(prefix) == []
         now = prefix / "lib" / "current"
         assert (now.readlink().name if now.is_symlink() else "") == before[0], call
         assert [*local.rglob("*")] == [], call

@@ -32,7 +32,7 @@ from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
 from runc_wrap.host import procfs, runtime_state, systemd
 from runc_wrap.installation import links as all_links
-from runc_wrap.installation import release_switch, uninstall_obstacles, uninstaller
+from runc_wrap.installation import releases, uninstall_obstacles, uninstaller
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import SELFTEST
 from runc_wrap.node.paths import Places
@@ -376,7 +376,7 @@ def test_killed_while_its_release_goes_it_leaves_no_command_and_no_installation(
     with pytest.raises(KeyboardInterrupt):
         uninstaller.finish(made, purges=True)
     assert not os.path.lexists(made.wrapper.with_name("runc-wrapctl"))
-    assert not release_switch.is_there(made.prefix)
+    assert not releases.is_there(made.prefix)
 
 
 @pytest.mark.parametrize("has_records", [True, False])

@@ -13,7 +13,7 @@ import pytest
 
 import runc_wrap
 from runc_wrap.doctor.installation_checks import cold_create
-from runc_wrap.installation import release_assembly
+from runc_wrap.installation import releases
 from runc_wrap.launcher import pack_hotpath
 from tests.unit.node import machine
 
@@ -36,7 +36,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
         directory = Path(str(module.__file__)).parent
         (packages / directory.name).symlink_to(directory)
     made = place / "made"
-    release_assembly.copy_hot_path(packages, made)
+    releases.copy_hot_path(packages, made)
     pack = [sys.executable, "-I", "-S", "-B", str(pack_hotpath.__file__), str(made / "hotpath")]
     subprocess.run(pack, check=True, timeout=60)
     (made / "python").symlink_to(Path(sys.executable).resolve())
