@@ -8,7 +8,7 @@ from runc_wrap.apply import candidate_profiles, node_facts
 from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.engines import features_asked
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node import runtime_switch
+from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import default_recognition
 from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store
 from runc_wrap.policy.settings import policy_sources, settings_reader
@@ -57,7 +57,7 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
     seen = policy_sources.snapshot(*places.sources())
     compiled, remarks, prover = _checked(places)
     if not orphans:
-        runtime_switch.check(places, compiled.policy["runtime"]["kind"])
+        installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     policy_store.put_in_force(compiled, places.prefix, seen)
     prover.remember()
     return compiled, [*remarks, *features_asked.remarks(places)]

@@ -9,7 +9,7 @@ import click
 from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
-from runc_wrap.node import runtime_switch
+from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import deep_verify, redecide
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -74,7 +74,7 @@ def apply(  # noqa: PLR0913 - click gives each option as a parameter
 def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
     compiled, remarks = apply_policy.check(places)
     if not orphans:
-        runtime_switch.check(places, compiled.policy["runtime"]["kind"])
+        installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     return compiled, remarks
 
 

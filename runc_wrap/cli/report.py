@@ -19,7 +19,7 @@ from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import default_recognition, visible_containers
+from runc_wrap.node.container_state import default_recognition, users_containers
 from runc_wrap.report import evidence_gathering
 from runc_wrap.report.log_sources import Asked
 from runc_wrap.report.merge import node_document
@@ -188,7 +188,7 @@ def _check_words(
         raise click.UsageError("--node is for the whole report with --json")
     if not 0 < len(node) <= node_document.LONGEST_NODE:
         raise click.UsageError(f"a node's name has 1 to {node_document.LONGEST_NODE} characters")
-    if not visible_containers.is_root():
+    if not users_containers.is_root():
         raise Failure("a user sees only own containers of the node; try: run it as root")
 
 

@@ -1,4 +1,4 @@
-"""The runtimes and engines installed on this node: their paths, and what they print."""
+"""The runtimes and engines installed on this node: their paths, what they print, which counts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from runc_wrap.hotpath.compiled_policy import Runtime
+    from runc_wrap.hotpath.ledger_file import Key
 
 # {distribution of Kubernetes: where its containerd is}
 DISTRIBUTIONS = {
@@ -35,6 +40,8 @@ _VERSION = re.compile(r"(?:^|\s)[vV]?((\d+\.\d+(?:\.\d+)?)[^\s,]*)")
 _RUNTIME = re.compile(r"(runc|crun) version (\S+)")
 _MARK = b"runc-wrapctl apply"  # a text in each of our launchers, compiled or shell
 _READ_AT_MOST = 4 * 1024 * 1024
+_NAMED = 3
+_LONGEST = 200  # characters of a name shown: callers choose the names in the ledger
 
 
 class RuntimeNotUsable(Failure):
@@ -141,6 +148,42 @@ def runtime_kind(prefix: Path) -> str | None:
         return find_runtime(default_runtimes(Places(prefix).runtime)).kind
     except (RuntimeNotUsable, OSError):
         return None
+
+
+def check_switch(places: Places, kind: str) -> None:
+    """Refuse another kind than the one in force while containers of the ledger exist.
+
+    runc and crun cannot manage each other's containers: an existing one would continue to run, and
+    no engine could stop, exec into or delete it. Raises PolicyError, and OSError for a ledger that
+    cannot be read.
+    """
+    before = kind_in_force(places.runtime)
+    if before in (None, kind):
+        return
+    if existing := sorted(_existing(whole_ledger.read(places.ledger).records)):
+        raise PolicyError(
+            f"the runtime would change from {before} to {kind}, which cannot manage containers of "
+            f"{before}: {_named(existing)} would be orphaned. Stop and delete these first, or keep "
+            f'{before} (runtime = ["{before}"] in config.toml), or change it anyway with --force.'
+        )
+
+
+def _existing(keys: Iterable[Key]) -> Iterator[str]:
+    """Yield <root>/<id> of those that their runtime has not deleted."""
+    for root, name in keys:
+        path = f"{root}/{name}"
+        if root.startswith("/") and _is_plain(name) and os.path.lexists(path):
+            yield path
+
+
+def _is_plain(name: str) -> bool:
+    return name not in ("", ".", "..") and "/" not in name
+
+
+def _named(paths: list[str]) -> str:
+    shown = ", ".join(f"{path:.{_LONGEST}}" for path in paths[:_NAMED])
+    more = len(paths) - _NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def program_of(engine: str) -> Path | None:

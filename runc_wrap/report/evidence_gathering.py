@@ -22,7 +22,7 @@ from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath import decision, policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
-from runc_wrap.node.container_state import container_processes, visible_containers
+from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.report import candidate_evidence, log_sources, verdict
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
@@ -65,15 +65,15 @@ def gather(
 
     `meter` counts the bytes of logs. `candidate`: the verdicts are on candidates.
     """
-    said, notes = visible_containers.read(places.ledger)
-    decided = visible_containers.merged(said)
+    said, notes = users_containers.read_ledgers(places.ledger)
+    decided = users_containers.merged(said)
     asked_agent = agent_flush.ask(places)
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     moment = time.time() if now is None else now
     seen = source_status.read(places.evidence)
     read = list(log_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
-    take_in(evidence, read, Known(*visible_containers.ledgers(places.ledger)), asked.since, notes)
+    take_in(evidence, read, Known(*users_containers.ledgers(places.ledger)), asked.since, notes)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.is_logged for one in decided.records.values())
@@ -109,7 +109,7 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
     try:
         return evidence_reader.load(directory)
     except PermissionError:
-        if visible_containers.is_root():
+        if users_containers.is_root():
             raise
         notes.append(
             "only root may read the agent's evidence, which has no calls of users' own containers; "

@@ -13,7 +13,7 @@ from runc_wrap import safe_text
 from runc_wrap.cluster import next_step, state_file
 from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
 from runc_wrap.installation import releases
-from runc_wrap.node import runtime_switch
+from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_status, redecide
 from runc_wrap.policy.compiler_facts import PolicyError
 
@@ -59,7 +59,7 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
         policy_directory.add_files(directory, policy_directory.mode_in_force(places))
     compiled, remarks = policy_directory.check(places, directory)
-    runtime_switch.check(places, compiled.policy["runtime"]["kind"])
+    installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     return compiled, [one.replace(f"{directory}/", "") for one in remarks]
 
 

@@ -1,9 +1,8 @@
-"""Which processes are in which container, and whether each has as many filters as it needs.
+"""The processes of this machine, and which of them are in which container.
 
 A process is in a container if it is in the container's cgroup or a child of it, is in its pid
-namespace, or descends from its first process. A process of a nested container is in both. Filters
-are inherited, so it must have the filters of both. A process that only joined a container's other
-namespaces is not found.
+namespace, or descends from its first process. A process of a nested container is in both. A process
+that only joined a container's other namespaces is not found.
 """
 
 from __future__ import annotations
@@ -88,30 +87,6 @@ def _process(
         cgroups=frozenset(f"{one}:{path}" for one, _, path in cgroups if path not in ("/", "")),
         handle=handle,
     )
-
-
-def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
-    """Tell whether a process has the decided filters in addition to those that it `had`."""
-    if not needed:
-        return True
-    return seccomp == FILTERED and (filters is None or filters >= needed + had)
-
-
-def deviating(
-    needed: int,
-    looked: Iterable[Process],
-    members: Iterable[Process],
-    running: Mapping[int, Process],
-) -> list[Process]:
-    """Return those of `looked` that have fewer filters than needed, beside inherited ones."""
-    if not needed:
-        return []
-    inside = {one.pid for one in members}
-    return [
-        one
-        for one in looked
-        if not is_enough(one.seccomp, one.filters, needed, inherited(one, inside, running))
-    ]
 
 
 def inherited(process: Process, inside: set[int], running: Mapping[int, Process]) -> int:

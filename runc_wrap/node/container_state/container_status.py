@@ -1,10 +1,11 @@
 """The decision about each container, joined with what the kernel reports of its processes.
 
 `agrees` is about the number of filters, from /proc/PID/status only: every process has as many as
-the decided config requires, in addition to those of the process that started the container. A
-process may have more, since programs confine themselves. deep_verify, beside this module, checks
-which calls a filter denies. If the process that started the container was itself filtered and has
-ended, an inherited filter looks like the decided one; deep_verify distinguishes these as well.
+the decided config requires, in addition to those of the process that started the container. Filters
+are inherited, so a process of a nested container must have the filters of both. A process may have
+more, since programs confine themselves. deep_verify, beside this module, checks which calls a
+filter denies. If the process that started the container was itself filtered and has ended, an
+inherited filter looks like the decided one; deep_verify distinguishes these as well.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.host import bounded_work, container_discovery, procfs, runtime_state
 from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
-from runc_wrap.node.container_state import container_processes, users_containers, visible_containers
-from runc_wrap.node.container_state.container_processes import deviating as too_few
+from runc_wrap.node.container_state import container_processes, users_containers
+from runc_wrap.node.container_state.container_processes import FILTERED, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -111,7 +112,7 @@ def agrees(
 def gather(prefix_ledger: Path) -> Node:
     """Return the state of the whole node. Raises OSError for a ledger that cannot be read."""
     trusted = {0, os.geteuid()}
-    ledgers, notes = visible_containers.read(prefix_ledger)
+    ledgers, notes = users_containers.read_ledgers(prefix_ledger)
     found, real = _found(ledgers, trusted)
     others = users_containers.read(trusted)
     decided = [users_containers.canonical(one, real) for one in ledgers]
@@ -123,7 +124,7 @@ def gather(prefix_ledger: Path) -> Node:
     entries = [_with_laid(one, laid, real, running) for one in _entries(joined, running)]
     entries = settled(entries, running)
     shown = [_apart(user, running) for user in others]
-    return Node(entries, visible_containers.merged(decided).damaged, found.unreadable, shown, notes)
+    return Node(entries, users_containers.merged(decided).damaged, found.unreadable, shown, notes)
 
 
 def _found(
@@ -136,8 +137,8 @@ def _found(
     named = dict.fromkeys(root for one in ledgers for root in sorted(one.roots))
 
     def look() -> Iterator[dict[str, Any]]:
-        known = visible_containers.visible(container_discovery.known_roots())
-        for directory in visible_containers.directories():
+        known = users_containers.readable(container_discovery.known_roots())
+        for directory in users_containers.directories():
             known += container_discovery.known_roots(directory, runtime_state.USERS_ROOTS)
         found = container_discovery.find([*known, *named], trusted)
         yield from map(asdict, found.containers)
@@ -210,8 +211,32 @@ def _with_laid(
 
 
 def _judged(entry: Entry, running: Mapping[int, Process]) -> Entry:
-    found = too_few(entry.needed, entry.members, entry.members, running)
+    found = _too_few(entry.needed, entry.members, entry.members, running)
     return replace(entry, deviating=found)
+
+
+def _too_few(
+    needed: int,
+    looked: Iterable[Process],
+    members: Iterable[Process],
+    running: Mapping[int, Process],
+) -> list[Process]:
+    """Return those of `looked` that have fewer filters than needed, beside inherited ones."""
+    if not needed:
+        return []
+    inside = {one.pid for one in members}
+    return [
+        one
+        for one in looked
+        if not is_enough(one.seccomp, one.filters, needed, inherited(one, inside, running))
+    ]
+
+
+def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
+    """Tell whether a process has the decided filters in addition to those that it `had`."""
+    if not needed:
+        return True
+    return seccomp == FILTERED and (filters is None or filters >= needed + had)
 
 
 def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]:
@@ -240,7 +265,7 @@ def _is_on_its_way(entry: Entry) -> bool:
 def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:
     looked = [(one.pid, container_processes.look(one.handle)) for one in entry.deviating]
     still = {pid: now for pid, now in looked if now and now.handle.is_running()}
-    found = too_few(entry.needed, still.values(), entry.members, running)
+    found = _too_few(entry.needed, still.values(), entry.members, running)
     members = [still.get(one.pid, one) for one in entry.members]
     gone = {one.pid for one in entry.deviating} - still.keys()
     members = [one for one in members if one.pid not in gone]

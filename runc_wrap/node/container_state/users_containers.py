@@ -1,7 +1,11 @@
-"""Users' own containers: their states and ledgers, read as each of those users, within bounds.
+"""Whose containers are shown: the whole node's to root, a user's own to that user.
 
-A user may write anything there. So these containers are listed by user, apart from root's; their
-number is limited, and they affect nothing about root's containers.
+A user's ledger is in the user's run directory, as in the hot path. What only root may read (the
+node's ledger, other states, the agent's evidence) is shown to a user as unknown.
+
+Users' own containers, their states and ledgers, are read as each of those users, within bounds: a
+user may write anything there. So they are listed by user, apart from root's; their number is
+limited, and they affect nothing about root's containers.
 """
 
 from __future__ import annotations
@@ -14,21 +18,85 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.host import bounded_work, container_discovery, runtime_state
 from runc_wrap.host.container_discovery import OF_A_USER, RuntimeContainer
 from runc_wrap.host.runtime_state import RUN_DIRECTORIES
+from runc_wrap.hotpath.main import INITIAL
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node.container_state.visible_containers import LEDGER
+from runc_wrap.ledger.whole_ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.whole_ledger import Ledger
 
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users
 _SENTENCES = 10
 _MOST_ROOTS = 32
 _LARGEST_LEDGER = 2 << 20  # bytes of each file, the newest
+_LEDGER = "runc-wrap/ledger"  # in a user's run directory
+
+
+def is_root() -> bool:
+    """Tell whether the caller is the node's root; uid 0 of a user namespace counts as a user."""
+    if os.geteuid():
+        return False
+    try:
+        return Path("/proc/self/uid_map").read_bytes().split()[:3] == INITIAL
+    except OSError:  # a kernel without user namespaces
+        return True
+
+
+def directories() -> list[Path]:
+    """Return the run directories of the calling user; none for root.
+
+    Root's XDG_RUNTIME_DIR may be another user's (sudo, su).
+    """
+    if is_root():
+        return []
+    xdg = os.environ.get("XDG_RUNTIME_DIR", "")
+    named = [f"{RUN_DIRECTORIES}{os.geteuid()}", *([xdg] if xdg.startswith("/") else [])]
+    return [Path(one) for one in dict.fromkeys(named)]
+
+
+def ledgers(node: Path) -> list[Path]:
+    """Return the ledgers of the node and of this user, which may not be readable."""
+    return [node, *(directory / _LEDGER for directory in directories())]
+
+
+def read_ledgers(node: Path) -> tuple[list[Ledger], list[str]]:
+    """Return the ledgers, the node's first, and a sentence if only root may read that.
+
+    Raises OSError for any other that cannot be read.
+    """
+    found, notes = [], []
+    for directory in ledgers(node):
+        try:
+            found.append(whole_ledger.read(directory))
+        except PermissionError:
+            if directory != node or is_root():
+                raise
+            found.append(Ledger({}))
+            uid = os.geteuid()
+            notes.append(
+                f"this shows only what uid {uid} started; run it as root to see root's decisions"
+            )
+    return found, notes
+
+
+def merged(ledgers: Iterable[Ledger]) -> Ledger:
+    """Return one ledger made of several, which have different roots."""
+    whole = Ledger({})
+    for one in ledgers:
+        starts = {**whole.starts, **one.starts}
+        whole = Ledger({**whole.records, **one.records}, whole.damaged + one.damaged, starts)
+    return whole
+
+
+def readable(roots: Iterable[str]) -> list[str]:
+    """Return those of the known roots that the caller may read; root may read all."""
+    if is_root():
+        return [*roots]
+    return [root for root in roots if os.access(root, os.R_OK | os.X_OK, effective_ids=True)]
 
 
 @dataclass(slots=True)
@@ -79,7 +147,7 @@ def _user(uid: int, output: bounded_work.Output) -> User:
 def _read(uid: int) -> Iterator[dict[str, Any]]:
     """Yield, running as that user, each container, and finally what was left out."""
     own = Path(f"{RUN_DIRECTORIES}{uid}")
-    ledger = whole_ledger.read(own / LEDGER, _LARGEST_LEDGER)
+    ledger = whole_ledger.read(own / _LEDGER, _LARGEST_LEDGER)
     named = sorted(ledger.roots)[:_MOST_ROOTS]
     roots = dict.fromkeys(
         [*container_discovery.known_roots(own, runtime_state.USERS_ROOTS), *named]
@@ -103,7 +171,7 @@ def canonical(ledger: Ledger, real: Mapping[str, str]) -> Ledger:
     """Return a ledger in which each root is a real path."""
     records = {(real.get(root, root), name): one for (root, name), one in ledger.records.items()}
     laid = {(real.get(root, root), name): one for (root, name), one in ledger.tightened.items()}
-    return whole_ledger.Ledger(records, ledger.damaged, tightened=laid)
+    return Ledger(records, ledger.damaged, tightened=laid)
 
 
 def record_of(

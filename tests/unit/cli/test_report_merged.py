@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from harness.node.install import SOURCE
 from harness.node.node_reports import call, document, unknown, workload
 from runc_wrap.cli.root_command import main
-from runc_wrap.node.container_state import visible_containers
+from runc_wrap.node.container_state import users_containers
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import asking
 from tests.unit.cli.test_report import Evidence
@@ -311,7 +311,7 @@ def test_what_a_user_sees_is_no_nodes_report(
     applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evidence.container("c1", sighting())
-    monkeypatch.setattr(visible_containers, "is_root", lambda: False)
+    monkeypatch.setattr(users_containers, "is_root", lambda: False)
     rows = json.loads(applied.ctl("report", "--json").stdout)
     assert "a user sees only own containers" in applied.failure("report", "--json", "--node", "a")
     monkeypatch.undo()
