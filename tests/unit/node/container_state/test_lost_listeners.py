@@ -15,7 +15,7 @@ from runc_wrap.node.agent_flush import FlushAnswer
 from runc_wrap.node.container_state import lost_listeners
 from runc_wrap.node.container_state.container_status import Entry, Node
 from runc_wrap.node.paths import Places
-from tests.unit.node.container_state.test_container_processes import container, process
+from tests.unit.node.container_state.test_container_status import container, process
 
 if TYPE_CHECKING:
     from pathlib import Path
