@@ -9,7 +9,7 @@ import click
 
 from runc_wrap.apply import node_facts, policy_proof, profile_operand
 from runc_wrap.cli import output
-from runc_wrap.cli.profile_diff import engine_option
+from runc_wrap.cli.profile import engine_option
 from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_lint

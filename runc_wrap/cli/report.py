@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.cli import output, report_merged, report_suggestions, report_text
-from runc_wrap.cli.report_text import chosen, in_full
+from runc_wrap.cli import output, report_merged, workload_output
+from runc_wrap.cli.workload_output import chosen, in_full
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
@@ -150,9 +150,9 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     as_json = flags["as_json"]
     name = node or socket.gethostname()
     wanted = found.workloads if as_json or page else []
-    documents = [{"node": name, **report_suggestions.document(one)} for one in wanted]
+    documents = [{"node": name, **workload_output.document(one)} for one in wanted]
     if page:
-        report_suggestions.write_page(page, documents, places, _meta(found, asked, kept))
+        workload_output.write_page(page, documents, places, _meta(found, asked, kept))
     if as_json:
         if node:
             now = time_text.rfc3339(time.time())
@@ -227,18 +227,18 @@ def _show(found: NodeReport, *, everyone: bool, candidate: bool) -> None:
     if not found.workloads:
         output.say(_NO_CANDIDATE if candidate else _NO_PROFILE)
         return
-    shown = report_text.show(found.workloads, everyone=everyone)
+    shown = workload_output.show(found.workloads, everyone=everyone)
     apart = [(one, one.here.runtimes) for one in shown if one.here and one.here.runtimes]
     if apart:
         output.say(_OF_RUNTIMES)
         for one, runtimes in apart:
-            output.say(f"  {report_text.name(one)}: {_names(runtimes)}")
+            output.say(f"  {workload_output.name(one)}: {_names(runtimes)}")
     if found.strays:
         output.say(_strays(found.strays))
 
 
 def _names(rows: Sequence[CallRow]) -> str:
-    return ", ".join(dict.fromkeys(row.syscall for row in rows[: report_text.MOST_CALLS]))
+    return ", ".join(dict.fromkeys(row.syscall for row in rows[: workload_output.MOST_CALLS]))
 
 
 def _strays(rows: Sequence[CallRow]) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, report_suggestions, report_text
-from runc_wrap.cli.report_suggestions import document
-from runc_wrap.cli.report_text import chosen, in_full
+from runc_wrap.cli import output, workload_output
+from runc_wrap.cli.workload_output import chosen, document, in_full
 from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
 from runc_wrap.report.merge import base_profiles, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
@@ -70,7 +69,7 @@ def show(
         base_profiles.assign(places, workloads)
     documents = [document(one) for one in workloads] if as_json or page else []
     if page:
-        report_suggestions.write_page(page, documents, places, _meta(found))
+        workload_output.write_page(page, documents, places, _meta(found))
     if as_json:
         output.document(found.as_json(documents))
     elif named is not None and not page:
@@ -96,7 +95,7 @@ def _show(found: FleetReport, workloads: list[MergedWorkload], *, everyone: bool
     since = f", the oldest report of {found.oldest}{whose}" if found.oldest else ""
     output.say(f"{nodes} answered{since}.")
     if workloads:
-        report_text.show(workloads, everyone=everyone)
+        workload_output.show(workloads, everyone=everyone)
     else:
         output.say("No node that answered has injected a profile into any container.")
     for sentence in found.kept.sentences():

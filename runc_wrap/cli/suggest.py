@@ -10,8 +10,7 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.cli import output, report_merged
 from runc_wrap.cli.report import gathered, sources
-from runc_wrap.cli.report_suggestions import suggested
-from runc_wrap.cli.report_text import call_words, chosen, listed
+from runc_wrap.cli.workload_output import call_words, chosen, listed, suggested
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.report.merge import base_profiles

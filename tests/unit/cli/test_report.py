@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cli.report_text import call_words
+from runc_wrap.cli.workload_output import call_words
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_obstacles, kmsg, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
