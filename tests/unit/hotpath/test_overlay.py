@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.hotpath import operators
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.overlay import overlaid, with_overlay
 from runc_wrap.hotpath.resolve import resolve
@@ -218,3 +219,33 @@ def test_a_foreign_profile_that_runtimes_may_read_differently_is_refused(syscall
     block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": syscalls}
     with pytest.raises(Refusal):
         with_overlay(block, {"deny": ["bpf"], "deny_sockets": [38], "existing": False})
+
+
+@pytest.mark.parametrize(
+    ("op", "datum", "holding"),
+    [
+        ("NE", (5,), {0, 1, 2, 3, 4, 6, 7}),
+        ("EQ", (5,), {5}),
+        ("LT", (5,), {0, 1, 2, 3, 4}),
+        ("LE", (5,), {0, 1, 2, 3, 4, 5}),
+        ("GE", (5,), {5, 6, 7}),
+        ("GT", (5,), {6, 7}),
+        ("MASKED_EQ", (6, 2), {2, 3}),
+        ("MASKED_EQ", (1, 16), {0, 2, 4, 6}),  # bits beyond the mask do not count
+    ],
+)
+def test_an_operator_holds_for_these_numbers(
+    op: str, datum: tuple[int, ...], holding: set[int]
+) -> None:
+    found = {one for one in range(8) if operators.holds(f"SCMP_CMP_{op}", one, *datum)}
+    assert found == holding
+
+
+def test_an_unknown_operator_neither_holds_nor_fails() -> None:
+    assert operators.holds("SCMP_CMP_MASKED_NE", 1, 1, 1) is None
+
+
+def test_each_operator_and_its_opposite_never_agree() -> None:
+    for op, opposite in operators.OPPOSITE.items():
+        for one in (4, 5, 6):
+            assert operators.holds(op, one, 5) is not operators.holds(opposite, one, 5)
