@@ -14,7 +14,7 @@ from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.profiles.arguments import narrowed_comparisons
-from runc_wrap.profiles.mode_profiles import record_mode
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import filter_conflicts
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         if names := profile and profile.get("narrowed"):
             output.say(narrowed_comparisons.sentence(names))
         if decision.recorded:
-            output.say(record_mode.COST)
+            output.say(modes.RECORD_COST)
         if unshown and decision.profile:
             output.say(unshown)
         if brought and decision.declared == OWN_PROFILE:

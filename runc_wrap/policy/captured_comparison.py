@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.policy import named_profiles, runtime_default
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import block_diff, captured_profile
+from runc_wrap.profiles import captured_profile
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def with_table(captured: CapturedProfile, facts: Facts) -> list[TableDifference]
 
 def _differences(captured: Profile, table: Profile, facts: Facts) -> Iterator[TableDifference]:
     """Yield what differs for no capability, for each one, and for all; each rule once."""
-    seen: set[block_diff.BlockDifference] = set()
+    seen: set[captured_profile.BlockDifference] = set()
     singles = [(name, frozenset([name])) for name in sorted(CAPABILITIES)]
     for label, caps in [("", Caps()), *singles, ("ALL", CAPABILITIES)]:
         first, second = (
             captured_profile.resolved(each, caps, facts.arch, facts.kernel)
             for each in (captured, table)
         )
-        for found in block_diff.differences(first, second):
+        for found in captured_profile.differences(first, second):
             if found not in seen:
                 seen.add(found)
                 only = schema.TABLE if found.of else schema.CAPTURED

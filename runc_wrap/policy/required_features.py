@@ -9,7 +9,7 @@ from runc_wrap.policy import candidate_settings
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.mode_profiles import modes, record_mode
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.runtime_spec_names import LOG, NOTIFY
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def remarks(
         )
     asking = [where for where, _ in _recording(values)]
     if asking:
-        yield f"note: {asking[0]}{record_mode.COST}"
+        yield f"note: {asking[0]}{modes.RECORD_COST}"
     if OBSERVE in used:
         asking = [_where(values, OBSERVE)]
     if asking and modes.KILLABLE_FLAG not in facts.flags:

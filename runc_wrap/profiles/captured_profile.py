@@ -1,8 +1,12 @@
-"""An engine's own default profile as captured from it: its file, and how it is put together.
+"""An engine's own default profile as captured from it: file, derivation, comparison.
 
 An engine resolves its default for the capabilities of one container. From the blocks for no
 capability, for single ones and for several, the condition of each rule follows; the result is a
 profile in moby's format, and it must give every captured block again.
+
+Blocks (the OCI runtime-spec's, as profile_parser accepts them) are compared call by call, whatever
+the order and grouping of their rules. An error number that is left out is EPERM, as for runc and
+crun (runc:libcontainer/seccomp, crun:src/libcrun/seccomp.c).
 """
 
 from __future__ import annotations
@@ -10,12 +14,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import block_diff
+from runc_wrap.profiles import actions
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
@@ -32,6 +36,8 @@ Key = tuple[str, int]  # a rule's text, and which one of those with this text it
 FORMAT = 1
 MARK = "@captured"  # in the profile's name: containerd@captured-1f2e3d4c
 _BYTES = 4  # of the digest in a name
+_WHOLE = ("listenerPath", "listenerMetadata")
+_SETS = ("architectures", "flags")
 
 
 @record
@@ -179,10 +185,58 @@ def _check(profile: bytes, blocks: Mapping[Caps, Json], source: str) -> None:
     """
     made = profile_parser.parse(profile, source)
     for caps, block in blocks.items():
-        found = block_diff.differences(block, resolved(made, caps, "amd64", (0, 0)))
+        found = differences(block, resolved(made, caps, "amd64", (0, 0)))
         if found:
             few = ", ".join(sorted(caps)[:3]) or "no capability"
             raise ProfileError(
                 f"{source}: no profile in moby's format gives what it applies with {few}"
                 f"{' and more' if len(caps) > 3 else ''}: {found[0].what}"  # noqa: PLR2004 - see few
             )
+
+
+class BlockDifference(NamedTuple):
+    """What only one of two blocks has: `of` is 0 for the first block, 1 for the second."""
+
+    of: int
+    what: str
+
+
+def differences(first: Json, second: Json) -> list[BlockDifference]:
+    """Return what only one block has, sorted; [] if they have the same result for every call."""
+    one, other = (frozenset([*_fields(block), *_rules(block)]) for block in (first, second))
+    return [
+        *(BlockDifference(0, line) for line in sorted(one - other)),
+        *(BlockDifference(1, line) for line in sorted(other - one)),
+    ]
+
+
+def _rules(block: Json) -> Iterator[str]:
+    """Yield each call's rule: "socket: SCMP_ACT_ALLOW if argument 0 SCMP_CMP_NE 0x28"."""
+    for entry in block.get("syscalls") or ():
+        outcome = _outcome(entry["action"], entry.get("errnoRet"))
+        said = " and ".join(map(_comparison, sorted(entry.get("args") or (), key=_order)))
+        for name in entry["names"]:
+            yield f"{name}: {outcome}{said and f' if {said}'}"
+
+
+def _outcome(action: str, errno_ret: int | None) -> str:
+    return actions.describe(actions.code(action, errno_ret))
+
+
+def _order(argument: Json) -> tuple[int, str, int, int]:
+    return argument["index"], argument["op"], argument["value"], argument.get("valueTwo") or 0
+
+
+def _comparison(argument: Json) -> str:
+    index, op, value, two = _order(argument)
+    return f"argument {index} {op} {value:#x}{f' {two:#x}' if two else ''}"
+
+
+def _fields(block: Json) -> Iterator[str]:
+    yield f"every other call: {_outcome(block['defaultAction'], block.get('defaultErrnoRet'))}"
+    for name in _SETS:
+        if block.get(name) is not None:
+            yield f"{name}: {', '.join(sorted(block[name])) or 'none'}"
+    for name in _WHOLE:
+        if block.get(name):
+            yield f"{name}: {block[name]}"

@@ -22,7 +22,7 @@ from harness.host.processes import short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath.main import CAPTURE
-from runc_wrap.profiles import block_diff, captured_profile, platform
+from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_parser
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _check(document: Json, config: Json) -> None:
     captured = captured_profile.resolved(
         profile_parser.parse(data, "captured"), caps, platform.goarch(), platform.kernel()
     )
-    assert block_diff.differences(config["linux"]["seccomp"], captured) == []
+    assert captured_profile.differences(config["linux"]["seccomp"], captured) == []
 
 
 @pytest.fixture(scope="module")

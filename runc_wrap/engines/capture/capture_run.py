@@ -26,7 +26,7 @@ from runc_wrap.host import files
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
-from runc_wrap.profiles import block_diff, builtin, captured_profile, engine_versions, platform
+from runc_wrap.profiles import builtin, captured_profile, engine_versions, platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import json_fields
 from runc_wrap.profiles.runtime_spec_names import USUAL
@@ -159,7 +159,7 @@ def _blocks(asking: _Asking, meter: Meter) -> dict[Caps, Json]:
     asked = cases(own_capabilities())
     wanted = list(dict.fromkeys([*asked.more, *asked.known, asked.others]))
     found = {caps: _block(asking, caps) for caps in meter.counting(wanted)}
-    if block_diff.differences(found[Caps()], found[asked.others]):
+    if captured_profile.differences(found[Caps()], found[asked.others]):
         others = [Caps([name]) for name in sorted(asked.others)]
         found |= {caps: _block(asking, caps) for caps in meter.counting(others)}
     return found

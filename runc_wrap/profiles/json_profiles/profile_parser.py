@@ -3,15 +3,18 @@
 The three are one family: moby adds archMap, name, comment, includes and excludes; containers/common
 adds errno and defaultErrno as strings, which override the numbers. A file may use all of these.
 minKernel applies in every file, though containers/common itself ignores it, and archMap applies to
-every architecture. What runc or crun refuses is refused here, with its place. An object of
-security-profiles-operator holds such a profile (operator_profile).
+every architecture. What runc or crun refuses is refused here, with its place.
+
+A SeccompProfile of security-profiles-operator (its api/seccompprofile/v1) holds such a profile as
+its `spec`, as `kubectl get seccompprofile -o json` prints it. There an errnoRet of 0 means that
+none is set. The operator itself adds the profile that baseProfileName names, which is not in the
+object: one with a base is refused.
 """
 
 import errno
 import re
 from collections.abc import Iterator
 
-from runc_wrap.profiles.json_profiles import operator_profile
 from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
 from runc_wrap.profiles.return_codes import DATA_MASK
 from runc_wrap.profiles.runtime_spec_names import (
@@ -70,6 +73,10 @@ _ARGUMENT = frozenset({"index", "value", "valueTwo", "op"})
 _CONDITION = frozenset({"caps", "arches", "minKernel"})
 _ARCH_MAP = frozenset({"architecture", "subArchitectures"})
 
+_KIND, _GROUP = "SeccompProfile", "security-profiles-operator.x-k8s.io/"
+_OF_THE_OBJECT = ("disabled", "baseProfileName", "targetWorkload")  # the last until v1alpha1
+_INSTALLED = "/var/lib/kubelet/seccomp/operator/<name>.json"
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CAPABILITY = re.compile(r"CAP_[A-Z0-9_]+")
 _KERNEL = re.compile(r"(\d{1,3})\.(\d{1,3})")
@@ -80,7 +87,7 @@ def parse(data: bytes, source: str) -> Profile:
 
     Raises ProfileError.
     """
-    document = operator_profile.unwrapped(decode(data, source), source)
+    document = _unwrapped(decode(data, source), source)
     if isinstance(document, dict) and "ociVersion" in document:
         raise ProfileError(
             f"{source}: ociVersion: found a container's config.json, wanted its linux.seccomp; "
@@ -106,6 +113,39 @@ def parse(data: bytes, source: str) -> Profile:
         listener_metadata=top.text("listenerMetadata"),
         rules=tuple(_rule(fields) for fields in top.objects("syscalls", _RULE)),
     )
+
+
+def _unwrapped(document: object, source: str) -> object:
+    """Return the profile in a SeccompProfile; any other document as it is."""
+    if not isinstance(document, dict) or "kind" not in document:
+        return document
+    kind, version = document["kind"], str(document.get("apiVersion"))
+    if kind != _KIND or not version.startswith(_GROUP):
+        raise ProfileError(
+            f"{source}: kind: found {kind!a} of {version!a}, wanted one {_KIND} of {_GROUP}v1; "
+            "`kubectl get seccompprofile <name> --output json` prints one"
+        )
+    spec = document.get("spec")
+    if not isinstance(spec, dict):
+        raise ProfileError(f"{source}: spec: missing; it holds the profile")
+    if base := spec.get("baseProfileName"):
+        raise ProfileError(
+            f"{source}: spec.baseProfileName: the operator adds {base!a}, which is not in this "
+            f'object; read what it installed, {_INSTALLED}, or write a file with "base" and "add"'
+        )
+    if spec.get("disabled"):
+        raise ProfileError(f"{source}: spec.disabled: the operator installs no such profile")
+    rules = spec.get("syscalls")
+    kept = {key: value for key, value in spec.items() if key not in _OF_THE_OBJECT}
+    if isinstance(rules, list):
+        kept["syscalls"] = [_without_errno_0(rule) for rule in rules]
+    return kept
+
+
+def _without_errno_0(rule: object) -> object:
+    if isinstance(rule, dict) and rule.get("errnoRet") == 0:
+        return {key: value for key, value in rule.items() if key != "errnoRet"}
+    return rule
 
 
 def _arch_map(top: Fields) -> dict[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.decision import restore
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.ledger import decision_record
 from runc_wrap.policy.compiler_facts import PolicyError
-from runc_wrap.profiles.mode_profiles import modes, record_mode
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from tests.unit.policy.node import compiled
@@ -74,8 +74,8 @@ def test_what_cannot_record_is_refused(
 
 def test_what_it_costs_and_that_calls_may_end_with_eintr_is_remarked() -> None:
     assert any("EINTR" in one for one in _compiled(DEFAULT).remarks)
-    assert any(record_mode.COST in one for one in _compiled(DEFAULT).remarks)
-    assert not any(record_mode.COST in one for one in _compiled({}).remarks)
+    assert any(modes.RECORD_COST in one for one in _compiled(DEFAULT).remarks)
+    assert not any(modes.RECORD_COST in one for one in _compiled({}).remarks)
 
 
 def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert [one.decision.recorded for one in found.values()] == [True, False, False, True]
     modes_of = [one.decision.mode for one in found.values()]
     assert modes_of == ["enforce", "enforce", "audit", "enforce"]
-    assert found["yes"].block["listenerMetadata"] == record_mode.METADATA
+    assert found["yes"].block["listenerMetadata"] == modes.RECORD_METADATA
     assert "listenerPath" not in found["no"].block
     records = [
         decision_record.of(ledger_file.record(WORDS, one.who, one.decision, one.block, "cold"))

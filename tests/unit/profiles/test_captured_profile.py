@@ -1,25 +1,29 @@
-"""A profile is put together from an engine's blocks for sets of capabilities."""
+"""A profile is put together from an engine's blocks, which are compared by what they do."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runc_wrap.profiles import builtin, captured_profile
-from runc_wrap.profiles.captured_profile import CapturedProfile
+from runc_wrap.profiles.captured_profile import BlockDifference, CapturedProfile, differences
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from runc_wrap.profiles.source_profile import Profile, ProfileError
-from tests.unit.profiles.strategies import bounding
+from tests.unit.profiles.strategies import bounding, oci_blocks
+
+if TYPE_CHECKING:
+    import random
 
 Json = dict[str, Any]
 Caps = frozenset[str]
 KERNEL = (6, 12)
-ALLOW = "SCMP_ACT_ALLOW"
+ALLOW, DENY = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
 ENGINES = ["containerd@1.7.24", "moby@26.1.5", "containers-common@0.62.3", "crio@1.36"]
 ENGINES += ["containerd", "moby", "containers-common"]
 PROFILE = b'{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[]}'
@@ -60,20 +64,33 @@ def test_the_profile_of_every_engine_is_found_again_for_any_capabilities(
     assert ordered(_resolved(DERIVED[name], caps)) == ordered(_resolved(whole, caps))
 
 
-def _block(*calls: str) -> Json:
-    rules = [{"names": [call], "action": ALLOW} for call in calls]
-    return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
+def _block(*rules: Json, **fields: Any) -> Json:
+    return {"defaultAction": DENY, **fields, "syscalls": list(rules)}
+
+
+def _rule(names: str, action: str = ALLOW, **fields: Any) -> Json:
+    return {"names": names.split(), "action": action, **fields}
+
+
+def _argument(index: int, value: int, op: str = "SCMP_CMP_EQ", **more: int) -> Json:
+    return {"index": index, "value": value, "op": op, **more}
 
 
 A, B = Caps(["CAP_BPF"]), Caps(["CAP_PERFMON"])
+NONE, BPF = _block(), _block(_rule("bpf"))
 
 
 @pytest.mark.parametrize(
     "blocks",
     [
-        {Caps(): _block(), A: _block(), B: _block(), A | B: _block("bpf")},
-        {Caps(): _block("bpf"), A: _block("bpf"), B: _block("bpf"), A | B: _block()},
-        {Caps(): _block(), A: {**_block(), "flags": ["SECCOMP_FILTER_FLAG_LOG"]}},
+        {Caps(): NONE, A: NONE, B: NONE, A | B: BPF},
+        {
+            Caps(): BPF,
+            A: BPF,
+            B: BPF,
+            A | B: NONE,
+        },
+        {Caps(): NONE, A: {**NONE, "flags": ["SECCOMP_FILTER_FLAG_LOG"]}},
     ],
     ids=["both are needed", "both together take away", "the flags depend on it"],
 )
@@ -83,7 +100,12 @@ def test_what_no_single_capability_decides_is_refused(blocks: dict[Caps, Json]) 
 
 
 def test_a_rule_that_either_of_two_capabilities_brings_is_found() -> None:
-    blocks = {Caps(): _block(), A: _block("bpf"), B: _block("bpf"), A | B: _block("bpf")}
+    blocks = {
+        Caps(): NONE,
+        A: BPF,
+        B: BPF,
+        A | B: BPF,
+    }
     found = _derived(blocks)
     assert [rule.includes.caps for rule in found.rules] == [("CAP_BPF",), ("CAP_PERFMON",)]
 
@@ -117,3 +139,53 @@ def _without(name: str) -> bytes:
 def test_a_damaged_file_is_refused_by_its_name(data: bytes) -> None:
     with pytest.raises(ProfileError, match=r"containerd\.json|containerd@captured"):
         captured_profile.parse(data, "containerd.json")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (_block(_rule("read write")), _block(_rule("write"), _rule("read"))),
+        (_block(_rule("read", DENY)), _block(_rule("read", DENY, errnoRet=1))),
+        (_block(), _block(defaultErrnoRet=1)),
+        (_block(), {"defaultAction": DENY}),
+        (_block(_rule("read", "SCMP_ACT_KILL")), _block(_rule("read", "SCMP_ACT_KILL_THREAD"))),
+        (
+            _block(architectures=["SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
+            _block(architectures=["SCMP_ARCH_X32", "SCMP_ARCH_X86"]),
+        ),
+        (
+            _block(_rule("socket", args=[_argument(0, 1), _argument(1, 2)])),
+            _block(_rule("socket", args=[_argument(1, 2, valueTwo=0), _argument(0, 1)])),
+        ),
+    ],
+)
+def test_blocks_that_do_the_same_do_not_differ(one: Json, other: Json) -> None:
+    assert differences(one, other) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (_block(_rule("read write")), "write: SCMP_ACT_ALLOW"),
+        (_block(_rule("read", DENY, errnoRet=38)), "read: SCMP_ACT_ERRNO(ENOSYS)"),
+        (_block(_rule("read"), defaultErrnoRet=38), "every other call: SCMP_ACT_ERRNO(ENOSYS)"),
+        (_block(_rule("read"), flags=[]), "flags: none"),
+        (_block(_rule("read"), listenerPath="/run/a.sock"), "listenerPath: /run/a.sock"),
+        (
+            _block(_rule("read", args=[_argument(0, 255, "SCMP_CMP_MASKED_EQ", valueTwo=1)])),
+            "read: SCMP_ACT_ALLOW if argument 0 SCMP_CMP_MASKED_EQ 0xff 0x1",
+        ),
+    ],
+)
+def test_each_difference_is_told_in_words(changed: Json, said: str) -> None:
+    plain = _block(_rule("read"))
+    assert BlockDifference(0, said) in differences(changed, plain)
+    assert BlockDifference(1, said) in differences(plain, changed)
+
+
+@settings(deadline=None)
+@given(oci_blocks(), st.randoms(use_true_random=False))
+def test_neither_order_nor_grouping_matters(block: Json, shuffled: random.Random) -> None:
+    rules = [{**rule, "names": [name]} for rule in block["syscalls"] for name in rule["names"]]
+    shuffled.shuffle(rules)
+    assert differences(block, {**block, "syscalls": rules}) == []

@@ -1,5 +1,7 @@
 """Reading profile files: what is accepted, and what is refused with which message."""
 
+from __future__ import annotations
+
 import errno
 import json
 from typing import Any
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
 from runc_wrap.profiles.json_profiles.profile_parser import parse
-from runc_wrap.profiles.source_profile import Argument, Condition, Profile, ProfileError
+from runc_wrap.profiles.source_profile import Argument, Condition, Profile, ProfileError, Rule
 from tests.unit.profiles.strategies import texts
 
 RULE = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
@@ -210,3 +212,46 @@ def test_no_json_raises_anything_but_a_profile_error(document: dict[str, Any]) -
         _read({**TOP, **document})
     except ProfileError as error:
         assert str(error).startswith("p.json: ")  # noqa: PT017 (either outcome is right)
+
+
+KIND = {"apiVersion": "security-profiles-operator.x-k8s.io/v1", "kind": "SeccompProfile"}
+SPEC: dict[str, Any] = {
+    "defaultAction": "SCMP_ACT_ERRNO",
+    "architectures": ["SCMP_ARCH_X86_64"],
+    "syscalls": [
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 0},
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+    ],
+}
+META = {"metadata": {"name": "x", "uid": "1"}, "status": {"status": "Installed"}}
+
+
+def _of_the_operator(**changes: Any) -> Profile:
+    return _read({**KIND, **META, "spec": SPEC, **changes})
+
+
+def test_the_spec_is_the_profile_and_an_errno_of_0_is_none() -> None:
+    found = _of_the_operator(spec={**SPEC, "targetWorkload": "w", "disabled": False})
+    assert found.architectures == ("SCMP_ARCH_X86_64",)
+    assert found.rules == (
+        Rule(("read",), "SCMP_ACT_ALLOW"),
+        Rule(("clone3",), "SCMP_ACT_ERRNO", 38),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"kind": "List"}, "kind: found 'List'.*wanted one SeccompProfile.*kubectl get"),
+        ({"apiVersion": "example.com/v1"}, "of 'example.com/v1', wanted one"),
+        ({"spec": None}, "spec: missing"),
+        ({"spec": {**SPEC, "baseProfileName": "runc-v1"}}, "the operator adds 'runc-v1', which"),
+        ({"spec": {**SPEC, "disabled": True}}, "spec.disabled: the operator installs no such"),
+        ({"spec": {**SPEC, "more": 1}}, "more: the key is not known"),
+    ],
+)
+def test_what_is_no_whole_profile_is_refused_with_its_place(
+    changes: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ProfileError, match=why):
+        _of_the_operator(**changes)
