@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import dependent_container, dependent_search, probe_container
+from runc_wrap.engines import dependent_container, handler_removal, probe_container
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.installation import uninstall_obstacles
@@ -57,9 +57,9 @@ def _dependents(places: Places) -> Iterator[Dependent]:
     for state in registration_state.states(places.engines):
         where = state.where(places)
         for name in state.names:
-            yield from dependent_search.by_name(where.engine, where.config, where.bin_dir / name)
+            yield from handler_removal.needing(where.engine, where.config, where.bin_dir / name)
     for name in uninstall_obstacles.names(places):
-        yield from dependent_search.by_path(places, name)
+        yield from handler_removal.calling(places, name)
 
 
 def _pods(places: Places) -> dict[str, str]:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.engines import dependent_container, dependent_search, handler_removal
+from runc_wrap.engines import dependent_container, handler_removal
 from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
 from runc_wrap.engines.transaction import boot_unit
 from runc_wrap.failure import Failure
@@ -116,7 +116,7 @@ def _needed(places: Places, stays: dict[str, str]) -> list[str]:
     """Return who needs it, in a sentence for each name."""
     needed = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
     for where, name in _registered(places):
-        if found := dependent_search.needed(places, where, name)[0]:
+        if found := handler_removal.needed(places, where, name)[0]:
             needed.append(f"{name} in {where.config}: {dependent_container.counted(found)}")
     return needed
 

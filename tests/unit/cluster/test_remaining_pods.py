@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.cluster import remaining_pods
-from runc_wrap.engines import dependent_search
+from runc_wrap.engines import handler_removal
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.node.paths import Places
 
@@ -36,7 +36,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def _reason(places: Places, monkeypatch: pytest.MonkeyPatch, *found: Dependent) -> str:
-    monkeypatch.setattr(dependent_search, "by_path", lambda *_: [*found])
+    monkeypatch.setattr(handler_removal, "calling", lambda *_: [*found])
     return remaining_pods.reason(places)
 
 
@@ -66,7 +66,7 @@ def test_an_engine_that_does_not_say_may_have_some(
     def unknown(*_: object) -> list[Dependent]:
         raise Unknown("containerd runs, and `ctr` does not show its pods")
 
-    monkeypatch.setattr(dependent_search, "by_path", unknown)
+    monkeypatch.setattr(handler_removal, "calling", unknown)
     assert "`ctr` does not show" in remaining_pods.reason(places)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.engines import dependent_container, dependent_search
+from runc_wrap.engines import dependent_container, handler_removal
 from runc_wrap.engines.registration import plan_execution, registration_plan
 from runc_wrap.ledger import whole_ledger
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
@@ -111,13 +111,13 @@ def test_a_pod_needs_the_name_by_which_our_launcher_was_called(
     ]
     text = "".join(f"{json.dumps(each | {'action': 'inject'})}\n" for each in lines)
     write(tmp_path / "var/ledger/ledger.jsonl", text)
-    found = dependent_search.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    found = handler_removal.needing("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
     assert [str(each) for each in found] == ["pod (crio)"]
-    assert dependent_search.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/y") == []
+    assert handler_removal.needing("crio", tmp_path / "crio.conf", tmp_path / "bin/y") == []
 
     def unreadable(_: Path) -> object:
         raise PermissionError("denied")
 
     monkeypatch.setattr(whole_ledger, "read", unreadable)
     with pytest.raises(dependent_container.Unknown, match="known by the ledger"):
-        dependent_search.by_name("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+        handler_removal.needing("crio", tmp_path / "crio.conf", tmp_path / "bin/x")

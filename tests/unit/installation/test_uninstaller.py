@@ -15,7 +15,6 @@ import pytest
 
 from runc_wrap.engines import (
     dependent_container,
-    dependent_search,
     engine_registry,
     handler_removal,
 )
@@ -182,7 +181,7 @@ def _unknown(*_: object) -> NoReturn:
 def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_veto(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dependent_search, "by_path", _unknown)
+    monkeypatch.setattr(handler_removal, "calling", _unknown)
     removal = handler_removal.plan(places, _docker(places), "strict")
     told = (
         "there may be containers that need strict, as `podman ps --all` or `podman inspect` fails"
@@ -198,7 +197,7 @@ def test_what_users_run_is_named_and_no_veto(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = [dependent_container.Dependent("podman of uid 7", "mine", "running")]
-    monkeypatch.setattr(dependent_search, "of_users", lambda name: theirs * (name == "strict"))
+    monkeypatch.setattr(handler_removal, "of_users", lambda name: theirs * (name == "strict"))
     plan = uninstaller.plan(places)
     told = "mine (podman of uid 7, running) needs strict"
     assert told in [each.why for each in uninstaller.left(plan)]

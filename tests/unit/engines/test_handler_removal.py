@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.engines import dependent_container, dependent_search
+from runc_wrap.engines import dependent_container, handler_removal
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
@@ -38,10 +38,10 @@ def test_a_container_that_is_damaged_or_gone_hides_no_other(
     text = f"case $1 in ps) echo one gone ;; inspect) printf '{row}\\n'; exit 1 ;; esac"
     machine.fake(programs, engine, text)
     machine.fake(programs, "dockerd", "exit 1")
-    found = dependent_search.by_name(engine, programs / "config", STRICT)
+    found = handler_removal.needing(engine, programs / "config", STRICT)
     assert [each.name for each in found] == [name]
     with pytest.raises(dependent_container.Unknown):
-        dependent_search.by_name(engine, programs / "config", Path("/p/bin/other"))
+        handler_removal.needing(engine, programs / "config", Path("/p/bin/other"))
 
 
 # CRI ----------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def _containerd(programs: Path, monkeypatch: pytest.MonkeyPatch, answer: object)
         return answer
 
     monkeypatch.setattr(grpc_call, "call", call)
-    found = dependent_search.by_name("containerd", programs / "config.toml", STRICT)
+    found = handler_removal.needing("containerd", programs / "config.toml", STRICT)
     return [each.name for each in found]
 
 
@@ -112,14 +112,14 @@ def test_a_container_that_was_started_by_a_link_to_the_path_is_found(
     machine.fake(
         programs, "podman", f'[ $1 = ps ] && echo a || printf "{link}\\trunning\\tone\\tid\\n"'
     )
-    assert [each.name for each in dependent_search.by_path(places, "strict")] == ["one"]
-    assert dependent_search.by_path(places, "runc-wrap") == []
+    assert [each.name for each in handler_removal.calling(places, "strict")] == ["one"]
+    assert handler_removal.calling(places, "runc-wrap") == []
 
 
 def test_podman_is_not_asked_where_root_never_used_it(podman: Path, tmp_path: Path) -> None:
     """It would make its storage."""
     (podman / "libpod").rmdir()
-    assert dependent_search.by_path(Places(Path("/p")), "strict") == []
+    assert handler_removal.calling(Places(Path("/p")), "strict") == []
     assert not (tmp_path / "calls").exists()
 
 
@@ -129,7 +129,7 @@ def test_a_podman_that_fails_may_have_containers_of_the_path(programs: Path) -> 
     with pytest.raises(
         dependent_container.Unknown, match="`podman ps --all` or `podman inspect` fails"
     ):
-        dependent_search.by_path(Places(Path("/p")), "strict")
+        handler_removal.calling(Places(Path("/p")), "strict")
 
 
 @pytest.mark.parametrize(
@@ -166,9 +166,9 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
     monkeypatch.setattr(containerd_engine, "_STATES", ())
-    named = dependent_search.of_users(STRICT.name)
-    assert dependent_search.by_name("podman", Path(), STRICT) == []
-    assert dependent_search.by_path(Places(STRICT.parents[1]), STRICT.name) == []
+    named = handler_removal.of_users(STRICT.name)
+    assert handler_removal.needing("podman", Path(), STRICT) == []
+    assert handler_removal.calling(Places(STRICT.parents[1]), STRICT.name) == []
     return [each.name for each in named]
 
 
