@@ -1,6 +1,7 @@
 """Reads the records that were appended to the ledger since the last pass. Writes nothing.
 
-A file is identified by its first line, not by its inode, which a new file may reuse at once.
+Its files are opened so that a rotation meanwhile hides no record. A file is identified by its first
+line, not by its inode, which a new file may reuse at once.
 """
 
 from __future__ import annotations
@@ -8,17 +9,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from runc_wrap.host import files
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.ledger_file import LONGEST_LINE
 from runc_wrap.ledger import decision_record
-from runc_wrap.ledger.rotated_files import LARGEST, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runc_wrap.ledger.decision_record import Record
 
+LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets it have
 Positions = dict[str, int]  # digest of a file's first line -> bytes of it that were read
 Stamp = list[tuple[int, int, int] | None]  # each file's device, inode and size
 
@@ -76,3 +78,22 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size
+
+
+def opened(directory: str, names: Sequence[str]) -> Iterator[int]:
+    """Yield a descriptor of each of these files that is there. Raises OSError.
+
+    All are opened before the first is read. The last name is the newest file, which is opened
+    first: a rotation in between may then show records twice but hides none.
+    """
+    found: list[int] = []
+    try:
+        for name in reversed(names):
+            try:
+                found.insert(0, files.opened(f"{directory}/{name}"))
+            except (FileNotFoundError, files.Irregular):
+                continue
+        yield from found
+    finally:
+        for descriptor in found:
+            os.close(descriptor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import decision_record
-from runc_wrap.ledger.rotated_files import LARGEST, opened
+from runc_wrap.ledger.new_records import LARGEST, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
