@@ -14,7 +14,7 @@ from runc_wrap.cli.workload_output import call_words, chosen, listed, suggested
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.report.merge import base_profiles
-from runc_wrap.report.suggestion import composed_addition, policy_snippets
+from runc_wrap.report.suggestion import policy_snippets, profile_addition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
     from runc_wrap.report.log_sources import Asked
     from runc_wrap.report.merged_workload import MergedWorkload
-    from runc_wrap.report.suggestion.composed_addition import ComposedAddition
-    from runc_wrap.report.suggestion.profile_addition import Suggestion
+    from runc_wrap.report.suggestion.profile_addition import ComposedAddition, Suggestion
 
 _LONGEST_SENTENCE = 1000  # characters
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
@@ -37,7 +36,7 @@ class Way(NamedTuple):
     profile: Callable[[str], str]  # of its file's name
     config: str
     then: str
-    defaults: Callable[[], Collection[str] | None] = lambda: None  # see composed_addition.of
+    defaults: Callable[[], Collection[str] | None] = lambda: None  # see profile_addition.composed
 
 
 recorded = click.option(
@@ -126,7 +125,7 @@ def show(
     made = suggested(one, **allowing)
     if made is None:
         raise Failure(f"{safe_text.name(one.name)}: {_why(one)}")
-    composed = None if made.recorded else composed_addition.of(one, made, way.defaults())
+    composed = None if made.recorded else profile_addition.composed(one, made, way.defaults())
     whole = composed.file if composed else made.profile
     output.document(_as_json(one, made, composed) if as_json else whole)
     of_base = [] if one.here else base_profiles.sentences(one)

@@ -9,6 +9,11 @@ can express that, the call is allowed with any arguments, with a warning.
 Calls that would get ENOSYS are left out and listed, unless they are asked for: most programs have a
 fallback, and no record shows which do not, as audit and observe let such calls through.
 
+The same may be said by a composed profile: its base by name, and what is added to that. A rule may
+name one without arguments by itself, "runtime-default + ptrace + keyctl"; the others are files with
+a base. What a composition cannot say stays a whole profile: another ABI, a denial that is narrowed
+in a profile that allows by default, arguments beside a denial of the same call.
+
 Evidence may be an attacker's: dangerous calls (report.suggestion.dangerous_calls) are withheld and
 listed apart, and added only if that is asked for.
 """
@@ -17,19 +22,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import call_counts
+from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.operators import EQ
-from runc_wrap.profiles import syscall_names
+from runc_wrap.policy.named_profiles import ON
+from runc_wrap.profiles import builtin, syscall_names
+from runc_wrap.profiles.composition import composed_profile
+from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import ALLOW
+from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report import call_outcomes, call_text
 from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
-from runc_wrap.report.suggestion import dangerous_calls, denial_removal, profile_reduction
+from runc_wrap.report.suggestion import dangerous_calls, profile_reduction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment
+_LONGEST_NAME = 120  # characters of a profile's name in a rule; a longer one is a file
 _BLIND = "clone3"  # a filter sees the address of its flags, not the flags
 _NOT_ALL_KEPT = "; allowed with any arguments, as not all of its arguments were kept"
 _STILL_DENIED = (
@@ -137,15 +148,15 @@ def _add(found: Suggestion, row: CallRow, profile: Filter, *, allow_dangerous: b
     _list_abi(found, abi.oci, row)
     asked = _asked(row, profile)
     values = _values(row, asked)
-    if values == denial_removal.ANY or not _allow(found, row, values, profile):
+    if values == profile_reduction.ANY or not _allow(found, row, values, profile):
         whole = dangerous_calls.CALLS.get(row.syscall)
         if whole and not allow_dangerous:  # harmless only with arguments that no rule can express
             found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
             return
-        cut = values == denial_removal.ANY and asked and row.args
+        cut = values == profile_reduction.ANY and asked and row.args
         _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
-    if denial_removal.is_open(found.profile):
-        still = denial_removal.are_there(found.profile, row.syscall)
+    if profile_reduction.is_open(found.profile):
+        still = profile_reduction.are_there(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
 
 
@@ -162,15 +173,15 @@ def _nameless(row: CallRow) -> str:
 
 
 def _allow(
-    found: Suggestion, row: CallRow, values: list[denial_removal.Values], profile: Filter
+    found: Suggestion, row: CallRow, values: list[profile_reduction.Values], profile: Filter
 ) -> bool:
     """Allow a call with these arguments; return whether rules can express that."""
     block, name = found.profile, row.syscall
-    is_open = denial_removal.is_open(block)
+    is_open = profile_reduction.is_open(block)
     rest = (
-        denial_removal.narrowed(block, name, values)
+        profile_reduction.narrowed(block, name, values)
         if is_open
-        else denial_removal.taken_out(block, name)
+        else profile_reduction.taken_out(block, name)
     )
     entries = [_entry(row, one) for one in values]
     if rest is None:
@@ -185,7 +196,7 @@ def _allow(
 def _allow_all(found: Suggestion, row: CallRow, why: str) -> None:
     entry = _entry(row, ())
     entry["comment"] += why
-    _put(found, denial_removal.taken_out(found.profile, row.syscall), [entry])
+    _put(found, profile_reduction.taken_out(found.profile, row.syscall), [entry])
 
 
 def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:
@@ -214,20 +225,20 @@ def _asked(row: CallRow, profile: Filter) -> tuple[int, ...]:
     return tuple(profile.interest(abi, row.number & 0xFFFFFFFF).indexes) or usual
 
 
-def _values(row: CallRow, asked: tuple[int, ...]) -> list[denial_removal.Values]:
+def _values(row: CallRow, asked: tuple[int, ...]) -> list[profile_reduction.Values]:
     """Return the (index, value)s to allow, each its own entry; ANY for any arguments."""
     if not asked or not row.has_args or not row.args:
-        return denial_removal.ANY
-    found: dict[denial_removal.Values, None] = {}
+        return profile_reduction.ANY
+    found: dict[profile_reduction.Values, None] = {}
     for args in row.args:
         one = tuple((index, args[index]) for index in asked if index < len(args))
         if len(one) < len(asked) or any(value is None for _, value in one):
-            return denial_removal.ANY
+            return profile_reduction.ANY
         found[one] = None  # type: ignore[index] # no value is None here
     return list(found)
 
 
-def _entry(row: CallRow, values: denial_removal.Values) -> Json:
+def _entry(row: CallRow, values: profile_reduction.Values) -> Json:
     entry: Json = {"names": [row.syscall], "action": ALLOW}
     if values:
         entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]
@@ -249,3 +260,58 @@ def _evidence(row: CallRow) -> str:
 def addition(entries: Iterable[Json]) -> str:
     """Return entries as text to paste into a profile's "syscalls"."""
     return ",\n".join(json.dumps(entry, indent=2) for entry in entries)
+
+
+class ComposedAddition(NamedTuple):
+    """`file` is for a profile file; `text` is the same as a rule names it, "" if none can."""
+
+    file: Json
+    text: str
+
+
+def composed(
+    one: MergedWorkload, made: Suggestion, defaults: Collection[str] | None
+) -> ComposedAddition | None:
+    """Return the composed form, None if there is none.
+
+    `defaults` are the profiles for which `runtime-default` stands here. None: names come from
+    nodes, who are believed no more than that they have an engine's default.
+    """
+    bases = {_base(name, defaults) for name in one.profiles}
+    entries = [{key: each[key] for key in each if key != "action"} for each in made.added]
+    if len(bases) != 1 or not entries or not one.filter:
+        return None
+    if not _is_said(one.filter.block, made, entries):
+        return None
+    if not (base := bases.pop()):
+        return None
+    names = [name for each in made.added for name in each["names"]]
+    text = " + ".join(dict.fromkeys((base, *names)))
+    is_plain = not any("args" in each for each in entries) and len(text) <= _LONGEST_NAME
+    return ComposedAddition({"base": base, "add": entries}, text if is_plain else "")
+
+
+def _base(name: str, defaults: Collection[str] | None) -> str:
+    """Return the name as a policy has it, of one as a container got it."""
+    if defaults is None:
+        return RUNTIME_DEFAULT if name.partition("@")[0] in builtin.names() else ""
+    written = name.rpartition(ON)[0] or name
+    if written.startswith(LOCALHOST) or composed_profile.is_composed(written):
+        return written
+    return RUNTIME_DEFAULT if name in defaults else name
+
+
+def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) -> bool:
+    """Tell whether additions alone make the suggestion of the block."""
+    is_same = block.get("architectures") == made.profile.get("architectures")
+    if profile_reduction.is_open(block) or not is_same:
+        return False
+    document = json.dumps({"base": "block", "add": entries}).encode()
+    try:
+        base = composed_profile.Composed(
+            profile_parser.parse(json.dumps(block).encode(), "block"), "block"
+        )
+        composed_profile.made("it", composed_profile.parse_file(document, "it"), lambda _: base)
+    except ProfileError:
+        return False
+    return True

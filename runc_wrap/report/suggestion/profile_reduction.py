@@ -1,8 +1,14 @@
-"""A profile reduced to the calls that a workload was recorded to make.
+"""Takes rules out of a profile: what a workload was not recorded to call, or denials of a call.
 
-It lets through nothing that the profile does not: what denies stays; of what allows, the recorded
-calls stay, and those of BASE, about which the agent is not asked. The first argument of the calls
-in _NARROWED is limited to the numbers that were seen, if all are known; further conditions stay.
+A profile that is reduced to recorded calls lets through nothing that it did not: what denies stays;
+of what allows, the recorded calls stay, and those of BASE, about which the agent is not asked. The
+first argument of the calls in _LIMITED is limited to the numbers that were seen, if all are known;
+further conditions stay.
+
+Denials of a call that is to be allowed are taken out, or narrowed to arguments that were not seen:
+without the denial, a profile whose default lets calls through would allow the call with any
+arguments. No rule compares one argument twice, since runtimes would accept either comparison: a
+denial that already compares an argument cannot be narrowed by it, unless it compares for equality.
 """
 
 from __future__ import annotations
@@ -12,15 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
-from runc_wrap.hotpath.operators import MASKED_EQ, holds
+from runc_wrap.filters.evaluate.block_evaluation import compares
+from runc_wrap.filters.evaluate.libseccomp_input import comparison
+from runc_wrap.hotpath.operators import EQ, MASKED_EQ, NE, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
+from runc_wrap.profiles.arguments.argument_sets import complement
+from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, TRACE
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.recorded_calls import BY_RUNTIME
-from runc_wrap.report.suggestion import denial_removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +38,13 @@ if TYPE_CHECKING:
     from runc_wrap.report.call_row import CallRow
 
 Json = dict[str, Any]
-_NARROWED = ("socket", "socketpair", "personality", "keyctl", "bpf")  # by an int
+Arguments = list[Json]
+Values = tuple[tuple[int, int], ...]  # (index, value)s of one kind of call
+ANY: list[Values] = [()]
+_OPEN = (ALLOW, LOG, TRACE)  # defaults that let calls through, or leave them to a tracer
+_ALL_BITS = (1 << 64) - 1
+_COMMENT = "denied as before, but for the arguments that it was seen with"
+_LIMITED = ("socket", "socketpair", "personality", "keyctl", "bpf")  # by an int
 _INT = 0xFFFFFFFF
 _MOST_NAMED = 20
 _STOPPED = {call_outcomes.DENIED, call_outcomes.DEGRADES}
@@ -42,13 +56,13 @@ def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[J
 
     Raises Failure for a block that lets through what no rule names.
     """
-    if denial_removal.is_open(block):
+    if is_open(block):
         raise Failure(
             "its profile lets through what no rule names, so there is no list to reduce; record it "
             "with a profile that denies by default, such as runtime-default"
         )
     seen = {row.syscall for row in rows}
-    values = {name: found for name in _NARROWED if (found := _numbers(name, rows)) is not None}
+    values = {name: found for name in _LIMITED if (found := _numbers(name, rows)) is not None}
     rules: list[Json] = []
     for entry in block.get("syscalls") or ():
         if entry in added or entry["action"] != ALLOW:
@@ -61,7 +75,7 @@ def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[J
     named = {name for rule in rules for name in rule["names"]}
     # C libraries then use clone. A multiplexer that no rule names lets through what others do, and
     # libseccomp takes their rules only after its own.
-    answers = {"clone3": ENOSYS, **dict.fromkeys(MULTIPLEXED, _other(block))}
+    answers = {"clone3": ENOSYS, **dict.fromkeys(MULTIPLEXED, _other_error(block))}
     missing = [(name, number) for name, number in answers.items() if name not in named]
     first = [{"names": [name], "action": ERRNO, "errnoRet": number} for name, number in missing]
     rules = [*first, *rules]
@@ -78,10 +92,10 @@ def _is_within(at: int, rules: list[Json]) -> bool:
         and other.get("args")
         and all(one in args for one in other["args"])
     ]
-    return own["names"][0] in _NARROWED and bool(args) and min(wider) < (len(args), at)
+    return own["names"][0] in _LIMITED and bool(args) and min(wider) < (len(args), at)
 
 
-def _other(block: Mapping[str, Any]) -> int:
+def _other_error(block: Mapping[str, Any]) -> int:
     """Return an error that is not the default's: runtimes drop rules that equal the default."""
     return ENOSYS if block.get("defaultErrnoRet", EPERM) != ENOSYS else EPERM
 
@@ -166,3 +180,81 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
         lost = safe_text.number(seen.dropped, "call")
         said.append(f"{lost} of too many kinds to count: calls are missing in the profile.")
     return block, said
+
+
+def is_open(block: Mapping[str, Any]) -> bool:
+    """Return whether a profile lets through calls that no rule denies."""
+    return block["defaultAction"] in _OPEN
+
+
+def are_there(block: Mapping[str, Any], name: str) -> bool:
+    """Return whether entries deny a call."""
+    return any(_denies(entry, name) for entry in block.get("syscalls") or ())
+
+
+def taken_out(block: Mapping[str, Any], name: str) -> list[Json]:
+    """Return the entries without a call's denials."""
+    return [one for entry in block.get("syscalls") or () for one in _others(entry, name)]
+
+
+def narrowed(block: Mapping[str, Any], name: str, seen: Sequence[Values]) -> list[Json] | None:
+    """Return the entries with a call's denials narrowed by what was seen; None if impossible."""
+    found: list[Json] = []
+    for entry in block.get("syscalls") or ():
+        found += _others(entry, name)
+        if _denies(entry, name):
+            pieces = _pieces(entry.get("args") or [], seen)
+            if pieces is None:
+                return None
+            found += [{**entry, "names": [name], "args": p, "comment": _COMMENT} for p in pieces]
+    return found
+
+
+def _denies(entry: Json, name: str) -> bool:
+    return entry["action"] != ALLOW and name in entry["names"]
+
+
+def _others(entry: Json, name: str) -> Iterator[Json]:
+    if not _denies(entry, name):
+        yield entry
+    elif names := [one for one in entry["names"] if one != name]:
+        yield {**entry, "names": names}
+
+
+def _pieces(args: Arguments, seen: Sequence[Values]) -> list[Arguments] | None:
+    found: list[Arguments] = []
+    for group in alternatives(args):
+        rest = _rest(group, [values for values in seen if _holds(group, dict(values))])
+        if rest is None:
+            return None
+        found += rest
+    return found
+
+
+def _holds(group: Arguments, values: dict[int, int]) -> bool:
+    return all(compares(comparison(one), values[one["index"]], _ALL_BITS) for one in group)
+
+
+def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
+    """Return comparisons for what a group matches and was not seen; None if impossible."""
+    if not seen:
+        return [group]
+    if not all(map(_is_one_number, group)):
+        return None
+    used = [one["index"] for one in group]
+    free = [[one for one in values if one[0] not in used] for values in seen]
+    if len(seen) == 1:
+        return [[*group, _compared(index, value, NE)] for index, value in free[0]]
+    if len(free[0]) > 1:
+        return None
+    others = complement([[_compared(*one, EQ)] for values in free for one in values])
+    return None if others is None else [[*group, *one] for one in others]
+
+
+def _is_one_number(one: Json) -> bool:
+    """Return whether a comparison matches a single number, of a register or of an int."""
+    return bool(one["op"] == EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
+
+
+def _compared(index: int, value: int, op: str) -> Json:
+    return {"index": index, "value": value, "op": op}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from runc_wrap.report.merged_workload import MergedWorkload
 
 LOADER = Loader.of("runc", "1.3.0")
+BLOCK: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
+ADDED = [{"names": ["mbind"], "action": "SCMP_ACT_ALLOW", "comment": "seen once"}]
 VSOCK, ALG, NETLINK, AUDIT_PROTOCOL = 40, 38, 16, 9
 
 
@@ -300,3 +303,31 @@ def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_the
     unwritten = profile_addition.suggest(nothing, judged, allow_dangerous=False)
     assert unwritten.added == []
     assert [one.row.syscall for one in unwritten.withheld] == ["socket"]
+
+
+def _composed(*names: str, **changes: Any) -> profile_addition.ComposedAddition | None:
+    one: Any = SimpleNamespace(
+        profiles=dict.fromkeys(names, 1), filter=SimpleNamespace(block=BLOCK)
+    )
+    return profile_addition.composed(one, Suggestion({**BLOCK, **changes}, ADDED), None)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["localhost/own.json"],  # a node may name any that the policy's owner has
+        ["runtime-default + mount"],
+        ["containerd@1.7.24", "localhost/own.json"],
+        ["unheard-of@1"],
+    ],
+)
+def test_of_what_nodes_say_only_an_engines_default_is_a_base(names: list[str]) -> None:
+    assert _composed(*names) is None
+    found = _composed("containerd@1.7.24", "moby@26.1.5")
+    assert found is not None
+    assert found.text == "runtime-default + mbind"
+    assert found.file["base"] == "runtime-default"
+
+
+def test_another_abi_is_no_addition() -> None:
+    assert _composed("containerd@1.7.24", architectures=["SCMP_ARCH_X86"]) is None
