@@ -6,30 +6,38 @@ kubectl-runc_wrap in PATH.
 
 from __future__ import annotations
 
+import functools
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.cli import kubectl_cluster, kubectl_status, output, report_merged, suggest
-from runc_wrap.cli.kubectl_cluster import Asking, Cluster
-from runc_wrap.cli.kubectl_policy import policy
-from runc_wrap.cli.root_command import Tidy
-from runc_wrap.fleet import kubectl
+from runc_wrap import safe_text
+from runc_wrap.cli import output, report_merged, suggest
+from runc_wrap.cli.root_command import Lazy, Tidy
+from runc_wrap.cluster import next_step
+from runc_wrap.fleet import kubectl, node_queries
+from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
-from runc_wrap.fleet.report_collection import Collection, lines
+from runc_wrap.fleet.node_queries import Asking, Cluster, Query
 from runc_wrap.node import paths
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
+    from runc_wrap.fleet.node_list import ListedNode
 
-# What the installer's pod runs: its node's own report, by the node's systemd
-COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "report")
+PROGRAM = ("/runc-wrap/bin/runc-wrapctl", "cluster")  # in the installer's pod
+_COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
+_HEALTH = {"True": "Ready", "False": "NotReady"}
+_NAMES = ("node", "state", "since", "reason", "version", "engine", "policy")
+_LONGEST, _MOST = 1000, 20  # characters of a sentence; remarks and attempts
+_SHOWN = 20  # nodes
 _IN_CLUSTER = suggest.Way(
     "kubectl runc-wrap suggest",
     lambda name: f"the key {name} of the ConfigMap runc-wrap-profiles",
@@ -62,9 +70,33 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
     context.obj = Cluster(kubectl.found(words), namespace)
 
 
+plugin.add_command(Lazy("policy", "kubectl_policy"))
+_seconds = click.option(
+    "--seconds", default=60.0, show_default=True, type=output.Number(1, 3600),
+    help="How long a node may take for each of two attempts.",
+)  # fmt: skip
+
+
+def asking(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options on how nodes are asked; the command gets them as `how`."""
+
+    @click.option(
+        "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
+        help="How many nodes are asked at once.",
+    )  # fmt: skip
+    @click.option("--without", multiple=True, help="Leave out this node.  Repeatable.")
+    @_seconds
+    @functools.wraps(command)
+    def called(*words: object, **options: Any) -> Any:  # noqa: ANN401 - click's
+        how = Asking(*(options.pop(name) for name in Asking._fields))
+        return command(*words, how=how, **options)
+
+    return called
+
+
 @plugin.command()
 @click.argument("workload", required=False)
-@kubectl_cluster.asking
+@asking
 @click.option("--candidate", is_flag=True, help="Report on the candidates beside profiles.")
 @click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -98,7 +130,7 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 
 @plugin.command("suggest")
 @click.argument("workload")
-@kubectl_cluster.asking
+@asking
 @report_merged.base
 @click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
 @click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
@@ -122,10 +154,38 @@ def suggestion(
     suggest.show(_IN_CLUSTER, everyone, workload, as_json=as_json, **allowing)
 
 
+def _gathered(
+    cluster: Cluster, how: Asking, save: BinaryIO | None = None, *, candidate: bool = False
+) -> FleetReport:
+    """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
+    form = CANDIDATE_FORM if candidate else FORM
+    found = FleetReport(how.without, form, MemoryBound().check)
+    query = Query(cluster, (*PROGRAM, "report", *["--candidate"] * candidate), how)
+    with output.progress("Asking nodes") as meter, without_collector():
+        nodes, found.not_linux = node_queries.asked(cluster, without=how.without)
+        for document, size in query.documents(nodes, meter):
+            if save:
+                save.write(node_queries.lines(document))
+                save.flush()
+            found.take(NodeAnswer(document["node"], Document(document), size=size))
+    say_who_is_left_out(found.not_linux)
+    return found
+
+
+def say_who_is_left_out(names: Sequence[str]) -> None:
+    """Print on stderr which nodes were not asked, by their own word."""
+    if names:
+        shown = safe_text.some([*map(safe_text.word, names)], _SHOWN)
+        number = safe_text.number(len(names), "node")
+        output.warn(
+            f"note: not asked, since they say that they do not run Linux: {number} ({shown})"
+        )
+
+
 @plugin.command()
 @click.argument("node", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@kubectl_cluster.seconds
+@_seconds
 @click.pass_obj
 def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: float) -> bool:
     """Show each node: whether runc-wrap is ready there, and what the installer says of it.
@@ -135,29 +195,73 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     looked after by no running pod, so that what it said last may be old.
     """
     if node is None:
-        return kubectl_status.show_all(cluster, as_json=as_json)
-    return kubectl_status.show(cluster, node, as_json=as_json, seconds=seconds)
+        return _show_all(cluster, as_json=as_json)
+    return _show(cluster, node, as_json=as_json, seconds=seconds)
 
 
-def _gathered(
-    cluster: Cluster, how: Asking, save: BinaryIO | None = None, *, candidate: bool = False
-) -> FleetReport:
-    """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
-    form = CANDIDATE_FORM if candidate else FORM
-    found = FleetReport(how.without, form, MemoryBound().check)
-    command = (*COMMAND, *["--candidate"] * candidate)
-    where = cluster.kubectl, cluster.namespace
-    asked = Collection(*where, command, how.at_once, how.seconds)
-    with output.progress("Asking nodes") as meter, without_collector():
-        nodes, found.not_linux = kubectl_cluster.asked(cluster)
-        chosen = [one for one in nodes if one.node not in how.without]
-        for document, size in asked.documents(chosen, meter):
-            if save:
-                save.write(lines(document))
-                save.flush()
-            found.take(NodeAnswer(document["node"], Document(document), size=size))
-    kubectl_cluster.say_who_is_left_out(found.not_linux)
-    return found
+def _show_all(cluster: Cluster, *, as_json: bool) -> bool:
+    """Print a line for each node; return whether one is not well."""
+    nodes = node_queries.nodes(cluster)
+    doubts = node_queries.doubts(cluster, nodes)
+    if as_json:
+        output.document([{**one._asdict(), "doubt": doubts.get(one.name)} for one in nodes])
+    else:
+        output.table(_COLUMNS, [_row(one, doubts.get(one.name, "")) for one in nodes])
+    return not all(one.is_ready and one.name not in doubts for one in nodes if one.is_linux)
 
 
-plugin.add_command(policy)
+def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
+    health = _HEALTH.get(one.health, "Unknown")
+    is_ready = "not ready" if not one.is_ready else "unknown" if doubt else "ready"
+    state = "; ".join(filter(None, (one.state, doubt)))
+    if not one.is_linux:
+        state = f"not for it: says that it runs {one.system}"
+    shown = (safe_text.name(word) or "-" for word in (one.version, state))
+    return (safe_text.name(one.name), health, is_ready, *shown)
+
+
+def _show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> bool:
+    """Print the state; return whether the node is not well. Raises KubectlError."""
+    found, _ = node_queries.asked(cluster)
+    chosen = [one for one in found if one.node == node]
+    if not chosen:
+        raise KubectlError(
+            f"the cluster lists no Linux node {safe_text.word(node)}; "
+            "`kubectl get nodes` names them"
+        )
+    query = Query(cluster, (*PROGRAM, "state"), Asking(1, seconds))
+    with output.progress("Asking the node") as meter:
+        ((document, _),) = query.documents(chosen, meter)
+    if "error" in document:
+        raise KubectlError(f"{safe_text.name(node)}: {safe_text.name(document['error'], _LONGEST)}")
+    if as_json:
+        output.document(document)
+    else:
+        output.say("\n".join(_lines(document)))
+    return safe_text.name(document.get("state")) not in next_step.WELL
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    """Yield what a node says of itself, whatever types it has."""
+    for name in _NAMES:
+        if shown := safe_text.name(document.get(name), _LONGEST):
+            yield f"{name:<8} {shown}"
+    if document.get("state") is None:
+        yield "state    the installer has reported none yet"
+    for remark in _items(document, "remarks"):
+        yield f"remark   {safe_text.name(remark, _LONGEST)}"
+    for one in _items(document, "attempts"):
+        yield _attempt(one if isinstance(one, dict) else {})
+
+
+def _attempt(found: dict[str, Any]) -> str:
+    """Return what failed, why, and when it is tried again."""
+    step, count, again, reason = (
+        safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
+    )
+    return f"failed   {step} ({count} times; tried again after {again}): {reason}"
+
+
+def _items(document: dict[str, Any], name: str) -> list[Any]:
+    found = document.get(name)
+    return found[:_MOST] if isinstance(found, list) else []

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import kubectl_cluster, output
-from runc_wrap.fleet import sent_policy
+from runc_wrap.cli import output
+from runc_wrap.cli.kubectl_plugin import PROGRAM, asking, say_who_is_left_out
+from runc_wrap.cluster.cluster_policy.configmap_policy import LARGEST, MODE
+from runc_wrap.documents.constraints import Most
+from runc_wrap.documents.reader import DocumentError, read, record
+from runc_wrap.failure import Failure
+from runc_wrap.fleet import node_queries
+from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.fleet.memory_bound import MemoryBound
+from runc_wrap.fleet.node_queries import Query
 from runc_wrap.fleet.policy_answers import PolicyAnswers
-from runc_wrap.fleet.report_collection import Collection
+from runc_wrap.host import files
+from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from runc_wrap.cli.kubectl_cluster import Asking, Cluster
+    from runc_wrap.fleet.node_queries import Asking, Cluster
     from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyChange
 
-# What the installer's pod runs: its node's own check, by the node's systemd
-COMMAND = ("/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy")
 _COLUMNS = ("WORKLOAD", "CONTAINERS", "NOW", "THEN")
 _SHOWN_NODES, _LONGEST = 5, 600
+_MODE_KEY = Path(MODE).name
+_PROFILE = ".json"
+_SECONDS = 60.0  # for a ConfigMap
+_LARGEST_OBJECT = 8 * LARGEST  # bytes: JSON escapes each by six at most
 
 
 @click.group()
@@ -44,7 +55,7 @@ def policy() -> None:
     "--config-map", "maps", multiple=True, help="A ConfigMap of the cluster with such files."
 )
 @click.option("-l", "--selector", help="Ask only nodes with these labels, as of one pool.")
-@kubectl_cluster.asking
+@asking
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
 def check(  # noqa: PLR0913 - click gives each option as a parameter
@@ -65,13 +76,11 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     """
     found = PolicyAnswers(MemoryBound().check)
     with output.progress("Asking nodes") as meter:
-        given = _given(cluster, paths, maps)
-        where = cluster.kubectl, cluster.namespace
-        one = Collection(*where, COMMAND, how.at_once, how.seconds, given)
-        listed, found.not_linux = kubectl_cluster.asked(cluster, selector)
-        nodes = [each for each in listed if each.node not in how.without]
-        found.not_reached = [each.node for each in nodes if not each.is_reached]
-        for document, size in one.documents([each for each in nodes if each.is_reached], meter):
+        given = _line(_of_config_maps(cluster, maps) | _of_files(paths))
+        query = Query(cluster, (*PROGRAM, "check-policy"), how, given)
+        nodes, found.not_linux = node_queries.asked(cluster, selector, how.without)
+        found.not_reached = [one.node for one in nodes if not one.is_reached]
+        for document, size in query.documents([one for one in nodes if one.is_reached], meter):
             found.take(document, size)
     if as_json:
         output.document(found.as_json())
@@ -80,10 +89,65 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     return not found.is_well
 
 
-def _given(cluster: Cluster, paths: tuple[Path, ...], maps: tuple[str, ...]) -> bytes:
-    """Return the policy as nodes get it. Raises KubectlError."""
-    found = sent_policy.of_config_maps(cluster.kubectl, cluster.namespace, maps)
-    return sent_policy.line(found | sent_policy.of_files(paths))
+@record
+class _ConfigMap:
+    data: dict[str, Annotated[str, Most(LARGEST)]]
+
+
+def _of_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return files by their places on a node, and the directory `profiles` beside a config.toml.
+
+    What begins with a dot is an editor's, say, and no node takes it. Raises Failure.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        place = _place(path.name) or CONFIG
+        if place in found:
+            raise Failure(f"{path} is a second {place}; give one")
+        found[place] = _text(path)
+        own = sorted((path.parent / PROFILES).glob(f"[!.]*{_PROFILE}")) if place == CONFIG else ()
+        found |= {f"{PROFILES}/{one.name}": _text(one) for one in own}
+    return found
+
+
+def _of_config_maps(cluster: Cluster, names: Iterable[str]) -> dict[str, str]:
+    """Return what these ConfigMaps bring to the installer. Raises Failure and KubectlError."""
+    found: dict[str, str] = {}
+    for name in names:
+        words = ("get", "configmap", name, "--namespace", cluster.namespace, "--output=json")
+        printed = cluster.kubectl.run(*words, seconds=_SECONDS, largest=_LARGEST_OBJECT)
+        try:
+            data = read(_ConfigMap, printed).data
+        except DocumentError as error:
+            what = f"the ConfigMap {safe_text.word(name)} has no data"
+            raise KubectlError(f"{what} ({error})") from None
+        found |= {place: text for key, text in data.items() if (place := _place(key))}
+    return found
+
+
+def _place(name: str) -> str:
+    """Return where a file of this name belongs on a node, "" if nowhere."""
+    if name.endswith(_PROFILE) and not name.startswith("."):
+        return f"{PROFILES}/{name}"
+    return {CONFIG: CONFIG, _MODE_KEY: MODE}.get(name, "")
+
+
+def _text(path: Path) -> str:
+    try:
+        return files.read(path, LARGEST, follows=True).decode()
+    except UnicodeDecodeError:
+        raise Failure(f"{path} is not UTF-8, which a ConfigMap needs") from None
+    except ValueError as error:
+        raise Failure(str(error)) from error
+
+
+def _line(found: Mapping[str, str]) -> bytes:
+    """Return the files as they are sent to a node: one line. Raises Failure."""
+    if CONFIG not in found:
+        raise Failure(f"there is no {CONFIG}; give it by -f or --config-map")
+    if (size := sum(len(one.encode()) for one in found.values())) > LARGEST:
+        raise Failure(f"the policy has {size} bytes, more than the {LARGEST} of a ConfigMap")
+    return json.dumps(found).encode() + b"\n"
 
 
 def _show(found: PolicyAnswers) -> None:
@@ -122,7 +186,7 @@ def _nodes(number: int, names: Sequence[str]) -> str:
 
 def _say_what_is_missing(found: PolicyAnswers) -> None:
     """Print on stderr of which nodes nothing is known."""
-    kubectl_cluster.say_who_is_left_out(found.not_linux)
+    say_who_is_left_out(found.not_linux)
     if found.not_reached:
         shown = _nodes(len(found.not_reached), found.not_reached)
         output.warn(f"note: not reached, as the installer has no pod there: {shown}")

@@ -66,21 +66,27 @@ class Tidy(click.Group):
 
 
 class Lazy(click.Command):
-    """A command that is listed by its summary, and whose module is imported when it is called."""
+    """A command whose module is imported when it is called: runc_wrap.cli.<its name>, or `module`.
+
+    A list shows its `short_help`; without that it is imported for its own.
+    """
+
+    def __init__(self, name: str, module: str = "", **how: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(name, **how)
+        self._module = f"runc_wrap.cli.{module or name}"
 
     def loaded(self) -> click.Command:
         """Import and return the command itself."""
-        return imported(str(self.name), str(self.name))
+        command: click.Command = getattr(importlib.import_module(self._module), str(self.name))
+        return command
 
     def make_context(self, *given: Any, **extra: Any) -> click.Context:  # noqa: ANN401 - click's
         """Begin to call it."""
         return self.loaded().make_context(*given, **extra)
 
-
-def imported(module: str, name: str) -> click.Command:
-    """Import a module of this package; return the command of this name in it."""
-    command: click.Command = getattr(importlib.import_module(f"runc_wrap.cli.{module}"), name)
-    return command
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return what a list of commands shows."""
+        return self.short_help or self.loaded().get_short_help_str(limit)
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """Running the caller's own kubectl: it has the credentials, the proxies and the transport.
 
 It is found by PATH and gets the caller's environment, which its credentials may need. Its time and
-what it prints are bounded.
+what it prints are bounded. The API's objects are listed page by page by its `get --raw`, as the API
+server sends them: kubectl's own output decodes each object into its own form. Of 5,000 nodes, each
+with the images that it has, that took 12 s of CPU and 700 MB; kubectl passes the same list on in
+0.2 s.
 """
 
 from __future__ import annotations
@@ -9,17 +12,20 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 from runc_wrap import safe_text
+from runc_wrap.documents.constraints import Key
+from runc_wrap.documents.reader import DocumentError, read, record, taken
 from runc_wrap.failure import Failure
 from runc_wrap.host import program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runc_wrap.host.program import Ended
 
@@ -28,6 +34,12 @@ _ENDED = "command terminated with exit code"
 _VIEW = ("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
 _VIEWING = 60.0  # seconds
 _LARGEST_VIEW = 1 << 16
+ApiObject = TypeVar("ApiObject")
+NODES = "/api/v1/nodes"
+_PAGE = 500  # objects, as of kubectl's own lists
+_FEWER = 10  # times fewer, where nodes have made theirs so large that a page is too large
+_LARGEST = 64 << 20  # bytes of a page
+_MOST_CONTAINERS = 4_000_000  # lists and objects of one: the largest node has 500,000
 
 
 class KubectlError(Failure):
@@ -100,3 +112,56 @@ def said(complaint: str) -> str:
     lines = [" ".join(line.split()) for line in complaint.splitlines() if line.strip()]
     number = 2 if lines and lines[-1].startswith(_ENDED) else 1
     return safe_text.fitted(" ".join(lines[-number:]), _MOST_SAID)
+
+
+@record
+class _ListMetadata:
+    following: Annotated[str, Key("continue")] = ""  # the next page's token, "" at the end
+
+
+@record
+class _Page:
+    items: list[Any]
+    metadata: _ListMetadata = _ListMetadata()
+
+
+def pods(namespace: str) -> str:
+    """Return the path of a namespace's pods."""
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
+
+
+def items(
+    kubectl: Kubectl, path: str, kind: type[ApiObject], selector: str, seconds: float
+) -> Iterator[ApiObject]:
+    """Yield the objects at a path of the API that meet a label selector, all if it is "".
+
+    `kind` is the record that each becomes. `get --raw` leaves out the path of the kubeconfig's
+    server. Raises KubectlError, also if it takes longer.
+    """
+    until = time.monotonic() + seconds
+    path = kubectl.server_path + path
+    limit, following = _PAGE, ""
+    while time.monotonic() < until:
+        words = {"limit": limit, "labelSelector": selector, "continue": following}
+        query = urlencode({name: value for name, value in words.items() if value})
+        try:
+            page = _page(kubectl, f"{path}?{query}", seconds)
+            yield from taken(list[kind], page.items)  # type: ignore[valid-type]
+        except TooLargeError:
+            limit //= _FEWER
+            if not limit:
+                raise
+            continue
+        except DocumentError as error:
+            raise KubectlError(f"the API server's list cannot be used: {error}") from None
+        following = page.metadata.following
+        if not following:
+            return
+    raise KubectlError(f"the list of {path} did not end within {seconds:g} s")
+
+
+def _page(kubectl: Kubectl, path: str, seconds: float) -> _Page:
+    printed = kubectl.run("get", "--raw", path, seconds=seconds, largest=_LARGEST)
+    if printed.count(b"{") + printed.count(b"[") > _MOST_CONTAINERS:
+        raise TooLargeError("the API server's list holds more than fits")
+    return read(_Page, printed)

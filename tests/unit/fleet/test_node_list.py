@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from runc_wrap.documents.reader import taken
-from runc_wrap.fleet import api_list, node_list
+from runc_wrap.fleet import kubectl as kubectl_program
+from runc_wrap.fleet import node_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError, TooLargeError
 from runc_wrap.fleet.node_list import AskedNode, ListedNode, NodeObject, PodObject
 from tests.unit.fleet.stand_in import node_object, pod_object
@@ -46,11 +47,11 @@ class Paged(Kubectl):
 
 
 def _listed(kubectl: Kubectl, selector: str = "") -> list[Json]:
-    return [*api_list.items(kubectl, api_list.NODES, Json, selector, 60.0)]
+    return [*kubectl_program.items(kubectl, kubectl_program.NODES, Json, selector, 60.0)]
 
 
 def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_list, "_PAGE", 2)
+    monkeypatch.setattr(kubectl_program, "_PAGE", 2)
     kubectl = Paged(objects=tuple({"at": at} for at in range(5)))
     assert [one["at"] for one in _listed(kubectl, "a/b in (c,d)")] == [*range(5)]
     same = {"limit": "2", "labelSelector": "a/b in (c,d)"}
@@ -84,7 +85,7 @@ def test_large_objects_hide_no_others() -> None:
 def test_a_page_of_more_objects_than_fit_is_asked_for_in_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(api_list, "_MOST_CONTAINERS", 150)
+    monkeypatch.setattr(kubectl_program, "_MOST_CONTAINERS", 150)
     kubectl = Paged(objects=({},) * 400, largest=1 << 20)
     assert len(_listed(kubectl)) == 400
     assert {one["limit"] for one in kubectl.asked} == {"500", "50"}
@@ -108,11 +109,11 @@ class Printing(Kubectl):
 )
 def test_what_is_no_list_is_said(printed: str, why: str) -> None:
     with pytest.raises(KubectlError, match=why):
-        [*api_list.items(Printing(printed), api_list.NODES, Json, "", 0.2)]
+        [*kubectl_program.items(Printing(printed), kubectl_program.NODES, Json, "", 0.2)]
 
 
 def test_a_namespace_is_one_word_of_the_path() -> None:
-    assert api_list.pods("a/../b?c") == "/api/v1/namespaces/a%2F..%2Fb%3Fc/pods"
+    assert kubectl_program.pods("a/../b?c") == "/api/v1/namespaces/a%2F..%2Fb%3Fc/pods"
 
 
 NODES: list[Json] = [

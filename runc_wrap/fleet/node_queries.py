@@ -1,7 +1,8 @@
-"""Asks nodes for their reports, a few at a time, each twice at most and not for ever.
+"""Asks the nodes of a cluster: which there are, the pod of each, and their answers.
 
-At most as many answers are held as nodes are asked at once. Each becomes a document that names the
-node that was asked, whatever name the answer has.
+A few nodes are asked at a time, each twice at most and not for ever. At most as many answers are
+held as nodes are asked at once. Each becomes a document that names the node that was asked,
+whatever name the answer has.
 """
 
 from __future__ import annotations
@@ -9,50 +10,105 @@ from __future__ import annotations
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap import time_text
-from runc_wrap.fleet import kubectl
+from runc_wrap.fleet import kubectl, node_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 from runc_wrap.hotpath import json_codec
 from runc_wrap.report.merge import document_stream, node_document
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Collection, Generator, Sequence
 
-    from runc_wrap.fleet.node_list import AskedNode
+    from runc_wrap.fleet.node_list import AskedNode, ListedNode
     from runc_wrap.host.progress_meter import Meter
 
 Json = dict[str, Any]
 ATTEMPTS = 2
 _CONTAINER = "installer"  # of the installer's pod, which may have one for metrics, too
+_LISTING = 120.0  # seconds
+
+
+class Cluster(NamedTuple):
+    """Where kubectl's words lead, and the namespace of the installer."""
+
+    kubectl: Kubectl
+    namespace: str
+
+
+class Asking(NamedTuple):
+    """How nodes are asked; `seconds`: how long one may take for each attempt."""
+
+    at_once: int
+    seconds: float
+    without: tuple[str, ...] = ()
+
+
+def nodes(cluster: Cluster, selector: str | None = None) -> list[ListedNode]:
+    """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
+    listed = kubectl.items(
+        cluster.kubectl, kubectl.NODES, node_list.NodeObject, selector or "", _LISTING
+    )
+    found = node_list.nodes(listed)
+    if not any(one.is_linux for one in found):
+        raise KubectlError("the cluster lists no Linux node")
+    return found
+
+
+def asked(
+    cluster: Cluster, selector: str | None = None, without: Collection[str] = ()
+) -> tuple[list[AskedNode], list[str]]:
+    """Return whom to ask on each node but `without`, and which nodes are left out.
+
+    Left out are those that say that they do not run Linux, and have no pod of the installer.
+    Raises KubectlError.
+    """
+    everyone = nodes(cluster, selector)
+    found = _asked(cluster, everyone)
+    left_out = sorted({one.name for one in everyone} - {one.node for one in found})
+    return [one for one in found if one.node not in without], left_out
+
+
+def _asked(cluster: Cluster, everyone: Sequence[ListedNode]) -> list[AskedNode]:
+    path = kubectl.pods(cluster.namespace)
+    found = kubectl.items(cluster.kubectl, path, node_list.PodObject, node_list.SELECTOR, _LISTING)
+    return node_list.asked(everyone, found)
+
+
+def doubts(cluster: Cluster, everyone: Sequence[ListedNode]) -> dict[str, str]:
+    """Return {node: why what it says of itself may be old}. Raises KubectlError.
+
+    Labels and annotations outlive the installer's pod and the kubelet.
+    """
+    found = {one.node: one.why for one in _asked(cluster, everyone) if one.why}
+    away = {one.name: "its kubelet is not ready" for one in everyone if one.health != "True"}
+    return {**away, **found}
 
 
 @dataclass(frozen=True)
-class Collection:
-    """How nodes are asked: `command` is run in the installer's pod and prints one document.
+class Query:
+    """What nodes are asked: `command` is run in the installer's pod and prints one document.
 
     `given` is the command's stdin: one line, as a stream's end need not arrive.
     """
 
-    kubectl: Kubectl
-    namespace: str
+    cluster: Cluster
     command: Sequence[str]
-    at_once: int
-    seconds: float
+    how: Asking
     given: bytes = b""
 
     def documents(self, nodes: Sequence[AskedNode], meter: Meter) -> Generator[tuple[Json, int]]:
         """Yield a document for each node, and its bytes, in the order in which they answer."""
         meter.total = len(nodes)
         waiting = iter(nodes)
-        with ThreadPoolExecutor(self.at_once) as pool:
+        with ThreadPoolExecutor(self.how.at_once) as pool:
             asking: set[Future[bytes]] = set()
             try:
                 while True:
                     for one in waiting:
                         asking.add(pool.submit(self._asked, one))
-                        if len(asking) >= self.at_once:
+                        if len(asking) >= self.how.at_once:
                             break
                     if not asking:
                         return
@@ -61,14 +117,14 @@ class Collection:
                         meter.done += 1
                         yield json_codec.loads(future.result()), len(future.result())
             finally:
-                self.kubectl.given_up.set()  # else an interrupted command would wait for it
+                self.cluster.kubectl.given_up.set()  # else an interrupted command would wait for it
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _asked(self, one: AskedNode) -> bytes:
         """Return the document of one node as text, which takes less memory while it waits."""
         why = one.why
         for _ in range(0 if why else ATTEMPTS):
-            if self.kubectl.given_up.is_set():
+            if self.cluster.kubectl.given_up.is_set():
                 break
             try:
                 return json_codec.dumps(self._answer(one))
@@ -81,10 +137,10 @@ class Collection:
     def _answer(self, one: AskedNode) -> Json:
         """Return the node's document. Raises KubectlError."""
         stdin = ("--stdin",) if self.given else ()
-        where = ("--namespace", self.namespace, one.pod, "--container", _CONTAINER)
+        where = ("--namespace", self.cluster.namespace, one.pod, "--container", _CONTAINER)
         words = ("exec", *stdin, *where, "--", *self.command)
-        ended = self.kubectl.ended(
-            *words, seconds=self.seconds, largest=document_stream.LARGEST, given=self.given
+        ended = self.cluster.kubectl.ended(
+            *words, seconds=self.how.seconds, largest=document_stream.LARGEST, given=self.given
         )
         found = document_stream.only(ended.raw)
         if isinstance(found, document_stream.Unusable):
