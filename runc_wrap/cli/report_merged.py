@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from runc_wrap.node.paths import Places
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"

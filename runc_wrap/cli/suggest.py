@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.log_sources import Asked
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.suggestion.profile_addition import ComposedAddition, Suggestion
 
 _LONGEST_SENTENCE = 1000  # characters

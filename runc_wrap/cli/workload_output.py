@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.node_document import SeenHere
     from runc_wrap.report.recorded_calls import RecordedCalls
     from runc_wrap.report.suggestion.profile_addition import Suggestion
-    from runc_wrap.report.workload_on_node import SeenHere
 
 Json = dict[str, Any]
 _WORDS = {

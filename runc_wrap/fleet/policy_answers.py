@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from runc_wrap.documents.constraints import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workload_names
+from runc_wrap.report.merge.merged_workload import CountedNodes
 from runc_wrap.report.merge.node_document import SilentNode
-from runc_wrap.report.merged_workload import CountedNodes
 from runc_wrap.report.workload_names import Workload
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.profiles.abis import Abi
+    from runc_wrap.profiles.source_profile import Profile
 
 Json = dict[str, Any]
 Capabilities = frozenset[str]
@@ -127,12 +128,22 @@ def _under_enforce(policy: CompiledPolicy, name: str) -> CompiledProfile:
     try:
         return policy_file.load_profile(policy, name, ENFORCE)
     except Refusal as refusal:
-        from runc_wrap.report import profile_by_name  # noqa: PLC0415 - rarely needed, and expensive
+        from runc_wrap.policy import named_profiles  # noqa: PLC0415 - rarely needed, and expensive
 
         try:
-            return profile_by_name.built_in(name)
+            return compiled(named_profiles.loaded(name, {}).profile)
         except ProfileError:
             raise refusal from None
+
+
+def compiled(profile: Profile) -> CompiledProfile:
+    """Return a profile's form of enforce here, as `apply` makes it. Raises ProfileError."""
+    from runc_wrap.profiles import platform  # noqa: PLC0415 - likewise
+    from runc_wrap.profiles.arguments import narrowed_comparisons  # noqa: PLC0415
+    from runc_wrap.profiles.profile_compiler import compile_profile  # noqa: PLC0415
+
+    made = narrowed_comparisons.narrowed(profile).profile
+    return compile_profile(made, arch=platform.goarch(), kernel=platform.kernel())
 
 
 def _capabilities(

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.log_sources import Asked, Interval, Timed
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 
 @dataclass(frozen=True)

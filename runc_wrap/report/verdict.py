@@ -36,7 +36,6 @@ from runc_wrap.report import (
     confidence,
     container_evidence,
     filter_conflicts,
-    merged_workload,
     recorded_calls,
     workload_names,
 )
@@ -44,7 +43,8 @@ from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import Doubts, Suspicion
 from runc_wrap.report.container_evidence import NodeFacts
-from runc_wrap.report.workload_on_node import MOST_NAMES, NodeWorkload, SeenHere
+from runc_wrap.report.merge import merged_workload
+from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from runc_wrap.report.call_outcomes import CallOutcome
     from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.container_evidence import Carried, ContainerEvidence
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.recorded_calls import RecordedCalls
     from runc_wrap.report.workload_names import Workload
 

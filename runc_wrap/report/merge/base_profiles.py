@@ -17,8 +17,7 @@ from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.report import profile_by_name
-from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.enforced_profile import Enforced, compiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.source_profile import Profile
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 _NOT_KNOWN = "give the profile itself by --base FILE"
 
@@ -42,7 +41,7 @@ def assign(places: Places, workloads: Iterable[MergedWorkload], given: Path | No
 
     @cache
     def base(name: str) -> Enforced:
-        made = profile_by_name.compiled(_loaded(places, name, given))
+        made = compiled(_loaded(places, name, given))
         return Enforced(resolve(made, USUAL), loader)
 
     for one in workloads:

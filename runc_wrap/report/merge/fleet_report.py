@@ -22,11 +22,10 @@ from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.failure import Failure
 from runc_wrap.node.container_state import kept_default_sentence
-from runc_wrap.report import merged_workload
-from runc_wrap.report.merge import node_document
+from runc_wrap.report.merge import merged_workload, node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
+from runc_wrap.report.merge.merged_workload import CountedNodes, MergedWorkload
 from runc_wrap.report.merge.node_document import SilentNode
-from runc_wrap.report.merged_workload import CountedNodes, MergedWorkload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -13,7 +13,7 @@ from runc_wrap.hotpath.policy_rule_match import matches_any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.workload_names import Workload
 
 _LONGEST_NAME = 100

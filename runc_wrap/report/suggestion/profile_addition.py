@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.recorded_calls import RecordedCalls
 
 Json = dict[str, Any]

@@ -29,7 +29,7 @@ from tests.unit.evidence.samples import (
 if TYPE_CHECKING:
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 KEY = ("/run/test", "c1")
 BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0

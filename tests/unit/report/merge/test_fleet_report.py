@@ -17,7 +17,7 @@ from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
 DEGRADES = workload("web", call(verdict="degrades", errno="ENOSYS"), verdict="degrades")

@@ -9,7 +9,7 @@ from tests.unit.evidence import samples
 from tests.unit.report.test_verdict import Case
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 

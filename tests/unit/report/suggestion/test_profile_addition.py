@@ -28,7 +28,7 @@ from tests.unit.evidence.samples import (
 from tests.unit.report.test_verdict import KEY, Case
 
 if TYPE_CHECKING:
-    from runc_wrap.report.merged_workload import MergedWorkload
+    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 LOADER = Loader.of("runc", "1.3.0")
 BLOCK: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}

@@ -17,16 +17,16 @@ from runc_wrap.report import call_outcomes, call_row, filter_conflicts
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
 from runc_wrap.report.call_row import place
 from runc_wrap.report.confidence import Doubts, LostRecords, watched_well
+from runc_wrap.report.merge.node_document import MOST_NAMES
 from runc_wrap.report.recorded_calls import RecordedCalls
-from runc_wrap.report.workload_on_node import MOST_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.call_row import CallRow, NodeCall
+    from runc_wrap.report.merge.node_document import NodeWorkload, SeenHere
     from runc_wrap.report.workload_names import Workload
-    from runc_wrap.report.workload_on_node import NodeWorkload, SeenHere
 
 Json = dict[str, Any]
 _MOST_NODES, _SHOWN_NODES = 10, 3  # named with one thing
