@@ -14,7 +14,7 @@ from runc_wrap.profiles.actions import code, is_default, restriction
 from runc_wrap.profiles.engine_versions import Version, reached
 from runc_wrap.profiles.profile_compiler import holds
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES, GOARCH, NOTIFY, OCI
-from runc_wrap.profiles.source_profile import Kernel, Profile, Rule
+from runc_wrap.profiles.source_profile import Kernel, Profile, Rule, alternatives
 from runc_wrap.profiles.syscall_names import known_to_libseccomp
 
 Severity = Literal["error", "warning", "note"]
@@ -103,7 +103,7 @@ def same_as_default(profile: Profile, _: Context) -> Said:
 def repeated_arguments(profile: Profile, _: Context) -> Said:
     """Find rules that compare one argument twice: runc and crun split them into several rules."""
     for place, rule in rules(profile):
-        if len({one.index for one in rule.args}) < len(rule.args):
+        if len(alternatives(rule.args)) > 1:
             yield place, "compares one argument more than once; runtimes join these by OR, not AND"
 
 

@@ -42,6 +42,12 @@ class Condition:
 ANYWHERE = Condition()
 
 
+def alternatives(args: tuple[Argument, ...]) -> list[tuple[Argument, ...]]:
+    """Return the comparisons of each rule that runtimes make of one: repeated indexes split it."""
+    is_repeated = len({one.index for one in args}) < len(args)
+    return [(one,) for one in args] if is_repeated else [args]
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One entry of `syscalls`; errno_ret None means the runtime's default (EPERM)."""

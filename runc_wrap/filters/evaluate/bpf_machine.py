@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 INSTRUCTION = 8  # sizeof(struct sock_filter)
-MOST = 4096  # BPF_MAXINSNS
 _MASK = 0xFFFFFFFF
 _FORM = struct.Struct("=HBBI")  # code, jt, jf, k
 _RET_K, _RET_A = 0x06, 0x16

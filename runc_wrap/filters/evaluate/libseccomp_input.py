@@ -22,7 +22,7 @@ from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.engine_versions import Version, parse, reached
 from runc_wrap.profiles.runtime_spec_names import ACTIONS_WITH_ERRNO, NOTIFY, OPERATORS
-from runc_wrap.profiles.source_profile import Argument, ProfileError
+from runc_wrap.profiles.source_profile import Argument, ProfileError, alternatives
 
 Block = Mapping[str, Any]
 # runc patchbpf isAllowAction, since 1.0.0-rc93
@@ -126,12 +126,12 @@ def _rules(entry: Mapping[str, Any], default: int, loader: Loader) -> list[Added
     code = _code(entry["action"], entry.get("errnoRet"), loader)
     if code == default:
         return []
-    alternatives = _alternatives(entry, loader)
+    several = _alternatives(entry, loader)
     return [
         Added(name, code, conditions)
         for name in _known(entry["names"], loader)
         if syscall_names.resolved(syscall_names.native(), name) != syscall_names.UNKNOWN
-        for conditions in alternatives
+        for conditions in several
     ]
 
 
@@ -147,10 +147,7 @@ def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Argume
     arguments = entry.get("args") or ()
     if loader.kind == "crun":
         arguments = arguments[:ARGUMENTS]
-    conditions = tuple(comparison(argument) for argument in arguments)
-    if len({one.index for one in conditions}) < len(conditions):
-        return [(one,) for one in conditions]
-    return [conditions]
+    return alternatives(tuple(comparison(argument) for argument in arguments))
 
 
 def comparison(argument: Mapping[str, Any]) -> Argument:

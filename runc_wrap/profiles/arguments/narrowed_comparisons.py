@@ -24,7 +24,7 @@ from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.arguments.argument_sets import Block, blocks, meet, rest, spans
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
-from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Profile, Rule
+from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Profile, Rule, alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,14 +81,6 @@ def sentence(calls: Iterable[str]) -> str:
     )
 
 
-def groups(rule: Rule) -> list[Group]:
-    """Return the comparisons of each rule that runtimes make of one: repeated indexes split it."""
-    indexes = [one.index for one in rule.args]
-    if len(set(indexes)) == len(indexes):
-        return [rule.args]
-    return [(one,) for one in rule.args]
-
-
 def is_wide(one: Argument, name: str) -> bool:
     """Tell whether a comparison includes bits of the register that the kernel drops."""
     taken = bits(name, one.index)
@@ -106,7 +98,7 @@ def _added(profile: Profile, name: str, denials: Profile) -> int | None:
     for rule in profile.rules:
         if name not in rule.names or not rule.args or actions.is_default(rule, profile):
             continue
-        all_groups = [_group(denials, rule, group, name) for group in groups(rule)]
+        all_groups = [_group(denials, rule, group, name) for group in alternatives(rule.args)]
         known = [one for one in all_groups if one is not None]
         if len(rule.args) > ARGUMENTS or len(known) < len(all_groups):
             return None
@@ -198,7 +190,7 @@ def _written(denials: Profile, rule: Rule, name: str, chosen: frozenset[str]) ->
     denied = _denied(denials, rule, name)
     return tuple(
         args
-        for group in groups(rule)
+        for group in alternatives(rule.args)
         for args in product(*(_comparisons(one, name, denied) for one in group))
     )
 

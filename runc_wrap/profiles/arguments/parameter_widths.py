@@ -112,8 +112,3 @@ _BITS: Mapping[str, Mapping[int, int]] = MappingProxyType(_by_name())
 def bits(name: str, index: int) -> int:
     """Return how many bits of an argument the kernel uses: 16, 32, or WHOLE."""
     return _BITS.get(name, {}).get(index, WHOLE)
-
-
-def names() -> frozenset[str]:
-    """Return the calls that have a parameter narrower than its register."""
-    return frozenset(_BITS)

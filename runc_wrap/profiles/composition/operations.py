@@ -18,7 +18,7 @@ from runc_wrap.hotpath.operators import EQ, MASKED_EQ, holds
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, PASSING
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
-from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule
+from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule, alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -171,14 +171,8 @@ def _more(
 
 def are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:
     """Tell whether no call fits both: one argument must have two values."""
-    pairs = product(_alternatives(some), _alternatives(others))
+    pairs = product(alternatives(some), alternatives(others))
     return all(any(_excludes(one, other) for one, other in product(*pair)) for pair in pairs)
-
-
-def _alternatives(args: tuple[Argument, ...]) -> list[tuple[Argument, ...]]:
-    """Return the comparisons of each rule that a runtime makes of one."""
-    is_repeated = len({one.index for one in args}) < len(args)
-    return [(one,) for one in args] if is_repeated else [args]
 
 
 def _excludes(one: Argument, other: Argument) -> bool:

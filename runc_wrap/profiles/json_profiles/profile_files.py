@@ -9,20 +9,11 @@ from pathlib import Path
 
 from runc_wrap.host import files
 from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
-from runc_wrap.profiles.json_profiles.profile_parser import parse
-from runc_wrap.profiles.source_profile import Profile, ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 # The first that exists applies (containers/common pkg/config): the administrator's, the package's
 SYSTEM_FILES = ("/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json")
 _MOST_FILES = 1000
-
-
-def read(path: str | Path) -> Profile:
-    """Return the profile in a file; the path becomes its name.
-
-    Raises ProfileError, also if the file cannot be read or is not a regular file.
-    """
-    return parse(read_bytes(path), str(path))
 
 
 def read_bytes(path: str | Path, most: int = MAX_BYTES) -> bytes:

@@ -84,12 +84,7 @@ NONE, BPF = _block(), _block(_rule("bpf"))
     "blocks",
     [
         {Caps(): NONE, A: NONE, B: NONE, A | B: BPF},
-        {
-            Caps(): BPF,
-            A: BPF,
-            B: BPF,
-            A | B: NONE,
-        },
+        {Caps(): BPF, A: BPF, B: BPF, A | B: NONE},
         {Caps(): NONE, A: {**NONE, "flags": ["SECCOMP_FILTER_FLAG_LOG"]}},
     ],
     ids=["both are needed", "both together take away", "the flags depend on it"],
@@ -100,12 +95,7 @@ def test_what_no_single_capability_decides_is_refused(blocks: dict[Caps, Json]) 
 
 
 def test_a_rule_that_either_of_two_capabilities_brings_is_found() -> None:
-    blocks = {
-        Caps(): NONE,
-        A: BPF,
-        B: BPF,
-        A | B: BPF,
-    }
+    blocks = {Caps(): NONE, A: BPF, B: BPF, A | B: BPF}
     found = _derived(blocks)
     assert [rule.includes.caps for rule in found.rules] == [("CAP_BPF",), ("CAP_PERFMON",)]
 

@@ -1,7 +1,12 @@
-"""Ranges of versions, as the tables of the engines' profiles use them."""
+"""Ranges of versions, as tables use them, and the calls that a release of libseccomp knows."""
+
+from __future__ import annotations
 
 import pytest
 
+from runc_wrap.host import program
+from runc_wrap.node import seccomp_features
+from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.engine_versions import Version, listed, parse, reached, within
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -42,3 +47,29 @@ def test_left_out_parts_come_from_the_newest_release_that_fits() -> None:
     assert parse("2.0", releases) == Version(2, 0, 11)
     assert parse("2.1", releases) == Version(2, 1, 0)
     assert parse("1.6.3", releases) == Version(1, 6, 3)
+
+
+EVERY = libseccomp_releases.dated()
+
+
+def _lacking(version: str) -> frozenset[str]:
+    return libseccomp_releases.lacking(engine_versions.parse(version))
+
+
+def test_the_table_agrees_with_the_installed_library() -> None:
+    known = syscall_names.known_to_libseccomp(EVERY)
+    runtime = next(filter(None, map(program.locate, ("runc", "crun"))), None)
+    if known is None or runtime is None:
+        pytest.skip("needs libseccomp, and runc or crun, which say which version it is")
+    shown = seccomp_features.printed(runtime).annotations.libseccomp
+    assert _lacking(shown) == EVERY - known
+
+
+KNOWN = "2.4.3:clone3 2.4.4:faccessat2 2.5.0:faccessat2 2.5.6:mseal 2.6.0:mseal 2.6.1:uprobe"
+LACKED = "2.4.1:clone3 2.5.4-1+deb12u1:cachestat 2.5.5:mseal 2.6.0:uprobe"
+
+
+def test_a_call_is_known_from_its_release_on() -> None:
+    for text, is_known in ((f"{KNOWN} 2.7.0:uprobe 2.5.6:no_such_call", True), (LACKED, False)):
+        for version, name in (each.split(":") for each in text.split()):
+            assert (name not in _lacking(version)) is is_known, (version, name)

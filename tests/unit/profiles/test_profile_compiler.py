@@ -1,4 +1,4 @@
-"""Compiling, and the hot path's result from the compiled form."""
+"""Compiling for a machine, and the hot path's result from the compiled form."""
 
 import json
 from typing import Any
@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles import builtin
+from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.runtime_spec_names import NATIVE
+from runc_wrap.profiles.runtime_spec_names import NATIVE, OCI
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import allowed, block_of
@@ -107,3 +107,39 @@ def test_arch_map_lists_the_machine_and_its_compatible_abis() -> None:
 def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(ProfileError, match="the architecture 'x86_64' is not known"):
         compile_profile(builtin.load("moby"), arch="x86_64", kernel=(6, 12))
+
+
+MACHINES = """
+    x86_64:amd64 i386:386 i686:386 aarch64:arm64 armv7l:arm armv6l:arm armv5tel:arm armv8l:arm
+    ppc64le:ppc64le s390x:s390x riscv64:riscv64 loongarch64:loong64
+"""
+
+
+@pytest.mark.parametrize("machine", MACHINES.split())
+def test_the_kernels_name_of_a_machine_becomes_gos(machine: str) -> None:
+    name, goarch = machine.split(":")
+    assert platform.goarch(name) == goarch
+    assert {goarch} <= {*NATIVE} & {*OCI}
+
+
+def test_mips_is_distinguished_by_byte_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    for order, expected in (("little", "mips64le"), ("big", "mips64")):
+        monkeypatch.setattr("sys.byteorder", order)
+        assert platform.goarch("mips64") == expected
+
+
+@pytest.mark.parametrize(
+    ("release", "kernel"),
+    [("6.18.44-fc-v595", (6, 18)), ("4.8", (4, 8)), ("5.10.0-30-amd64", (5, 10))],
+)
+def test_only_version_and_major_revision_of_a_kernel_count(
+    release: str, kernel: tuple[int, int]
+) -> None:
+    assert platform.kernel(release) == kernel
+
+
+def test_unknown_machines_are_refused() -> None:
+    with pytest.raises(ProfileError, match="the machine 'vax' is not known"):
+        platform.goarch("vax")
+    with pytest.raises(ProfileError, match="the kernel release 'new' does not begin like"):
+        platform.kernel("new")

@@ -12,15 +12,15 @@ from runc_wrap.profiles.source_profile import ProfileError
 
 def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ProfileError, match=r"none\.json: cannot be read: No such file"):
-        profile_files.read(tmp_path / "none.json")
+        profile_files.read_bytes(tmp_path / "none.json")
 
 
 def test_a_directory_and_a_fifo_without_a_writer_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
-        profile_files.read(tmp_path / "fifo")
+        profile_files.read_bytes(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="not a regular file; name a regular file"):
-        profile_files.read(tmp_path)
+        profile_files.read_bytes(tmp_path)
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None
     with path.open("wb") as file:
         file.truncate(MAX_BYTES * 1000)
     with pytest.raises(ProfileError, match="larger than 4194304 bytes"):
-        profile_files.read(path)
+        profile_files.read_bytes(path)
 
 
 def test_the_administrators_file_wins_over_the_packages(
@@ -78,10 +78,3 @@ def test_a_fifo_beneath_a_directory_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
         profile_files.below(tmp_path)
-
-
-def test_a_file_is_read_and_named_by_its_path(tmp_path: Path) -> None:
-    path = tmp_path / "p.json"
-    path.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
-    profile = profile_files.read(path)
-    assert (profile.name, profile.default_action) == (str(path), "SCMP_ACT_ALLOW")
