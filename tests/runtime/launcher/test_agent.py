@@ -4,8 +4,6 @@ The agent belongs to the test. Each test runs with the launcher as installed and
 AddressSanitizer and UBSan, which end it with a report at the first fault.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -13,21 +11,17 @@ import signal
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import short_directory, wait_until
 from harness.node import install, launchers
 from harness.node.launchers import VERSION, agent, identity, message
 from tests.runtime.launcher.test_exec_runtime import _same
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
 
 Answer = list[bytes]
 BLOCK = {"defaultAction": "SCMP_ACT_ALLOW"}
@@ -169,8 +163,7 @@ def test_without_a_runtime_the_agent_is_not_asked(node: install.Installed, bundl
     assert "is runc-wrap itself" in done.stderr
 
 
-if TYPE_CHECKING:
-    Spoil = Callable[[Path], Answer]
+Spoil = Callable[[Path], Answer]
 
 
 def _edited(change: Callable[[list[bytes]], object], make: Callable[[Path], Answer]) -> Spoil:

@@ -5,21 +5,16 @@ to parse the file, and so show which file they opened. crun built with json-c pr
 access time shows it (relatime: of a file that had been read before it was written).
 """
 
-from __future__ import annotations
-
 import os
 import random
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath.argv import config_path, parse
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LINES = 1500
 FILES = {"config.json": "A", "b/config.json": "B", "c/config.json": "C", "create/config.json": "D"}

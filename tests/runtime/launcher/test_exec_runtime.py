@@ -3,22 +3,17 @@
 The real runtime is a probe that prints how it was started.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
 from harness.node import install
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 Seen = dict[str, list[str]]
 PASSED_ON = ["--root", "/r", "state", "ID"]

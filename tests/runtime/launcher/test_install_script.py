@@ -1,22 +1,15 @@
 """install.sh as a whole: what it says beforehand, what it installs for itself, how a step fails."""
 
-from __future__ import annotations
-
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.host.processes import attempt, run
+from harness.host.processes import Run, attempt, run
 from harness.node.install import OPTIONS, SOURCE
 from harness.node.requirements import program, requires
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.host.processes import Run
 
 PRIVATE = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
 

@@ -1,12 +1,11 @@
 """The launcher's behaviour when a part of the installation is broken or changes."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,7 @@ from harness.containers import bundles
 from harness.host.processes import attempt
 from harness.node import install
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 
 def test_no_link_to_the_interpreter_will_lead_to_another_version(

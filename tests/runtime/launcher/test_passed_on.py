@@ -1,19 +1,14 @@
 """Commands that are not create, on the real runtimes: what they print and do is the runtime's."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers.bundles import seccomp_of_exec
 from harness.host.processes import environment
 from harness.kernel import process_status
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Lab, Pair
+from tests.runtime.conftest import Lab, Pair
 
 LIMIT = 57
 

@@ -1,27 +1,21 @@
 """A Python that cannot start, or dies before it reaches our own code."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, run
 from harness.node import install
 from tests.runtime.launcher.test_exec_runtime import _same
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
 
 NOT_STARTED = "did not come as far as runc-wrap's own code"
 

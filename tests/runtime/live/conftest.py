@@ -1,21 +1,16 @@
 """An installation of its own for each test, whose policy gets an overlay once containers run."""
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.node import install
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+from tests.runtime.conftest import Pair
 
 OVERLAY = '[overlay]\ndeny = ["mkdir", "mkdirat"]\n'
 # says all the time whether it may make a directory; each attempt is a process

@@ -1,18 +1,11 @@
 """What a runtime executes in a container while that is tightened has the filter afterwards."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from tests.runtime.live.conftest import OVERLAY, answers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.live.conftest import TightenedNode
+from harness.containers.bundles import Bundle
+from tests.runtime.live.conftest import OVERLAY, TightenedNode, answers
 
 
 @contextmanager

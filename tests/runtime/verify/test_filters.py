@@ -1,14 +1,14 @@
 """The kernel's filters, read back from containers of real runc and crun."""
 
-from __future__ import annotations
-
 import errno
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers import every_call
+from harness.containers.bundles import Bundle
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
@@ -23,12 +23,7 @@ from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.platform import goarch, kernel
 from runc_wrap.profiles.profile_compiler import compile_profile
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 CRI_DEFAULT = frozenset(
     "CAP_" + name

@@ -4,26 +4,20 @@ The test uses CPU time, which is what a command takes on an idle machine, and th
 runs, because other load only adds time.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from harness.node.install import Installed
 from runc_wrap.host.procfs import started
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 CONTAINERS = 1000
 SECONDS, ROUNDS = 2.0, 3

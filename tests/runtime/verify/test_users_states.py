@@ -1,30 +1,24 @@
 """Any user may write states and a ledger: they are shown separately, and do not affect root's."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.attackers import run_directory
+from harness.containers.bundles import Bundle
 from harness.host.deaf_file import deaf_directory
-from harness.host.namespaces import private_mounts
+from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import run, wait_until
 from harness.node import install
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.containers.bundles import Bundle
-    from harness.host.namespaces import MountNamespace
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 OWN = f"/run/user/{run_directory.UID}"
 USER = ["setpriv", f"--reuid={run_directory.UID}", f"--regid={run_directory.UID}", "--clear-groups"]
@@ -42,18 +36,6 @@ def space(tmp_path: Path) -> Iterator[MountNamespace]:
         yield made
 
 
-@pytest.fixture
-def victim(runc: Lab, tmp_path: Path) -> Victim:
-    """A node with one correct container of root's."""
-    own = install.copy_of(runc.installed, tmp_path / "prefix")
-    bundle = runc.bundle()
-    config = bundle.read()
-    config["process"]["user"] = {"uid": 65534, "gid": 65534}
-    config["process"]["args"] = ["/bin/sh", "-c", "sleep 1000 & wait"]
-    bundle.config.write_text(json.dumps(config))
-    return Victim(own, bundle, bundle.create(own.wrapper))
-
-
 class Victim:
     def __init__(self, node: install.Installed, bundle: Bundle, pid: int) -> None:
         self.node, self.bundle, self.pid = node, bundle, pid
@@ -65,6 +47,18 @@ class Victim:
     def verify(self, space: MountNamespace, *flags: str) -> tuple[int, Any]:
         done = self.control(space, "verify", "--json", *flags)
         return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture
+def victim(runc: Lab, tmp_path: Path) -> Victim:
+    """A node with one correct container of root's."""
+    own = install.copy_of(runc.installed, tmp_path / "prefix")
+    bundle = runc.bundle()
+    config = bundle.read()
+    config["process"]["user"] = {"uid": 65534, "gid": 65534}
+    config["process"]["args"] = ["/bin/sh", "-c", "sleep 1000 & wait"]
+    bundle.config.write_text(json.dumps(config))
+    return Victim(own, bundle, bundle.create(own.wrapper))
 
 
 def attack(space: MountNamespace, victim: int) -> None:

@@ -1,28 +1,22 @@
 """verify and status on real containers: later changes are found."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel import process_status
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.profiles import syscall_names
-from tests.runtime.conftest import Lab
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+from tests.runtime.conftest import Lab, Pair
 
 ALLOW_ALL = {
     "defaultAction": "SCMP_ACT_ALLOW",

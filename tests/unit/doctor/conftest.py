@@ -1,15 +1,10 @@
 """An installation for each test."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.cli import ctl
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """The reader of JSON documents: what each type takes and refuses, and in which words."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -22,9 +21,6 @@ from runc_wrap.documents.constraints import (
 )
 from runc_wrap.documents.reader import DocumentError, read, record, shown, taken, written
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COLOURS = ("red", "green")
 

@@ -1,9 +1,9 @@
-"""The policy's reference matches the settings; links of documents lead somewhere."""
+"""What documents refer to exists: settings, links, paths, and the tests that security.md names."""
 
-from __future__ import annotations
-
+import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,3 +49,29 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 def test_every_named_path_exists(document: Path) -> None:
     missing = [path for path in _PATH.findall(document.read_text()) if not (ROOT / path).exists()]
     assert missing == []
+
+
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+
+
+@cache
+def _tests_of(file: str) -> frozenset[str]:
+    """Return the names of a file's test functions."""
+    tree = ast.parse((ROOT / file).read_text())
+    found = (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+    return frozenset(name for name in found if name.startswith("test_"))
+
+
+def test_every_named_test_exists() -> None:
+    assert [
+        (file, name) for file, name in _TEST.findall(SECURITY) if name not in _tests_of(file)
+    ] == []
+    assert SECURITY.count("::") == len(_TEST.findall(SECURITY))
+
+
+def test_every_item_on_an_attacker_names_a_test() -> None:
+    section = SECURITY.partition("\n## Attackers\n")[2].partition("\n## ")[0]
+    items = re.findall(r"^- .*(?:\n  .*)*", section, re.MULTILINE)
+    assert items
+    assert [item for item in items if not _TEST.search(item)] == []

@@ -1,7 +1,5 @@
 """What install.sh installs by hash equals what pyproject.toml and constraints.txt name."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

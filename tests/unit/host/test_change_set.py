@@ -1,23 +1,19 @@
 """Several files changed as one: whatever is killed or cut off, all are as before or all are new."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
 import posix
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.host import disk_faults
 from runc_wrap.host import change_set
 from runc_wrap.host.change_set import ChangedMeanwhile, PathChange
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 Content = bytes | str | None
 OLD: dict[str, Content] = {

@@ -1,19 +1,14 @@
 """Runtimes' states, as runc 1.1.15 and crun 1.21 write them: whose word is it, what does it say."""
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runc_wrap.host import container_discovery, procfs, runtime_state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 PID = os.getpid()
 

@@ -1,19 +1,14 @@
 """Files are replaced as a whole, whatever fails and whenever it is cut off."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.host import disk_faults
 from runc_wrap.host import files
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o022, 0])

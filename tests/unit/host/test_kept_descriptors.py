@@ -1,16 +1,11 @@
 """How many descriptors systemd keeps, where it does not say so in $FDSTORE (before 254)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.host import procfs, systemd
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOTIFY = {"NOTIFY_SOCKET": "/run/systemd/notify"}
 UNIT = "runc-wrap-observe.service"

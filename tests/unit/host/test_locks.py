@@ -1,21 +1,16 @@
 """Locks: their owner, how long a command waits, and which holder is named."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import stat
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.host import locks
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Takes the lock, reports it, and holds it until its stdin ends; argv[2] is its process name.
 _HOLD = """

@@ -1,19 +1,14 @@
 """Ways in which others could change or replace a path, and safe arrangements."""
 
-from __future__ import annotations
-
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.node.requirements import requires
 from runc_wrap.host import ownership
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OTHER = 4242
 

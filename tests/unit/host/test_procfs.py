@@ -1,21 +1,16 @@
 """What /proc says of processes, whatever they call themselves and their cgroups."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import runc_wrap
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 NONE = 2**22 + 1  # more than any pid (linux:include/linux/threads.h)

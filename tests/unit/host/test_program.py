@@ -1,23 +1,17 @@
 """Programs that are run to their end, and waiting: time, what is printed, the environment."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import signal
 import time
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import wait_until
 from runc_wrap.host import polling, program
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
 

@@ -1,28 +1,22 @@
 """The second half of install.sh, with releases that have only a launcher and a command."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.host import disk_faults
+from harness.host.disk_faults import Tree
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, ownership, program, systemd
 from runc_wrap.installation import dry_run, installer, links, releases, services, uninstaller
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.host.disk_faults import Tree
-
 
 UNITS = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
 

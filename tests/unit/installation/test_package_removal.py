@@ -1,10 +1,8 @@
 """What a package leaves for engines that still have its names."""
 
-from __future__ import annotations
-
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,6 @@ from runc_wrap.engines.podman import podman_containers
 from runc_wrap.installation import package_removal
 from runc_wrap.node.paths import Places
 from tests.unit.engines import engine_node
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

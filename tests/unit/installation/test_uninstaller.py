@@ -1,15 +1,14 @@
 """Taking back an installation and a handler: what is called stays, what is not ours stays."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 import pytest
 
@@ -35,9 +34,6 @@ from runc_wrap.installation import releases, uninstall_obstacles, uninstaller
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import SELFTEST
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RUNTIME = Path("/bin/true")  # stands for the real one
 

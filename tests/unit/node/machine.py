@@ -1,16 +1,12 @@
 """A simulated machine: fake programs in the only directory that is searched."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+import pytest
 
 from runc_wrap.host import program
 from runc_wrap.profiles.json_profiles import profile_files
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def fake(directory: Path, name: str, script: str) -> Path:

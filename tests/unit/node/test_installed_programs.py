@@ -1,10 +1,9 @@
 """Finding runtimes and engines, reading their versions, and a change of the runtime's kind."""
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +16,6 @@ from runc_wrap.policy import policy_store
 from runc_wrap.policy.compiler_facts import PolicyError
 from tests.unit.node import machine
 from tests.unit.policy.node import compiled, policies
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
 CRUN = "echo 'crun version 1.21'"

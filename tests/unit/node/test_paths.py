@@ -1,7 +1,5 @@
 """Where things are beneath one prefix, and which prefix is ours."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,9 +1,8 @@
 """How the node's runtime loads profiles: its release, and that of its libseccomp."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +13,6 @@ from runc_wrap.policy import policy_store
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.node import machine
 from tests.unit.policy.node import compiled
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIBRARY = "io.github.seccomp.libseccomp.version"
 

@@ -1,7 +1,5 @@
 """What runtime and kernel can do, and which ABIs run."""
 
-from __future__ import annotations
-
 import errno
 import json
 import platform

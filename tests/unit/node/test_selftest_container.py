@@ -1,16 +1,11 @@
 """The trial container, with runtimes that are a few lines of sh."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.node import selftest_container
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STATUS = "Name:\\tcat\\nSeccomp:\\t{}\\nSeccomp_filters:\\t{}\\n"
 

@@ -1,7 +1,5 @@
 """A simulated node for the policy's compiler, independent of this machine."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

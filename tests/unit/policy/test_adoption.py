@@ -1,10 +1,9 @@
 """`adopt`: which settings may take an engine's default's place, and what `apply` refuses."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,17 +11,12 @@ from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import adoption
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
-from runc_wrap.policy.policy_compiler import compile_policy
+from runc_wrap.policy.policy_compiler import Compiled, compile_policy
 from runc_wrap.policy.policy_store import engine_defaults, put_in_force
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from tests.unit.policy.node import PROFILE, compiled, facts, load_profile
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
 NAME = "containerd@1.7.24"

@@ -1,10 +1,9 @@
 """The policy with captured defaults, and how these differ from the table."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,9 +13,6 @@ from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from tests.unit.policy.node import PROFILE, compiled, facts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = dict[str, Any]
 SOURCE = "runtime_default.source"

@@ -1,10 +1,8 @@
 """Modes, ABIs and overlay in the compiler: what the node must support, what is written."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +10,11 @@ from hypothesis import strategies as st
 
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.schema import FAMILIES
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, FLAGS
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile
-
-if TYPE_CHECKING:
-    from runc_wrap.policy.policy_compiler import Compiled
 
 LOG = "SCMP_ACT_LOG"
 AUDIT = {"default.mode": "audit"}

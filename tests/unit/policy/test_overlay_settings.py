@@ -1,10 +1,8 @@
 """The overlay: the ways around it that stay open, for whom, and denials because of rings."""
 
-from __future__ import annotations
-
 import json
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,14 +11,12 @@ from hypothesis import strategies as st
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import overlay_settings
 from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import schema
 from runc_wrap.profiles import sibling_calls, syscall_names
 from runc_wrap.profiles.sibling_calls import RING_CALLS, RINGABLE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.policy.node import compiled
-
-if TYPE_CHECKING:
-    from runc_wrap.policy.policy_compiler import Compiled
 
 RINGS = {"runtime_default.containerd": "1.7.24"}  # allows io_uring
 ENGINES = "containerd, containers-common, crio, moby"

@@ -1,9 +1,7 @@
 """Compiling the policy: each engine's default profile, and the accepted names."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,12 +12,10 @@ from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.policy import policy_lint, policy_store
 from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.runtime_default import SYSTEM
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
 from tests.unit.profiles.strategies import moby_profiles, oci_blocks
-
-if TYPE_CHECKING:
-    from runc_wrap.policy.policy_compiler import Compiled
 
 COMMON = "runtime_default.containers_common"
 HERE = ("/usr/share/containers/seccomp.json", PROFILE)

@@ -1,7 +1,5 @@
 """Linting at apply: errors refuse the policy; only warnings on the owner's profiles are shown."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

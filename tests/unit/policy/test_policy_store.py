@@ -1,13 +1,11 @@
 """Putting a policy in force: whole or not at all, one at a time; and what changed since."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,13 +13,10 @@ from harness.host import disk_faults
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.launcher import shared_words
 from runc_wrap.policy import policy_store
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles.json_profiles import profile_files
 from tests.unit.policy.node import PROFILE, compiled, in_force, load_profile, policies
-
-if TYPE_CHECKING:
-    from runc_wrap.policy.policy_compiler import Compiled
-
 
 OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})

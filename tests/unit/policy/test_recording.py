@@ -1,8 +1,6 @@
 """`record` from the settings to a create: what is compiled, refused, decided and written down."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -10,18 +8,15 @@ from runc_wrap.hotpath import agent_probe, ledger_file, main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import restore
+from runc_wrap.hotpath.main import Outcome
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.ledger import decision_record
 from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from tests.unit.policy.node import compiled
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.hotpath.main import Outcome
-    from runc_wrap.policy.policy_compiler import Compiled
 
 LISTENER = "/p/var/agent/notify.sock"
 DEFAULT = {"default.record": True}
@@ -172,7 +167,7 @@ def test_without_an_agent_a_container_with_a_candidate_is_enforced_in_observe_to
     made = _compiled({"default.mode": "observe", "default.candidate": "containerd@1.7.24"})
     made.policy["candidates"] = {"containerd@1.7.24": "d" * 64}
     own = made.profiles["containerd", "enforce"]
-    nothing: CompiledProfile = {**own, "rules": []}
+    nothing: Any = {**own, "rules": []}
     forms = {
         f"{mode}+{'d' * 12}": previewed(own, nothing, mode, modes.AgentListener(LISTENER)).profile
         for mode in ("enforce", "observe")

@@ -1,8 +1,7 @@
 """A canary that a killed command left is found and removed, one that is under way is not."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,12 +15,7 @@ from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import program
 from runc_wrap.node import paths
 from runc_wrap.node.paths import Places
-from tests.unit.engines.transaction.killed_node import FakeEngine, job, node, proved, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.engines.transaction.killed_node import FakeNode
+from tests.unit.engines.transaction.killed_node import FakeEngine, FakeNode, job, node, proved, run
 
 
 @pytest.fixture

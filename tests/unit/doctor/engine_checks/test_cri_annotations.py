@@ -1,19 +1,14 @@
 """doctor on the annotations that containerd passes on."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.doctor.engine_checks import cri_annotations
 from tests.unit.cli import ctl
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 

@@ -1,21 +1,16 @@
 """doctor on handlers that an engine does not know."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runc_wrap.doctor.engine_checks import handlers_in_force
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 NEW = f'[plugins."{NEW_CRI}".containerd.runtimes'
 

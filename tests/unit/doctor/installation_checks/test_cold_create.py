@@ -1,12 +1,10 @@
 """doctor on a release whose creates cannot be decided without the agent, or only slowly."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -15,13 +13,8 @@ import runc_wrap
 from runc_wrap.doctor.installation_checks import cold_create
 from runc_wrap.installation import releases
 from runc_wrap.launcher import pack_hotpath
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.cli.ctl import Node
-
 
 PACKED, CODE = "hotpath/hotpath.packed", "hotpath/runc_wrap"
 

@@ -1,21 +1,15 @@
 """doctor on directories that cannot be written; real file systems, as root."""
 
-from __future__ import annotations
-
 import os
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.doctor.installation_checks import records_written
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
+from tests.unit.cli.ctl import Node
 
 
 @contextmanager

@@ -1,19 +1,15 @@
 """doctor on the real runtime, and on its libseccomp."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runc_wrap.doctor.runtime_checks import real_runtime, runtime_libseccomp
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.profiles import syscall_names
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from tests.unit.cli.ctl import Node
 
 
 def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:

@@ -1,21 +1,15 @@
 """doctor on the services, by what systemd shows; a real one: tests/boxes/test_install.py."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.doctor import service_units
+from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.service_checks import services_run
 from runc_wrap.host import systemd
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.doctor.check_finding import Finding
-    from tests.unit.cli.ctl import Node
+from tests.unit.cli.ctl import Node
 
 DECIDE, SOCKET = "runc-wrap-decide.service", "runc-wrap-decide.socket"
 OBSERVE = "runc-wrap-observe.service"

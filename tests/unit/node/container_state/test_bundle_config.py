@@ -1,26 +1,20 @@
 """A bundle on a file system that does not answer costs a command a bounded time."""
 
-from __future__ import annotations
-
 import json
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.hotpath import config_file
+from runc_wrap.hotpath.config_file import Found
 from runc_wrap.hotpath.decision import OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import bundle_config, deep_verify
 from runc_wrap.node.container_state.default_recognition import Recognizer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.hotpath.config_file import Found
 
 HANGS = 300.0  # seconds: far more than a command may wait
 

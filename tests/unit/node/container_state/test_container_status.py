@@ -1,14 +1,13 @@
 """Which processes are in which container; what agrees, as a table; the join on a simulated node."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
@@ -19,10 +18,6 @@ from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import container_processes, container_status, users_containers
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process
 from tests.unit.host.test_container_discovery import runc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 HOST = "pid:[1]"
 HANDLE = psutil.Process()

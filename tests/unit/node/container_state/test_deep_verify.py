@@ -1,7 +1,5 @@
 """A filter that another libseccomp made of the decided block, and one that is none of it."""
 
-from __future__ import annotations
-
 import struct
 from typing import Any
 

@@ -1,10 +1,8 @@
 """Whose listener counts as lost while the service that holds them is started again, or hangs."""
 
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +14,6 @@ from runc_wrap.node.container_state import lost_listeners
 from runc_wrap.node.container_state.container_status import Entry, Node
 from runc_wrap.node.paths import Places
 from tests.unit.node.container_state.test_container_status import container, process
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RECORD = decision_record.of({"id": "c10", "action": "inject", "mode": "observe"})
 FIRST, SERVICE = 10, 70

@@ -1,8 +1,7 @@
 """Pause containers, of which each pod has one, count neither as kept defaults nor as changes."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,14 +9,10 @@ from runc_wrap.cli import status as status_command
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import decision_record
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.ledger.decision_record import Record
 
 DEFAULT = "containerd@1.7.24"
 

@@ -1,7 +1,5 @@
 """Combinations of rules: mistakes, unreachable rules, and their compiled form."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Settings: valid values, and the messages about invalid ones."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any
 

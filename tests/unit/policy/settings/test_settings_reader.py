@@ -1,20 +1,14 @@
 """Reading config.toml and conf.d, and the lines of their keys."""
 
-from __future__ import annotations
-
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import settings_reader, toml_lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.policy.settings.settings_reader import Values
+from runc_wrap.policy.settings.settings_reader import Values
 
 
 def _read(tmp_path: Path, **files: str | bytes) -> Values:

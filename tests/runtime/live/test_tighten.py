@@ -1,0 +1,281 @@
+"""What `tighten` lays on a container, what it refuses before, and what hostile ones make of it."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from harness.containers.bundles import Bundle
+from harness.host.processes import wait_until
+from harness.kernel.process_status import status
+from harness.node import install
+from harness.node.requirements import program
+from runc_wrap.filters.evaluate import ebpf_length
+from runc_wrap.host import procfs
+from runc_wrap.tighten import laid_filter
+from tests.runtime.live.conftest import OVERLAY, TightenedNode, answers
+
+OFF = '[default]\nmode = "off"\n'
+
+
+def test_a_running_container_gets_the_overlay_and_so_do_later_execs_after_an_upgrade_too(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started()
+    node.configure(OVERLAY)
+    assert answers(bundle, "yes")
+    assert node.execs(bundle)
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert (found["result"], found["reasons"]) == ("tightened", [])
+    assert all(one["after"]["filters"] == 2 for one in found["processes"])
+    assert answers(bundle, "no")
+    assert not node.execs(bundle)
+    assert node.disagreeing() == ([], [])
+    install.lay_out_second(node.installed)
+    install.switch_release(node.installed.prefix)
+    assert node.disagreeing() == ([], [])
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert (found["result"], found["processes"]) == ("has it", [])
+    created, *_, last = node.installed.ledger(bundle.name)
+    for name in ("filters", "digest", "bundle", "mode"):  # what an older release verifies by
+        assert last[name] == created[name] is not None
+
+
+def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    opted_out = started(annotations={"runc-wrap/seccomp": "unconfined"})
+    confined = started()
+    node.configure(OVERLAY)
+    assert [one["id"] for one in node.tighten("--overlay")] == [confined.name]
+    assert answers(confined, "no")
+    assert answers(opted_out, "yes")
+    node.tighten("--overlay", opted_out.name)
+    assert answers(opted_out, "no")
+
+
+def test_apply_names_it_as_stale_until_it_is_tightened(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started()
+    node.configure(OVERLAY)
+    assert _stale(node) == [bundle.name]
+    node.tighten("--overlay")
+    assert _stale(node) == []
+
+
+def _stale(node: TightenedNode) -> list[str]:
+    shown = json.loads(node.installed.control("apply", "--diff", "--json").stdout)
+    return [one["id"] for one in shown["changes"]]
+
+
+def test_a_dry_run_changes_nothing(node: TightenedNode, started: Callable[..., Bundle]) -> None:
+    bundle = started()
+    node.configure(OVERLAY)
+    state = bundle.path / "state" / bundle.name
+    before = {file.name: file.read_bytes() for file in state.iterdir() if file.is_file()}
+    ledger = node.installed.ledger()
+    (found,) = node.tighten("--overlay", "--dry-run", bundle.name)
+    assert found["result"] == "would be tightened"
+    assert answers(bundle, "yes")
+    assert node.execs(bundle)
+    assert {file.name: file.read_bytes() for file in state.iterdir() if file.is_file()} == before
+    assert node.installed.ledger() == ledger
+
+
+def test_an_unconfined_container_gets_it_as_its_only_filter(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    node.configure(OFF)
+    bundle = started()
+    node.configure(OFF + OVERLAY)
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert found["result"] == "tightened"
+    assert all(one["after"]["filters"] == 1 for one in found["processes"])
+    assert answers(bundle, "no")
+    assert not node.execs(bundle)
+    shown = json.loads(node.installed.control("status", "--json").stdout)
+    (one,) = (each for each in shown if each["id"] == bundle.name)
+    assert (one["action"], one["agrees"], len(one["laid"])) == ("leave", True, 1)
+    assert node.disagreeing() == ([], [])
+
+
+def test_no_new_privs_is_set_only_if_that_is_asked_for(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started(noNewPrivileges=False)
+    node.configure(OVERLAY)
+    (found,) = node.tighten("--overlay", bundle.name, status=1)
+    assert found["result"] == "refused"
+    assert "--set-no-new-privs" in found["reasons"][0]
+    assert node.execs(bundle)
+    assert answers(bundle, "yes")
+    (found,) = node.tighten("--overlay", "--set-no-new-privs", bundle.name)
+    assert found["result"] == "tightened"
+    assert answers(bundle, "no")
+    done = bundle.call(node.wrapper, "exec", after=("/bin/cat", "/proc/1/status"))
+    assert "NoNewPrivs:\t1" in done.stdout
+    done = bundle.call(node.wrapper, "exec", after=("/bin/cat", "/proc/self/status"))
+    assert "NoNewPrivs:\t0" in done.stdout  # as the runtime's own process says
+    assert not node.execs(bundle)
+    assert node.disagreeing() == ([], [])
+
+
+def test_a_profile_that_only_logs_or_asks_a_listener_is_refused(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started()
+    node.configure('[default]\nmode = "audit"\n')
+    (found,) = node.tighten("--profile", bundle.name, status=1)
+    assert found["result"] == "refused"
+    assert "audit" in found["reasons"][0]
+    asks = node.installed.prefix / "asks.json"
+    rule = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/s", "syscalls": [rule]}
+    asks.write_text(json.dumps(profile))
+    (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
+    assert found["result"] == "refused"
+    assert "listener" in found["reasons"][0]
+
+
+def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_if_not_paused(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    node.configure(OFF)
+    bundle = started()
+    node.configure(OVERLAY)
+    assert bundle.call(node.bare, "pause").returncode == 0
+    (found,) = node.tighten("--profile", bundle.name, status=1)
+    assert found["reasons"] == ["it is paused: resume it, then run this again"]
+    assert bundle.call(node.bare, "resume").returncode == 0
+    assert node.execs(bundle)
+    (found,) = node.tighten("--profile", "--canary", "1", bundle.name)
+    assert found["result"] == "tightened"
+    assert found["filter"].startswith("containerd@")
+    assert answers(bundle, "no")
+    assert not node.execs(bundle)
+    assert node.disagreeing() == ([], [])
+
+
+def test_another_profile_is_added_to_an_older_one_unless_the_container_is_paused(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started()
+    profile = node.installed.prefix / "etc" / "profiles" / "strict.json"
+    profile.parent.mkdir(parents=True, exist_ok=True)
+    profile.write_text(
+        '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":'
+        ' [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}'
+    )
+    assert bundle.call(node.bare, "pause").returncode == 0
+    (found,) = node.tighten("--named", str(profile), bundle.name, status=1)
+    assert (found["result"], found["processes"]) == ("refused", [])
+    assert bundle.call(node.bare, "resume").returncode == 0
+    assert node.execs(bundle)
+    (found,) = node.tighten("--named", str(profile), bundle.name)
+    assert (found["result"], found["reasons"]) == ("tightened", [])
+    assert answers(bundle, "no")
+    assert not node.execs(bundle)
+    node.configure('[overlay]\ndeny = ["sysinfo"]\n')
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert found["result"] == "tightened"
+    assert len(node.installed.ledger(bundle.name)[-1]["laid"]) == 2
+    assert node.disagreeing() == ([], [])
+
+
+def test_what_the_kernel_has_no_room_for_is_refused_and_what_just_fits_is_added(
+    node: TightenedNode, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    denied = (["keyctl"], ["keyctl", "ptrace"])
+    fits, longer = (
+        ebpf_length.length(
+            laid_filter.of_overlay({"deny": one, "deny_sockets": [], "existing": True}).program
+        )
+        for one in denied
+    )
+    assert longer > fits
+    left = ebpf_length.MOST - fits - 8 * 4004
+    node.configure(OFF)
+    bundle = make_bundle(node.kind)
+    bundle.running(built("tightened"), "/out", "fills", *[4000] * 8, left - 4)
+    pid = bundle.create(node.wrapper)
+    out = bundle.path / "rootfs" / "out"
+    wait_until(lambda: out.exists() and "keyctl" in out.read_text(), "its filters")
+    node.configure(f"{OFF}[overlay]\ndeny = {denied[1]}\n")
+    (found,) = node.tighten("--overlay", bundle.name, status=1)
+    assert found["result"] == "refused"
+    assert "32,768" in found["reasons"][0]
+    assert status(pid)["Seccomp_filters"] == "9"
+    node.configure(f"{OFF}[overlay]\ndeny = {denied[0]}\n")
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert (found["result"], found["reasons"]) == ("tightened", [])
+    assert status(pid)["Seccomp_filters"] == "10"
+
+
+OFF, DENY_KEYCTL = '[default]\nmode = "off"\n', '[overlay]\ndeny = ["keyctl"]\n'
+
+
+def test_who_only_looks_like_an_exec_of_the_container_is_not_waited_for(
+    node: TightenedNode, started: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    bundle = started()
+    shutil.copy(built("tightened"), bundle.path / "rootfs" / "runc")
+    words = ("/runc", "/out", "sits", "exec", bundle.name)
+    done = bundle.call(node.wrapper, "exec", "--detach", after=words)
+    assert done.returncode == 0, done.stdout
+    node.configure(OVERLAY)
+    (found,) = node.tighten("--overlay", "--set-no-new-privs", bundle.name)
+    assert (found["result"], found["reasons"]) == ("tightened", [])
+
+
+def test_a_process_of_which_one_thread_lacks_the_filter_has_it_not(
+    node: TightenedNode, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+) -> None:
+    node.configure(OFF)
+    bundle = make_bundle(node.kind).running(built("tightened"), "/out", "diverged")
+    pid = bundle.create(node.wrapper)
+    out = bundle.path / "rootfs" / "out"
+    wait_until(lambda: out.exists() and "begun" in out.read_text(), "its second thread")
+    node.configure(OFF + DENY_KEYCTL)
+    tid = procfs.threads(pid)[-1].rpartition("/")[2]
+    words = [program("strace"), "-qq", "-o", "/dev/null", "-p", tid]
+    with subprocess.Popen(words) as tracer:
+        wait_until(lambda: status(int(tid))["TracerPid"] == str(tracer.pid), "the tracing")
+        (found,) = node.tighten("--overlay", bundle.name, status=1)
+        tracer.terminate()
+    assert "already traced" in found["reasons"][0]
+    counts = [status(pid)["Seccomp_filters"], status(int(tid))["Seccomp_filters"]]
+    assert counts == ["1", "1"]
+    assert len(node.disagreeing()[0]) == 1
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert (found["result"], status(int(tid))["Seccomp_filters"]) == ("tightened", "2")
+    assert node.disagreeing() == ([], [])
+
+
+def test_a_container_that_is_started_again_while_it_is_asked_is_not_called_tightened(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    bundle = started()
+    node.configure(OVERLAY)
+    ours, theirs = pty.openpty()
+    words: list[Path | str] = [node.installed.ctl, "tighten", "--overlay", bundle.name]
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs) as tighten:
+        os.close(theirs)
+        shown = b""
+        while b"[y/N]" not in shown:
+            shown += os.read(ours, 4096)
+        bundle.delete(node.wrapper)
+        node.start(bundle, node.bare)
+        os.write(ours, b"y\n")
+        with suppress(OSError):  # EIO: nobody has it open any more
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert b"would lose" in shown
+    assert (tighten.returncode, b"run this again" in shown) == (1, True), shown
+    assert answers(bundle, "yes")
+    assert node.execs(bundle)
