@@ -48,7 +48,7 @@ FORKY_ENGINE = $(addprefix confinement_,clients containerd podman) builtin_profi
 	modes_containerd
 ALL_OF_FORKY = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
-SOME_OF_FORKY = tests/worlds/test_forky.py tests/worlds/test_pods_own_users.py tests/runtime/create/test_modes.py \
+SOME_OF_FORKY = tests/worlds/test_forky.py tests/runtime/create/test_modes.py \
 	tests/engine/test_modes_containerd.py \
 	tests/engine/test_confinement_clients.py tests/engine/test_confinement_podman.py
 

@@ -1,6 +1,5 @@
 """Calls made in a container by a static program, and their audit records."""
 
-import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +18,7 @@ def make(bundle: Bundle, runtime: Path | str, program: Path, *calls: str) -> dic
     """Run a container that makes these calls ("ABI:NUMBER:ARGUMENT..."); return what each got."""
     if platform.machine() != "x86_64":
         unmet("needs x86_64: the calls are written for it")
-    (bundle.path / "rootfs" / PROGRAM).write_bytes(program.read_bytes())
-    (bundle.path / "rootfs" / PROGRAM).chmod(0o755)
-    config = bundle.read()
-    config["process"]["args"] = [f"/{PROGRAM}", *calls]
-    bundle.config.write_text(json.dumps(config))
-    done = bundle.call(runtime, "run")
+    done = bundle.running(program, *calls, name=PROGRAM).call(runtime, "run")
     assert done.returncode == 0, done.stdout
     return dict(line.split(" ", 1) for line in done.stdout.splitlines())
 

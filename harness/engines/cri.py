@@ -3,7 +3,7 @@
 What the kubelet sends (kubernetes:pkg/kubelet/kuberuntime): names, uid and io.kubernetes.* labels,
 masked and read-only paths, seccomp Unconfined if the pod sets nothing, and RuntimeDefault for
 sandboxes (a test may choose another). Pods use the host's network, which needs no CNI, unless they
-have users of their own (hostUsers: false), for whose network see cni_stand_in.py.
+have users of their own (hostUsers: false), for whose network see tests/worlds/test_forky.py.
 """
 
 import contextlib

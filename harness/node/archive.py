@@ -48,15 +48,20 @@ def build_image(archives: Path, to: Path, *machines: str) -> Path:
 def as_version(archive: Path, version: str, to: Path) -> Path:
     """Pack an archive again as if it were of another version, under the file's name."""
     top = unpacked(archive, to / "tree").prefix
-    (former,) = (top / "lib" / "releases").iterdir()
-    former.rename(former.with_name(version))
-    (top / "lib" / "current").unlink()
-    (top / "lib" / "current").symlink_to(f"releases/{version}")
+    name_release(top, version)
     (top / "SHA256SUMS").unlink()  # or it is listed in the new one
     release.write_sums(Release(top, version))
     packed = to / archive.name
     run(["tar", "-C", top.parent, "--use-compress-program=xz -1", "-cf", packed, top.name])
     return packed
+
+
+def name_release(top: Path, version: str) -> None:
+    """Give the only release of an unpacked archive another version's name."""
+    (former,) = (top / "lib" / "releases").iterdir()
+    former.rename(former.with_name(version))
+    (top / "lib" / "current").unlink()
+    (top / "lib" / "current").symlink_to(f"releases/{version}")
 
 
 @cache

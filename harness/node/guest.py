@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.engines import images
 from harness.engines.cri import Ask, client
 from harness.host.processes import CommandError, Run, wait_until
 from harness.node import archive
 
+# Fixtures, for the conftest.py of both, which adds `guest`
+__all__ = ["busybox", "node", "pytest_collection_modifyitems", "release"]
+_FOLDERS = ("tests/boxes/", "tests/vm/")
+_LIMIT = 1500  # seconds a test, for the first one builds, boots and installs; seldom over 300
 PREFIX = "/opt/runc-wrap"
 SERVICES = ("runc-wrap-decide", "runc-wrap-observe")
 UNITS = [f"{name}.{kind}" for name in SERVICES for kind in ("socket", "service")]
@@ -153,6 +160,10 @@ class Node:
         told = self.machine.sh('systemctl show -p "$2" "runc-wrap-$1"', name, properties)
         return dict(line.split("=", 1) for line in told.splitlines())
 
+    def active(self) -> list[str]:
+        """Return what systemd says of each unit of UNITS."""
+        return self.machine.attempt(f"systemctl is-active {' '.join(UNITS)}").stdout.split()
+
     def journals_end(self) -> str:
         """Return the cursor of the journal's last line (journalctl(1)), which no clock moves."""
         last = "journalctl --no-pager --lines 1 --show-cursor | tail -n 1"
@@ -206,17 +217,41 @@ def release_for(architecture: str, variable: str, place: Path) -> Path:
     return archive.build(place, architecture)[architecture]
 
 
-def installed(machine: Guest, release: Path) -> Node:
-    """Install the archive, which is all that comes to the machine but a container image."""
-    machine.sh(_ENGINES)
-    node = installed_alone(machine, release)
-    machine.sh(_REGISTER)
-    return node
-
-
 def installed_alone(machine: Guest, release: Path, seconds: float = PATIENCE) -> Node:
     """Install the archive, and register nothing; `seconds` is for install.sh."""
     machine.copy_in([release], "/root")
     before = machine.sh(LISTING)
     machine.sh(_UNPACK, f"/root/{release.name}")
     return Node(machine, before, machine.sh("/root/archive/install.sh 2>&1", seconds=seconds))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each test of these folders take the time that an emulated machine may need."""
+    for item in items:
+        if item.nodeid.startswith(_FOLDERS):
+            item.add_marker(pytest.mark.timeout(_LIMIT))
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the archive for amd64: RUNC_WRAP_ARCHIVE, or one built from this checkout."""
+    return release_for("amd64", "RUNC_WRAP_ARCHIVE", tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def busybox(tmp_path_factory: pytest.TempPathFactory, built: Callable[[str], Path]) -> Path:
+    """Return a docker-archive: busybox, and programs with calls that profiles deny."""
+    programs = map(built, ("calls", "repeat"))
+    return images.archive(tmp_path_factory.mktemp("image"), *programs)
+
+
+@pytest.fixture(scope="session")
+def node(guest: Guest, release: Path) -> Node:
+    """Return the guest with runc-wrap, and engines that know it.
+
+    The archive is all that comes to the guest but a container image.
+    """
+    guest.sh(_ENGINES)
+    made = installed_alone(guest, release)
+    guest.sh(_REGISTER)
+    return made

@@ -36,10 +36,7 @@ def as_version(original: Archive, version: str, place: Path) -> Archive:
     """Copy an unpacked archive as if it were of another version."""
     top = place / "archive"
     shutil.copytree(original.top, top, symlinks=True)
-    release = top / "lib" / "releases" / original.version
-    release.rename(release.with_name(version))
-    (top / "lib" / "current").unlink()
-    (top / "lib" / "current").symlink_to(f"releases/{version}")
+    archive.name_release(top, version)
     return Archive(top, original.machine)
 
 
@@ -80,10 +77,8 @@ class Node:
     def bundle(self) -> str:
         """Make a bundle of a container that shows its own status; return its path."""
         path = f"/bundles/{uuid.uuid4()}"
-        made = bundles.make(self.inside(path), "runc")
-        config = made.read()
-        config["process"]["args"] = _SHOW
-        (made.path / "original.json").write_text(json.dumps(config))
+        made = bundles.make(self.inside(path), "runc").executing(*_SHOW)
+        shutil.copy(made.config, made.path / "original.json")
         return path
 
     def seccomp(self, bundle: str, runtime: str = WRAPPER) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.host.processes import short_directory
+from harness.node.guest import *  # noqa: F403 - fixtures
 from harness.node.guest import Guest
-from harness.node.guest_fixtures import *  # noqa: F403 - fixtures
 from tests.boxes import box
 
 collect_ignore = [] if box.CRI_WORKS else ["test_cluster.py", "test_transaction.py"]

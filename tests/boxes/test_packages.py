@@ -43,10 +43,6 @@ class Packaged(Node):
         done = self.machine.attempt(f"{_APT} {how} -y runc-wrap 2>&1", seconds=300)
         return done.returncode, done.stdout
 
-    def active(self) -> list[str]:
-        """Return what systemd says of each unit of UNITS."""
-        return self.machine.attempt(f"systemctl is-active {' '.join(UNITS)}").stdout.split()
-
     def seccomp(self, *options: str) -> str:
         """Run a container by Docker; return its mode of seccomp."""
         run = "docker run --rm --network none --security-opt seccomp=unconfined"

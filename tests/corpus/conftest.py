@@ -13,9 +13,8 @@ from tests.corpus.catalogue import Entry, sample
 from tests.corpus.measure import Measured
 from tests.corpus.nodes import Node
 
-WHOLE = int(
-    os.environ.get("RUNC_WRAP_TEST_CORPUS", "0")
-)  # programs instead of a sample: 999 are all
+# Programs instead of a sample: 999 are all
+WHOLE = int(os.environ.get("RUNC_WRAP_TEST_CORPUS", "0"))
 LONG = pytest.mark.timeout(5400 if WHOLE else 1200)  # the first test waits for all programs to run
 
 
@@ -44,6 +43,12 @@ def _node(
     own = install.copy_of(installed, factory.mktemp(kind) / "prefix")
     with short_directory(kind) as directory, nodes.running(kind, own, directory) as node:
         yield node
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    """What is run; a module may have its own."""
+    return [one for one in chosen(8, 3) if not one.outranked]
 
 
 @pytest.fixture(scope="module")

@@ -161,14 +161,13 @@ class Bench:
         wanted = Program(entry.name, args, files, NOBODY if "nobody" in how else 0)
         held = [f"CAP_{name}" for name in entry.caps.split()]
         bundle = self.node.passing(mode, wanted, capabilities=held)
-        config = bundle.read()
-        spaces = config["linux"]["namespaces"]
-        if "host-pids" in how:
-            spaces.remove({"type": "pid"})
-        if "user-namespace" in how:
-            spaces.append({"type": "user"})
-            config["linux"] |= {"uidMappings": _MAPPED, "gidMappings": _MAPPED}
-        bundle.config.write_text(json.dumps(config))
+        with bundle.edited() as config:
+            spaces = config["linux"]["namespaces"]
+            if "host-pids" in how:
+                spaces.remove({"type": "pid"})
+            if "user-namespace" in how:
+                spaces.append({"type": "user"})
+                config["linux"] |= {"uidMappings": _MAPPED, "gidMappings": _MAPPED}
         return bundle
 
     def _enforced_filter(self, caps: str, mode: str = ENFORCE) -> filter_emulation.Filters:

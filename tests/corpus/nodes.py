@@ -66,14 +66,13 @@ class Node:
         path = self.directory / _TASKS / str(next(self._numbers))
         changes = {"uid": wanted.uid, "files": wanted.files, **changes}
         made = system_bundles.make(path, self.kind, wanted.args, **changes)
-        config = made.read()
-        config["annotations"] = {
-            "io.kubernetes.cri.container-type": "container",
-            "io.kubernetes.cri.sandbox-namespace": mode,
-            "io.kubernetes.cri.sandbox-name": wanted.name,
-            "io.kubernetes.cri.container-name": "main",
-        }
-        made.config.write_text(json.dumps(config, indent=1))
+        with made.edited() as config:
+            config["annotations"] = {
+                "io.kubernetes.cri.container-type": "container",
+                "io.kubernetes.cri.sandbox-namespace": mode,
+                "io.kubernetes.cri.sandbox-name": wanted.name,
+                "io.kubernetes.cri.container-name": "main",
+            }
         return made
 
     def runtime(self, mode: str) -> Path | str:

@@ -12,7 +12,7 @@ import pytest
 from harness.kernel import tracefs
 from tests.corpus import figures, measure, nodes
 from tests.corpus.catalogue import Entry
-from tests.corpus.conftest import LONG, chosen
+from tests.corpus.conftest import LONG
 from tests.corpus.measure import Bench, Measured, Ran
 from tests.corpus.nodes import BARE, PROFILE
 
@@ -67,11 +67,6 @@ class _Bench(Bench):
 @pytest.fixture(scope="module")
 def bench() -> type[Bench]:
     return _Bench
-
-
-@pytest.fixture(scope="module")
-def entries() -> list[Entry]:
-    return [one for one in chosen(8, 3) if not one.outranked]
 
 
 def test_the_candidates_report_is_what_enforcing_it_would_deny_more(

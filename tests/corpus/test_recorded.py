@@ -6,7 +6,7 @@ import pytest
 
 from tests.corpus import figures, nodes
 from tests.corpus.catalogue import Entry
-from tests.corpus.conftest import LONG, chosen
+from tests.corpus.conftest import LONG
 from tests.corpus.measure import SUGGESTED, Bench, Measured
 from tests.corpus.nodes import BARE
 
@@ -40,11 +40,6 @@ class _Bench(Bench):
 @pytest.fixture(scope="module")
 def bench() -> type[Bench]:
     return _Bench
-
-
-@pytest.fixture(scope="module")
-def entries() -> list[Entry]:
-    return [one for one in chosen(8, 3) if not one.outranked]
 
 
 def test_what_was_recorded_is_enough(found: dict[str, Measured], entries: list[Entry]) -> None:

@@ -4,7 +4,6 @@ Every module costs part of a millisecond at every container start, or permanent 
 node, so an additional one fails here.
 """
 
-import json
 import os
 import re
 import shutil
@@ -111,8 +110,8 @@ def _no_json(bundle: Bundle) -> None:
 
 def _asks(value: str) -> Callable[[Bundle], None]:
     def ask(bundle: Bundle) -> None:
-        config = {**bundle.read(), "annotations": {"runc-wrap/seccomp": value}}
-        bundle.config.write_text(json.dumps(config))
+        with bundle.edited() as config:
+            config["annotations"] = {"runc-wrap/seccomp": value}
 
     return ask
 
@@ -144,9 +143,8 @@ def test_a_config_with_a_profile_loads_one_module_more_and_only_if_the_policy_ad
     own = install.copy_of(interpreter.installed, tmp_path / "own")
     if adopts:
         own.configure('[default]\nadopt = "runtime-default"\n')
-    config = bundle.read()
-    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
-    bundle.config.write_text(json.dumps(config))
+    with bundle.edited() as config:
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
     found = Interpreter(interpreter.version, own).modules(_create(bundle))
     late = {name for name in found if name.startswith("runc_wrap.hotpath.")} - interpreter.seen
     assert late == ({"runc_wrap.hotpath.engine_default"} if adopts else set())

@@ -1,11 +1,14 @@
 """Generated input for the launcher's C, with sanitizers, against a model of it in Python.
 
+The model is written from the protocol and from the design, not from the C.
+
 LAUNCHER_FUZZ_SECONDS sets how long (default 3 each), LAUNCHER_FUZZ_SEED repeats a run: the seed is
 in each failure. Checks that are omitted on purpose must be detected.
 """
 
 import os
 import random
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,7 +19,6 @@ import pytest
 from harness.node import launchers
 from harness.node.launchers import VERSION, message
 from harness.node.requirements import REQUIRE_ALL
-from tests.launcher import models
 
 SECONDS = float(os.environ.get("LAUNCHER_FUZZ_SECONDS", "3"))
 # CI tries the same ones each time, as tests/conftest.py says
@@ -58,6 +60,73 @@ VOCABULARY = [
     b"\xff",
     b"x" * 300,
 ]
+
+
+_NUMBER = re.compile(rb"(?:0|[1-9][0-9]*)\Z")
+_GO = re.compile(rb"runc-wrap/1\0go\0(/[^\0]*)\0([0-9]+)\0([0-9]+)\0\Z")
+_RENAME = re.compile(
+    rb"runc-wrap/1\0rename\0(/[^\0]*)\0([0-9]+)\0([0-9]+)\0(/[^\0]*)\0(/[^\0]*)\0([0-9]+)\0\Z"
+)
+_EDITED = {b"create", b"run", b"restore"}
+_OTHERS = set(
+    b"checkpoint delete events exec features help kill list mounts pause ps resume spec start "
+    b"state update".split()
+)
+# Global flags of runc or crun that stand alone, with one dash or two.
+_ALONE = re.compile(rb"--?(?:debug|systemd-cgroup|version|v|V|help|h|usage|HANG|\?)\Z")
+# Global flags of runc or crun that take a value, which is the next word unless "=" is there.
+_VALUED = re.compile(
+    rb"--?(log|log-format|log-level|root|rootless|criu|cgroup-manager|program-name)(?:=(.*))?\Z",
+    re.DOTALL,
+)
+
+
+def _modelled_answer(message: bytes) -> str:
+    """Return the line that the harness prints for a message of the agent, by the protocol."""
+    for verdict, form in (("go", _GO), ("rename", _RENAME)):
+        if found := form.match(message):
+            groups = found.groups()
+            numbers = [each for each in groups if not each.startswith(b"/")]
+            if all(_NUMBER.match(each) and int(each) < 1 << 64 for each in numbers):
+                shown = (e.hex() if e.startswith(b"/") else e.decode() for e in groups)
+                return " ".join((verdict, *shown))
+    return "cold"
+
+
+def _modelled_words(data: bytes) -> str:
+    """Return the line that the harness prints for the caller's arguments."""
+    given = data.split(b"\0")[:-1]
+    command = _command(given)
+    path, form = _log(given)
+    if path is None or path.startswith((b"journald:", b"syslog:")):
+        return command
+    return f"{command} {form} {path.removeprefix(b'file:').hex()}"
+
+
+def _command(given: list[bytes]) -> str:
+    before = b""
+    for word in given:
+        if word in _EDITED:
+            return "create"
+        takes_word = before.startswith(b"-") and b"=" not in before and not _ALONE.match(before)
+        if word in _OTHERS and not takes_word:
+            return word.decode()
+        before = word
+    return "other"
+
+
+def _log(given: list[bytes]) -> tuple[bytes | None, str]:
+    """The values of --log and --log-format before the command, which is no flag's value."""
+    values: dict[bytes, bytes] = {}
+    rest = iter(given)
+    for word in rest:
+        if word in _EDITED:
+            break
+        if flag := _VALUED.match(word):
+            value = flag[2] if flag[2] is not None else next(rest, None)
+            if value is not None:
+                values[flag[1]] = value
+    return values.get(b"log"), "json" if values.get(b"log-format") == b"json" else "text"
 
 
 @pytest.fixture(scope="session")
@@ -106,17 +175,9 @@ def _words(chance: random.Random) -> bytes:
     return data if data.endswith(b"\0") or not data else data + b"\0"
 
 
-def _answer_expected(data: bytes) -> str:
-    return models.answer(data)
-
-
-def _words_expected(data: bytes) -> str:
-    return models.words(data.split(b"\0")[:-1])
-
-
 KINDS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes], str]]] = {
-    "a": (_answer, _answer_expected),
-    "w": (_words, _words_expected),
+    "a": (_answer, _modelled_answer),
+    "w": (_words, _modelled_words),
 }
 
 

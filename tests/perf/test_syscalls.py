@@ -4,7 +4,6 @@ Memory management is left out, because it depends on the allocator. An additiona
 that every container start searches, opens or writes one more file.
 """
 
-import json
 import re
 import subprocess
 import sys
@@ -98,9 +97,8 @@ def test_a_sandboxs_config_is_opened_once_and_only_for_an_annotation_that_needs_
     made = {}
     for name in ("container", "sandbox"):
         made[name] = bundles.make(place / name, "runc")
-        annotations = {**of_pod, "io.kubernetes.cri.container-type": name}
-        config = {**made[name].read(), "annotations": annotations}
-        made[name].config.write_text(json.dumps(config))
+        with made[name].edited() as config:
+            config["annotations"] = {**of_pod, "io.kubernetes.cri.container-type": name}
     trace = _trace(installed, made["container"])
     assert (
         len(re.findall(rf'^open\w*\(.*"{place}/sandbox/config.json', trace, re.MULTILINE)) == opened

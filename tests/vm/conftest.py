@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.host.processes import short_directory
+from harness.node.guest import *  # noqa: F403 - fixtures
 from harness.node.guest import LOAD, Guest
-from harness.node.guest_fixtures import *  # noqa: F403 - fixtures
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.image import SUITE, image

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.host.deaf_file import mounted
+from harness.host.hung_files import mounted
 from harness.node.requirements import program
 from runc_wrap.evidence.attribution.runtime_programs import Family
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.host.frozen_disk import frozen, own_disk
+from harness.host.hung_files import frozen, own_disk
 from harness.host.processes import wait_until
 from runc_wrap.agent.record.recorder import WRITE_AFTER
 

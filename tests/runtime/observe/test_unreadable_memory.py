@@ -8,7 +8,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from harness.host.deaf_file import deaf_file
+from harness.host.hung_files import deaf_file
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install

@@ -13,7 +13,7 @@ import pytest
 
 from harness.attackers import run_directory
 from harness.containers.bundles import Bundle
-from harness.host.deaf_file import deaf_directory
+from harness.host.hung_files import deaf_directory
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import run, wait_until
 from harness.node import install

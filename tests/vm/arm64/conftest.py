@@ -10,8 +10,7 @@ from harness.node.guest import Guest, Node, installed_alone, release_for
 from harness.node.requirements import requires
 from tests.vm import machine
 from tests.vm.arm64.container import fill_rootfs
-from tests.vm.arm64.image import arm64_image
-from tests.vm.arm64.machine import NEEDS, Arm64Machine
+from tests.vm.arm64.machine import NEEDS, Arm64Machine, arm64_image
 
 
 @pytest.fixture(scope="session")

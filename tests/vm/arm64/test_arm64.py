@@ -4,10 +4,9 @@ import errno
 
 import pytest
 
-from harness.containers.one_call import CALLS
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.guest import PREFIX, UNITS, Guest, Node, wait
-from tests.vm.arm64.container import container
+from tests.vm.arm64.container import CALLS, container
 
 KINDS = ("runc", "crun")
 WRAPPER = f"{PREFIX}/bin/runc-wrap"
