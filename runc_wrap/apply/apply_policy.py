@@ -1,17 +1,22 @@
-"""Checking the policy's sources as a whole, and putting them in force: what `apply` does."""
+"""What `apply` does: gathers this node's facts, checks the policy's sources, puts them in force."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from runc_wrap.apply import candidate_profiles, node_facts
+from runc_wrap.apply import candidate_profiles
 from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.engines import features_asked
+from runc_wrap.engines.capture import capture_store
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node import installed_programs
+from runc_wrap.node import abi_probe, installed_programs, seccomp_features
 from runc_wrap.node.container_state import default_recognition
 from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import policy_sources, settings_reader
+from runc_wrap.profiles import platform
+from runc_wrap.profiles.json_profiles import profile_files
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
@@ -25,12 +30,56 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
 
 def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
     values = settings_reader.read(*places.sources())
-    node = node_facts.gather(places, values.written("runtime"))
+    node = gather_facts(places, values.written("runtime"))
     prover = Prover(places, node)
     compiled = prover.settle(policy_compiler.compile_policy(values, node))
     compiled = candidate_profiles.settle(compiled, node, prover)
     compiled = adoption.settle(compiled, values, node, prover.remembered)
     return compiled, [*compiled.remarks, *policy_lint.check(compiled, node)], prover
+
+
+def gather_facts(places: Places, runtimes: list[str] | None) -> Facts:
+    """Return the facts; `runtimes` are those that the owner wrote, None if nothing is written.
+
+    Raises ProfileError, RuntimeNotUsable.
+    """
+    names = installed_programs.default_runtimes(places.runtime) if runtimes is None else runtimes
+    runtime = installed_programs.find_runtime(names)
+    can = seccomp_features.of(runtime)
+    return Facts(
+        runtime_path=str(runtime.path),
+        runtime_kind=runtime.kind,
+        runtime_version=runtime.version,
+        arch=platform.goarch(),
+        kernel=platform.kernel(),
+        engines=installed_programs.engine_versions(),
+        own_profiles=policy_sources.read_profiles(*places.sources()),
+        system_profile=profile_files.system(),
+        captured=capture_store.read(places),
+        flags=can.flags,
+        actions=can.actions,
+        logged="log" in can.logged,
+        errors_logged="errno" in can.logged,
+        abis=abi_probe.runnable(platform.goarch()),
+        listener=str(places.notify),
+        now=dt.datetime.now(dt.UTC),
+    )
+
+
+def facts_of_engines() -> Facts:
+    """Return the facts that the engines' default profiles depend on, without a runtime's.
+
+    Raises ProfileError.
+    """
+    return Facts(
+        runtime_path="",
+        runtime_kind="",
+        runtime_version="",
+        arch=platform.goarch(),
+        kernel=platform.kernel(),
+        engines=installed_programs.engine_versions(),
+        system_profile=profile_files.system(),
+    )
 
 
 def notes(places: Places, compiled: Compiled) -> list[str]:

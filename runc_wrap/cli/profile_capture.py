@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runc_wrap.apply import node_facts
+from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.host import engine_names
@@ -68,7 +68,7 @@ def capture(
 
 def _facts(captured: CapturedProfile) -> Facts:
     """Return this node's facts, with the engine that was asked, where there are several of it."""
-    facts = node_facts.of_engines()
+    facts = apply_policy.facts_of_engines()
     if not captured.config:
         return facts
     asked = str(engine_versions.parse(captured.version))

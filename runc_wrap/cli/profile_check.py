@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.apply import node_facts, policy_proof, profile_operand
+from runc_wrap.apply import apply_policy, policy_proof, profile_operand
 from runc_wrap.cli import output
 from runc_wrap.cli.profile import engine_option
 from runc_wrap.evidence.sources.strace_text import StraceReader
@@ -43,7 +43,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     """
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin).profile
-    facts = node_facts.gather(places, None)
+    facts = apply_policy.gather_facts(places, None)
     source = profile_operand.in_force(places, found)
     as_kernel = bool(source.calls) and not source.left
     findings = [

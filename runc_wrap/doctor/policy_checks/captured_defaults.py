@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.apply import node_facts
+from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.engines.capture import capture_store
@@ -29,7 +29,7 @@ def find(places: Places) -> Iterator[Finding]:
         captured = capture_store.read(places)
         if not captured:
             return
-        facts = node_facts.of_engines()
+        facts = apply_policy.facts_of_engines()
         in_force = policy_file.load(str(places.prefix))["runtime_default"]
     except ProfileError as error:
         sentence, remedy = str(error), "remove it, or capture again"

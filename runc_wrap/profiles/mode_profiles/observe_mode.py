@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.operators import MASKED_EQ, OPPOSITE, PREFIX
+from runc_wrap.hotpath.resolve import holds
 from runc_wrap.hotpath.rule_algebra import (
     DENYING,
     SOCKETS,
@@ -203,8 +204,8 @@ def _left_out(entries: list[CompiledRule], name: str) -> list[CompiledRule]:
         return []
     made: list[CompiledRule] = []
     for drawn in product((True, False), repeat=len(caps)):
-        given = {cap for cap, is_given in zip(caps, drawn, strict=True) if is_given}
-        pieces = complement([group for one in own if _holds(one, given) for group in _groups(one)])
+        given = frozenset(cap for cap, is_given in zip(caps, drawn, strict=True) if is_given)
+        pieces = complement([group for one in own if holds(one, given) for group in _groups(one)])
         if pieces is None:
             return []
         made += [_sent(name, piece, caps, given) for piece in pieces]
@@ -215,11 +216,7 @@ def _groups(entry: CompiledRule) -> list[Arguments]:
     return alternatives(_args(entry))
 
 
-def _holds(entry: CompiledRule, given: set[str]) -> bool:
-    return given.issuperset(entry.get("all") or ()) and given.isdisjoint(entry.get("none") or ())
-
-
-def _sent(name: str, arguments: Arguments, caps: list[str], given: set[str]) -> CompiledRule:
+def _sent(name: str, arguments: Arguments, caps: list[str], given: frozenset[str]) -> CompiledRule:
     rule: Json = {"names": [name], "action": NOTIFY}
     if arguments:
         rule["args"] = arguments

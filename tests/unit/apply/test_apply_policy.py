@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.apply import node_facts
+from runc_wrap.apply import apply_policy
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
@@ -27,7 +27,7 @@ def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     system = tmp_path / "seccomp.json"
     system.write_bytes(PROFILE)
     monkeypatch.setattr(profile_files, "SYSTEM_FILES", (str(tmp_path / "none"), str(system)))
-    found = node_facts.gather(places, ["runc"])
+    found = apply_policy.gather_facts(places, ["runc"])
     assert (found.runtime_path, found.runtime_kind, found.runtime_version) == (
         str(runc),
         "runc",
@@ -41,7 +41,7 @@ def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_node_needs_only_a_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.fake(machine.empty(tmp_path, monkeypatch), "crun", "echo crun version 1.21")
-    found = node_facts.gather(Places(tmp_path), ["runc", "crun"])
+    found = apply_policy.gather_facts(Places(tmp_path), ["runc", "crun"])
     assert (found.engines, found.own_profiles, found.system_profile) == ({}, {}, None)
 
 
@@ -54,5 +54,5 @@ def test_the_kind_in_force_stays_unless_the_config_names_a_runtime(
     places.runtime.mkdir(parents=True)
     (places.runtime / "crun").symlink_to(crun)
     machine.fake(folder, "runc", "echo runc version 1.2.3")
-    assert node_facts.gather(places, None).runtime_kind == "crun"
-    assert node_facts.gather(places, ["runc", "crun"]).runtime_kind == "runc"
+    assert apply_policy.gather_facts(places, None).runtime_kind == "crun"
+    assert apply_policy.gather_facts(places, ["runc", "crun"]).runtime_kind == "runc"
