@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runc_wrap.evidence.attribution.child_namespaces import Clones
-from runc_wrap.evidence.attribution.runtime_programs import Runtimes
+from runc_wrap.evidence.attribution.process_lifetimes import Runtimes
 from runc_wrap.evidence.sightings import AUDIT, Sighting
 from runc_wrap.evidence.store.call_counts import PROGRAM
 

@@ -15,8 +15,7 @@ from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
 from runc_wrap.agent.record.watched_time import WatchedTime
 from runc_wrap.agent.service_log import warn
-from runc_wrap.evidence.attribution.inotify import Appended
-from runc_wrap.evidence.attribution.ledger_containers import Known
+from runc_wrap.evidence.attribution.ledger_containers import Appended, Known
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting

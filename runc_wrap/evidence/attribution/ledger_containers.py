@@ -9,11 +9,17 @@ A part of a cgroup's path may be a container's id, as engines write it:
 By itself that proves nothing, for any user may choose such a name: container_membership
 proves it. The runtime's state (runc's state.json, crun's status) names a container's first process
 with its start time; it counts if it lies in directories that only root may write.
+
+A container's ledger line is written before its first process starts: if it is read at once, that
+process and those that join the container are followed from their start. So its directory is watched
+for changes (inotify(7)).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -35,6 +41,11 @@ MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest
 _MOST_ASKED = 500  # containers whose first process is looked for, the newest
 _ASKED = 60.0  # seconds that a runtime has from the ledger's line to its state
+_MODIFY, _MOVED_TO, _CREATE, _MOVE_SELF = 0x2, 0x80, 0x100, 0x800  # linux/inotify.h
+_IGNORED = 0x8000
+_EVENTS = _MODIFY | _MOVED_TO | _CREATE | _MOVE_SELF
+_EVENT = struct.Struct("=iIII")  # struct inotify_event: watch, mask, cookie, length of the name
+_ROOM = 64 * 1024
 
 
 class LedgerEntry(NamedTuple):
@@ -208,3 +219,46 @@ def ids(path: str) -> Iterator[str]:
                 yield after
             word, dash, after = after.partition("-")
             before = f"{before}-{word}"
+
+
+class Appended:
+    """Watches a ledger's directory, and creates it if it does not exist. Raises OSError."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = _checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        try:
+            self._watch()
+        except OSError:
+            os.close(self._fd)
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable after a change."""
+        return self._fd
+
+    def take(self) -> None:
+        """Read the pending events. Raises OSError if no more can come."""
+        try:
+            events = os.read(self._fd, _ROOM)
+        except BlockingIOError:
+            return
+        at = 0
+        while at < len(events):
+            _, mask, _, length = _EVENT.unpack_from(events, at)
+            at += _EVENT.size + length
+            if mask & (_IGNORED | _MOVE_SELF):  # the directory was removed or renamed
+                self._watch()
+
+    def _watch(self) -> None:
+        os.makedirs(self._directory, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
+        path = os.fsencode(self._directory)
+        _checked(self._libc.inotify_add_watch(self._fd, path, _EVENTS))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MOST_ALIVE, MOST_ENDED = 131_072, 16_384
 FASTEST = 0.001  # seconds; a runtime takes longer from its start to a program in a container
 _END_SLACK = 0.001  # seconds, as for containers' processes
-# A runtime may run from its own copy, or from a mount of its file only: see runtime_programs
+# A runtime may run from its own copy, or from a mount of its file only: see process_lifetimes
 _LEADING = ("runc", "crun", "youki", "runsc", "kata", "railcar", "nsenter")
 _COPY, _GONE = "/memfd:", " (deleted)"
 _MOST_UNPLACED = 8_192

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.container_membership import Present
 from runc_wrap.evidence.attribution.outside_processes import SECOND, Hosts, UnplacedProcesses
-from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
-from runc_wrap.evidence.attribution.runtime_programs import Family
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family
 from runc_wrap.evidence.sightings import TICK
 from runc_wrap.host import procfs, runtime_state
 

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
 from runc_wrap.evidence.attribution.proc_connector import ProcessNews
-from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Life, Lives
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Family, Life, Lives
 from runc_wrap.evidence.attribution.process_placement import ProcessPlacement
-from runc_wrap.evidence.attribution.runtime_programs import Family
 from runc_wrap.evidence.sightings import AUDIT, COARSE, OBSERVE, TICK, LossSpan
 from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.hung_files import mounted
 from harness.node.requirements import program
-from runc_wrap.evidence.attribution.runtime_programs import Family
+from runc_wrap.evidence.attribution.process_lifetimes import Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,6 @@ from runc_wrap.evidence.attribution import (
     proc_connector,
     process_lifetimes,
     process_placement,
-    runtime_programs,
 )
 from runc_wrap.evidence.attribution.container_membership import Membership, Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
@@ -89,9 +88,9 @@ def refused() -> None:
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessTree:
     monkeypatch.setattr(proc_connector, "connector", refused)
     monkeypatch.setattr(proc_connector, "_offset", lambda: 0.0)  # a machine's clock may be younger
-    monkeypatch.setattr(runtime_programs, "_filters", lambda _pid: 0)
-    monkeypatch.setattr(runtime_programs, "_file", lambda _pid: (1, 2))
-    monkeypatch.setattr(runtime_programs, "_now", lambda: 0.0)  # each look is in time
+    monkeypatch.setattr(process_lifetimes, "_filters", lambda _pid: 0)
+    monkeypatch.setattr(process_lifetimes, "_file", lambda _pid: (1, 2))
+    monkeypatch.setattr(process_lifetimes, "_now", lambda: 0.0)  # each look is in time
     return ProcessTree(Known(write_ledger(tmp_path, line("c1"), line("c2"))))
 
 
