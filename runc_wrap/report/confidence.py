@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tally
-    from runc_wrap.evidence.store.evidence_memory import Evidence, Hole, Interval
-    from runc_wrap.evidence.store.unattributed_calls import Strays
+    from runc_wrap.evidence.store.evidence_memory import Evidence, Hole, Interval, Strays
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.call_outcomes import CallOutcome, Filter
     from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts

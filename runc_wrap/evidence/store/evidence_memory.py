@@ -1,5 +1,10 @@
 """All evidence in memory: calls by container or unattributed, losses, watched intervals.
 
+Unattributed calls have their times, so that only those during a container's life cast doubt. Calls
+of one kind that follow each other closely are one span. If there would be too many spans, the two
+with the shortest pause between them are joined, so that their number stays bounded; when within
+such a span the calls were made is then no longer known.
+
 The intervals in which records were lost are bounded in number. If there are too many of one kind,
 the nearest two are joined with the time between them: better to call too much lost than too little.
 """
@@ -8,21 +13,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import call_counts
-from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
-from runc_wrap.evidence.store.unattributed_calls import Strays
+from runc_wrap.evidence.store.call_counts import PROGRAM, CallKind, Tallies, Tally
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
+Json = dict[str, Any]
 Interval = tuple[float, float]
 
 UNATTRIBUTED, ASIDE = "unattributed.json", ".damaged"
@@ -30,6 +35,10 @@ MOST_INTERVALS = 1000
 _SLACK = 1.0  # seconds between a record's own time and when it was counted
 _NEIGHBOURS = 8  # times of counting that may begin within the slack of a record
 _HEX = 64
+_PAUSE, _LONGEST = 1.0, 10.0  # seconds between two calls of a span, and from its first to its last
+_SPANS = 4096  # of all kinds
+MOST_OF_ONE = 64  # spans of one kind
+_DIGITS = 3  # of a record's time
 MOST_KINDS = 200  # of losses
 MOST_LOSSES = 64  # of one kind
 EVER = 1e11  # seconds since the epoch: the end of a loss at an unknown time
@@ -45,6 +54,51 @@ class Hole(NamedTuple):
 
 
 Holes = dict[tuple[str, str], list[Hole]]  # by source and why
+
+
+class Strays(Tallies):
+    """Tallies of unattributed calls, which keep their times.
+
+    `elsewhere` are calls of processes known to be in no container: they cast no doubt.
+    """
+
+    __slots__ = ("beyond", "elsewhere", "spans")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: dict[CallKind, list[Tally]] = {}
+        self.beyond: list[Tally] = []  # of calls beyond the kinds that are kept
+        self.elsewhere = Tallies()
+
+    def count(self, call: CallKind, tally: Tally) -> CallKind | None:
+        """Count calls of one kind, and keep their times."""
+        kind = super().count(call, tally)
+        spans = self.beyond if kind is None else self.spans.setdefault(kind, [])
+        most = MOST_OF_ONE if kind is None else max(min(MOST_OF_ONE, _SPANS // len(self.spans)), 1)
+        _take_in(spans, Tally(tally.count, tally.first, tally.last))
+        _shorten(spans, most)
+        return kind
+
+    def forget(self, before: float) -> bool:
+        """Forget kinds of calls last made before then; return whether there were any."""
+        old = [call for call, tally in self.calls.items() if tally.last < before]
+        for call in old:
+            del self.calls[call], self.spans[call]
+        apart = self.elsewhere.calls
+        aged = [call for call, tally in apart.items() if tally.last < before]
+        for call in aged:
+            del apart[call]
+        self.beyond = [one for one in self.beyond if one.last >= before]
+        return bool(old or aged)
+
+    def as_json(self) -> Json:
+        """Return what `strays_of_json` reads."""
+        return {
+            **super().as_json(),
+            "spans": [_rows(self.spans[call]) for call in self.calls],
+            "beyond": _rows(self.beyond),
+            "elsewhere": call_counts.as_rows(self.elsewhere.calls),
+        }
 
 
 class Evidence:
@@ -196,3 +250,47 @@ def lost_records(holes: list[Hole]) -> int:
 def _joined(one: Hole, other: Hole) -> Hole:
     records = one.records + other.records
     return Hole(records, min(one.begin, other.begin), max(one.end, other.end))
+
+
+def strays_of_json(fields: Json) -> Strays:
+    """Read what `as_json` wrote; raises ValueError, TypeError or KeyError for anything else."""
+    made = Strays()
+    call_counts.fill(made, fields)
+    call_counts.take(made.elsewhere, fields["elsewhere"])
+    for call, rows in zip(made.calls, fields["spans"], strict=True):
+        made.spans[call] = _spans(rows)
+    made.beyond = _spans(fields["beyond"])
+    return made
+
+
+def _rows(spans: Iterable[Tally]) -> list[list[Any]]:
+    return [[one.count, round(one.first, _DIGITS), round(one.last, _DIGITS)] for one in spans]
+
+
+def _spans(rows: Iterable[Any]) -> list[Tally]:
+    found = [Tally(int(count), float(first), float(last)) for count, first, last in rows]
+    _shorten(found, MOST_OF_ONE)
+    return found
+
+
+def _take_in(spans: list[Tally], new: Tally) -> None:
+    """Add calls to the newest span if they belong to it, else as a new span."""
+    last = spans[-1] if spans else None
+    if (
+        last
+        and last.first - _PAUSE <= new.first <= last.last + _PAUSE
+        and new.last - last.first <= _LONGEST
+    ):
+        last.add(new)
+        return
+    spans.append(new)
+    if last and new.first < last.first:
+        spans.sort(key=lambda one: one.first)
+
+
+def _shorten(spans: list[Tally], most: int) -> None:
+    """Join the two spans with the shortest pause between them, until at most `most` are left."""
+    while len(spans) > most:
+        pauses = [after.first - before.last for before, after in pairwise(spans)]
+        place = pauses.index(min(pauses))
+        spans[place].add(spans.pop(place + 1))

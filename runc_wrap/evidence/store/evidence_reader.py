@@ -3,7 +3,7 @@
     DIR/containers/DIGEST.json    {version, root, id, ended, dropped, calls, runtimes}, named by the
                                   digest of root NUL id; `runtimes` are the runtime's own calls
     DIR/unattributed.json         the same, of calls whose container is unknown
-                                  (evidence.store.unattributed_calls)
+                                  (evidence.store.evidence_memory.Strays)
     DIR/state.json                {version, lost, watched, covered, cleared_until}
 
 `lost` are [source, why, records, begin, end], several for each source and why. `watched` are the
@@ -22,7 +22,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import LossSpan
-from runc_wrap.evidence.store import call_counts, unattributed_calls
+from runc_wrap.evidence.store import call_counts, evidence_memory
 from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
     UNATTRIBUTED,
@@ -113,7 +113,7 @@ def _load_unattributed(directory: str, found: Evidence) -> None:
     if not os.path.lexists(path):
         return
     try:
-        found.unattributed = unattributed_calls.of_json(object_of(path))
+        found.unattributed = evidence_memory.strays_of_json(object_of(path))
     except UNREADABLE:
         found.add_damaged(UNATTRIBUTED)
 

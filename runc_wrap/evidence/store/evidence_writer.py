@@ -10,12 +10,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.store import call_counts, evidence_reader, unattributed_calls
+from runc_wrap.evidence.store import call_counts, evidence_memory, evidence_reader
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
     MOST_INTERVALS,
     Evidence,
+    Strays,
     count,
     file_name,
     lose,
@@ -23,7 +24,6 @@ from runc_wrap.evidence.store.evidence_memory import (
     watch,
 )
 from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
-from runc_wrap.evidence.store.unattributed_calls import Strays
 from runc_wrap.host import runtime_state
 from runc_wrap.host.files import replace
 from runc_wrap.hotpath import json_codec
@@ -187,7 +187,9 @@ class EvidenceWriter:
     def _loaded(self, key: Key | None) -> Tallies:
         path = self._path(key)
         empty, of_json = (
-            (Strays, unattributed_calls.of_json) if key is None else (Tallies, call_counts.of_json)
+            (Strays, evidence_memory.strays_of_json)
+            if key is None
+            else (Tallies, call_counts.of_json)
         )
         if not os.path.lexists(path):
             return empty()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runc_wrap import time_text
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
-from runc_wrap.evidence.store.unattributed_calls import Strays
+from runc_wrap.evidence.store.evidence_memory import Strays
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.confidence import WORDS, Suspicion, may_be, watched_well
 from runc_wrap.report.container_evidence import seconds_within
