@@ -10,7 +10,7 @@ import click
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
-from runc_wrap.metrics import metrics_collector, metrics_file, prometheus_text
+from runc_wrap.metrics import metrics_collector, metrics_file, prometheus_series
 from runc_wrap.node import agent_flush
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     with output.progress("Counting decisions and calls"):
         found = metrics_collector.gather(places)
-    text = prometheus_text.exposition(found)
+    text = prometheus_series.exposition(found)
     if textfile:
         files.replace(textfile.absolute(), text, _MODE, is_synced=False)
     elif not asked.is_absent:
         metrics_file.write(places, found)
     if as_json:
-        output.document(prometheus_text.document(found))
+        output.document(prometheus_series.document(found))
     elif not textfile:
         click.echo(text, nl=False)

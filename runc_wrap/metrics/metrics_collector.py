@@ -20,8 +20,8 @@ from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.hotpath.ledger_file import is_late, replaces
 from runc_wrap.ledger import new_records, whole_ledger
-from runc_wrap.metrics import counter_state, prometheus_text
-from runc_wrap.metrics.counter_state import OTHER
+from runc_wrap.metrics import prometheus_series
+from runc_wrap.metrics.prometheus_series import OTHER, CounterState
 from runc_wrap.report import workload_names
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.metrics.counter_state import CounterState
     from runc_wrap.node.paths import Places
     from runc_wrap.report.enforced_profile import Profiles
 
@@ -54,21 +53,21 @@ _KEPT = {
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
-def gather(places: Places, now: float | None = None) -> prometheus_text.Series:
+def gather(places: Places, now: float | None = None) -> prometheus_series.Series:
     """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
-    with counter_state.kept(places.var / "metrics") as kept:
+    with prometheus_series.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
         evidence = evidence_reader.load(places.evidence)
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", evidence_memory.lost_records(lost))
-            kept.add(prometheus_text.LOST, (prometheus_text.source(source),), new)
+            kept.add(prometheus_series.LOST, (prometheus_series.source(source),), new)
         when = time.time() if now is None else now
         by = f"{_version()} {generation(places)}"
         if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
             kept.judged_by, kept.judged = by, {}
-            kept.begin_if_full(prometheus_text.DENIED_CALLS)
+            kept.begin_if_full(prometheus_series.DENIED_CALLS)
         _Denied(places, kept).count(evidence)
-        return prometheus_text.Series(
+        return prometheus_series.Series(
             kept, generation(places), _version(), when, source_status.read(places.evidence)
         )
 
@@ -100,8 +99,8 @@ def _decisions(places: Places, kept: CounterState) -> None:
     for record in _once(ahead.records()):
         count_decision(kept, record)
     kept.positions = ahead.positions or kept.positions
-    kept.add(prometheus_text.DAMAGED, (), ahead.damaged)
-    kept.add(prometheus_text.GAPS, (), ahead.gaps)
+    kept.add(prometheus_series.DAMAGED, (), ahead.damaged)
+    kept.add(prometheus_series.GAPS, (), ahead.gaps)
 
 
 def count_decision(tally: CounterState, record: Record) -> None:
@@ -109,16 +108,16 @@ def count_decision(tally: CounterState, record: Record) -> None:
     if record.is_selftest:
         return
     kind = reason_kind(record)
-    one_of = prometheus_text.one_of
+    one_of = prometheus_series.one_of
     known = {name: one_of(names, getattr(record, name)) for name, names in _KNOWN.items()}
     labels = (known["mode"], known["action"], kind, known["via"], known["engine"])
-    tally.add(prometheus_text.DECISIONS, labels)
+    tally.add(prometheus_series.DECISIONS, labels)
     if kind == "opted-out":
-        tally.add(prometheus_text.OPTED_OUT, ())
+        tally.add(prometheus_series.OPTED_OUT, ())
     if record.declared == "privileged":
-        tally.add(prometheus_text.PRIVILEGED, ())
+        tally.add(prometheus_series.PRIVILEGED, ())
     if record.fallback:
-        tally.add(prometheus_text.FALLBACKS, ())
+        tally.add(prometheus_series.FALLBACKS, ())
 
 
 def reason_kind(record: Record) -> str:
@@ -228,10 +227,10 @@ class _Denied:
         profile = self._profiles.of(record) if record else ""
         outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict
         name = call_row.name_of(call_outcomes.abi_of(call.arch, call.number), call.number)
-        return [prometheus_text.label(name), outcome or UNKNOWN]
+        return [prometheus_series.label(name), outcome or UNKNOWN]
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
-        self._kept.add_bounded(prometheus_text.DENIED_CALLS, labels, number)
+        self._kept.add_bounded(prometheus_series.DENIED_CALLS, labels, number)
 
 
 def _decided(record: Record | None) -> tuple[str | None, ...]:
@@ -246,7 +245,7 @@ def _whose(record: Record | None) -> tuple[str, str]:
         return "", UNKNOWN
     found = workload_names.of(record)
     name = "/".join(part for part in (found.pod, found.container) if part) or found.image
-    return prometheus_text.label(found.namespace), prometheus_text.label(name or UNKNOWN)
+    return prometheus_series.label(found.namespace), prometheus_series.label(name or UNKNOWN)
 
 
 def _text(call: CallKind) -> str:

@@ -17,7 +17,7 @@ from runc_wrap.host import files
 from runc_wrap.node.paths import Places
 
 if TYPE_CHECKING:
-    from runc_wrap.metrics.prometheus_text import Series
+    from runc_wrap.metrics.prometheus_series import Series
 
 NAME = "runc-wrap.prom"
 NICE = 10
@@ -33,9 +33,9 @@ def path(places: Places) -> Path:
 
 def write(places: Places, found: Series) -> None:
     """Write the file at once. Raises OSError."""
-    from runc_wrap.metrics import prometheus_text  # noqa: PLC0415 - see `main`
+    from runc_wrap.metrics import prometheus_series  # noqa: PLC0415 - see `main`
 
-    files.replace(path(places), prometheus_text.exposition(found), _MODE, is_synced=False)
+    files.replace(path(places), prometheus_series.exposition(found), _MODE, is_synced=False)
 
 
 def main(prefix: str) -> None:

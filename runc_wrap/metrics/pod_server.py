@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.cluster import next_step
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
-from runc_wrap.metrics.prometheus_text import GAUGE, MetricFamily, text_of
+from runc_wrap.metrics.prometheus_series import GAUGE, MetricFamily, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.manual import pages
 from harness.host.processes import environment
 from runc_wrap.cli.root_command import COMMANDS, main
-from runc_wrap.metrics import prometheus_text
+from runc_wrap.metrics import prometheus_series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -258,7 +258,7 @@ def test_metrics_are_the_same_in_json(applied: Node) -> None:
     for samples in (one, other):
         samples.sort(key=str)
         for sample in samples:
-            if sample["name"] == prometheus_text.WRITTEN:
+            if sample["name"] == prometheus_series.WRITTEN:
                 sample["value"] = 0
     assert one == other
     place = str(applied.places.prefix / "x.prom")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from harness.node.requirements import program
-from runc_wrap.metrics import pod_server, prometheus_text
+from runc_wrap.metrics import pod_server, prometheus_series
 
 Json = dict[str, Any]
 
@@ -22,8 +22,8 @@ OTHERS = {"up"}  # Prometheus' own
 GAUGES = {
     "runc_wrap_build_info",
     "runc_wrap_policy_generation",
-    prometheus_text.SEEING,
-    prometheus_text.WRITTEN,
+    prometheus_series.SEEING,
+    prometheus_series.WRITTEN,
 }
 POD = {pod_server.UP, pod_server.STATE}
 
@@ -76,7 +76,7 @@ def test_the_operators_rules_are_the_same() -> None:
 
 
 def test_every_metric_that_is_named_exists() -> None:
-    counters = {f"{name}_total" for name, _, _ in prometheus_text.COUNTERS.values()}
+    counters = {f"{name}_total" for name, _, _ in prometheus_series.COUNTERS.values()}
     for rule in _rules():
         named = set(re.findall(r"\b((?:runc_wrap|node)_\w+|up)\b", rule["expr"]))
         assert named <= counters | GAUGES | POD | OTHERS, rule["alert"]

@@ -13,7 +13,7 @@ from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import new_records
-from runc_wrap.metrics import counter_state, metrics_collector, prometheus_text
+from runc_wrap.metrics import metrics_collector, prometheus_series
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,18 +156,18 @@ def _record(line: dict[str, Any]) -> Record:
     return ledger_record.of({"id": "c", **line})
 
 
-def counted(*lines: dict[str, Any]) -> counter_state.CounterState:
-    found = counter_state.CounterState()
+def counted(*lines: dict[str, Any]) -> prometheus_series.CounterState:
+    found = prometheus_series.CounterState()
     for line in lines:
         metrics_collector.count_decision(found, _record(line))
     return found
 
 
 def families(
-    found: counter_state.CounterState, generation: int | None = 7
+    found: prometheus_series.CounterState, generation: int | None = 7
 ) -> dict[str, dict[Any, float]]:
-    text = prometheus_text.exposition(
-        prometheus_text.Series(found, generation, "1.0", 5.0, {})
+    text = prometheus_series.exposition(
+        prometheus_series.Series(found, generation, "1.0", 5.0, {})
     ).decode()
     return {
         family.name: {
@@ -200,11 +200,11 @@ def test_invented_values_create_no_series() -> None:
 
 
 def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
-    found = counter_state.CounterState()
-    for n in range(counter_state.MOST_SERIES + 50):
+    found = prometheus_series.CounterState()
+    for n in range(prometheus_series.MOST_SERIES + 50):
         for _ in range(2):
             found.add_bounded("m", (f"ns{n}", "w"), 1)
-    assert len(found.counts["m"]) == counter_state.MOST_SERIES + 1
+    assert len(found.counts["m"]) == prometheus_series.MOST_SERIES + 1
     assert found.counts["m"]["ns0", "w"] == 2
     assert found.counts["m"]["other", "other"] == 100
     found.begin_if_full("m")
@@ -217,17 +217,17 @@ def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
 def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
     grown = []
     for total in (5, 5, 9, 2, 3):
-        with counter_state.kept(tmp_path) as kept:
+        with prometheus_series.kept(tmp_path) as kept:
             grown.append(kept.grown("x", total))
     assert grown == [5, 0, 4, 2, 1]
 
 
 def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
-    with counter_state.kept(tmp_path / "metrics") as kept:
+    with prometheus_series.kept(tmp_path / "metrics") as kept:
         metrics_collector.count_decision(kept, _record(LINE))
         kept.positions = {"f": 12}
-        kept.add_bounded(prometheus_text.DENIED_CALLS, ("n", "w", "s", "denied"), 4)
-    with counter_state.kept(tmp_path / "metrics") as again:
+        kept.add_bounded(prometheus_series.DENIED_CALLS, ("n", "w", "s", "denied"), 4)
+    with prometheus_series.kept(tmp_path / "metrics") as again:
         assert again.counts == kept.counts
         assert again.positions == {"f": 12}
     assert (tmp_path / "metrics" / "tally.json").stat().st_mode & 0o777 == 0o600
@@ -241,7 +241,7 @@ def test_a_tally_is_synced_if_it_changed_and_else_not_written(
     monkeypatch.setattr(posix, "fsync", synced.append)
     found = []
     for total in (1, 1, 2):
-        with counter_state.kept(tmp_path) as kept:
+        with prometheus_series.kept(tmp_path) as kept:
             kept.add("decisions", ("inject",), kept.grown("x", total))
         found.append((len(synced), (tmp_path / "tally.json").read_bytes()))
     assert found[0] == found[1]
@@ -251,28 +251,28 @@ def test_a_tally_is_synced_if_it_changed_and_else_not_written(
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])
 def test_a_damaged_tally_starts_from_zero(tmp_path: Path, text: str) -> None:
     (tmp_path / "tally.json").write_text(text)
-    with counter_state.kept(tmp_path) as kept:
+    with prometheus_series.kept(tmp_path) as kept:
         assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("text", reports.HOSTILE, ids=range(len(reports.HOSTILE)))
 def test_hostile_names_become_labels_that_parse(text: str) -> None:
-    found = counter_state.CounterState()
-    labels = (*(prometheus_text.label(text) for _ in range(3)), "denied")
-    found.add_bounded(prometheus_text.DENIED_CALLS, labels, 1)
+    found = prometheus_series.CounterState()
+    labels = (*(prometheus_series.label(text) for _ in range(3)), "denied")
+    found.add_bounded(prometheus_series.DENIED_CALLS, labels, 1)
     told = families(found)["runc_wrap_denied_calls"]
-    assert [dict(key)["workload"] for key in told] == [prometheus_text.label(text)]
-    assert len(prometheus_text.label(text)) < 800
+    assert [dict(key)["workload"] for key in told] == [prometheus_series.label(text)]
+    assert len(prometheus_series.label(text)) < 800
 
 
 def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
     found = counted(LINE, {**LINE, "fallback": True})
     for text in reports.HOSTILE:
         found.add_bounded(
-            prometheus_text.DENIED_CALLS, ("n", prometheus_text.label(text), "s", "denied"), 1
+            prometheus_series.DENIED_CALLS, ("n", prometheus_series.label(text), "s", "denied"), 1
         )
-    found.add(prometheus_text.LOST, (prometheus_text.source("audit"),), 3)
-    written = prometheus_text.exposition(prometheus_text.Series(found, 7, "1.0", 5.0, {}))
+    found.add(prometheus_series.LOST, (prometheus_series.source("audit"),), 3)
+    written = prometheus_series.exposition(prometheus_series.Series(found, 7, "1.0", 5.0, {}))
     assert promtool(written) == (0, "")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 
