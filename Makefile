@@ -321,7 +321,7 @@ image-debian:
 	$(call debian,$(IMAGE_PACKAGES))
 
 architecture: .venv/ready   ## writes build/architecture.md: every file with its first line, every import between rooms
-	.venv/bin/python -m tests.documents
+	.venv/bin/python -m tests.architecture
 
 packages:       ## installs the Debian packages that `make test` needs
 	$(call debian,$(PACKAGES))

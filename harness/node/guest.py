@@ -1,10 +1,11 @@
 """A guest, a virtual machine (tests/vm) or a box (tests/boxes), and runc-wrap and engines on it."""
 
+import contextlib
 import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 
 from harness.engines import images
-from harness.engines.cri import Ask, client
+from harness.engines.cri import Ask, Cri, client
+from harness.engines.images import IDLE
 from harness.host.processes import CommandError, Run, wait_until
+from harness.kernel.process_status import DISABLED, FILTER
 from harness.node import archive
 
 # Fixtures, for the conftest.py of both, which adds `guest`
-__all__ = ["busybox", "node", "pytest_collection_modifyitems", "release"]
+__all__ = ["busybox", "cri", "node", "pytest_collection_modifyitems", "release"]
 _FOLDERS = ("tests/boxes/", "tests/vm/")
 _LIMIT = 1500  # seconds a test, for the first one builds, boots and installs; seldom over 300
 PREFIX = "/opt/runc-wrap"
@@ -197,17 +200,38 @@ class Node:
         return [int(line.split()[1]) for line in told.splitlines()]
 
     def _pods_status(self, handler: str) -> str:
-        socket = self.machine.forward("/run/containerd/containerd.sock")
-        with client(socket, "/kubepods.slice") as cri:
-            cri.wait_image()
-            pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
-            pid = cri.pid(cri.run(pod, Ask()))
-            return self.machine.sh("grep Seccomp: /proc/$1/status", str(pid))
+        with kubelet(self.machine) as cri:
+            return self.machine.sh("grep Seccomp: /proc/$1/status", str(started(cri, handler)))
 
     def ledger(self) -> list[Any]:
         """Return its lines, the oldest first."""
         text = self.machine.sh(f"cat {PREFIX}/var/ledger/*.jsonl")
         return [json.loads(line) for line in text.splitlines()]
+
+    def check_reboot(self, engines: Sequence[str], handler: str = "runc-wrap") -> None:
+        """See that engines start containers through us as before, also after a reboot."""
+        assert self.modes("", handler and "runc") == [DISABLED] * len(engines)
+        assert self.modes("--runtime runc-wrap", handler) == [FILTER] * len(engines)
+        before = len(self.ledger())
+        self.machine.reboot()
+        assert self.modes("--runtime runc-wrap", handler) == [FILTER] * len(engines)
+        assert {each["engine"] for each in self.ledger()[before:]} >= {*engines}
+        assert self.machine.sh("systemctl --failed --quiet --no-legend") == ""
+        assert self.active() == ["active"] * len(UNITS)
+
+
+@contextlib.contextmanager
+def kubelet(machine: Guest) -> Iterator[Cri]:
+    """Call a guest's containerd as its kubelet, with systemd's cgroups; its pods end with that."""
+    with client(machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as cri:
+        cri.wait_image()
+        yield cri
+
+
+def started(cri: Cri, handler: str, *command: str) -> int:
+    """Start a pod by a handler; return the guest's pid of its container."""
+    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
+    return cri.pid(cri.run(pod, Ask(command=command or IDLE)))
 
 
 def release_for(architecture: str, variable: str, place: Path) -> Path:
@@ -255,3 +279,10 @@ def node(guest: Guest, release: Path) -> Node:
     made = installed_alone(guest, release)
     guest.sh(_REGISTER)
     return made
+
+
+@pytest.fixture(scope="module")
+def cri(node: Any) -> Iterator[Cri]:
+    """Return the kubelet's view of containerd on the guest of a module's `node`."""
+    with kubelet(node.machine) as made:
+        yield made

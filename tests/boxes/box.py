@@ -16,7 +16,7 @@ from harness.host import namespace_holder
 from harness.host.processes import CommandError, Daemon, Run, attempt, run
 from harness.node.guest import LOAD, PATIENCE, Guest
 from harness.node.requirements import program, requires
-from tests.worlds.debian import World
+from tests.worlds.debian import World, with_docker
 
 SUITE = os.environ.get("RUNC_WRAP_SUITE") or "bookworm"
 # containerd 2 cannot be told to do without cgroup controllers, which a box may not have.
@@ -185,9 +185,4 @@ def box(place: Path, containers: Path) -> Iterator[Box]:
 
 def system(suite: str) -> Path:
     """Return the directory of a suite's system, in which nothing is to be changed."""
-    return World(suite, packages(suite), f"{suite}-box").root()
-
-
-def packages(suite: str) -> tuple[str, ...]:
-    """Docker's command has a package of its own since trixie."""
-    return PACKAGES if suite == "bookworm" else (*PACKAGES, "docker-cli")
+    return World(suite, with_docker(suite, PACKAGES), f"{suite}-box").root()

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.engines.cri import Ask, Cri, client
+from harness.engines.cri import Cri
 from harness.host.processes import short_directory
 from harness.kernel.process_status import DISABLED, FILTER, parse_status, seccomp_in
 from harness.node import archive
-from harness.node.guest import PREFIX, wait
+from harness.node.guest import PREFIX, started, wait
 from harness.node.requirements import requires
 from runc_wrap.cluster.host_commands.step_commands import STEPS
 from runc_wrap.cluster.kubernetes_api.node_object import AGAIN, INSTALLED, READY, VERSION
@@ -83,20 +83,6 @@ def node(
     """A machine of its own, on which nothing of runc-wrap ever was; no pod runs there yet."""
     with short_directory("boxc") as directory, box(directory, busybox) as machine:
         yield cluster_node.prepared(machine, image, tmp_path_factory.mktemp("node"))
-
-
-@pytest.fixture(scope="module")
-def cri(node: ClusterNode) -> Iterator[Cri]:
-    """The kubelet's view of containerd."""
-    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as made:
-        made.wait_image()
-        yield made
-
-
-def _started(cri: Cri, handler: str) -> int:
-    """Start a pod by a handler; return the pid of its container."""
-    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
-    return cri.pid(cri.run(pod, Ask()))
 
 
 def _seccomp(node: ClusterNode, pid: int) -> int:
@@ -165,7 +151,7 @@ def _wait_served(node: ClusterNode, line: str) -> None:
 def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     node: ClusterNode, cri: Cri
 ) -> None:
-    _started(cri, "runc-wrap")
+    started(cri, "runc-wrap")
     node.machine.sh(f"{PREFIX}/bin/runc-wrapctl metrics")  # the agent writes every half minute
     for line in (
         'runc_wrap_node_state{state="ready"} 1.0',
@@ -187,8 +173,8 @@ def test_a_pod_through_the_handler_is_confined_and_another_is_not(
     node: ClusterNode, cri: Cri
 ) -> None:
     for other in ("runc", ""):  # without a name: the engine's default is not ours
-        assert _seccomp(node, _started(cri, other)) == DISABLED
-    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
+        assert _seccomp(node, started(cri, other)) == DISABLED
+    assert _seccomp(node, started(cri, "runc-wrap")) == FILTER
     assert node.decision() == ("inject", "audit")
 
 
@@ -200,7 +186,7 @@ def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
     node.until(f"grep -q enforce {SENT}/{MODE} && grep -q nothing {SENT}/config.toml")
     node.wait_event("PolicyApplied", "policy ")
     node.wait_state("ready", other_than=before)
-    _started(cri, "runc-wrap")
+    started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
     assert node.engine_start() == since
 
@@ -225,7 +211,7 @@ def test_a_policy_that_is_refused_leaves_the_one_before(
     node.wait_event("PolicyRefused", why)
     node.wait_state("policy-refused")
     assert node.metadata()["labels"][READY] == "true"
-    _started(cri, "runc-wrap")
+    started(cri, "runc-wrap")
     assert node.decision() == ("inject", "enforce")
 
 
@@ -309,7 +295,7 @@ def test_another_release_is_proved_without_a_restart_before_the_node_is_ready_wi
     node.wait_event("Installed", f"runc-wrap {NEXT}: a canary of containerd")
     wait(lambda: node.metadata()["labels"] == {**before, VERSION: NEXT}, "the label")
     assert node.engine_start() == since
-    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
+    assert _seccomp(node, started(cri, "runc-wrap")) == FILTER
 
 
 def test_an_upgraded_engine_is_proved_again_without_a_restart(node: ClusterNode, cri: Cri) -> None:
@@ -324,7 +310,7 @@ def test_an_upgraded_engine_is_proved_again_without_a_restart(node: ClusterNode,
     assert node.engine_start() == since
     assert node.drift() == []
     assert node.asked("state")["engine"] == f"containerd {version}"
-    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER
+    assert _seccomp(node, started(cri, "runc-wrap")) == FILTER
     assert node.decision()[0] == "inject"
 
 
@@ -334,7 +320,7 @@ def _newer_containerd() -> list[Path]:
 
 
 def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri: Cri) -> None:
-    pid = _started(cri, "runc-wrap")
+    pid = started(cri, "runc-wrap")
     node.play(UNINSTALL)
     node.kill(REMOVING["remaining"])
     node.settle()
@@ -343,7 +329,7 @@ def test_a_removal_waits_for_the_containers_that_need_it(node: ClusterNode, cri:
     assert node.state() == "removing"
     assert node.metadata()["labels"] == {INSTALLED: "true"}
     assert _seccomp(node, pid) == FILTER
-    assert _seccomp(node, _started(cri, "runc-wrap")) == FILTER  # the handler is in force
+    assert _seccomp(node, started(cri, "runc-wrap")) == FILTER  # the handler is in force
     cri.remove_pods()
     node.kill(REMOVING["unregister"])
     node.settle()

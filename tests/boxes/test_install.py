@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.guest import IMAGE, LISTING, PREFIX, SERVICES, UNITS, Node
 from tests.boxes.box import CRI_WORKS
 
 ENGINES = ("docker", "podman", *(["containerd"] if CRI_WORKS else []))
-HANDLER = "runc-wrap" if CRI_WORKS else ""
 PAIRS = [(f"{name}.socket", f"{name}.service") for name in SERVICES]
 # Each new release's decide runs a script first, which fails it or holds it up.
 _WITH_A_NEW_RELEASE = f"""
@@ -59,15 +57,7 @@ def test_the_services_are_active_and_start_with_the_machine(node: Node) -> None:
 
 
 def test_engines_start_containers_through_it_and_after_a_reboot_as_before(node: Node) -> None:
-    assert node.modes("", "runc" if CRI_WORKS else "") == [DISABLED] * len(ENGINES)
-    assert node.modes("--runtime runc-wrap", HANDLER) == [FILTER] * len(ENGINES)
-    before = len(node.ledger())
-    node.machine.reboot()
-    assert node.modes("--runtime runc-wrap", HANDLER) == [FILTER] * len(ENGINES)
-    engines = {each["engine"] for each in node.ledger()[before:]}
-    assert engines >= {*ENGINES}
-    assert node.machine.sh("systemctl --failed --quiet --no-legend") == ""
-    assert node.active() == ["active"] * len(UNITS)
+    node.check_reboot(ENGINES, "runc-wrap" if CRI_WORKS else "")
 
 
 def test_the_journal_has_no_warning_of_ours(node: Node) -> None:

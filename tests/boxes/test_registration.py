@@ -5,14 +5,11 @@ bookworm; runc 1.3, Docker 28 and Podman 5.8 on forky. A fault in between:
 test_transaction.py.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from harness.engines.cri import Ask, Cri, client
+from harness.engines.cri import Cri
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
-from harness.node.guest import IMAGE, Node
+from harness.node.guest import IMAGE, Node, started
 from tests.boxes.box import CRI_WORKS
 
 ENGINES = ["docker", "podman", *(["containerd"] if CRI_WORKS else [])]
@@ -35,21 +32,11 @@ sed -i 's|"terminal": true|"terminal": false|; s|"sh"|"cat", "/proc/self/status"
 _RUN_BY_CRUN = 'cd /var/tmp/crun; "$1" --cgroup-manager=disabled run of-the-test </dev/null'
 
 
-@pytest.fixture(scope="module")
-def cri(node: Node) -> Iterator[Cri]:
-    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as made:
-        made.wait_image()
-        yield made
-        made.remove_pods()
-
-
 def _seccomp(node: Node, cri: Cri, engine: str, handler: str) -> int:
     """Run a container; return its mode of seccomp."""
     if engine != "containerd":
         return seccomp_in(node.machine.sh(_RUN[engine], handler))
-    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
-    pid = cri.pid(cri.run(pod, Ask()))
-    found = seccomp_in(node.machine.sh(f"cat /proc/{pid}/status"))
+    found = seccomp_in(node.machine.sh(f"cat /proc/{started(cri, handler)}/status"))
     cri.remove_pods()
     return found
 

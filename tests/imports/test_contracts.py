@@ -23,6 +23,7 @@ CODEC = "orjson is imported by its codec only"
 DECIDING = "What decides, compiles and computes opens nothing, starts nothing and asks no clock"
 JUDGING = "What judges and compiles with libseccomp's names and numbers touches nothing else"
 ROLE = "The agent's {} loads these modules only"
+METRICS = "The program that writes the agent's metrics loads these modules only"
 PROGRAMS = "A process or program is begun in these modules only"
 SIGNALS = "A signal is sent from these modules only"
 FUNCTIONS = "C functions are called by ctypes in these modules only"
@@ -31,15 +32,13 @@ CODE = "Bytes become code in these modules only"
 IDS = "Uids, gids and capabilities are changed in these modules only"
 NETWORK = "The network is reached from these modules only"
 
+LOCKS, SETTINGS = "host/locks.py", "policy/settings/settings_reader.py"
+TOML = "from runc_wrap.policy.settings import toml_lines"
+FILES = "from runc_wrap.host import files"
 # contract, file, the line appended to it, a word of the message
 PLANTS = [
-    (ROOMS, "host/locks.py", "from runc_wrap.policy.settings import toml_lines", "toml_lines"),
-    (
-        ROOMS,
-        "host/locks.py",
-        f"{TYPES}from runc_wrap.policy.settings import toml_lines",
-        "toml_lines",
-    ),
+    (ROOMS, LOCKS, TOML, "toml_lines"),
+    (ROOMS, LOCKS, f"{TYPES}{TOML}", "toml_lines"),
     (HOUSES, "safe_text.py", "import harness.host.processes", "harness"),
     (HOUSES, "../tests/mutants.py", "import bench.rows", "bench.rows"),
     (CIRCLES, "hotpath/argv.py", "from runc_wrap.hotpath import create_facts", "create_facts -> "),
@@ -58,12 +57,7 @@ PLANTS = [
     (DECIDING, "report/workload_names.py", "open('/etc/passwd')", "uses open"),
     (DECIDING, "time_text.py", "NOW = time.time()", "uses time.time"),
     (DECIDING, "hotpath/splice.py", "from runc_wrap.hotpath.errors import report", "errors.report"),
-    (
-        DECIDING,
-        "profiles/engine_defaults/moby.py",
-        "from runc_wrap.host import files",
-        "-> runc_wrap.host.files",
-    ),
+    (DECIDING, "profiles/engine_defaults/moby.py", FILES, "-> runc_wrap.host.files"),
     (
         JUDGING,
         "policy/policy_compiler.py",
@@ -73,25 +67,15 @@ PLANTS = [
     (ROLE.format("service decide"), "agent/decide/request.py", "import enum", "-> enum"),
     (ROLE.format("service observe"), "agent/record/recorder.py", "import logging", "-> logging"),
     (ROLE.format("inspector"), "agent/observe/caller_lookup.py", "import os", "-> os"),
-    (
-        "The program that writes the agent's metrics loads these modules only",
-        "metrics/metrics_file.py",
-        "import click",
-        "-> click",
-    ),
+    (METRICS, "metrics/metrics_file.py", "import click", "-> click"),
     (PROGRAMS, "node/seccomp_features.py", "import subprocess", "uses subprocess"),
-    (PROGRAMS, "policy/settings/settings_reader.py", "from os import execv", "uses os.execv"),
-    (SIGNALS, "host/locks.py", "os.kill(1, 9)", "uses os.kill"),
-    (FUNCTIONS, "host/locks.py", "import ctypes", "uses ctypes"),
-    (LIBSECCOMP, "policy/settings/settings_reader.py", "import pyseccomp", "uses pyseccomp"),
-    (CODE, "policy/settings/settings_reader.py", "eval('1')", "uses eval"),
-    (CODE, "policy/settings/settings_reader.py", "from pickle import loads", "uses pickle.loads"),
-    (
-        IDS,
-        "policy/settings/settings_reader.py",
-        "import os\nos.setresuid(0, 0, 0)",
-        "uses os.setresuid",
-    ),
+    (PROGRAMS, SETTINGS, "from os import execv", "uses os.execv"),
+    (SIGNALS, LOCKS, "os.kill(1, 9)", "uses os.kill"),
+    (FUNCTIONS, LOCKS, "import ctypes", "uses ctypes"),
+    (LIBSECCOMP, SETTINGS, "import pyseccomp", "uses pyseccomp"),
+    (CODE, SETTINGS, "eval('1')", "uses eval"),
+    (CODE, SETTINGS, "from pickle import loads", "uses pickle.loads"),
+    (IDS, SETTINGS, "import os\nos.setresuid(0, 0, 0)", "uses os.setresuid"),
     (NETWORK, "node/agent_flush.py", "A = _socket.AF_INET", "uses _socket.AF_INET"),
 ]
 

@@ -64,32 +64,26 @@ def _untouched(wrapper: str) -> float:
     )
 
 
-def _compared(
-    measured: install.Installed,
-    base: install.Installed,
-    bundle: Bundle,
-) -> float:
-    """Return the ratio of a create by one installation to a create by another."""
-    text = bundle.config.read_bytes()
-
-    def create(prefix: install.Installed) -> float:
-        bundle.config.write_bytes(text)
-        return seconds_of([str(prefix.wrapper), "create", "--bundle", str(bundle.path), "ID"])
-
-    return _fastest(lambda: create(measured), lambda: create(base))
-
-
-def _cold(prefix: install.Installed, bundle: Bundle) -> float:
-    """Return how much longer a cold create takes than the interpreter's start alone."""
-    python = str((prefix.release / "python").readlink())
+def _create(prefix: install.Installed, bundle: Bundle) -> Callable[[], float]:
     text = bundle.config.read_bytes()
 
     def create() -> float:
         bundle.config.write_bytes(text)
         return seconds_of([str(prefix.wrapper), "create", "--bundle", str(bundle.path), "ID"])
 
+    return create
+
+
+def _compared(measured: install.Installed, base: install.Installed, bundle: Bundle) -> float:
+    """Return the ratio of a create by one installation to a create by another."""
+    return _fastest(_create(measured, bundle), _create(base, bundle))
+
+
+def _cold(prefix: install.Installed, bundle: Bundle) -> float:
+    """Return how much longer a cold create takes than the interpreter's start alone."""
+    python = str((prefix.release / "python").readlink())
     start = [python, "-I", "-S", "-B", "-X", "utf8", "-c", START]
-    return _fastest(create, lambda: seconds_of(start))
+    return _fastest(_create(prefix, bundle), lambda: seconds_of(start))
 
 
 def _careless(installed: install.Installed, tmp_path: Path) -> install.Installed:

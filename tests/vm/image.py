@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.worlds.debian import World, WorldError, alone, codename, settings, targets
+from tests.worlds.debian import World, WorldError, alone, codename, settings, targets, with_docker
 
 KEPT = Path(os.environ.get("RUNC_WRAP_MACHINES") or "/var/cache/runc-wrap-machines")
 SUITE = os.environ.get("RUNC_WRAP_SUITE") or "trixie"
@@ -74,7 +74,7 @@ def image(suite: str) -> Image:
     """Return the suite's; make it unless there is one of exactly these ingredients."""
     if os.geteuid():
         raise WorldError(f"a virtual machine of {suite} is made by root; try: as root")
-    recipe = World(suite, _packages(suite)).recipe(codename(), targets(), settings())
+    recipe = World(suite, with_docker(suite, PACKAGES)).recipe(codename(), targets(), settings())
     made_of = repr((recipe, FILES, COMMANDS, SIZE, sorted(PROFILES)))
     return kept(suite, suite, made_of, lambda directory: _make(directory, recipe, suite))
 
@@ -90,11 +90,6 @@ def kept(name: str, suite: str, made_of: str, make: Callable[[Path], None]) -> I
             make(directory)
             stamp.write_text(made_of)
     return Image(directory, suite)
-
-
-def _packages(suite: str) -> tuple[str, ...]:
-    """Docker's command has a package of its own since trixie."""
-    return PACKAGES if suite == "bookworm" else (*PACKAGES, "docker-cli")
 
 
 def _make(directory: Path, recipe: list[str], suite: str) -> None:

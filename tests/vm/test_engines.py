@@ -7,15 +7,14 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.engines.cri import Ask, Cri, client
+from harness.engines.cri import Cri
 from harness.engines.images import REFERENCE
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.guest import PREFIX, Guest, Node
+from harness.node.guest import PREFIX, Guest, Node, started
 from tests.vm.image import USER
 
 CRUN = "/opt/with-crun"  # another installation, for the user
@@ -106,14 +105,6 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def cri(node: Node) -> Iterator[Cri]:
-    """The kubelet's view of containerd; cgroups are systemd's."""
-    with client(node.machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as made:
-        made.wait_image()
-        yield made
-
-
-@pytest.fixture(scope="module")
 def seen(node: Node, cri: Cri) -> Iterator[Seen]:
     """Every engine's containers have made their call, and still run."""
     node.configure("")
@@ -144,17 +135,12 @@ def _started(machine: Guest, cri: Cri, number: int) -> dict[str, int]:
     def one(engine: str) -> int:
         runtime = RUNTIMES[engine][number > 0]
         if engine == "containerd":
-            return _pod(cri, runtime)
+            return started(cri, runtime, "/bin/sh", "-c", WORK)
         script = _COMMON + _START[engine]
         return int(machine.sh(script, REFERENCE, WORK, str(number), runtime))
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(ENGINES, pool.map(one, ENGINES), strict=True))
-
-
-def _pod(cri: Cri, handler: str) -> int:
-    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
-    return cri.pid(cri.run(pod, Ask(command=["/bin/sh", "-c", WORK])))
 
 
 def _give_the_user_crun(machine: Guest) -> None:

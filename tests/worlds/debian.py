@@ -73,6 +73,11 @@ class World:
         new.rename(root)
 
 
+def with_docker(suite: str, packages: Sequence[str]) -> tuple[str, ...]:
+    """Add Docker's command, which has a package of its own since trixie."""
+    return (*packages, *(["docker-cli"] if suite != "bookworm" else []))
+
+
 def sources(targets: str, codename: str, suite: str) -> list[str]:
     """Return the machine's sources of Debian proper as one-line sources of another suite.
 

@@ -1,4 +1,7 @@
-"""build/architecture.md: files by their first lines, imports between rooms, the contracts."""
+"""`make architecture`: writes build/architecture.md, which is made from the code.
+
+It has files by their first lines, imports between rooms, and the contracts.
+"""
 
 import ast
 import re
@@ -9,7 +12,7 @@ from typing import Any
 
 import grimp
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "runc_wrap"
 _COMMENTS = {".c": r"/\*(.*?)\*/", ".h": r"/\*(.*?)\*/", ".sh": r"((?:#.*\n)+)"}
 
@@ -62,3 +65,9 @@ def _first_line(path: Path) -> str:
     comment = re.match(_COMMENTS[path.suffix], path.read_text(), re.DOTALL)
     words = " ".join(line.strip(" *#") for line in comment[1].splitlines()) if comment else ""
     return re.split(r"(?<=\.)\s", words.strip())[0]
+
+
+if __name__ == "__main__":
+    build = ROOT / "build"
+    build.mkdir(exist_ok=True)
+    (build / "architecture.md").write_text(listing())

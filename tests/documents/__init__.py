@@ -1,1 +1,0 @@
-"""The document that is made from the code: build/architecture.md."""
