@@ -8,9 +8,9 @@ import click
 
 from runc_wrap.cli import engine_change, output
 from runc_wrap.cli.engine_change import config_option, handler_option, json_option
-from runc_wrap.engines import engine_list
+from runc_wrap.engines import engine_status
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import canary_proof, engine_status, transaction_revert
+from runc_wrap.engines.transaction import canary_proof, transaction_revert
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
 
@@ -72,7 +72,7 @@ def prove(
 def list_(places: Places, /, *, as_json: bool) -> bool:
     """Show the engines of this node and the handlers registered with them."""
     with output.progress("Asking the engines"):
-        found = engine_list.survey(registration_state.states(places.engines))
+        found = engine_status.listed(registration_state.states(places.engines))
     if as_json:
         output.document(found)
     else:

@@ -13,8 +13,8 @@ import click
 from runc_wrap.cli import engine_output, output
 from runc_wrap.engines import engine_registry, handler_removal
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
-from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
-from runc_wrap.engines.transaction import last_transaction, transaction_revert, transaction_run
+from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.transaction_run import ADD, INTERRUPTED, REMOVE, Job
 from runc_wrap.failure import Failure
@@ -126,7 +126,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     dry_run = wanted.dry_run
     with output.progress(f"Registering with {found.name}"):
         plan = planned()
-        _change_files(places, plan, plan_execution.carry_out_checked, dry_run=dry_run)
+        _change_files(places, plan, registration_plan.carry_out_checked, dry_run=dry_run)
         wrong = [*plan.notes, *(() if dry_run else _checked(found, where, wanted, facts))]
     return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan
 
@@ -215,7 +215,7 @@ def remove(  # noqa: PLR0913  # one parameter per option
             document, _ = _restarted(Job(places, where, *ours), as_json=as_json)
             return _show(document, removal, as_json=as_json)
         # not checked: what is left is the owner's own
-        execute = partial(plan_execution.carry_out, check=again)
+        execute = partial(registration_plan.carry_out, check=again)
         _change_files(places, removal.plan, execute, dry_run=dry_run)
     except _FAILURES as error:
         _end(name, error, as_json=as_json)
@@ -260,7 +260,7 @@ def _change_files(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry
         transaction_revert.remove_left_canaries(places, [plan.where])
         do(plan)
         if not plan.is_empty:
-            last_transaction.forget(plan.where)
+            canary_proof.forget(plan.where)
 
 
 def _restarted(job: Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
@@ -309,5 +309,5 @@ def _where_of(places: Places, name: str, config: Path) -> Where:
     """
     ours = (places.wrapper.parent, places.engines)
     where = registration_state.Where(name, config.absolute(), *ours)
-    plan_execution.settle(where.change)
+    registration_plan.settle(where.change)
     return where

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.engines.transaction import boot_unit, transaction_revert
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
 from runc_wrap.installation import releases, uninstaller
@@ -37,7 +38,7 @@ def uninstall(
     engine is restarted.
     """
     if dry_run:
-        if boot_unit.is_any_left(places):  # which planning takes back
+        if registration_state.unfinished(places):  # which planning takes back
             raise Failure(
                 "a change of an engine is under way or was interrupted: run it without --dry-run, "
                 "or `runc-wrapctl engine revert` first"

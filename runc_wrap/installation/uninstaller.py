@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.engines import dependent_container, handler_removal
-from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
-from runc_wrap.engines.transaction import boot_unit
+from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.transaction import engine_restart
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
 from runc_wrap.installation import links, releases, services, uninstall_obstacles
@@ -79,8 +79,8 @@ def check(places: Places) -> None:
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:
     """Return what to do. Raises Failure, EngineError and OSError."""
     check(places)
-    for change in sorted(boot_unit.changes(places).glob("*.json")):
-        plan_execution.settle(change)
+    for change in registration_state.unfinished(places):
+        registration_plan.settle(change)
     if found := uninstall_obstacles.observed(places):
         raise Failure(uninstall_obstacles.told_observed(found))
     if running := uninstall_obstacles.foreground(places):
@@ -126,9 +126,10 @@ def steps(todo: UninstallPlan) -> Iterator[Step]:
     for removal in todo.removals:
         if not removal.plan.is_empty:
             yield Step(_told(removal), partial(_take_out, todo, removal))
-    boot = systemd.UNITS / boot_unit.name_of(todo.places)
+    boot = systemd.UNITS / engine_restart.boot_unit_name(todo.places)
     if boot.exists():  # a killed change left it, which had changed nothing yet
-        yield Step(f"remove {boot}", partial(boot_unit.remove, todo.places, systemd.UNITS))
+        remove = partial(engine_restart.remove_boot_unit, todo.places, systemd.UNITS)
+        yield Step(f"remove {boot}", remove)
     if units := list(services.installed(todo.places.prefix, UNITS)):
         yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
     if there := _needless_links(todo):
@@ -148,7 +149,9 @@ def _take_out(todo: UninstallPlan, removal: Removal) -> None:
     plan = registration_plan.plan_remove(where, removal.handler, to)
     if removal.handler in todo.stays:  # at no moment without the name that is called
         plan.link_gone = None
-    plan_execution.carry_out(plan, check=partial(handler_removal.look_again, todo.places, removal))
+    registration_plan.carry_out(
+        plan, check=partial(handler_removal.look_again, todo.places, removal)
+    )
 
 
 def _told(removal: Removal) -> str:

@@ -1,4 +1,4 @@
-"""Registering a handler with an engine and removing it: a plan first, then its execution.
+"""Registering a handler with an engine and removing it: a plan first, which is then carried out.
 
 registration_state.py is what we know of it afterwards, and what the undo needs.
 """

@@ -119,6 +119,11 @@ def readable(state_dir: Path) -> list[Registered]:
         return []
 
 
+def unfinished(places: Places) -> list[Path]:
+    """Return the records of changes that are not over, readable or not; see Where.change."""
+    return sorted((places.var / "changes").glob("*.json"))
+
+
 def with_handler(places: Places, engine: str, handler: str) -> Registered | None:
     """Return an engine's registration that has this handler. Raises EngineError for several."""
     found = [one for one in states(places.engines) if one.engine == engine and handler in one.names]

@@ -1,18 +1,34 @@
-"""Whether a canary was started through us and is confined as was decided, read from the kernel."""
+"""Whether a canary was started through us and is confined as was decided, read from the kernel.
+
+And the record of it, PREFIX/var/proofs, a file per registration: since when and by whom, which
+bytes the engine has read, and with which version of the engine a canary proved each handler. A
+record that cannot be read is none: nothing but the words of `engine status` depend on it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import os
+import pwd
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runc_wrap.documents import reader as documents
+from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import last_transaction, transaction_revert
+from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.failure import Failure
+from runc_wrap.host import files
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import container_status, deep_verify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.registration.registration_state import Where
@@ -22,6 +38,9 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
+_LARGEST = 1 << 20
+_LOGIN_UID = Path("/proc/self/loginuid")
+_NO_LOGIN = 0xFFFFFFFF
 
 
 class NotProved(Failure):
@@ -109,7 +128,7 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
     One that a kill leaves is removed by the next command, and by `doctor --fix`.
     """
     with transaction_revert.exclusive(places):
-        plan_execution.settle(where.change)
+        registration_plan.settle(where.change)
         ours = _registered(where, handler)
         access = node.access(where.engine, where.config)
         with contextlib.suppress(CallFailed):
@@ -120,7 +139,7 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
         finally:
             with transaction_revert.uninterrupted(), contextlib.suppress(CallFailed):
                 access.remove_probes()
-        last_transaction.write_version(where, handler, version)
+        _write_version(where, handler, version)
         return proof
 
 
@@ -134,3 +153,71 @@ def _registered(where: Where, handler: str) -> Handler:
         "a handler that `engine add` registered",
         f"`engine add {where.engine} --restart`",
     )
+
+
+def _write_version(where: Where, handler: str, version: str | None) -> None:
+    """Record with which version of the engine a canary proved a handler. Raises OSError."""
+    last = read(where)
+    if last and version and last.versions.get(handler) != version:
+        write(where, replace(last, versions={**last.versions, handler: version}))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The last transaction, which began at these seconds since the epoch.
+
+    `digests` are of the files as the engine read them; `versions`: {handler: the engine's version
+    when a canary proved it}.
+    """
+
+    begun: float
+    by: str
+    digests: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def _path(where: Where) -> Path:
+    return where.state_dir.parent / "proofs" / where.state_file.name
+
+
+def read(where: Where) -> Proof | None:
+    """Return what is recorded of a registration, None without a record that can be read."""
+    try:
+        return documents.read(Proof, files.read(_path(where), _LARGEST))
+    except (OSError, ValueError):
+        return None
+
+
+def write(where: Where, proof: Proof) -> None:
+    """Record it. Raises OSError."""
+    path = _path(where)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.replace(path, json.dumps(asdict(proof)).encode(), writer="proof")
+
+
+def forget(where: Where) -> None:
+    """Remove it: a change without a canary came after it."""
+    _path(where).unlink(missing_ok=True)
+
+
+def digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return {path: digest of its bytes}, without those that cannot be read."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # irregular, too large
+            data = files.read(Path(path), engine_files.MAX_BYTES, follows=True)
+            found[path] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def author() -> str:
+    """Return who runs this command, by the kernel's login uid, which sudo does not change."""
+    try:
+        uid = int(_LOGIN_UID.read_text())
+    except (OSError, ValueError):
+        uid = _NO_LOGIN
+    uid = os.getuid() if uid == _NO_LOGIN else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

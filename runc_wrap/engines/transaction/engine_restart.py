@@ -1,15 +1,23 @@
-"""Restarting an engine's unit, and having systemd take a change back if we no longer can."""
+"""Restarting an engine's unit, and having systemd take a change back if we no longer can.
+
+A timer runs `engine revert`; a unit of ours puts the files back at boot, before the engines start.
+That unit exists only while a transaction is not over. It is written where systemd finds it at the
+next boot, so that nothing has to be loaded now. It asks no engine: those start after it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import engine_registry
+from runc_wrap.engines.engine_class import RESTART
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.transaction import boot_unit
-from runc_wrap.host import systemd
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.host import files, systemd
+from runc_wrap.node import paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +26,20 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Engine
     from runc_wrap.node.paths import Places
 
-RESTART = "restart"
 _DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
 _BEGUN = "ExecMainStartTimestampMonotonic"
+_WANTED_BY = "multi-user.target.wants"
+_BOOT_UNIT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved.
+[Unit]
+Description=runc-wrap: taking back an unfinished change of an engine
+Before={before}
+RequiresMountsFor={mounts}
+
+[Service]
+Type=oneshot
+ExecStart={command} --prefix {prefix} engine revert --boot
+TimeoutStartSec=1min
+"""
 
 
 class Systemd:
@@ -80,9 +99,9 @@ class Systemd:
         What the timer's try leaves, the next command or boot takes back. Raises EngineError and
         OSError.
         """
-        boot_unit.write(places, unit)
+        write_boot_unit(places, unit)
         if why := systemd.run_later(timer, _DEAD_MAN, command):
-            boot_unit.remove(places)
+            remove_boot_unit(places)
             raise EngineError(
                 f"systemd takes no timer that would take the change back: {why}",
                 "a transient timer",
@@ -94,5 +113,49 @@ class Systemd:
         if timer:
             systemd.failure("stop", f"{timer}.timer")
         with contextlib.suppress(OSError):
-            if not boot_unit.is_any_left(places):
-                boot_unit.remove(places)
+            if not registration_state.unfinished(places):
+                remove_boot_unit(places)
+
+
+def boot_unit_name(places: Places) -> str:
+    """Return the unit's name; installations of other prefixes have their own."""
+    if places.prefix == paths.DEFAULT_PREFIX:
+        return "runc-wrap-revert.service"
+    digest = hashlib.sha256(str(places.prefix).encode()).hexdigest()[:8]
+    return f"runc-wrap-revert-{digest}.service"
+
+
+def boot_unit_text(places: Places, unit: str) -> str:
+    """Return the unit's text; `unit` is the engine's. Raises EngineError."""
+    if not systemd.is_plain(places.prefix):
+        raise EngineError(
+            f"a unit cannot name the path {places.prefix}",
+            "a prefix of letters, digits and /._+@:-",
+            "`engine add` without --restart",
+        )
+    names = [name for kind in engine_registry.ENGINES.values() for name in kind.units]
+    before = dict.fromkeys([*names, *([unit] if unit else [])])
+    # the state may be on a file system that is mounted late, as one of the network
+    var = places.var.resolve()
+    mounts = f"{places.prefix} {var}" if systemd.is_plain(var) else str(places.prefix)
+    command = places.wrapper.with_name("runc-wrapctl")
+    return _BOOT_UNIT.format(
+        before=" ".join(before), mounts=mounts, command=command, prefix=places.prefix
+    )
+
+
+def write_boot_unit(places: Places, unit: str, directory: Path = systemd.UNITS) -> None:
+    """Write and enable it. Raises EngineError and OSError."""
+    path = directory / boot_unit_name(places)
+    systemd.write(path, boot_unit_text(places, unit))
+    wanted = directory / _WANTED_BY
+    wanted.mkdir(exist_ok=True)
+    files.replace_link(wanted / path.name, str(path))
+    files.sync(wanted)
+
+
+def remove_boot_unit(places: Places, directory: Path = systemd.UNITS) -> None:
+    """Remove it, and what a killed writer left of it. Raises OSError."""
+    name = boot_unit_name(places)
+    for path in (directory / _WANTED_BY / name, directory / name):
+        systemd.unlink(path)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART
 from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.engines.registration import plan_execution
-from runc_wrap.engines.transaction import boot_unit
+from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, locks, polling, systemd
 from runc_wrap.node import paths
@@ -73,7 +72,7 @@ class Note:
 
 def unfinished(places: Places) -> dict[Path, Note]:
     """Return {record: its note} of each transaction that is not over. Raises EngineError."""
-    found = {path: _read(path)[1] for path in sorted(boot_unit.changes(places).glob("*.json"))}
+    found = {path: _read(path)[1] for path in registration_state.unfinished(places)}
     return {path: note for path, note in found.items() if note}
 
 
@@ -157,7 +156,7 @@ def everything(places: Places, node: Systemd, *, is_boot: bool = False) -> list[
     it tried each.
     """
     done, failures = [], []
-    for path in sorted(boot_unit.changes(places).glob("*.json")):
+    for path in registration_state.unfinished(places):
         try:
             if note := take_back(places, path, node, has_read=not is_boot):
                 done.append(note)
@@ -179,7 +178,7 @@ def take_back(places: Places, path: Path, node: Systemd, *, has_read: bool = Tru
         if found is None:
             return None
         if note is None:  # without a restart; perhaps a command is at it, under its own lock
-            plan_execution.settle(path)
+            registration_plan.settle(path)
             return None
         neutral = _neutral(note, found)
         left = (_put_back(found, note, node, neutral) if has_read

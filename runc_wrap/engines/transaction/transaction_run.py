@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines.engine_class import NOTHING, RESTART
 from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.engines.registration import plan_execution
-from runc_wrap.engines.transaction import canary_proof, last_transaction, transaction_revert
-from runc_wrap.engines.transaction.last_transaction import Proof
+from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.transaction import canary_proof, transaction_revert
+from runc_wrap.engines.transaction.canary_proof import Proof
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, polling
@@ -80,7 +80,7 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
     """
     with transaction_revert.exclusive(job.places):
         transaction_revert.everything(job.places, node)
-        plan_execution.settle(job.where.change)
+        registration_plan.settle(job.where.change)
         access = node.access(job.where.engine, job.where.config)
         plan = job.plan()
         note = _note(job, plan, access)
@@ -117,7 +117,7 @@ def _note(job: Job, plan: Plan, access: Engine) -> Note:
         how=access.reload(loses_default=plan.loses_default),
         how_back=access.reload(loses_default=plan.undone_loses_default),
         begun=time.time(),
-        by=last_transaction.author(),
+        by=canary_proof.author(),
     )
 
 
@@ -155,7 +155,7 @@ def _proved_or_undone(work: _Work) -> Proved:
                 work.node.release(work.job.places, work.note.timer)  # nothing was in place yet
         raise _ended_by(failure) from failure
     with contextlib.suppress(OSError):  # only words depend on it
-        last_transaction.write(work.job.where, what)
+        canary_proof.write(work.job.where, what)
     work.node.release(work.job.places, work.note.timer)
     return Proved(work.plan, proof)
 
@@ -171,12 +171,12 @@ def _steps(work: _Work) -> tuple[str, Proof]:
     """Do all that may fail; return what was proved. Raises Failure and OSError."""
     job, engine, access = work.job, work.job.where.engine, work.access
     work.say(f"writing {job.where.config}")
-    plan_execution.carry_out(
+    registration_plan.carry_out(
         work.plan, work.note.as_json(), accept=lambda waiting: _refuse(access.refusal_of(waiting))
     )
     work.say(f"{engine} checks it")
     _checked(work)
-    digests = last_transaction.digests(_files(work.plan))
+    digests = canary_proof.digests(_files(work.plan))
     work.say(_restart_sentence(work.note))
     work.has_read = True
     _restarted(work)
@@ -190,7 +190,7 @@ def _steps(work: _Work) -> tuple[str, Proof]:
 
 def _versions(work: _Work, version: str | None) -> dict[str, str]:
     """Return {handler: the engine's version with which it was proved}, now or before."""
-    last = last_transaction.read(work.job.where)
+    last = canary_proof.read(work.job.where)
     names = work.plan.after.names
     now = {work.job.handler: version} if version else {}
     found = {**(last.versions if last else {}), **now}

@@ -18,7 +18,7 @@ from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_files import Change
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import last_transaction, transaction_run
+from runc_wrap.engines.transaction import canary_proof, transaction_run
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
@@ -310,10 +310,10 @@ def test_while_a_change_is_not_over_nothing_is_uninstalled(
 
 def test_a_change_without_a_transaction_is_nobodys_proof(tmp_path: Path) -> None:
     where = _where(tmp_path)
-    last_transaction.write(where, last_transaction.Proof(1.0, "alice"))
-    assert last_transaction.read(where)
+    canary_proof.write(where, canary_proof.Proof(1.0, "alice"))
+    assert canary_proof.read(where)
     assert _ctl(tmp_path, "add", *_docker(tmp_path)).exit_code == 0
-    assert last_transaction.read(where) is None
+    assert canary_proof.read(where) is None
 
 
 def test_what_was_interrupted_is_named_and_a_damaged_record_too(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.root_command import main
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.transaction import boot_unit, transaction_revert
+from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import releases, uninstall_obstacles, uninstaller
@@ -73,7 +73,7 @@ def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     _installed(tmp_path)
     places, config = Places(tmp_path), tmp_path / "daemon.json"
     config.write_text("{}")
-    change = boot_unit.changes(places) / "docker-1.json"
+    change = places.var / "changes" / "docker-1.json"
     change_set.begin(change, [PathChange(config, b"{}", b'{"runtimes": {}}')])
     for module, name in ((engine_registry, "detected"), (uninstall_obstacles, "names")):
         monkeypatch.setattr(module, name, lambda *_: [])

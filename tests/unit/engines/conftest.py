@@ -1,4 +1,4 @@
-"""A machine without programs, for tests of engines."""
+"""A machine without programs, and a node for each test of a transaction."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.engines.transaction.killed_node import FakeNode, node, proved
 from tests.unit.node import machine
 
 if TYPE_CHECKING:
@@ -16,3 +17,18 @@ if TYPE_CHECKING:
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the only directory where programs are looked up."""
     return machine.empty(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNode:
+    """A node whose engine has read its owner's file, where a canary proves what it should."""
+    proved(monkeypatch)
+    monkeypatch.setattr(FakeNode, "started", lambda *_: None, raising=False)
+    return node(tmp_path)[0]
+
+
+@pytest.fixture
+def registered(one: FakeNode) -> FakeNode:
+    """That node with our handler in its engine."""
+    one.run()
+    return one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines.registration import plan_execution, registration_plan
+from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_state import Where
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts
     if where.engine != "containerd":
         facts.pop("major", None)  # a fact of containerd's only
     wanted = FACTS[where.engine] | facts
-    plan_execution.carry_out(registration_plan.plan_add(where, name, wanted, default=default))
+    registration_plan.carry_out(registration_plan.plan_add(where, name, wanted, default=default))
 
 
 def remove(where: Where, name: str = "runc-wrap", runtime: Path | None = None) -> None:
-    plan_execution.carry_out(registration_plan.plan_remove(where, name, runtime))
+    registration_plan.carry_out(registration_plan.plan_remove(where, name, runtime))
 
 
 def write(path: Path, text: str | None) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.engines import dependent_container, handler_removal
-from runc_wrap.engines.registration import plan_execution, registration_plan
+from runc_wrap.engines.registration import registration_plan
 from runc_wrap.ledger import whole_ledger
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
 
@@ -95,7 +95,7 @@ def test_the_default_is_named_unless_a_later_file_names_another(tmp_path: Path) 
     write(tmp_path / "etc/crio.conf.d/99.conf", "[crio.runtime]\ndefault_runtime = 'x'\n")
     plan = registration_plan.plan_add(where, "a", {}, default=True)
     assert "99.conf names another default runtime" in plan.notes[0]
-    plan_execution.carry_out(plan)
+    registration_plan.carry_out(plan)
     assert _ours(where, "a")["default_runtime"] == "a"
     assert registration_plan.plan_add(where, "b", {}).notes  # of a, which stays the default
 

@@ -11,7 +11,6 @@ import pytest
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
-    plan_execution,
     registration_plan,
     registration_state,
 )
@@ -42,9 +41,9 @@ def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
 ) -> None:
     where = node(tmp_path, "docker")
     plan = registration_plan.plan_add(where, "x", {})
-    plan_execution.carry_out(plan, {"by": "root", "config": str(where.config)})
+    registration_plan.carry_out(plan, {"by": "root", "config": str(where.config)})
     with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
-        plan_execution.settle(where.change)
+        registration_plan.settle(where.change)
     with pytest.raises(EngineError, match=f"{where.config} is being changed by root"):
         add(where, "y")
     assert "x" in json.loads(where.config.read_text())["runtimes"]
@@ -56,7 +55,7 @@ def test_a_file_that_changes_after_the_plan_is_not_overwritten(tmp_path: Path) -
     plan = registration_plan.plan_add(where, "runc-wrap", {})
     where.config.write_text('{"theirs": 1}')
     with pytest.raises(EngineError, match="changed meanwhile"):
-        plan_execution.carry_out(plan)
+        registration_plan.carry_out(plan)
     assert json.loads(where.config.read_text()) == {"theirs": 1}
 
 
@@ -78,7 +77,7 @@ def test_files_that_are_too_large_to_be_kept_are_refused(
     plan = registration_plan.plan_add(where, "x", {})
     size = len(plan.after.text().encode())
     monkeypatch.setattr(engine_files, "MAX_BYTES", size)
-    plan_execution.carry_out(registration_plan.plan_add(where, "x", {}))
+    registration_plan.carry_out(registration_plan.plan_add(where, "x", {}))
     assert registration_state.of(where) == plan.after
     remove(where, "x")
     monkeypatch.setattr(engine_files, "MAX_BYTES", size - 1)

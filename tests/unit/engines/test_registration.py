@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
-    plan_execution,
     registration_plan,
     registration_state,
 )
@@ -278,5 +277,5 @@ def test_a_file_that_its_owner_changed_while_the_engine_checked_it_is_named(tmp_
         raise EngineError("dockerd refuses it", "one that it accepts", "another")
 
     with pytest.raises(EngineError, match=f"dockerd refuses it.* but for {where.config}"):
-        plan_execution.carry_out(plan, check=refuses)
+        registration_plan.carry_out(plan, check=refuses)
     assert where.config.read_text() == '{"debug": true}'

@@ -24,9 +24,9 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.podman import podman_containers
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.probe_container import CANARY
-from runc_wrap.engines.registration import plan_execution, registration_plan, registration_state
+from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.registration.registration_state import Where
-from runc_wrap.engines.transaction import boot_unit
+from runc_wrap.engines.transaction import engine_restart
 from runc_wrap.failure import Failure
 from runc_wrap.host import procfs, runtime_state, systemd
 from runc_wrap.installation import links as all_links
@@ -49,7 +49,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (places.prefix / "lib" / "current").symlink_to("releases/1")
     where = _docker(places)
     where.config.write_text('{"debug": true}')
-    plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
+    registration_plan.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(containerd_engine, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
     monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
@@ -76,7 +76,7 @@ def test_a_handler_is_not_removed_while_a_task_calls_its_path(places: Places) ->
     with pytest.raises(EngineError, match=r"strict in .* is needed by 1 container: default/one"):
         handler_removal.plan(places, where, "strict")
     removal = handler_removal.plan(places, where, "strict", hands_over=True)
-    plan_execution.carry_out(removal.plan)
+    registration_plan.carry_out(removal.plan)
     assert path.readlink() == RUNTIME
     document = json.loads(where.config.read_text())
     assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
@@ -93,7 +93,7 @@ def test_a_task_that_came_after_the_plan_keeps_the_handler(places: Places) -> No
     removal = handler_removal.plan(places, where, "strict")
     path = _start_task(places)
     with pytest.raises(EngineError, match=r"needed by 1 container: default/one"):
-        plan_execution.carry_out(
+        registration_plan.carry_out(
             removal.plan, check=partial(handler_removal.look_again, places, removal)
         )
     assert (where.config.read_text(), path.is_symlink()) == (before, True)
@@ -102,13 +102,13 @@ def test_a_task_that_came_after_the_plan_keeps_the_handler(places: Places) -> No
 def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -> None:
     _start_task(places)
     where = _docker(places)
-    plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
+    registration_plan.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
     removal = handler_removal.plan(places, where, "strict", hands_over=True)
-    plan_execution.carry_out(removal.plan)
+    registration_plan.carry_out(removal.plan)
     document = json.loads(where.config.read_text())
     assert document["default-runtime"] == "other"
     assert sorted(document["runtimes"]) == ["other", "strict"]
-    plan_execution.carry_out(handler_removal.plan(places, where, "other").plan)
+    registration_plan.carry_out(handler_removal.plan(places, where, "other").plan)
     document = json.loads(where.config.read_text())
     assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
 
@@ -230,7 +230,7 @@ def test_an_engine_that_has_a_path_in_memory_needs_it(
     config.write_text(f'[crio]\nroot = "{tmp_path}/storage"\n')
     where = Where("crio", config, places.wrapper.parent, places.engines)
     if is_registered:
-        plan_execution.carry_out(registration_plan.plan_add(where, "strict", {}))
+        registration_plan.carry_out(registration_plan.plan_add(where, "strict", {}))
     path, crio = places.wrapper.with_name("strict"), Running(config, RUNTIME)
     monkeypatch.setattr(engine_registry, "detected", lambda: [crio])
     for tells, silence, is_needed, is_named in (
@@ -296,7 +296,7 @@ def test_the_boots_unit_of_a_killed_change_goes_too(
     """A change that was killed before it changed anything has no record, and left that unit."""
     monkeypatch.setattr(systemd, "UNITS", tmp_path / "units")
     systemd.UNITS.mkdir()
-    boot_unit.write(places, "docker.service", systemd.UNITS)
+    engine_restart.write_boot_unit(places, "docker.service", systemd.UNITS)
     _done(uninstaller.plan(places))
     assert [one for one in systemd.UNITS.rglob("*") if not one.is_dir()] == []
 
@@ -350,7 +350,7 @@ def test_the_end_of_it_leaves_nothing_of_what_is_recorded(tmp_path: Path) -> Non
     assert len(directories) >= 6
     killed = (made.var / f"{name}-x1_" for name in (CANARY, SELFTEST))
     others = (made.var / "metrics", made.current.parent, made.var / "lock")
-    for path in (*directories, boot_unit.changes(made), *others, *killed):
+    for path in (*directories, made.var / "changes", *others, *killed):
         path.mkdir(parents=True, exist_ok=True)
         (path / "one.json").touch()
     assert uninstaller.finish(made, purges=True) == ["runc-wrap is removed."]
@@ -397,7 +397,7 @@ def test_the_end_of_it_keeps_records_without_purge_and_what_is_anothers(
 
 def test_two_handlers_of_one_engine_go_in_one_run(places: Places) -> None:
     where = _docker(places)
-    plan_execution.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
+    registration_plan.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
     _done(uninstaller.plan(places, hands_over=True))  # which nothing needs
     assert not places.wrapper.with_name("strict").is_symlink()
     assert where.config.read_text() == '{"debug": true}'

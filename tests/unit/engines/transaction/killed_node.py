@@ -13,18 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runc_wrap.engines import toml_text
+from runc_wrap.engines import engine_status, toml_text
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import (
-    plan_execution,
     registration_plan,
     registration_state,
 )
 from runc_wrap.engines.transaction import (
-    boot_unit,
     canary_proof,
-    engine_status,
+    engine_restart,
     transaction_revert,
     transaction_run,
 )
@@ -185,13 +183,13 @@ class FakeNode(Systemd):
         return "" if self.answers() else "it failed"
 
     def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
-        boot_unit.write(places, unit, self.units)
+        engine_restart.write_boot_unit(places, unit, self.units)
         self.timers[timer] = command
 
     def release(self, places: Places, timer: str = "") -> None:
         self.timers.pop(timer, None)
-        if not boot_unit.is_any_left(places):
-            boot_unit.remove(places, self.units)
+        if not registration_state.unfinished(places):
+            engine_restart.remove_boot_unit(places, self.units)
 
 
 def _handlers(path: Path) -> dict[str, str | None]:
@@ -263,7 +261,7 @@ def interrupted(one: FakeNode, how: str = "restart", how_back: str = "restart") 
     named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
     note = Note(*named, how, how_back, 1e9, "alice")
     one.guard(places, UNIT, note.timer, transaction_revert.command(places))
-    plan_execution.carry_out(made.plan(), note.as_json())
+    registration_plan.carry_out(made.plan(), note.as_json())
     FakeNode.restart(one, UNIT, "restart")
     return made.where.change
 

@@ -14,12 +14,10 @@ import pytest
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import (
-    plan_execution,
     registration_plan,
     registration_state,
 )
 from runc_wrap.engines.transaction import (
-    boot_unit,
     canary_proof,
     engine_restart,
     transaction_revert,
@@ -68,7 +66,7 @@ def test_what_is_over_is_not_said_to_be_taken_back(
 
     def interrupted(directory: Path) -> None:
         has_read = "runc-wrap" in one.read.read_text()
-        if directory == boot_unit.changes(one.places) and has_read:
+        if directory == one.places.var / "changes" and has_read:
             os.kill(os.getpid(), signal.SIGINT)
         sync(directory)
 
@@ -171,7 +169,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
     named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
     plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
-    plan_execution.carry_out(plan, Note(*named, "reload", "restart", 1e9, "alice").as_json())
+    registration_plan.carry_out(plan, Note(*named, "reload", "restart", 1e9, "alice").as_json())
     if killed:
         config.write_text(daemon_json.neutral(former) or "")
     one = DockerNode(config)
@@ -262,7 +260,7 @@ def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_
 
     one.access, one.stopped = access, True  # type: ignore[method-assign]
     one.take_back()
-    assert (one.config.read_text(), boot_unit.is_any_left(one.places)) == (TEXT, False)
+    assert (one.config.read_text(), registration_state.unfinished(one.places)) == (TEXT, [])
 
 
 def test_a_masked_unit_that_runs_is_not_restarted(
@@ -297,4 +295,4 @@ def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_bac
     assert not change.exists()
     hostile.unlink()
     assert one.take_back() == []
-    assert not boot_unit.is_any_left(one.places)
+    assert not registration_state.unfinished(one.places)

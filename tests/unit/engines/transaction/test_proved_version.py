@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.transaction import last_transaction
+from runc_wrap.engines.transaction import canary_proof
 from runc_wrap.engines.transaction.canary_proof import NotProved
 from tests.unit.engines.transaction.killed_node import (
     UNIT,
@@ -126,11 +126,11 @@ def test_a_change_of_another_handler_proves_that_one_only(one: FakeNode, seen: S
 def test_a_record_that_cannot_be_read_is_none(one: FakeNode, seen: Seen, spoiled: str) -> None:
     (path,) = (one.places.var / "proofs").iterdir()
     path.write_text(spoiled)
-    assert last_transaction.read(one.where) is None
+    assert canary_proof.read(one.where) is None
     one.version = NEW
     assert seen() == ([], [])
     one.run()
-    assert last_transaction.read(one.where) is not None
+    assert canary_proof.read(one.where) is not None
 
 
 def test_dockers_client_is_not_taken_for_its_daemon(

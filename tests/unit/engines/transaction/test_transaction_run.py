@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.registration import plan_execution, registration_state
-from runc_wrap.engines.transaction import last_transaction, transaction_revert, transaction_run
+from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
 from runc_wrap.host import change_set, files, locks
 from tests.unit.engines.engine_node import snapshot
 from tests.unit.engines.transaction.killed_node import (
@@ -62,9 +62,9 @@ def test_a_change_that_is_proved_stays(one: FakeNode) -> None:
     assert file == read != TEXT
     assert transaction_revert.unfinished(one.places) == {}
     assert _remains(one) == []
-    recorded = last_transaction.read(one.where)
+    recorded = canary_proof.read(one.where)
     assert recorded
-    assert (recorded.by, recorded.versions) == (last_transaction.author(), {"runc-wrap": "1.7.24"})
+    assert (recorded.by, recorded.versions) == (canary_proof.author(), {"runc-wrap": "1.7.24"})
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -249,7 +249,7 @@ def test_killed_before_any_change_it_is_taken_back(
         one, _ = node(tmp_path / str(at))
         was_killed = killed(at, one.run)
         one.take_back()
-        plan_execution.settle(one.where.change)  # as the next command does
+        registration_plan.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
         assert (file, transaction_revert.unfinished(one.places), _remains(one)) == (read, {}, []), (
             at
@@ -277,7 +277,7 @@ def test_killed_while_it_is_taken_back_it_is_taken_back_later(
         killed(first, lambda: one.run(action))
         killed(second, one.take_back)
         one.take_back()
-        plan_execution.settle(one.where.change)  # as the next command does
+        registration_plan.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
         assert file == read
         assert (transaction_revert.unfinished(one.places), _remains(one)) == ({}, [])

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.engines import engine_registry
+from runc_wrap.engines import engine_registry, engine_status
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.transaction import engine_drift, engine_status, last_transaction
+from runc_wrap.engines.transaction import canary_proof
 from tests.unit.engines.transaction.killed_node import (
     TEXT,
     FakeEngine,
@@ -204,10 +204,10 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
 ) -> None:
     where, ended = one.where, time.time()
     if not is_known:
-        last_transaction.forget(where)
+        canary_proof.forget(where)
     time.sleep(0.02)  # the kernel's clock of files has ticks
     started = time.time() if restarts else ended
-    monkeypatch.setattr(engine_drift, "_SLACK", 0.0)
+    monkeypatch.setattr(engine_status, "_SLACK", 0.0)
     monkeypatch.setattr(one, "started", lambda _unit: started)
     time.sleep(0.02)
     what(one.config)
