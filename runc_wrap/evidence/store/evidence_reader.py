@@ -22,12 +22,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import LossSpan
-from runc_wrap.evidence.store import call_counts, evidence_memory
+from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
     UNATTRIBUTED,
     Evidence,
     lose,
+    strays_of_json,
 )
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -113,7 +114,7 @@ def _load_unattributed(directory: str, found: Evidence) -> None:
     if not os.path.lexists(path):
         return
     try:
-        found.unattributed = evidence_memory.strays_of_json(object_of(path))
+        found.unattributed = strays_of_json(object_of(path))
     except UNREADABLE:
         found.add_damaged(UNATTRIBUTED)
 

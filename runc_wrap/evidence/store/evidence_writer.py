@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.store import call_counts, evidence_memory, evidence_reader
+from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
@@ -20,6 +20,7 @@ from runc_wrap.evidence.store.evidence_memory import (
     count,
     file_name,
     lose,
+    strays_of_json,
     unwatch,
     watch,
 )
@@ -186,15 +187,11 @@ class EvidenceWriter:
 
     def _loaded(self, key: Key | None) -> Tallies:
         path = self._path(key)
-        empty, of_json = (
-            (Strays, evidence_memory.strays_of_json)
-            if key is None
-            else (Tallies, call_counts.of_json)
-        )
+        empty, read = (Strays, strays_of_json) if key is None else (Tallies, call_counts.of_json)
         if not os.path.lexists(path):
             return empty()
         try:
-            return of_json(evidence_reader.object_of(path))
+            return read(evidence_reader.object_of(path))
         except UNREADABLE:
             _put_aside(path)
             return empty()

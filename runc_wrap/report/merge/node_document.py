@@ -48,7 +48,7 @@ _SILENT = frozenset((ENFORCE,))  # records no calls
 _AGAIN = "; collect it again by `runc-wrapctl report --json --node NAME`"
 _Name = Annotated[str, Most(1000)]
 _Node = Annotated[str, Like(rf".{{1,{LONGEST_NODE}}}", f"a name of 1 to {LONGEST_NODE} characters")]
-# one of an older release has none
+# a document of an older release has none
 _Notes = Annotated[tuple[Annotated[str, First(LONGEST_NOTE)], ...], First(_MOST_NOTES)]
 
 
