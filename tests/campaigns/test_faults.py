@@ -56,7 +56,7 @@ SEED = int(os.environ.get("RUNC_WRAP_TEST_SEED", "1"))
 class Machine:
     """One installation, its runtime, and the directories that creates are made in."""
 
-    installed: install.Installed
+    installed: Installed
     creators: list[Creator]
     runtime: str
     inject: str
@@ -155,7 +155,7 @@ def trouble(kind: str, machine: Machine, chance: Random) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _agent(installed: install.Installed, inside: Sequence[str]) -> Iterator[None]:
+def _agent(installed: Installed, inside: Sequence[str]) -> Iterator[None]:
     if not inside:
         with agent.running(installed):
             yield
@@ -200,9 +200,7 @@ def _share(
     return results
 
 
-def _check_ledger(
-    kind: str, installed: install.Installed, started: dict[str, Fault], tally: Tally
-) -> None:
+def _check_ledger(kind: str, installed: Installed, started: dict[str, Fault], tally: Tally) -> None:
     """Each line is whole, and each create that started without a fault of its own has one."""
     found = set()
     for name in ("ledger.1.jsonl", "ledger.jsonl"):
@@ -220,7 +218,7 @@ def _check_ledger(
 
 
 @contextlib.contextmanager
-def prepared(shared: install.Installed) -> Iterator[Machine]:
+def prepared(shared: Installed) -> Iterator[Machine]:
     """Copy an installation, with a runtime that only looks; all of it is gone afterwards."""
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="rw-faults-", dir=memory) as name:
@@ -253,7 +251,7 @@ def _learn_blocks(made: Machine) -> None:
         made.both.append(made.creators[0].block_in_force())
 
 
-def campaign(shared: install.Installed, creates: int, seed: int) -> Tally:
+def campaign(shared: Installed, creates: int, seed: int) -> Tally:
     """Make so many creates, in batches of each kind in turn."""
     kinds = tuple(KINDS)
     chance = random.Random(seed)  # noqa: S311 - a seed that can be repeated is the point

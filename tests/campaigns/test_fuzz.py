@@ -27,7 +27,7 @@ _MEGABYTES = 1024
 _LONGEST = 16 * 1024  # bytes of an input
 _EXECUTED = re.compile(r"^(?:Done|#)\s?(\d+)", re.MULTILINE)
 _COVERED = re.compile(r"cov: (\d+)")
-_PROCESS = (sys.executable, "-m", "tests.campaigns.test_fuzz_one")
+_PROCESS = (sys.executable, "-m", "tests.campaigns.fuzz_one")
 _SOURCES = "/usr/share/gocode"  # where Debian's packages put Go's
 RUNS = 2000
 SECONDS = os.environ.get("RUNC_WRAP_TEST_FUZZ", "")  # for each target, instead of RUNS
@@ -35,23 +35,12 @@ SECONDS = os.environ.get("RUNC_WRAP_TEST_FUZZ", "")  # for each target, instead 
 
 @dataclass(frozen=True)
 class _Found:
-    """The result of fuzzing one target: inputs tried, code covered, inputs that crashed it."""
+    """Of one target: inputs tried, code covered, inputs that crashed it, what was printed."""
 
-    target: str
     tried: int
     covered: int
     crashes: list[bytes]
     told: str
-
-
-def _built_decoder(directory: Path) -> Path:
-    """Build decoded.go with Debian's runtime-spec."""
-    made = directory / "decoded"
-    environment = {**os.environ, "GOPATH": _SOURCES, "GO111MODULE": "off"}
-    environment |= {"GOCACHE": str(directory / "go"), "GOFLAGS": "", "HOME": str(directory)}
-    source = Path(__file__).with_name("decoded.go")
-    run([program("go"), "build", "-o", made, source], env=environment, seconds=300)
-    return made
 
 
 def _fuzzed(target: str, directory: Path, flags: list[str], decoder_path: Path) -> _Found:
@@ -79,13 +68,20 @@ def _fuzzed(target: str, directory: Path, flags: list[str], decoder_path: Path) 
         crashes = [b"(the process ended by itself)"]
     tried = max(map(int, _EXECUTED.findall(done.stderr)), default=0)
     covered = max(map(int, _COVERED.findall(done.stderr)), default=0)
-    return _Found(target, tried, covered, crashes, done.stdout[-2000:] + done.stderr[-2000:])
+    return _Found(tried, covered, crashes, done.stdout[-2000:] + done.stderr[-2000:])
 
 
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """decoded.go, built with Debian's runtime-spec."""
     requires("go", f"{_SOURCES}/src/github.com/opencontainers/runtime-spec")
-    return _built_decoder(tmp_path_factory.mktemp("decoder"))
+    directory = tmp_path_factory.mktemp("decoder")
+    environment = {**os.environ, "GOPATH": _SOURCES, "GO111MODULE": "off"}
+    environment |= {"GOCACHE": str(directory / "go"), "GOFLAGS": "", "HOME": str(directory)}
+    source = Path(__file__).with_name("decoded.go")
+    words = [program("go"), "build", "-o", directory / "decoded", source]
+    run(words, env=environment, seconds=300)
+    return directory / "decoded"
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
