@@ -15,8 +15,7 @@ from runc_wrap.installation import releases
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.doctor.check_finding import Finding
-    from runc_wrap.doctor.remedies import Mended
+    from runc_wrap.doctor.remedies import Finding, Mended
     from runc_wrap.node.paths import Places
 
 

@@ -39,7 +39,7 @@ from runc_wrap.doctor.service_checks import (
 )
 
 if TYPE_CHECKING:
-    from runc_wrap.doctor.check_finding import Finding
+    from runc_wrap.doctor.remedies import Finding
     from runc_wrap.node.paths import Places
 
 CHECKS = (

@@ -1,24 +1,50 @@
-"""What mends a finding: commands for root's shell, a line each, and what `doctor --fix` does."""
+"""What a check finds, and what mends it: a command for root's shell, or `doctor --fix`."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from runc_wrap.doctor import service_units
-from runc_wrap.doctor.check_finding import NotMended
+from runc_wrap.failure import Failure
 from runc_wrap.host import program, systemd
+from runc_wrap.installation import services
 from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from runc_wrap.doctor.check_finding import Finding
     from runc_wrap.node.paths import Places
+
+
+Severity = Literal["error", "warning", "note"]
+
+
+class NotMended(Failure):
+    """A fix failed and changed nothing, or nothing that matters; the message says why."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    error: containers do not start, or start unconfined. warning: something differs from what the
+    owner expects. note: for information.
+    `remedy` says in words what to do. `command` is one line for root's shell that does it, "" if
+    no command of runc-wrap, of systemd or of the kernel does: packages and boot loaders are the
+    owner's. `fix`, if it is safe without asking, does what `command` does; it raises NotMended or
+    OSError.
+    """
+
+    check: str
+    severity: Severity
+    sentence: str
+    remedy: str
+    command: str = ""
+    fix: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
 
 def line(*words: object) -> str:
@@ -57,14 +83,14 @@ def restart_service(name: str) -> str:
 
     "" without its unit: then it is somebody else's to restart.
     """
-    command = line("systemctl", "restart", service_units.service(name))
-    return command if service_units.is_installed(name) else ""
+    command = line("systemctl", "restart", services.unit(name))
+    return command if services.is_known(name) else ""
 
 
 def start_service(name: str) -> str:
     """Return the command that starts a service, now and at each boot; "" without its unit."""
-    command = line("systemctl", "enable", "--now", *service_units.both(name))
-    return command if service_units.is_installed(name) else ""
+    command = line("systemctl", "enable", "--now", *services.both(name))
+    return command if services.is_known(name) else ""
 
 
 def run_systemctl(*arguments: str) -> Callable[[], None]:

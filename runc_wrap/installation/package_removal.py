@@ -30,8 +30,8 @@ _LONGEST = 1000  # characters of a line: it names containers
 
 def main(places: Places) -> int:
     """Hand over what is still called; return the exit status."""
-    if found := uninstall_obstacles.observed(places):
-        return _refuse(uninstall_obstacles.told_observed(found))
+    if why := uninstall_obstacles.observed(places):
+        return _refuse(why)
     called = dict(_called(places))
     runtime = installed_programs.real_runtime(places)
     if called and runtime is None:
@@ -43,8 +43,8 @@ def main(places: Places) -> int:
         path = places.wrapper.with_name(name)
         files.replace_link(path, str(runtime))
         _say(f"{path} stays and leads to {runtime}, without runc-wrap: {why}")
-    if running := uninstall_obstacles.foreground(places):
-        _say(f"{uninstall_obstacles.told_foreground(running)}.")
+    if why := uninstall_obstacles.foreground(places):
+        _say(f"{why}.")
     return 0
 
 

@@ -16,13 +16,42 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from runc_wrap.host.systemd import Shown
+
+SERVICES = ("decide", "observe")
 _RUNS = frozenset({"active", "activating", "reloading", "refreshing", "failed"})
+_PROPERTIES = (
+    "LoadState UnitFileState ActiveState Result NeedDaemonReload NRestarts MainPID ExecStart"
+).split()
+
+
+def unit(name: str) -> str:
+    """Return the name of a service's unit."""
+    return f"runc-wrap-{name}.service"
+
+
+def both(name: str) -> tuple[str, str]:
+    """Return a service's units, its socket first."""
+    return f"runc-wrap-{name}.socket", unit(name)
+
+
+_UNITS = [each for name in SERVICES for each in both(name)]
+
+
+def show() -> dict[str, Shown]:
+    """Return {unit: what systemd shows} of the services and their sockets; {} without systemd."""
+    return systemd.show(_UNITS, *_PROPERTIES) if systemd.is_booted() else {}
+
+
+def is_known(name: str) -> bool:
+    """Tell whether systemd runs this machine and has a service's unit."""
+    return show().get(unit(name), {}).get("LoadState", "not-found") != "not-found"
 
 
 def texts(directory: Path, prefix: Path) -> dict[str, str]:
     """Return {unit: text} of a directory of units, for this prefix."""
-    units = sorted(directory.glob("*.s*"))
-    return {unit.name: unit.read_text().replace(DEFAULT_PREFIX, str(prefix)) for unit in units}
+    files = sorted(directory.glob("*.s*"))
+    return {file.name: file.read_text().replace(DEFAULT_PREFIX, str(prefix)) for file in files}
 
 
 def obstacle(prefix: Path, units: Iterable[str]) -> str:
@@ -32,7 +61,7 @@ def obstacle(prefix: Path, units: Iterable[str]) -> str:
     if not systemd.is_plain(prefix):
         return f"a unit cannot name the path {prefix}"
     places = (systemd.UNITS, systemd.VENDOR)
-    for path in (place / unit for unit in units for place in places):
+    for path in (place / name for name in units for place in places):
         text = systemd.text(path)
         if text is not None and not _is_of(text, prefix):
             return f"{path} is another installation's"
@@ -93,8 +122,8 @@ def remove(names: Iterable[str]) -> None:
         systemd.do("daemon-reload")
 
 
-def installed(prefix: Path, names: Iterable[str]) -> Iterator[str]:
-    """Yield those of the units that are there and are this installation's."""
-    for name in names:
+def installed(prefix: Path) -> Iterator[str]:
+    """Yield the units that are there and are this installation's."""
+    for name in _UNITS:
         if (text := systemd.text(systemd.UNITS / name)) is not None and _is_of(text, prefix):
             yield name

@@ -17,6 +17,7 @@ from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, locks, procfs, runtime_state
 from runc_wrap.installation import links
+from runc_wrap.installation.services import SERVICES
 from runc_wrap.ledger import whole_ledger
 
 if TYPE_CHECKING:
@@ -24,24 +25,20 @@ if TYPE_CHECKING:
 
     from runc_wrap.node.paths import Places
 
-_SERVICES = ("decide", "observe")
 _BY_HAND = ("/etc/crio", "/etc/containers", "/etc/containerd", "/etc/docker")
 _LARGEST = 4 << 20  # bytes of an engine's file
 
 
-def observed(places: Places) -> list[str]:
-    """Return the running containers whose calls the agent answers."""
+def observed(places: Places) -> str:
+    """Return which running containers have to end first: the agent answers their calls."""
     found = []
     for key, one in whole_ledger.read(places.ledger).records.items():
         if one.has_listener:
             first = runtime_state.first_process(key)
             if first and procfs.started(first[0]) == first[1]:
                 found.append(one.id)
-    return found
-
-
-def told_observed(found: list[str]) -> str:
-    """Return why these containers have to end first."""
+    if not found:
+        return ""
     return (
         f"{safe_text.number(len(found), 'container')} in mode observe, or recorded: "
         f"{', '.join(found[:5])}. Without the service, calls that it answers fail with ENOSYS, and "
@@ -49,18 +46,16 @@ def told_observed(found: list[str]) -> str:
     )
 
 
-def foreground(places: Places) -> list[str]:
-    """Return the services that no unit of systemd started, each with its process.
+def foreground(places: Places) -> str:
+    """Return which services have to end first: no unit of systemd started them.
 
     Only they hold the lock (agent.sockets): systemd sees to it that a unit's runs once. Raises
     OSError.
     """
-    holders = {name: locks.held_by(places.agent / f"{name}.lock") for name in _SERVICES}
-    return [f"{name} by {who}" for name, who in holders.items() if who]
-
-
-def told_foreground(found: list[str]) -> str:
-    """Return why these services have to end first."""
+    holders = {name: locks.held_by(places.agent / f"{name}.lock") for name in SERVICES}
+    found = [f"{name} by {who}" for name, who in holders.items() if who]
+    if not found:
+        return ""
     return (
         f"{safe_text.number(len(found), 'service')} of the agent that systemd did not start would "
         f"go on from removed files: {', '.join(found)}. Stop each where it is supervised, or end it"

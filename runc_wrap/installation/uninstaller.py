@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.node.paths import Places
 
-UNITS = tuple(f"runc-wrap-{name}" for name in ("decide.socket", "decide.service", "observe.socket",
-                                               "observe.service"))  # fmt: skip
 RECORDS = ("captured", "evidence", "ledger", "metrics", "tightened")  # in PREFIX/var
 _STATE = ("agent", "capture", "changes", "cluster", "engines", "proofs", "policy.*",
           "canary-*", f"{SELFTEST}-*")  # fmt: skip
@@ -81,10 +79,9 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
     check(places)
     for change in registration_state.unfinished(places):
         registration_plan.settle(change)
-    if found := uninstall_obstacles.observed(places):
-        raise Failure(uninstall_obstacles.told_observed(found))
-    if running := uninstall_obstacles.foreground(places):
-        raise Failure(uninstall_obstacles.told_foreground(running))
+    for obstacle in (uninstall_obstacles.observed, uninstall_obstacles.foreground):
+        if why := obstacle(places):
+            raise Failure(why)
     for link in filter(links.is_read_only, links.own(places.prefix)):
         raise Failure(f"{link} is on a read-only file system: mount that writable for this")
     stays, unsure = uninstall_obstacles.calls(places)
@@ -130,7 +127,7 @@ def steps(todo: UninstallPlan) -> Iterator[Step]:
     if boot.exists():  # a killed change left it, which had changed nothing yet
         remove = partial(engine_restart.remove_boot_unit, todo.places, systemd.UNITS)
         yield Step(f"remove {boot}", remove)
-    if units := list(services.installed(todo.places.prefix, UNITS)):
+    if units := list(services.installed(todo.places.prefix)):
         yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
     if there := _needless_links(todo):
         yield Step("remove the links to commands, manual and completions",

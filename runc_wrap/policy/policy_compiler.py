@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Compiled:

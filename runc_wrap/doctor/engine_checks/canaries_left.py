@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding, NotMended
+from runc_wrap.doctor.remedies import Finding, NotMended
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_state

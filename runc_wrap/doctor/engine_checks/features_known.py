@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.engines import features_asked
 
 if TYPE_CHECKING:

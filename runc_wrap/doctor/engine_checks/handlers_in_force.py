@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.engines import engine_registry, toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.containerd_engine import Containerd

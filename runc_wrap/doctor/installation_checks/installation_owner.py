@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.host import ownership
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.remedies import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

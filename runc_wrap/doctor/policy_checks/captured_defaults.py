@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal

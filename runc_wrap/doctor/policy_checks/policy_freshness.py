@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import policy_in_force
+from runc_wrap.doctor.remedies import Finding, Severity
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
@@ -16,7 +16,6 @@ from runc_wrap.policy.settings import policy_sources
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.doctor.check_finding import Severity
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.node.paths import Places
 

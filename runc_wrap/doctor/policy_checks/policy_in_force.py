@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding, NotMended
 from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.doctor.remedies import Finding, NotMended
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal

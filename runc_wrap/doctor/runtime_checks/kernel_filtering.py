@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.evidence.sources.audit_obstacles import warnings
 from runc_wrap.node import seccomp_features
 

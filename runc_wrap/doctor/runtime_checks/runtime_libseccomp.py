@@ -17,8 +17,8 @@ import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.doctor.remedies import Finding, Severity
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import installed_programs, runtime_loader, seccomp_features
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
@@ -27,7 +27,6 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.doctor.check_finding import Severity
     from runc_wrap.node.paths import Places
 
 NAME = "libseccomp"

@@ -7,11 +7,12 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import remedies, service_units
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.host import systemd
 from runc_wrap.hotpath import agent_probe
+from runc_wrap.installation import services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def _of_observe(places: Places) -> Iterator[Finding]:
 
 def _start(places: Places, name: str) -> str:
     """Return how a service is started; systemd may run this machine and not know it."""
-    if service_units.is_installed(name) or not systemd.is_booted():
+    if services.is_known(name) or not systemd.is_booted():
         return "start it"
     return f"{remedies.install_again(places)}, which installs its unit"
 

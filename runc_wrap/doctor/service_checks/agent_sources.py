@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import remedies
-from runc_wrap.doctor.check_finding import Finding
 from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.doctor.remedies import Finding, Severity
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.ledger.decision_record import LOGGED_MODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.doctor.check_finding import Severity
     from runc_wrap.node.paths import Places
 
 NAME = "sight"

@@ -6,16 +6,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor import remedies, service_units
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor import remedies
 from runc_wrap.doctor.policy_checks import profiles_in_force
+from runc_wrap.doctor.remedies import Finding, Severity
 from runc_wrap.host import procfs, systemd
-from runc_wrap.installation import releases
+from runc_wrap.installation import releases, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.doctor.check_finding import Severity
     from runc_wrap.host.systemd import Shown
     from runc_wrap.node.paths import Places
 
@@ -29,23 +28,21 @@ _KEEPS_AT_STOP = 254  # systemd with FileDescriptorStorePreserve (its NEWS)
 
 def find(places: Places) -> Iterator[Finding]:
     """Find what systemd says of the services; nothing where neither is installed."""
-    shown = service_units.show()
-    for name in service_units.SERVICES:
-        service = shown.get(service_units.service(name), {})
+    shown = services.show()
+    for name in services.SERVICES:
+        service = shown.get(services.unit(name), {})
         if service.get("LoadState") in ("loaded", "masked"):
-            yield from _of_service(
-                places, name, service, shown.get(service_units.both(name)[0], {})
-            )
-    if shown.get(service_units.service("observe"), {}).get("LoadState") == "loaded":
+            yield from _of_service(places, name, service, shown.get(services.both(name)[0], {}))
+    if shown.get(services.unit("observe"), {}).get("LoadState") == "loaded":
         yield from _old_systemd(places)
 
 
 def _of_service(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
-    unit = service_units.service(name)
+    unit = services.unit(name)
     program = _PROGRAM.search(service.get("ExecStart", ""))
     ours = places.prefix / "bin" / "runc-wrapctl"
     if service["LoadState"] == "masked":
-        command = remedies.line("systemctl", "unmask", *service_units.both(name))
+        command = remedies.line("systemctl", "unmask", *services.both(name))
         yield Finding(NAME, "note", f"{unit} is masked", "unmask it if you want it", command)
     elif program and not _is_same(program[1], ours):
         sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
@@ -64,22 +61,22 @@ def _is_same(program: str, ours: Path) -> bool:
 
 
 def _of_state(places: Places, name: str, service: Shown, socket: Shown) -> Iterator[Finding]:
-    unit, state = service_units.service(name), service.get("ActiveState")
+    unit, state = services.unit(name), service.get("ActiveState")
     if "failed" in (state, socket.get("ActiveState")):
         sentence = f"{unit} has failed (result: {service.get('Result', 'unknown')})"
         remedy = f"restart it; `journalctl -u {unit}` says why it failed"
-        yield _fixed(sentence, remedy, "restart", *service_units.both(name))
+        yield _fixed(sentence, remedy, "restart", *services.both(name))
     elif state in _BETWEEN and _number(service, "NRestarts") >= _OFTEN:
         sentence = f"{unit} ends whenever systemd starts it ({service['NRestarts']} times)"
         command = remedies.line("journalctl", "-u", unit)
         yield Finding(NAME, "warning", sentence, "mend what its log names", command)
     elif state == "inactive" or socket.get("ActiveState") == "inactive":
         severity = _of_stopped(places, service)
-        start = ("enable", "--now", *service_units.both(name))
+        start = ("enable", "--now", *services.both(name))
         yield _fixed(f"{unit} does not run", "start it", *start, severity=severity)
     elif "disabled" in (service.get("UnitFileState"), socket.get("UnitFileState")):
         sentence = f"{unit} will not run after a reboot"
-        yield _fixed(sentence, "enable it", "enable", "--now", *service_units.both(name))
+        yield _fixed(sentence, "enable it", "enable", "--now", *services.both(name))
     elif running := _other_release(places, service.get("MainPID", "")):
         installed = releases.in_force(places.prefix) or "none"
         sentence = f"{unit} runs the release {running}, and {installed} is installed"

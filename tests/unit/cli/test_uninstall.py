@@ -60,8 +60,8 @@ def test_a_killed_install_is_still_taken_back_after_an_uninstall_that_changes_no
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     made, current = _killed_install(tmp_path)
-    monkeypatch.setattr(uninstall_obstacles, "observed", lambda _: ["one"])
-    assert "1 container in mode observe" in _failed(tmp_path, *words)
+    monkeypatch.setattr(uninstall_obstacles, "observed", lambda _: "one in observe")
+    assert "one in observe" in _failed(tmp_path, *words)
     assert made.exists()
     assert releases.take_back(tmp_path) == []
     assert str(current.readlink()) == "releases/1"

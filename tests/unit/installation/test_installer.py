@@ -53,9 +53,7 @@ def test_units_are_anothers_unless_they_name_this_very_prefix(
     for its, told in ((others, f"{unit} is another installation's"), (prefix, "")):
         unit.write_text(f"[Service]\nExecStart={its}/bin/runc-wrapctl --prefix {its} agent\n")
         assert services.obstacle(Path(prefix), [UNIT]) == told
-        assert list(services.installed(Path(prefix), [UNIT])) == [UNIT] * (
-            not told and place == "UNITS"
-        )
+        assert list(services.installed(Path(prefix))) == [UNIT] * (not told and place == "UNITS")
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

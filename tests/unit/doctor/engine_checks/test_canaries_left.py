@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.root_command import main
-from runc_wrap.doctor.check_finding import NotMended
 from runc_wrap.doctor.engine_checks import canaries_left
+from runc_wrap.doctor.remedies import NotMended
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.transaction import transaction_revert

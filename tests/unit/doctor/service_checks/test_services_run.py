@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.doctor import service_units
-from runc_wrap.doctor.check_finding import Finding
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.doctor.service_checks import services_run
 from runc_wrap.host import systemd
+from runc_wrap.installation import services
 from tests.unit.cli.ctl import Node
 
 DECIDE, SOCKET = "runc-wrap-decide.service", "runc-wrap-decide.socket"
@@ -27,7 +27,7 @@ class Systemd:
                 "Result": "success", "NeedDaemonReload": "no", "NRestarts": "7", "MainPID": "0",
                 "ExecStart": _program(prefix)}  # fmt: skip
         self.units = {
-            unit: dict(well) for name in service_units.SERVICES for unit in service_units.both(name)
+            unit: dict(well) for name in services.SERVICES for unit in services.both(name)
         }
         self.asked: list[str] = []
         self.is_there, self.number = True, 257
@@ -99,7 +99,7 @@ def test_a_stopped_service_is_only_a_note_if_nothing_needs_or_starts_it(
 ) -> None:
     node.configure(f'[default]\nmode = "{mode}"\n')
     assert node.ctl("apply").exit_code == 0
-    for unit in service_units.both("decide"):
+    for unit in services.both("decide"):
         states.units[unit] |= {"ActiveState": "inactive", "UnitFileState": enabled}
     [found] = _found(node)
     assert (found.severity, f"{DECIDE} does not run" in found.sentence) == (severity, True)
