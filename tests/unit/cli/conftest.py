@@ -1,15 +1,61 @@
-"""An installation for each test."""
+"""An installation for each test, and the evidence of a simulated agent."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.sources import kmsg, log_files
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+from runc_wrap.report.merge.document_stream import asking
+from runc_wrap.time_text import rfc3339
 from tests.unit.cli import ctl
+from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from runc_wrap.node.paths import Places
+
+APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
+
+
+class Evidence:
+    """Writes the evidence of a simulated agent."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.store = EvidenceWriter(places.evidence)
+        self.now = time.time()
+        self.store.watched(AUDIT, self.now - 3600, self.now)
+
+    def container(self, name: str, *sightings: Any, **changes: Any) -> None:
+        begin = rfc3339(self.now - 1800)
+        write_ledger(self.places.ledger, line(name, time=begin, **changes))
+        for place, one in enumerate(sightings):
+            at = self.now - 600 + place
+            self.store.add(("/run/test", name), one._replace(time=at, serial=place))
+        self.store.ended(("/run/test", name), self.now)
+        self.store.flush()
+
+    def stray(self, one: Any) -> None:
+        self.store.add(None, one._replace(time=self.now - 500))
+        self.store.flush()
+
+    def lost(self, number: int) -> None:
+        self.store.lost(LossSpan(self.now - 500, number, AUDIT, "they came too fast"))
+        self.store.flush()
+
+
+@pytest.fixture(autouse=True)
+def no_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Read no records of this machine."""
+    monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "absent")
+    monkeypatch.setattr(kmsg, "PATH", tmp_path / "absent")
 
 
 @pytest.fixture
@@ -23,3 +69,30 @@ def applied(node: ctl.Node) -> ctl.Node:
     """The same, with the defaults in force."""
     assert node.ctl("apply").exit_code == 0
     return node
+
+
+@pytest.fixture
+def evidence(applied: ctl.Node) -> Evidence:
+    """Of a node with the defaults in force."""
+    return Evidence(applied.places)
+
+
+def own_report(node: ctl.Node, name: str) -> Any:
+    """Return what this node's `report` prints for --merge, under this name."""
+    return json.loads(node.ctl("report", "--json", "--node", name).stdout)
+
+
+def merge_file(node: ctl.Node, name: str, *documents: Any) -> str:
+    """Write a file for --merge; return its path."""
+    path = node.places.prefix / name
+    path.write_bytes(merge_lines(*documents))
+    return str(path)
+
+
+def merge_lines(*documents: Any) -> bytes:
+    """Return documents as who asks each node writes them; one of them needs nobody to say whose."""
+    if len(documents) == 1:
+        return json.dumps(documents[0]).encode() + b"\n"
+    nodes = [one["node"] if isinstance(one, dict) else "c" for one in documents]
+    pairs = zip(nodes, documents, strict=True)
+    return b"".join(asking(node) + json.dumps(one).encode() + b"\n" for node, one in pairs)

@@ -1,3 +1,5 @@
+"""runc-wrapctl report of one node: the table, a workload in full, the page, what was lost."""
+
 from __future__ import annotations
 
 import json
@@ -7,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cli.workload_output import call_words
-from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.sources import audit_obstacles, kmsg, log_files
+from runc_wrap.evidence.sources import audit_obstacles, log_files
 from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
-from runc_wrap.hotpath import policy_file
 from runc_wrap.report import call_row, evidence_gathering
 from runc_wrap.report.call_outcomes import UNKNOWN
 from runc_wrap.time_text import rfc3339
+from tests.unit.cli.conftest import Evidence
 from tests.unit.evidence.samples import (
-    CLONE3,
     MOUNT,
     NEWUSER,
     UNSHARE,
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.node.paths import Places
     from tests.unit.cli.ctl import Node
 
 KEYS = """
@@ -39,45 +36,6 @@ namespace pod container image verdict containers first last lost calls
 """.split()
 CALL_KEYS = "abi syscall errno args count programs first last".split()
 ESCAPE = "\x1b[31m"
-MBIND, BPF, SECCOMP = 237, 321, 317
-
-
-class Evidence:
-    """Writes the evidence of a simulated agent."""
-
-    def __init__(self, places: Places) -> None:
-        self.places = places
-        self.store = EvidenceWriter(places.evidence)
-        self.now = time.time()
-        self.store.watched(AUDIT, self.now - 3600, self.now)
-
-    def container(self, name: str, *sightings: Any, **changes: Any) -> None:
-        begin = rfc3339(self.now - 1800)
-        write_ledger(self.places.ledger, line(name, time=begin, **changes))
-        for place, one in enumerate(sightings):
-            at = self.now - 600 + place
-            self.store.add(("/run/test", name), one._replace(time=at, serial=place))
-        self.store.ended(("/run/test", name), self.now)
-        self.store.flush()
-
-    def stray(self, one: Any) -> None:
-        self.store.add(None, one._replace(time=self.now - 500))
-        self.store.flush()
-
-    def lost(self, number: int) -> None:
-        self.store.lost(LossSpan(self.now - 500, number, AUDIT, "they came too fast"))
-        self.store.flush()
-
-
-@pytest.fixture(autouse=True)
-def _no_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "absent")
-    monkeypatch.setattr(kmsg, "PATH", tmp_path / "absent")
-
-
-@pytest.fixture
-def evidence(applied: Node) -> Evidence:
-    return Evidence(applied.places)
 
 
 def _documents(node: Node, *words: str, status: int = 0) -> list[dict[str, Any]]:
@@ -289,111 +247,6 @@ def test_a_log_has_not_watched_while_the_kernel_suppresses_records(
     assert _documents(audited, status=int(mode != "audit"))
 
 
-def test_the_image_distinguishes_workloads_with_the_same_name(
-    applied: Node, evidence: Evidence, tmp_path: Path
-) -> None:
-    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app"}
-    for number in (1, 2):
-        evidence.container(f"{number}" * 64, sighting(MBIND), image=f"web:{number}", **names)
-    told = "several workloads have this name; give one of: shop/web/app@web:1, shop/web/app@web:2"
-    assert told in applied.failure("suggest", "shop/web/app")
-    result = applied.ctl("suggest", "shop/web/app@web:2")
-    assert result.exit_code == 0
-    assert 'image = ["web:2"]' in result.stderr
-    assert "matches other workloads" not in result.stderr
-    for word in ("web:1", "1111"):  # by its image and by its id
-        assert applied.ctl("suggest", word).exit_code == 0
-    assert "there is no such workload; give one of: shop/web" in applied.failure("suggest", "113")
-    found = _documents(applied, status=1)
-    assert len({one["file"] for one in found}) == len({one["rule"] for one in found}) == 2
-    page = tmp_path / "out.html"
-    applied.ctl("report", "--html", str(page))
-    for one in found:
-        assert f"suggest {one['name']} &gt; " in page.read_text()
-        assert f"/{one['file']}" in page.read_text()
-
-
-def test_suggest_says_what_else_its_rule_matches_and_where_it_belongs(
-    applied: Node, evidence: Evidence
-) -> None:
-    names = {"namespace": "shop", "container": "app", "image": "i", "rule": "shop-audit"}
-    pods = ("web-7d9c8b5f6-x2k4p", "web-admin-7d9c8b5f6-x2k4p", "webshop-7d9c8b5f6-x2k4p")
-    for place, pod in enumerate(pods):
-        evidence.container(f"c{place}", sighting(MBIND), pod=pod, **names)
-    told = applied.ctl("suggest", "shop/web/app").stderr
-    assert "confined by this profile: shop/web-admin/app\n" in told
-    assert "before the rule shop-audit, which decided" in told
-    assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
-
-
-@pytest.mark.parametrize("calls", [(), (sighting(),)], ids=["unknown", "denied"])
-def test_suggest_says_why_calls_may_be_missing_and_what_to_do(
-    applied: Node, evidence: Evidence, calls: tuple[Sighting, ...]
-) -> None:
-    evidence.container("c1", sighting(SECCOMP), *calls, mode="audit")
-    told = applied.ctl("suggest", "--allow-dangerous", "c1").stderr
-    assert ("nothing was added" in told) is not bool(calls)
-    assert "Calls may be missing." in told
-    assert "its programs installed filters of their own (once, by " in told.lower()
-    assert "run `runc-wrapctl apply`, recreate its containers, let them do their work" in told
-    unknown = json.loads(applied.ctl("suggest", "--json", "c1").stdout)["reason"]
-    assert (unknown is None) is bool(calls)
-
-
-def test_suggest_says_that_there_is_nothing_to_add(applied: Node, evidence: Evidence) -> None:
-    evidence.container("c1", sighting(CLONE3))
-    result = applied.ctl("suggest", "c1")
-    assert "nothing was added" in result.stderr
-    assert "degrading: 1 call left out, which would get ENOSYS:\n  clone3: ENOSYS;" in result.stderr
-    assert "`runc-wrapctl suggest --degrading -- c1` allows such calls." in result.stderr
-    asked = applied.ctl("suggest", "--degrading", "--allow-dangerous", "c1")
-    assert "degrading:" not in asked.stderr
-    assert '"clone3"' in asked.stdout
-
-
-@pytest.mark.parametrize(
-    ("given", "printed"),
-    [
-        ("", "runtime-default + mbind + unshare"),
-        ("containerd@2.1.0", "containerd@2.1.0 + mbind + unshare"),
-        ("runtime-default + keyctl", "runtime-default + keyctl + mbind + unshare"),
-        ("localhost/own.json", "localhost/own.json + mbind + unshare"),
-        ("localhost/open.json", ""),
-    ],
-)
-def test_suggest_prints_a_composed_profile_that_a_rule_names(
-    applied: Node, evidence: Evidence, given: str, printed: str
-) -> None:
-    closed = {"defaultAction": "SCMP_ACT_ERRNO"}
-    denying = {"names": ["mbind", "unshare"], "action": "SCMP_ACT_ERRNO"}
-    allowing = {"names": ["clone3", "execve"], "action": "SCMP_ACT_ALLOW"}
-    own = {"own": {**closed, "syscalls": [allowing]},
-           "open": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denying]}}  # fmt: skip
-    files = {name: json.dumps(one).encode() for name, one in own.items()}
-    written = f'[default]\nprofile = "{given}"\n' if given else ""
-    applied.configure(written, **files)
-    assert applied.ctl("apply").exit_code == 0
-    policy = policy_file.load(str(applied.places.prefix))
-    on = policy.get("composed", {}).get(given, {})
-    name = on.get("unknown") or given or policy["runtime_default"]["unknown"]
-    names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i"}
-    evidence.container("c1", sighting(MBIND), sighting(), profile=name, mode="audit", **names)
-    result = applied.ctl("suggest", "--allow-dangerous", "shop/web/app")
-    rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
-    assert (f'profile = "{printed}"' in rule) == bool(printed), result.output
-    assert ("Save it as" in result.stderr) == ("base" not in json.loads(result.stdout))
-    applied.configure(written + rule, **files, shop_web_app=result.stdout.encode())
-    assert applied.ctl("apply").exit_code == 0, applied.ctl("apply").output
-    chosen = printed or "localhost/shop_web_app.json"
-    gained = applied.ctl("profile", "diff", given or "runtime-default", chosen, "--json")
-    assert {one["syscall"] for one in json.loads(gained.stdout)["differences"]} == {
-        "mbind",
-        "unshare",
-    }
-    as_file = applied.ctl("profile", "diff", "localhost/shop_web_app.json", chosen)
-    assert as_file.exit_code == 0, as_file.output
-
-
 @pytest.mark.parametrize(
     ("arch", "number", "named"),
     [
@@ -408,29 +261,3 @@ def test_a_call_in_words_names_an_unusual_abi(arch: int, number: int, named: str
     row.count = 1
     row.programs["/x"] = 1
     assert call_words(row) == f"unshare{named}: not known, once by /x"
-
-
-def test_suggest_withholds_dangerous_calls_and_lists_them_separately(
-    applied: Node, evidence: Evidence, tmp_path: Path
-) -> None:
-    evidence.container("c1", sighting(MBIND), sighting(BPF, exe="/tmp/evil"), container="app")
-    result = applied.ctl("suggest", "app")
-    assert result.exit_code == 0
-    assert [one["names"] for one in json.loads(result.stdout)["add"]] == [["mbind"]]
-    apart = result.stderr[result.stderr.index("withheld: 1 call left out") :].split("\n\n")[0]
-    assert "bpf (EPERM; seen once, by /tmp/evil, " in apart
-    assert "it loads programs into the kernel." in apart
-    assert "`runc-wrapctl suggest --allow-dangerous -- app`" in apart
-    found = json.loads(applied.ctl("suggest", "--json", "app").stdout)
-    assert [one["names"] for one in found["added"]] == [["mbind"]]
-    assert [one["syscall"] for one in found["withheld"]] == ["bpf"]
-    (document,) = _documents(applied, status=1)
-    assert "bpf" not in document["addition"]
-    assert document["withheld"] == found["withheld"]
-    page = tmp_path / "out.html"
-    applied.ctl("report", "--html", str(page))
-    assert "bpf: it loads programs into the kernel." in page.read_text()
-    asked = applied.ctl("suggest", "--allow-dangerous", "app")
-    assert "withheld" not in asked.stderr
-    assert "warning: bpf is dangerous: it loads programs" in asked.stderr
-    assert '"bpf"' in asked.stdout

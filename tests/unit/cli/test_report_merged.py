@@ -17,9 +17,7 @@ from harness.node.node_reports import call, document, unknown, workload
 from runc_wrap.cli.root_command import main
 from runc_wrap.node.container_state import users_containers
 from runc_wrap.report.merge import node_document
-from runc_wrap.report.merge.document_stream import asking
-from tests.unit.cli.test_report import Evidence
-from tests.unit.cli.test_report import _no_logs as no_logs  # noqa: F401 - a fixture
+from tests.unit.cli.conftest import APP, merge_file, merge_lines, own_report
 from tests.unit.evidence.samples import MOUNT, sighting
 
 if TYPE_CHECKING:
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+    from tests.unit.cli.conftest import Evidence
     from tests.unit.cli.ctl import Node
 
 HOSTILE = '\x1b[31m<script>alert(1)</script>\u202e"'
@@ -35,27 +34,6 @@ BLOCK = {
     "architectures": ["SCMP_ARCH_X86_64"],
     "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
 }
-APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
-
-
-@pytest.fixture
-def evidence(applied: Node) -> Evidence:
-    return Evidence(applied.places)
-
-
-def _file(node: Node, name: str, *documents: Any) -> str:
-    path = node.places.prefix / name
-    path.write_bytes(_lines(*documents))
-    return str(path)
-
-
-def _lines(*documents: Any) -> bytes:
-    """Return documents as who asks each node writes them; one of them needs nobody to say whose."""
-    if len(documents) == 1:
-        return json.dumps(documents[0]).encode() + b"\n"
-    nodes = [one["node"] if isinstance(one, dict) else "c" for one in documents]
-    pairs = zip(nodes, documents, strict=True)
-    return b"".join(asking(node) + json.dumps(one).encode() + b"\n" for node, one in pairs)
 
 
 def _stdin(node: Node, data: bytes, *words: str) -> Result:
@@ -63,17 +41,13 @@ def _stdin(node: Node, data: bytes, *words: str) -> Result:
     return CliRunner().invoke(main, command, input=data)
 
 
-def _own(node: Node, name: str) -> Any:
-    """Return what this node's `report` prints for --merge, under this name."""
-    result = node.ctl("report", "--json", "--node", name)
-    return json.loads(result.stdout)
-
-
 def test_what_report_prints_is_what_merge_reads(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting(), **APP)
     evidence.container("c2", container="quiet")
     rows = json.loads(applied.ctl("report", "--json").stdout)
-    result = applied.ctl("report", "--merge", "--json", _file(applied, "a", _own(applied, "a")))
+    result = applied.ctl(
+        "report", "--merge", "--json", merge_file(applied, "a", own_report(applied, "a"))
+    )
     assert result.exit_code == 1
     merged = json.loads(result.stdout)
     assert merged["nodes"] == 1
@@ -89,7 +63,7 @@ def test_the_made_up_documents_of_tests_and_bench_have_the_keys_of_a_real_one(
     applied: Node, evidence: Evidence
 ) -> None:
     evidence.container("c1", sighting(), **APP)
-    real = _own(applied, "a")
+    real = own_report(applied, "a")
     made = document("a", workload("web", call()))
     assert made.keys() == real.keys()
     (row,) = real["workloads"]
@@ -99,9 +73,9 @@ def test_the_made_up_documents_of_tests_and_bench_have_the_keys_of_a_real_one(
 
 def test_a_node_without_workloads_is_named_all_the_same(applied: Node) -> None:
     assert applied.ctl("report", "--json").stdout == "[]\n"
-    merged = applied.json("report", "--merge", _file(applied, "a", _own(applied, "a")))
+    merged = applied.json("report", "--merge", merge_file(applied, "a", own_report(applied, "a")))
     assert (merged["nodes"], merged["silent"], merged["workloads"]) == (1, [], [])
-    result = applied.ctl("report", "--merge", _file(applied, "b", []))
+    result = applied.ctl("report", "--merge", merge_file(applied, "b", []))
     assert result.exit_code == 1
     assert "is a list of 0, not a node's report; collect it again by" in result.stderr
 
@@ -112,9 +86,9 @@ NOTES = [f"{'x' * at} was found" for at in range(25)]
 def test_the_table_says_on_how_many_nodes_and_who_did_not_answer(applied: Node) -> None:
     later = {"generated": "2026-11-21T00:00:00Z", "notes": NOTES}
     files = [
-        _file(applied, "a", document("a", workload("web", call()), workload("db"), **later)),
-        _file(applied, "b", document("b", workload("web"), unknown("db"))),
-        _file(applied, "c", node_document.silent("c", "it timed out")),
+        merge_file(applied, "a", document("a", workload("web", call()), workload("db"), **later)),
+        merge_file(applied, "b", document("b", workload("web"), unknown("db"))),
+        merge_file(applied, "c", node_document.silent("c", "it timed out")),
         *(str(applied.places.prefix / name) for name in ("missing", "lib")),
     ]
     result = applied.ctl("report", "--merge", *files)
@@ -148,11 +122,13 @@ def test_the_status_is_0_only_if_every_node_answered_and_nothing_breaks(
     applied: Node, documents: list[Any], status: int
 ) -> None:
     for words in ((), ("--json",)):
-        assert _stdin(applied, _lines(*documents), *words).exit_code == status
+        assert _stdin(applied, merge_lines(*documents), *words).exit_code == status
 
 
 def test_one_workload_is_shown_in_full(applied: Node) -> None:
-    place = _file(applied, "a", document("a", workload("web", call())), document("b", unknown()))
+    place = merge_file(
+        applied, "a", document("a", workload("web", call())), document("b", unknown())
+    )
     result = applied.ctl("report", "--merge", "--workload", "shop/web/app", place)
     lines = result.stdout.splitlines()
     assert lines[0] == "shop/web/app: DENIED"
@@ -187,7 +163,7 @@ def test_hostile_documents_are_named_and_nothing_is_safe(
 def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> None:
     denied = call("sched_setaffinity", 203, programs=[HOSTILE])
     bad = workload("web", denied, image=HOSTILE, reason=HOSTILE)
-    place = _file(
+    place = merge_file(
         applied,
         "a",
         document("a", bad, unknown("db", reason=HOSTILE)),
@@ -207,13 +183,13 @@ def test_the_page_of_a_fleet_escapes_and_names_who_is_missing(applied: Node) -> 
 
 def test_suggest_adds_what_any_node_saw(applied: Node, evidence: Evidence) -> None:
     evidence.container("c1", sighting(), **APP)
-    first = _own(applied, "a")
+    first = own_report(applied, "a")
     evidence.container("c3", sighting(MOUNT), **APP)
-    second = _own(applied, "b")
+    second = own_report(applied, "b")
     second["workloads"][0]["calls"] = [
         one for one in second["workloads"][0]["calls"] if one["syscall"] == "mount"
     ]
-    files = [_file(applied, "a", first), _file(applied, "b", second)]
+    files = [merge_file(applied, "a", first), merge_file(applied, "b", second)]
     for place, missing in ((files[0], "mount"), (files[1], "unshare")):
         alone = applied.ctl("suggest", "shop/web/app", "--merge", "--allow-dangerous", place)
         names = [one["names"] for one in json.loads(alone.stdout)["add"]]
@@ -235,9 +211,9 @@ def _suggested(node: Node, *words: str) -> tuple[dict[str, Any], str]:
 
 def test_no_node_chooses_the_profile_that_is_added_to(applied: Node) -> None:
     """Documents of earlier releases have their nodes' own, as `block`."""
-    known, _ = _suggested(applied, _file(applied, "n", document("a", _denied())))
+    known, _ = _suggested(applied, merge_file(applied, "n", document("a", _denied())))
     sent = document("h", _denied(block={**BLOCK, "defaultAction": "SCMP_ACT_ALLOW"}))
-    assert _suggested(applied, _file(applied, "h", sent))[0] == known
+    assert _suggested(applied, merge_file(applied, "h", sent))[0] == known
     assert known["defaultAction"] == "SCMP_ACT_ERRNO"
 
 
@@ -247,7 +223,7 @@ def _denied(**changes: Any) -> Any:
 
 def test_a_profile_that_is_not_known_here_has_to_be_given(applied: Node) -> None:
     row = _denied(profile="localhost/own.json")
-    place = _file(applied, "a", document("a", row))
+    place = merge_file(applied, "a", document("a", row))
     said = applied.failure("suggest", "shop/web/app", "--merge", place)
     assert "its profile is not known. there is no file own.json in the profile directory" in said
     assert "give the profile itself by --base FILE" in said
@@ -267,13 +243,13 @@ def test_a_profile_that_the_cluster_sent_is_known_here(applied: Node) -> None:
     sent.parent.with_name("current").symlink_to("sent")
     (sent / "own.json").write_text(json.dumps(BLOCK))
     row = _denied(profile="localhost/own.json")
-    found, _ = _suggested(applied, _file(applied, "a", document("a", row)))
+    found, _ = _suggested(applied, merge_file(applied, "a", document("a", row)))
     assert found["syscalls"] == BLOCK["syscalls"]
 
 
 def test_suggest_says_that_no_node_saw_anything_to_add(applied: Node) -> None:
     """Its profile is known, and is not printed: profiles are loaded for workloads with calls."""
-    place = _file(applied, "a", document("a", workload("db")))
+    place = merge_file(applied, "a", document("a", workload("db")))
     said = applied.failure("suggest", "shop/db/app", "--merge", place)
     assert "there is nothing to add. No node has seen a call of it that would be denied." in said
     assert "not known" not in said
@@ -282,7 +258,7 @@ def test_suggest_says_that_no_node_saw_anything_to_add(applied: Node) -> None:
 def test_suggest_warns_of_different_profiles(applied: Node) -> None:
     named = [_denied(profile=name) for name in ("moby", "containerd", "moby")]
     several = [document(name, row) for name, row in zip("abc", named, strict=True)]
-    _, said = _suggested(applied, _file(applied, "b", *several))
+    _, said = _suggested(applied, merge_file(applied, "b", *several))
     assert "several profiles for it (containerd, moby); this adds to moby." in said
 
 
@@ -315,7 +291,7 @@ def test_what_a_user_sees_is_no_nodes_report(
     rows = json.loads(applied.ctl("report", "--json").stdout)
     assert "a user sees only own containers" in applied.failure("report", "--json", "--node", "a")
     monkeypatch.undo()
-    result = applied.ctl("report", "--merge", _file(applied, "a", rows))
+    result = applied.ctl("report", "--merge", merge_file(applied, "a", rows))
     assert "not a node's report" in result.stderr
 
 
