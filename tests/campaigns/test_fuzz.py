@@ -79,9 +79,9 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {**os.environ, "GOPATH": _SOURCES, "GO111MODULE": "off"}
     environment |= {"GOCACHE": str(directory / "go"), "GOFLAGS": "", "HOME": str(directory)}
     source = Path(__file__).with_name("decoded.go")
-    words = [program("go"), "build", "-o", directory / "decoded", source]
-    run(words, env=environment, seconds=300)
-    return directory / "decoded"
+    made = directory / "decoded"
+    run([program("go"), "build", "-o", made, source], env=environment, seconds=300)
+    return made
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
