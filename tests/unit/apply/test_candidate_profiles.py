@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from harness.node.requirements import machine
 from runc_wrap.apply.candidate_profiles import Beside
 from runc_wrap.filters import libseccomp_proof
-from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.compiler_facts import PolicyError
-from runc_wrap.profiles import builtin, return_codes, syscall_names
+from runc_wrap.profiles import builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
@@ -27,6 +26,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.policy.node import compiled
 from tests.unit.profiles.mode_profiles import test_candidate_mode as drawn
+from tests.unit.profiles.resolving import answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,11 +51,8 @@ def _codes(
     held: Sequence[str] = (),
 ) -> list[int]:  # fmt: skip
     """Return what libseccomp's filter of each profile answers to a call."""
-    six = (*args, *([0] * (6 - len(args))))
-    number = syscall_names.numbers(ABIS[abi])[call]
-    data = bpf.SeccompData(ABIS[abi].audit, number, six)  # type: ignore[arg-type]  # six it are
     made = [Expectation(resolve(one, frozenset(held)), loader) for one in profiles]
-    return [bpf.evaluate(one.program, data) for one in made]
+    return [answer(one.program, ABIS[abi], call, args) for one in made]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import Argument
-from tests.unit.profiles.resolving import ADMIN, block_of, needs_libseccomp
+from tests.unit.profiles.resolving import ADMIN, block_of, compare, needs_libseccomp
 
 pytestmark = needs_libseccomp
 CRUN, RUNC = Loader("crun"), Loader("runc")
@@ -98,10 +98,7 @@ def test_conditions_that_only_the_filter_has_are_found(
     conditions: list[tuple[int, str, int, int]],
 ) -> None:
     block = block_of("containerd")
-    args = [
-        {"index": index, "value": value, "valueTwo": two, "op": f"SCMP_CMP_{op}"}
-        for index, op, value, two in conditions
-    ]
+    args = [compare(op, value, two, index) for index, op, value, two in conditions]
     found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount", args=args))])
     assert names_of(found) == {"mount"}
     assert found[0].args is not None

@@ -7,7 +7,6 @@ call has tell denials apart. tests/runtime/verify makes every call in containers
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import struct
 from typing import Any
@@ -23,25 +22,18 @@ from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
-from runc_wrap.profiles.json_profiles import profile_parser
-from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
+from tests.unit.profiles.resolving import OPERATORS, block_of, compare, read
 
 Json = dict[str, Any]
 Args = tuple[int, int, int, int, int, int]
 CALLS = ("getpid", "getppid", "getuid", "geteuid", "getgid", "getegid")  # none reads its arguments
 DEFAULT, OTHER = 222, 223  # no call has these errors
-OPS = ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
 VALUES = (0, 1, 2, 40, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**64 - 2, 2**64 - 1)
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, FILTER = 22, 38, 2
 
 values = st.sampled_from(VALUES)
-comparisons = st.builds(
-    lambda index, op, value, two: {
-        "index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": two,
-    },
-    st.integers(0, 2), st.sampled_from(OPS), values, values,
-)  # fmt: skip
+comparisons = st.builds(compare, st.sampled_from(OPERATORS), values, values, st.integers(0, 2))
 outcomes = st.sampled_from([{"action": "SCMP_ACT_ALLOW"},
                             {"action": "SCMP_ACT_ERRNO", "errnoRet": OTHER}])  # fmt: skip
 rules = st.builds(
@@ -63,9 +55,7 @@ def _block(drawn: list[Json]) -> Json:
         "defaultErrnoRet": DEFAULT,
         "syscalls": [{"names": others, "action": "SCMP_ACT_ALLOW"}, *drawn],
     }
-    profile = narrowed(profile_parser.parse(json.dumps(document).encode(), "drawn")).profile
-    made = compile_profile(profile, arch="amd64", kernel=(6, 12))
-    return {**made["block"], "syscalls": [one["rule"] for one in made["rules"]]}
+    return block_of(narrowed(read(document)).profile)
 
 
 def _in_the_kernel(program: bytes, calls: list[tuple[int, Args]]) -> list[int]:
@@ -74,7 +64,7 @@ def _in_the_kernel(program: bytes, calls: list[tuple[int, Args]]) -> list[int]:
     words = [(number, tuple(map(ctypes.c_ulong, args))) for number, args in calls]
     code = ctypes.create_string_buffer(program)
     fprog = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    read, write = os.pipe()
+    reader, writer = os.pipe()
     if not (pid := os.fork()):
         loaded = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
             PR_SET_SECCOMP, FILTER, fprog
@@ -82,10 +72,10 @@ def _in_the_kernel(program: bytes, calls: list[tuple[int, Args]]) -> list[int]:
         errors = [
             ctypes.get_errno() if libc.syscall(number, *args) == -1 else 0 for number, args in words
         ]
-        os.write(write, struct.pack(f"{len(errors)}i", *errors))
+        os.write(writer, struct.pack(f"{len(errors)}i", *errors))
         os._exit(bool(loaded))
-    os.close(write)
-    with os.fdopen(read, "rb") as file:
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
         data = file.read()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     return list(struct.unpack(f"{len(calls)}i", data))

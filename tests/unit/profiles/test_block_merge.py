@@ -14,7 +14,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import actions, block_merge, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import block_of, needs_libseccomp
+from tests.unit.profiles.resolving import block_of, compare, needs_libseccomp
 
 pytestmark = needs_libseccomp
 CRUN, RUNC = Loader("crun"), Loader("runc")
@@ -22,11 +22,11 @@ X86_64 = ABIS["x86_64"]
 CALLS = ("mount", "keyctl", "clone")
 _ACTIONS = st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"])
 _COMPARISONS = st.builds(
-    lambda index, op, value, two: {"index": index, "op": op, "value": value, "valueTwo": two},
-    st.integers(0, 1),
-    st.sampled_from(["SCMP_CMP_EQ", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"]),
+    compare,
+    st.sampled_from(["EQ", "MASKED_EQ", "NE"]),
     st.integers(1, 3),
     st.integers(0, 3),
+    st.integers(0, 1),
 )
 _RULES = st.builds(
     lambda name, action, args: {"names": [name], "action": action, "args": args},

@@ -9,25 +9,20 @@ from hypothesis import strategies as st
 
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import builtin, platform
-from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.runtime_spec_names import NATIVE, OCI
-from runc_wrap.profiles.source_profile import Profile, ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.profiles import strategies
-from tests.unit.profiles.resolving import allowed, block_of
+from tests.unit.profiles.resolving import allowed, block_of, read
 
 ENGINES = ["containerd", "containerd@1.6.0", "moby", "containers-common", "crio"]
-
-
-def _read(document: dict[str, Any]) -> Profile:
-    return parse(json.dumps(document).encode(), "test")
 
 
 @given(strategies.oci_blocks(), strategies.bounding, st.sampled_from(sorted(NATIVE)))
 def test_a_plain_oci_profile_is_compiled_unchanged(
     block: dict[str, Any], bounding: frozenset[str], arch: str
 ) -> None:
-    resolved = block_of(_read(block), bounding, arch=arch)
+    resolved = block_of(read(block), bounding, arch=arch)
     assert resolved == block
     assert next(iter(resolved)) == "defaultAction"
 
@@ -49,18 +44,18 @@ def test_a_rule_applies_with_all_included_and_no_excluded_capability(
         if bounding >= set(rule["includes"]["caps"])
         and not bounding & set(rule["excludes"]["caps"])
     ]
-    resolved = block_of(_read(document), bounding)
+    resolved = block_of(read(document), bounding)
     assert [rule["names"] for rule in resolved["syscalls"]] == expected
 
 
 @given(strategies.moby_profiles(), st.sampled_from(sorted(NATIVE)))
 def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: str) -> None:
     first, second = (
-        json_codec.dumps(compile_profile(_read(document), arch=arch, kernel=(6, 12)))
+        json_codec.dumps(compile_profile(read(document), arch=arch, kernel=(6, 12)))
         for _ in range(2)
     )
     assert first == second
-    assert json.loads(first) == compile_profile(_read(document), arch=arch, kernel=(6, 12))
+    assert json.loads(first) == compile_profile(read(document), arch=arch, kernel=(6, 12))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +79,7 @@ def test_architecture_and_kernel_are_decided_when_compiling(
 ) -> None:
     rule = {"names": ["read"], "action": "SCMP_ACT_ALLOW", **condition}
     document = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
-    compiled = compile_profile(_read(document), arch=arch, kernel=kernel)
+    compiled = compile_profile(read(document), arch=arch, kernel=kernel)
     assert bool(compiled["rules"]) is holds
     assert all(set(entry) == {"rule"} for entry in compiled["rules"])
 
@@ -98,7 +93,7 @@ def test_arch_map_lists_the_machine_and_its_compatible_abis() -> None:
             {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X32"]},  # not this
         ],
     }
-    profile = _read(document)
+    profile = read(document)
     assert block_of(profile)["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     assert block_of(profile, arch="riscv64")["architectures"] == ["SCMP_ARCH_RISCV64"]
     assert "architectures" not in block_of(profile, arch="arm64")

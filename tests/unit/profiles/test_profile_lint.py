@@ -1,16 +1,15 @@
 """The checks on a profile: each finds its fault, and none in the engines' own profiles."""
 
 import builtins
-import json
 from typing import Any
 
 import pytest
 
 from runc_wrap.profiles import builtin, denial_lint, profile_lint, sibling_calls
 from runc_wrap.profiles.engine_versions import Version
-from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.profile_lint import Context, LintFinding
 from runc_wrap.profiles.source_profile import Profile
+from tests.unit.profiles.resolving import read
 
 ALLOW_ALL = {"defaultAction": "SCMP_ACT_ALLOW"}
 RULE = {"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}
@@ -18,7 +17,7 @@ TWICE = [{"index": 0, "value": value, "op": "SCMP_CMP_EQ"} for value in (1, 2)]
 
 
 def _found(document: dict[str, Any], runc: Version | None = None) -> list[LintFinding]:
-    return _checked(parse(json.dumps(document).encode(), "p.json"), runc)
+    return _checked(read(document), runc)
 
 
 def _checked(profile: Profile, runc: Version | None) -> list[LintFinding]:

@@ -5,7 +5,6 @@ The expected answer is that of the profile as written for arguments with the unu
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +12,27 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.block_evaluation import Simulation, compares
 from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.filters.evaluate.libseccomp_input import Load, Loader, load
-from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.argument_sets import blocks, meet, rest, span_of, spans
-from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.source_profile import Argument, ProfileError
-from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
+from tests.unit.profiles.resolving import (
+    OPERATORS,
+    answer,
+    compare,
+    needs_libseccomp,
+    program_of,
+    read,
+)
 
 if TYPE_CHECKING:
+    from runc_wrap.filters.evaluate import bpf
     from runc_wrap.profiles.source_profile import Profile
 
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
@@ -49,7 +53,7 @@ def own(*rules: Json, default: str = "ERRNO") -> Profile:
         # else libseccomp makes rules on it of those on socket, and some contradict each other
         "syscalls": [{"names": ["socketcall"], "action": "SCMP_ACT_LOG"}, *rules],
     }
-    return parse(json.dumps(document).encode(), "own")
+    return read(document)
 
 
 class Asked:
@@ -62,7 +66,7 @@ class Asked:
         loader = Loader("crun" if kind == "crun" else "runc")
         self.load: Load = load(self.block, loader)
         self.simulation = Simulation(self.block, loader)
-        self._program = bpf.program(libseccomp_compiler.filter_bytes(self.load))
+        self._program = program_of(self.block, loader)
 
     @staticmethod
     def resolved(profile: Profile, mode: str, *caps: str) -> Json:
@@ -74,9 +78,7 @@ class Asked:
         return load(cls.resolved(profile, "enforce"), Loader("crun"))
 
     def __call__(self, *args: int, name: str = "socket", abi: Abi = X86_64) -> int:
-        a, b, c, d, e, f = (*args, *(0,) * (6 - len(args)))
-        call = bpf.SeccompData(abi.audit, syscall_names.numbers(abi)[name], (a, b, c, d, e, f))
-        return bpf.evaluate(self._program, call)
+        return answer(self._program, abi, name, args)
 
 
 ALL_BUT_INET = own(rule(compare("NE", 2)))

@@ -20,6 +20,7 @@ from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.syscall_names import numbers
+from tests.unit.profiles.resolving import OPERATORS, compare
 
 Json = dict[str, Any]
 CALLS = ["mount", "bpf", "keyctl", "io_uring_setup", "read"]  # read is needed by runtimes
@@ -28,13 +29,8 @@ CAPS = ["CAP_SYS_ADMIN", "CAP_BPF"]
 VALUES = [0, 1, 2, 5, 39, 40, 0x7E020000, (1 << 32) + 5, (1 << 64) - 1]
 BOTH = {return_codes.ALLOW, return_codes.LOG}
 
-_arguments = st.builds(
-    lambda index, value, two, op: {
-        "index": index, "value": value, "valueTwo": two, "op": f"SCMP_CMP_{op}",
-    },
-    st.integers(0, 1), st.sampled_from(VALUES), st.sampled_from(VALUES),
-    st.sampled_from(["EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ"]),
-)  # fmt: skip
+_values = st.sampled_from(VALUES)
+_arguments = st.builds(compare, st.sampled_from(OPERATORS), _values, _values, st.integers(0, 1))
 _args = st.lists(_arguments, max_size=2, unique_by=lambda one: one["index"])
 
 
@@ -76,9 +72,7 @@ def profile(*rules: Json, default: str = ERRNO) -> Json:
 
 
 def rule(name: str, action: str = ALLOW, *args: tuple[int, str, int, int]) -> Json:
-    found = [
-        {"index": i, "op": f"SCMP_CMP_{op}", "value": v, "valueTwo": two} for i, op, v, two in args
-    ]
+    found = [compare(op, value, two, index) for index, op, value, two in args]
     return {"names": [name], "action": action, **({"args": found} if found else {})}
 
 

@@ -12,29 +12,22 @@ from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import argument_rules
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
-from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import abis, builtin, return_codes, syscall_names
-from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from runc_wrap.profiles.runtime_spec_names import NATIVE
 from runc_wrap.profiles.unobserved_calls import BASE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies
-from tests.unit.profiles.resolving import block_of, needs_libseccomp
+from tests.unit.profiles.resolving import block_of, needs_libseccomp, program_of, read
 
 if TYPE_CHECKING:
     from runc_wrap.profiles.source_profile import Profile
 
 BUILT_IN = ["containerd@1.6.0", "moby", "containers-common", "containers-common@0.49.0", "crio"]
 AF_VSOCK = 40
-
-
-def _read(document: dict[str, Any]) -> Profile:
-    return parse(json.dumps(document).encode(), "test")
 
 
 def _block(
@@ -47,12 +40,12 @@ def _block(
 def test_enforce_is_the_unchanged_profile(
     document: dict[str, Any], bounding: frozenset[str], arch: str
 ) -> None:
-    assert _block(_read(document), "enforce", bounding, arch) == document
+    assert _block(read(document), "enforce", bounding, arch) == document
 
 
 @given(strategies.oci_blocks() | strategies.moby_profiles(), strategies.bounding)
 def test_audit_denies_nothing(document: dict[str, Any], bounding: frozenset[str]) -> None:
-    block = _block(_read(document), "audit", bounding)
+    block = _block(read(document), "audit", bounding)
     actions = {block["defaultAction"], *(rule["action"] for rule in block["syscalls"])}
     assert actions <= {"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"}
     assert "errno" not in json.dumps(block).lower()
@@ -88,11 +81,11 @@ def test_audit_allows_without_a_log_only_what_enforce_allows(
 def test_the_log_flag_is_set_beside_the_defaults_that_runtimes_would_omit() -> None:
     both = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG"]
     plain = {"defaultAction": "SCMP_ACT_ERRNO"}
-    assert _block(_read(plain), "enforce-log")["flags"] == both
-    assert _block(_read({**plain, "flags": []}), "enforce-log")["flags"] == both[1:]
+    assert _block(read(plain), "enforce-log")["flags"] == both
+    assert _block(read({**plain, "flags": []}), "enforce-log")["flags"] == both[1:]
     given = {**plain, "flags": [both[1], "SECCOMP_FILTER_FLAG_TSYNC"]}
-    assert _block(_read(given), "enforce-log")["flags"] == given["flags"]
-    old = modes.compiled(_read(plain), "enforce-log", arch="amd64", kernel=(4, 14))
+    assert _block(read(given), "enforce-log")["flags"] == given["flags"]
+    old = modes.compiled(read(plain), "enforce-log", arch="amd64", kernel=(4, 14))
     assert old["block"]["flags"] == both[1:]
 
 
@@ -110,7 +103,7 @@ def test_the_native_abi_always_stays(kept: tuple[str, ...], left: list[str]) -> 
 
 
 def test_a_profile_that_lists_no_abi_gets_none() -> None:
-    profile = modes.with_abis(_read({"defaultAction": "SCMP_ACT_ERRNO"}), "amd64", ())
+    profile = modes.with_abis(read({"defaultAction": "SCMP_ACT_ERRNO"}), "amd64", ())
     assert "architectures" not in _block(profile, "enforce")
     assert "architectures" not in _block(profile, "audit", arch="riscv64")
 
@@ -120,7 +113,7 @@ def test_audit_has_no_flag_that_the_kernel_takes_with_a_listener_only(
     mode: str, *, is_kept: bool
 ) -> None:
     document = {"defaultAction": "SCMP_ACT_ERRNO", "flags": [modes.KILLABLE_FLAG, modes.LOG_FLAG]}
-    flags = _block(_read(document), mode)["flags"]
+    flags = _block(read(document), mode)["flags"]
     assert (modes.KILLABLE_FLAG in flags) is is_kept
     assert modes.LOG_FLAG in flags
 
@@ -140,10 +133,7 @@ def made(spec: str, mode: str) -> Any:
 def both(spec: str, mode: str, bounding: frozenset[str]) -> tuple[list[Any], list[abis.Abi]]:
     plain = made(spec, mode)
     blocks = [resolve(one, bounding) for one in (plain, modes.recorded(plain, mode, LISTENER))]
-    programs = [
-        bpf.program(libseccomp_compiler.filter_bytes(load(one, Loader("runc")))) for one in blocks
-    ]
-    return programs, [abis.of_oci(one) for one in blocks[0]["architectures"]]
+    return [*map(program_of, blocks)], [abis.of_oci(one) for one in blocks[0]["architectures"]]
 
 
 def wrong(name: str, args: bpf.Args, before: int, after: int) -> bool:

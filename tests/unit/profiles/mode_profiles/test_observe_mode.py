@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import Any
 
@@ -13,17 +12,21 @@ from hypothesis import strategies as st
 from runc_wrap.agent.observe import argument_rules
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
-from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
 from runc_wrap.profiles import abis, actions, builtin, return_codes, syscall_names, unobserved_calls
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.argument_sets import complement
-from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
-from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
+from tests.unit.profiles.resolving import (
+    OPERATORS,
+    RUNC,
+    compare,
+    needs_libseccomp,
+    program_of,
+    read,
+)
 
 pytestmark = needs_libseccomp
 BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]
@@ -45,10 +48,7 @@ class Both:
 
     def __init__(self, profile: Any, bounding: frozenset[str]) -> None:
         self.blocks = {mode: block(profile, mode, bounding) for mode in ("enforce", "observe")}
-        self.programs = {
-            mode: bpf.program(libseccomp_compiler.filter_bytes(load(one, Loader("runc"))))
-            for mode, one in self.blocks.items()
-        }
+        self.programs = {mode: program_of(one) for mode, one in self.blocks.items()}
         self.by_family = any(
             item["value"] == 0xFFFFFFFF
             for one in self.blocks["observe"]["syscalls"]
@@ -209,7 +209,7 @@ def test_a_complement_that_cannot_be_expressed_is_not_guessed(
 
 def own(document: dict[str, Any]) -> Any:
     architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-    return parse(json.dumps({**document, "architectures": architectures}).encode(), "own")
+    return read({**document, "architectures": architectures})
 
 
 _actions = st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_LOG"])
@@ -252,7 +252,7 @@ def test_no_call_that_the_owners_profile_denies_is_missed(
     document = {"defaultAction": default, "syscalls": rules}
     named = ("enforce", "observe", "audit")
     blocks = [block(own(document), mode, frozenset()) for mode in named]
-    enforced, seen, logged = (Simulation(one, Loader("runc")) for one in blocks)
+    enforced, seen, logged = (Simulation(one, RUNC) for one in blocks)
     for name in ("personality", "mount", "write"):
         number = syscall_names.numbers(ABIS["x86_64"])[name]
         wanted = enforced.verdict(ABIS["x86_64"], number, args)

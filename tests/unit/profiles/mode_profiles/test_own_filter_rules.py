@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +9,30 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
-from runc_wrap.filters.kernel import libseccomp_compiler
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.operators import EQ
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, return_codes, syscall_names
+from runc_wrap.profiles import actions, builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.json_profiles.profile_parser import parse
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import OPERATORS, compare, needs_libseccomp
+from tests.unit.profiles.resolving import (
+    OPERATORS,
+    answer,
+    compare,
+    needs_libseccomp,
+    program_of,
+    read,
+)
 
 if TYPE_CHECKING:
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
+    from runc_wrap.filters.evaluate import bpf
     from runc_wrap.profiles.source_profile import Profile
 
 pytestmark = needs_libseccomp
 BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]
+X86_64 = ABIS["x86_64"]
 INT, UPPER = 0xFFFFFFFF, 1 << 32
 NOTIFY, LOG = (actions.code(f"SCMP_ACT_{word}") for word in ("NOTIFY", "LOG"))
 TOLD = {"audit": LOG, "observe": NOTIFY}
@@ -46,23 +50,13 @@ def made(profile: Profile, mode: str) -> dict[str, Any]:
     return resolve(compiled, frozenset())
 
 
-def enforced(profile: Profile) -> CompiledProfile:
-    return modes.compiled(profile, "enforce", arch="amd64", kernel=(6, 12))
-
-
 @cache
 def program(spec: str, mode: str, kind: Any) -> bpf.Program:
     return loaded(builtin.load(spec), mode, kind)
 
 
 def loaded(profile: Profile, mode: str, kind: Any = "runc") -> bpf.Program:
-    return bpf.program(libseccomp_compiler.filter_bytes(load(made(profile, mode), Loader(kind))))
-
-
-def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
-    six = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    number = syscall_names.numbers(ABIS[abi])[name]
-    return bpf.evaluate(filtered, bpf.SeccompData(ABIS[abi].audit, number, six))  # type: ignore[arg-type]
+    return program_of(made(profile, mode), Loader(kind))
 
 
 @given(
@@ -76,7 +70,7 @@ def answer(filtered: bpf.Program, abi: str, name: str, *args: int) -> int:
 def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_reads_it(  # noqa: PLR0917 - all drawn
     spec: str, mode: str, kind: str, abi: str, name: str, given: int
 ) -> None:
-    found = answer(program(spec, mode, kind), abi, name, given, 0, SOMEWHERE)
+    found = answer(program(spec, mode, kind), ABIS[abi], name, (given, 0, SOMEWHERE))
     assert found == (TOLD[mode] if is_held(name, given) else return_codes.ALLOW)
 
 
@@ -98,7 +92,7 @@ def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_re
 def test_audit_reports_strict_mode_and_no_probe_for_support(
     abi: str, name: str, args: tuple[int, ...], *, is_told: bool
 ) -> None:
-    found = answer(program("containerd", "audit", "runc"), abi, name, *args)
+    found = answer(program("containerd", "audit", "runc"), ABIS[abi], name, args)
     assert found == (LOG if is_told else return_codes.ALLOW)
 
 
@@ -106,7 +100,7 @@ def test_audit_reports_strict_mode_and_no_probe_for_support(
 def test_enforce_has_no_such_rule(mode: str) -> None:
     filtered = loaded(builtin.load("containerd"), mode)
     for name, (_, number) in FIRST.items():
-        assert answer(filtered, "x86_64", name, number, 0, SOMEWHERE) == return_codes.ALLOW
+        assert answer(filtered, X86_64, name, (number, 0, SOMEWHERE)) == return_codes.ALLOW
 
 
 def _rule(name: str, action: str, *args: dict[str, Any]) -> dict[str, Any]:
@@ -147,10 +141,12 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         "syscalls": [_rule(name, "SCMP_ACT_ALLOW", *args) for args in allowed],
     }
-    profile = parse(json.dumps(document).encode(), "own")
+    profile = read(document)
     try:
-        before = answer(loaded(profile, "enforce"), "x86_64", name, first, second, SOMEWHERE)
-        found = answer(loaded(profile, mode), "x86_64", name, first, second, SOMEWHERE)
+        args = (first, second, SOMEWHERE)
+        before, found = (
+            answer(loaded(profile, one), X86_64, name, args) for one in ("enforce", mode)
+        )
     except ProfileError as error:  # libseccomp 2.6.0 never ends with some rules of two arguments
         if "did not compile" not in str(error) or len(allowed) == 1:
             raise
