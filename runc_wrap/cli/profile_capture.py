@@ -14,13 +14,13 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.host import engine_names
-from runc_wrap.policy import captured_comparison
+from runc_wrap.policy import runtime_default
 from runc_wrap.profiles import engine_versions
 
 if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
-    from runc_wrap.policy.captured_comparison import TableDifference
     from runc_wrap.policy.compiler_facts import Facts
+    from runc_wrap.policy.runtime_default import TableDifference
     from runc_wrap.profiles.captured_profile import CapturedProfile
 
 
@@ -54,8 +54,8 @@ def capture(
     with output.progress(f"Asking {engine}") as meter:
         captured, blocks = capture_run.capture(places, engine, socket, meter, config)
     facts = _facts(captured)
-    table = captured_comparison.table_name(engine, facts)
-    found = captured_comparison.with_table(captured, facts)
+    table = runtime_default.table_name(engine, facts)
+    found = runtime_default.differences_from_table(captured, facts)
     where = capture_store.write(places, captured)
     if as_json:
         output.document(_document(captured, len(blocks), table, found))

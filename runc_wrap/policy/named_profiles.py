@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
 from runc_wrap.hotpath.policy_file import file_name
-from runc_wrap.policy.runtime_default import SYSTEM, setting_of
+from runc_wrap.policy.runtime_default import of_table, setting_of
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
-from runc_wrap.profiles import builtin, captured_profile
+from runc_wrap.profiles import captured_profile
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_parser
@@ -158,10 +158,8 @@ def _plain(
 ) -> Profile:
     if captured_profile.MARK in name and not name.startswith(LOCALHOST):
         return _load_captured(name, captured or {})
-    if name == SYSTEM and system_profile is not None:
-        return profile_parser.parse(system_profile[1], system_profile[0])
     if not name.startswith(LOCALHOST):
-        return builtin.load(name)
+        return of_table(name, system_profile)
     path = name.removeprefix(LOCALHOST)
     if path not in own_profiles:
         raise ProfileError(

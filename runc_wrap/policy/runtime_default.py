@@ -1,22 +1,28 @@
-"""Which profile is each engine's default: by the settings `runtime_default`, or by its version."""
+"""Which profile is each engine's default: by the settings `runtime_default`, or by its version.
+
+And how the default that was captured from an engine differs from the table's.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
-from runc_wrap.profiles import builtin, engine_versions
+from runc_wrap.profiles import builtin, captured_profile, engine_versions
 from runc_wrap.profiles.engine_defaults import containers_common
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.json_profiles import profile_parser
+from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 SYSTEM = "containers-common@system"
 _OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
@@ -165,3 +171,55 @@ def _library_version(wanted: str, place: str) -> str:
             f"{newest}; Podman and Buildah have version numbers of their own: write auto for those."
         )
     return wanted
+
+
+def of_table(name: str, system_profile: tuple[str, bytes] | None) -> Profile:
+    """Return a built-in profile, or the one of the system's file. Raises ProfileError."""
+    if name == SYSTEM and system_profile is not None:
+        return profile_parser.parse(system_profile[1], system_profile[0])
+    return builtin.load(name)
+
+
+class TableDifference(NamedTuple):
+    """A rule that only one of the two has: `only` is "captured" or "table".
+
+    `capability` is "" if containers without any capability have it, else the one with which it
+    appears, or "ALL".
+    """
+
+    only: str
+    capability: str
+    rule: str
+
+
+def table_name(engine: str, facts: Facts) -> str:
+    """Return the profile that `runtime-default` is for this engine without a capture.
+
+    Raises PolicyError.
+    """
+    return by_engine(schema.defaults(), facts)[0][engine]
+
+
+def differences_from_table(captured: CapturedProfile, facts: Facts) -> list[TableDifference]:
+    """Return every difference, those of containers without capabilities first.
+
+    Raises PolicyError and ProfileError.
+    """
+    table = of_table(table_name(captured.engine, facts), facts.system_profile)
+    return list(_differences(captured.parsed(), table, facts))
+
+
+def _differences(captured: Profile, table: Profile, facts: Facts) -> Iterator[TableDifference]:
+    """Yield what differs for no capability, for each one, and for all; each rule once."""
+    seen: set[captured_profile.BlockDifference] = set()
+    singles = [(name, frozenset([name])) for name in sorted(CAPABILITIES)]
+    for label, caps in [("", frozenset[str]()), *singles, ("ALL", CAPABILITIES)]:
+        first, second = (
+            captured_profile.resolved(each, caps, facts.arch, facts.kernel)
+            for each in (captured, table)
+        )
+        for found in captured_profile.differences(first, second):
+            if found not in seen:
+                seen.add(found)
+                only = schema.TABLE if found.of else schema.CAPTURED
+                yield TableDifference(only, label, found.what)

@@ -10,7 +10,7 @@ from runc_wrap.doctor.remedies import Finding
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.policy import captured_comparison
+from runc_wrap.policy import runtime_default
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -58,8 +58,8 @@ def _differing(
     places: Places, captured: CapturedProfile, facts: Facts, in_force: str
 ) -> Iterator[Finding]:
     try:
-        table = captured_comparison.table_name(captured.engine, facts)
-        found = captured_comparison.with_table(captured, facts) if in_force == table else []
+        table = runtime_default.table_name(captured.engine, facts)
+        found = runtime_default.differences_from_table(captured, facts) if in_force == table else []
     except (PolicyError, ProfileError):  # the check of the policy's sources reports it
         return
     if found:

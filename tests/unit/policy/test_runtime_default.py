@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.policy import captured_comparison
+from runc_wrap.policy import runtime_default
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
@@ -130,11 +130,13 @@ def test_each_rule_that_only_one_has_is_told_with_its_capability(
     change: Callable[[Json], None], differences: list[tuple[str, str, str]]
 ) -> None:
     changed = _capture("containerd", "containerd@1.7.24", change)
-    assert captured_comparison.with_table(changed, facts(engines=CONTAINERD)) == differences
+    assert runtime_default.differences_from_table(changed, facts(engines=CONTAINERD)) == differences
 
 
 def test_podmans_capture_is_compared_with_the_file_that_the_policy_takes() -> None:
     here = facts(engines={"podman": "5.4.2"}, system_profile=("/usr/share/x.json", PROFILE))
-    found = captured_comparison.with_table(_capture("podman", "containers-common@0.60.0"), here)
-    assert captured_comparison.table_name("podman", here) == "containers-common@system"
+    found = runtime_default.differences_from_table(
+        _capture("podman", "containers-common@0.60.0"), here
+    )
+    assert runtime_default.table_name("podman", here) == "containers-common@system"
     assert ("table", "", "every other call: SCMP_ACT_ALLOW") in found
