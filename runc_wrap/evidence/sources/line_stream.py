@@ -66,7 +66,7 @@ class LineSplitter:
 
 
 class Lines:
-    """Parses one stream; `name` stands in its Losts. Holds at most one unfinished line."""
+    """Parses one stream; `name` stands in its losses. Holds at most one unfinished line."""
 
     def __init__(self, name: str) -> None:
         self._name = name

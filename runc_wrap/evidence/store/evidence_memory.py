@@ -45,62 +45,6 @@ EVER = 1e11  # seconds since the epoch: the end of a loss at an unknown time
 AT_LEAST, AT_MOST = "at least", "at most"  # how a `why` begins whose number is not exact
 
 
-class Hole(NamedTuple):
-    """So many records lost between two times, in seconds since the epoch."""
-
-    records: int
-    begin: float
-    end: float
-
-
-Holes = dict[tuple[str, str], list[Hole]]  # by source and why
-
-
-class Strays(Tallies):
-    """Tallies of unattributed calls, which keep their times.
-
-    `elsewhere` are calls of processes known to be in no container: they cast no doubt.
-    """
-
-    __slots__ = ("beyond", "elsewhere", "spans")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.spans: dict[CallKind, list[Tally]] = {}
-        self.beyond: list[Tally] = []  # of calls beyond the kinds that are kept
-        self.elsewhere = Tallies()
-
-    def count(self, call: CallKind, tally: Tally) -> CallKind | None:
-        """Count calls of one kind, and keep their times."""
-        kind = super().count(call, tally)
-        spans = self.beyond if kind is None else self.spans.setdefault(kind, [])
-        most = MOST_OF_ONE if kind is None else max(min(MOST_OF_ONE, _SPANS // len(self.spans)), 1)
-        _take_in(spans, Tally(tally.count, tally.first, tally.last))
-        _shorten(spans, most)
-        return kind
-
-    def forget(self, before: float) -> bool:
-        """Forget kinds of calls last made before then; return whether there were any."""
-        old = [call for call, tally in self.calls.items() if tally.last < before]
-        for call in old:
-            del self.calls[call], self.spans[call]
-        apart = self.elsewhere.calls
-        aged = [call for call, tally in apart.items() if tally.last < before]
-        for call in aged:
-            del apart[call]
-        self.beyond = [one for one in self.beyond if one.last >= before]
-        return bool(old or aged)
-
-    def as_json(self) -> Json:
-        """Return what `strays_of_json` reads."""
-        return {
-            **super().as_json(),
-            "spans": [_rows(self.spans[call]) for call in self.calls],
-            "beyond": _rows(self.beyond),
-            "elsewhere": call_counts.as_rows(self.elsewhere.calls),
-        }
-
-
 class Evidence:
     """All evidence; `damaged` files could not be read. `lost` is by source and why."""
 
@@ -208,48 +152,49 @@ def unwatch(intervals: list[Interval], since: float) -> None:
     intervals[:] = [(begin, min(end, since)) for begin, end in intervals if begin < since]
 
 
-def hole_of(one: LossSpan) -> Hole:
-    """Return the interval of a loss."""
-    if not one.time:
-        return Hole(one.records, 0.0, EVER)
-    begin = one.time if one.begin is None else min(one.begin, one.time)
-    return Hole(one.records, begin, one.time)
+class Strays(Tallies):
+    """Tallies of unattributed calls, which keep their times.
 
+    `elsewhere` are calls of processes known to be in no container: they cast no doubt.
+    """
 
-def lose(into: Holes, one: LossSpan) -> None:
-    """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
-    kind = (one.source, call_counts.text(one.why))
-    if kind not in into and len(into) >= MOST_KINDS:
-        kind = (one.source, "")
-    add_hole(into.setdefault(kind, []), hole_of(one))
+    __slots__ = ("beyond", "elsewhere", "spans")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: dict[CallKind, list[Tally]] = {}
+        self.beyond: list[Tally] = []  # of calls beyond the kinds that are kept
+        self.elsewhere = Tallies()
 
-def add_hole(holes: list[Hole], one: Hole) -> None:
-    """Add a hole; they stay in order, apart from each other, and at most MOST_LOSSES."""
-    for other in [each for each in holes if each.begin <= one.end and one.begin <= each.end]:
-        holes.remove(other)
-        one = _joined(other, one)
-    holes.append(one)
-    holes.sort(key=lambda each: each.begin)
-    while len(holes) > MOST_LOSSES:
-        distances = [after.begin - before.end for before, after in pairwise(holes)]
-        place = distances.index(min(distances))
-        holes[place : place + 2] = [_joined(*holes[place : place + 2])]
+    def count(self, call: CallKind, tally: Tally) -> CallKind | None:
+        """Count calls of one kind, and keep their times."""
+        kind = super().count(call, tally)
+        spans = self.beyond if kind is None else self.spans.setdefault(kind, [])
+        most = MOST_OF_ONE if kind is None else max(min(MOST_OF_ONE, _SPANS // len(self.spans)), 1)
+        _take_in(spans, Tally(tally.count, tally.first, tally.last))
+        _shorten(spans, most)
+        return kind
 
+    def forget(self, before: float) -> bool:
+        """Forget kinds of calls last made before then; return whether there were any."""
+        old = [call for call, tally in self.calls.items() if tally.last < before]
+        for call in old:
+            del self.calls[call], self.spans[call]
+        apart = self.elsewhere.calls
+        aged = [call for call, tally in apart.items() if tally.last < before]
+        for call in aged:
+            del apart[call]
+        self.beyond = [one for one in self.beyond if one.last >= before]
+        return bool(old or aged)
 
-def holes_between(holes: list[Hole], begin: float, end: float) -> Iterator[Hole]:
-    """Yield the holes that overlap or touch this interval."""
-    return (one for one in holes if one.begin <= end and begin <= one.end)
-
-
-def lost_records(holes: list[Hole]) -> int:
-    """Return how many records were lost in all."""
-    return sum(one.records for one in holes)
-
-
-def _joined(one: Hole, other: Hole) -> Hole:
-    records = one.records + other.records
-    return Hole(records, min(one.begin, other.begin), max(one.end, other.end))
+    def as_json(self) -> Json:
+        """Return what `strays_of_json` reads."""
+        return {
+            **super().as_json(),
+            "spans": [_rows(self.spans[call]) for call in self.calls],
+            "beyond": _rows(self.beyond),
+            "elsewhere": call_counts.as_rows(self.elsewhere.calls),
+        }
 
 
 def strays_of_json(fields: Json) -> Strays:
@@ -294,3 +239,58 @@ def _shorten(spans: list[Tally], most: int) -> None:
         pauses = [after.first - before.last for before, after in pairwise(spans)]
         place = pauses.index(min(pauses))
         spans[place].add(spans.pop(place + 1))
+
+
+class Hole(NamedTuple):
+    """So many records lost between two times, in seconds since the epoch."""
+
+    records: int
+    begin: float
+    end: float
+
+
+Holes = dict[tuple[str, str], list[Hole]]  # by source and why
+
+
+def hole_of(one: LossSpan) -> Hole:
+    """Return the interval of a loss."""
+    if not one.time:
+        return Hole(one.records, 0.0, EVER)
+    begin = one.time if one.begin is None else min(one.begin, one.time)
+    return Hole(one.records, begin, one.time)
+
+
+def lose(into: Holes, one: LossSpan) -> None:
+    """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
+    kind = (one.source, call_counts.text(one.why))
+    if kind not in into and len(into) >= MOST_KINDS:
+        kind = (one.source, "")
+    add_hole(into.setdefault(kind, []), hole_of(one))
+
+
+def add_hole(holes: list[Hole], one: Hole) -> None:
+    """Add a hole; they stay in order, apart from each other, and at most MOST_LOSSES."""
+    for other in [each for each in holes if each.begin <= one.end and one.begin <= each.end]:
+        holes.remove(other)
+        one = _joined(other, one)
+    holes.append(one)
+    holes.sort(key=lambda each: each.begin)
+    while len(holes) > MOST_LOSSES:
+        distances = [after.begin - before.end for before, after in pairwise(holes)]
+        place = distances.index(min(distances))
+        holes[place : place + 2] = [_joined(*holes[place : place + 2])]
+
+
+def holes_between(holes: list[Hole], begin: float, end: float) -> Iterator[Hole]:
+    """Yield the holes that overlap or touch this interval."""
+    return (one for one in holes if one.begin <= end and begin <= one.end)
+
+
+def lost_records(holes: list[Hole]) -> int:
+    """Return how many records were lost in all."""
+    return sum(one.records for one in holes)
+
+
+def _joined(one: Hole, other: Hole) -> Hole:
+    records = one.records + other.records
+    return Hole(records, min(one.begin, other.begin), max(one.end, other.end))

@@ -156,7 +156,7 @@ def _add(found: Suggestion, row: CallRow, profile: Filter, *, allow_dangerous: b
         cut = values == profile_reduction.ANY and asked and row.args
         _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
     if profile_reduction.is_open(found.profile):
-        still = profile_reduction.are_there(found.profile, row.syscall)
+        still = profile_reduction.has_denials(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
 
 
@@ -181,7 +181,7 @@ def _allow(
     rest = (
         profile_reduction.narrowed(block, name, values)
         if is_open
-        else profile_reduction.taken_out(block, name)
+        else profile_reduction.without_denials(block, name)
     )
     entries = [_entry(row, one) for one in values]
     if rest is None:
@@ -196,7 +196,7 @@ def _allow(
 def _allow_all(found: Suggestion, row: CallRow, why: str) -> None:
     entry = _entry(row, ())
     entry["comment"] += why
-    _put(found, profile_reduction.taken_out(found.profile, row.syscall), [entry])
+    _put(found, profile_reduction.without_denials(found.profile, row.syscall), [entry])
 
 
 def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:

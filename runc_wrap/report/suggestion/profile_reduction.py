@@ -187,12 +187,12 @@ def is_open(block: Mapping[str, Any]) -> bool:
     return block["defaultAction"] in _OPEN
 
 
-def are_there(block: Mapping[str, Any], name: str) -> bool:
-    """Return whether entries deny a call."""
+def has_denials(block: Mapping[str, Any], name: str) -> bool:
+    """Return whether entries of a profile deny a call."""
     return any(_denies(entry, name) for entry in block.get("syscalls") or ())
 
 
-def taken_out(block: Mapping[str, Any], name: str) -> list[Json]:
+def without_denials(block: Mapping[str, Any], name: str) -> list[Json]:
     """Return the entries without a call's denials."""
     return [one for entry in block.get("syscalls") or () for one in _others(entry, name)]
 
