@@ -14,16 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.containers.system_bundles import CAPABILITIES
 from harness.measurement import FailedError, seconds_of, timed
 from runc_wrap.hotpath import splice
 
 SLEEP = ["/bin/sleep", "1000000"]
 Json = dict[str, Any]
-_CAPABILITIES = [
-    f"CAP_{name}"
-    for name in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP
-    NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()
-]
 _USUAL = ["nosuid", "noexec", "nodev"]
 _MOUNTS = [
     ("/proc", "proc", "proc", _USUAL),
@@ -171,7 +167,7 @@ def _process(args: list[str]) -> Json:
         "args": args,
         "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         "cwd": "/",
-        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), _CAPABILITIES),
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
         "noNewPrivileges": True,
         "oomScoreAdj": 1000,
     }

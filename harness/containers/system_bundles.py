@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.containers.bundles import Bundle
+from harness.containers import bundles
+from harness.containers.bundles import Bundle, Json
 from harness.kernel import kernel_log
-
-Json = dict[str, Any]
 
 # The defaults of containerd and Docker for a container
 CAPABILITIES = [
@@ -99,25 +98,18 @@ def _config(
 ) -> Json:
     held = [*CAPABILITIES, *capabilities]
     kinds = ("bounding", "effective", "permitted") if uid == 0 else ("bounding",)
-    spaces = ("pid", "ipc", "uts", "mount", "network")
-    return {
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": {"uid": uid, "gid": uid},
-            "args": list(args),
-            "env": [f"PATH={_SEARCH}", "HOME=/tmp", "LC_ALL=C.UTF-8"],
-            "cwd": "/tmp",
-            "capabilities": dict.fromkeys(kinds, held),
-        },
-        "root": {"path": "rootfs", "readonly": True},
-        "mounts": _mounts(bundle),
-        "annotations": {},
-        "linux": {
-            "cgroupsPath": f"/{bundle.name}",
-            "namespaces": [{"type": kind} for kind in spaces],
-            "maskedPaths": ["/proc/kcore"],
-        },
+    config = bundles.config(bundle.name)
+    config["process"] |= {
+        "user": {"uid": uid, "gid": uid},
+        "args": list(args),
+        "env": [f"PATH={_SEARCH}", "HOME=/tmp", "LC_ALL=C.UTF-8"],
+        "cwd": "/tmp",
+        "capabilities": dict.fromkeys(kinds, held),
     }
+    config["root"]["readonly"] = True
+    config["mounts"] = _mounts(bundle)
+    config["linux"]["namespaces"].append({"type": "network"})
+    return config
 
 
 def _mounts(bundle: System) -> list[Json]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.host.processes import Daemon
+from harness.host.processes import Daemon, free_port
 from harness.node.install import Installed
 from harness.node.requirements import program
 from runc_wrap.metrics import metrics_file
@@ -19,12 +19,6 @@ from runc_wrap.metrics import metrics_file
 Json = dict[str, Any]
 
 _PATIENCE = 30  # seconds for an answer
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ import os
 import platform
 import shlex
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.host.processes import CommandError, Daemon, Run, attempt, run, wait_until
+from harness.host.processes import CommandError, Daemon, Run, attempt, free_port, run, wait_until
 from harness.node.guest import PATIENCE, PAUSE, Guest
 from harness.node.requirements import program
 from tests.vm.image import Image
@@ -40,7 +39,7 @@ class Machine(Guest):
         super().__init__(image.suite)
         self.image = image
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.disk = directory / "disk.qcow2"
         self.key = directory / "key"
         self._forwards = itertools.count()  # ssh does not bind a path twice
@@ -204,9 +203,3 @@ def processor(suite: str) -> list[str]:
     # Linux 7.2 hangs with two of qemu's default processors, and starts with two of these.
     newest = ["-cpu", "max"] if suite == "forky" else []
     return ["-accel", "tcg,tb-size=512", *newest]
-
-
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])

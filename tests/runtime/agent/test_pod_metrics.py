@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from harness.host.processes import Daemon, wait_until
+from harness.host.processes import Daemon, free_port, wait_until
 from harness.kernel.process_status import parse_status
 from harness.node import agent as agents
 from harness.node.install import SOURCE
@@ -86,7 +86,7 @@ def scene(
 ) -> Iterator[Scene]:
     requires("prometheus", "runc", "unshare", "setpriv", root=True)
     node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
-    port = prometheus.free_port()
+    port = free_port()
     for name in ("metrics", "state", "data"):
         (tmp_path / name).mkdir()
     state = tmp_path / "state" / "state"
