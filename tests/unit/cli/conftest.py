@@ -11,6 +11,8 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import kmsg, log_files
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+from runc_wrap.host import runtime_state
+from runc_wrap.node.container_state import users_containers
 from runc_wrap.report.merge.document_stream import asking
 from runc_wrap.time_text import rfc3339
 from tests.unit.cli import ctl
@@ -52,8 +54,10 @@ class Evidence:
 
 
 @pytest.fixture(autouse=True)
-def no_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Read no records of this machine."""
+def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Look at no containers and no records of this machine."""
+    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
+    monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
     monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "absent")
     monkeypatch.setattr(kmsg, "PATH", tmp_path / "absent")
 

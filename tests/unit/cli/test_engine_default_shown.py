@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.container_state import default_recognition, redecide, users_containers
+from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 from tests.unit.host.test_container_discovery import runc
@@ -32,12 +31,6 @@ TOLD = (
     'it; adopt = "runtime-default" does'
 )
 TOLD_OF_NODES = TOLD.replace("1 container", "1 container on 1 node")
-
-
-@pytest.fixture(autouse=True)
-def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
 
 
 def default() -> Json:

@@ -13,9 +13,9 @@ import pytest
 
 from runc_wrap.cli import status as status_command
 from runc_wrap.filters.filter_comparison import FilterDifference
-from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RuntimeContainer
-from runc_wrap.node.container_state import container_status, deep_verify, users_containers
+from runc_wrap.node.container_state import container_status, deep_verify
 from runc_wrap.node.container_state.container_processes import Process
 from tests.unit.host.test_container_discovery import runc
 
@@ -42,9 +42,7 @@ DECIDED = {
 
 
 @pytest.fixture(autouse=True)
-def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
-    monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
+def without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container_status, "_PAUSE", 0)
 
 
