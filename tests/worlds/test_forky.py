@@ -5,7 +5,7 @@ containerd asks plugins (CNI) and wants an address. Debian's plugins bring tens 
 in these pods sends nothing: so the plugin makes no network, it only tells an address. Source: the
 CNI specification 1.1, "Section 2: Execution Protocol".
 
-A runtime that is replaced while containerd runs: tests/unit/engines/test_features_asked.py.
+A runtime that is replaced while containerd runs: tests/unit/engines/test_engine_restart.py.
 """
 
 import json

@@ -1,0 +1,250 @@
+"""What a restart of an engine ends, what takes a change back at boot, and who must be restarted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.node.requirements import program
+from runc_wrap.doctor.engine_checks import features_known
+from runc_wrap.engines import engine_registry, features_asked, restart_effects
+from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.transaction import engine_restart
+from runc_wrap.host import procfs, systemd
+from runc_wrap.node.paths import DEFAULT_PREFIX, Places
+from tests.unit.engines.engine_node import add, node, write
+from tests.unit.node import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNIT = "containerd.service"
+REQUIRED = "KillMode=process\nControlGroup=/x\nRequiredBy=kubelet.service docker.service\n"
+BOUND = REQUIRED.replace("RequiredBy", "BoundBy")
+WANTED = "KillMode=process\nControlGroup=/x\nRequiredBy=kubelet.service\nBoundBy=\nConsistsOf=\n"
+RUN = "2 containers that run, as live-restore is off"
+WITH = "Docker's, which systemd restarts with it: "
+
+
+def _systemd(patch: pytest.MonkeyPatch, shown: str, docker: str = "active") -> None:
+    """Let systemd show this of each unit, and say this of Docker's state."""
+    properties = dict(line.split("=", 1) for line in shown.splitlines())
+    patch.setattr(systemd, "show", lambda units, *_: dict.fromkeys(units, properties))
+    patch.setattr(systemd, "state", lambda _: docker)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("[false,1,0]", "1 container that runs, as live-restore is off"),
+        ("[false,1,1]", RUN),
+        ("[false,0,0]", ""),
+        ("[true,2,0]", ""),
+        ("", "containers that may run, unless live-restore is on"),
+        ("[false,null,0]", "containers that may run, unless live-restore is on"),
+    ],
+)
+def test_docker_without_live_restore_ends_its_containers(
+    programs: Path, told: str, words: str
+) -> None:
+    machine.fake(programs, "docker", f"echo '{told}'")
+    assert Docker(Docker.usual).ended_by_restart() == words
+
+
+@pytest.mark.parametrize(
+    ("shown", "docker", "words"),
+    [
+        (REQUIRED, "active", WITH + RUN),
+        (BOUND, "active", WITH + RUN),
+        (REQUIRED, "inactive", ""),
+        (WANTED, "active", ""),
+        ("", "active", ""),
+    ],
+)
+def test_docker_that_is_restarted_with_containerd_ends_them_too(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, shown: str, docker: str, words: str
+) -> None:
+    _systemd(monkeypatch, shown, docker)
+    machine.fake(programs, "docker", "echo '[false,2,0]'")
+    assert Containerd(Containerd.usual, unit=UNIT).ended_by_restart() == words
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Iterator[str]:
+    """A process with the name of a shim; its cgroup, which is the test's own."""
+    program = tmp_path / "containerd-shim-runc-v2"
+    program.symlink_to(Path(sys.executable).resolve())
+    code = "import os; print(flush=True); os.read(0, 1)"
+    argv = [str(program), "-ISc", code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdin
+        process.stdout.readline()
+        yield Path(f"/proc/{os.getpid()}/cgroup").read_text().splitlines()[0].split(":", 2)[2]
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("mode", ["process", "none", "control-group", "mixed"])
+def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
+    monkeypatch: pytest.MonkeyPatch, shim: str, mode: str
+) -> None:
+    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup={shim}\n")
+    told = restart_effects.of_unit(UNIT)
+    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup=/of-another\n")
+    assert restart_effects.of_unit(UNIT) == ""
+    if mode in ("process", "none"):
+        assert told == ""
+    else:
+        assert told.endswith(f"shims or monitors of containers, as {UNIT} has KillMode={mode}")
+
+
+@pytest.mark.usefixtures("shim")
+@pytest.mark.parametrize(
+    ("group", "is_its"),
+    [("/s/crio.service", True), ("/s/crio.service/x", True), ("/s/crio.service-x", False)],
+)
+def test_a_unit_whose_name_only_begins_alike_is_another(
+    monkeypatch: pytest.MonkeyPatch, group: str, *, is_its: bool
+) -> None:
+    groups = [("1", "name=systemd", "/"), ("0", "", group)]
+    monkeypatch.setattr(procfs, "cgroups", lambda _: groups)
+    _systemd(monkeypatch, "KillMode=mixed\nControlGroup=/s/crio.service\n")
+    assert ("shims or monitors" in restart_effects.of_unit("crio.service")) is is_its
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_systemd_accepts_it(tmp_path: Path, *, damaged: bool) -> None:
+    """The damaged one is the control."""
+    text = engine_restart.boot_unit_text(Places(DEFAULT_PREFIX), "another.service")
+    text = text.replace(f"{DEFAULT_PREFIX}/bin/runc-wrapctl", "/bin/true")
+    unit = tmp_path / "runc-wrap-revert.service"
+    unit.write_text(text.replace("Type=oneshot", "Type=once") if damaged else text)
+    argv = [program("systemd-analyze"), "verify", "--man=no", str(unit)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stderr
+    assert (unit.name in said) is damaged
+
+
+def test_it_runs_before_every_engine_that_may_be_registered() -> None:
+    text = engine_restart.boot_unit_text(Places(DEFAULT_PREFIX), "another.service")
+    (before,) = [line for line in text.splitlines() if line.startswith("Before=")]
+    names = set(before.removeprefix("Before=").split())
+    wanted = "containerd crio docker k3s k3s-agent rke2-server rke2-agent another".split()
+    assert {f"{name}.service" for name in wanted} <= names
+
+
+def test_installations_have_units_of_their_own_and_remove_no_others(tmp_path: Path) -> None:
+    one, other = Places(DEFAULT_PREFIX), Places(Path("/srv/runc-wrap"))
+    for places in (one, other):
+        engine_restart.write_boot_unit(places, "", tmp_path)
+    engine_restart.remove_boot_unit(one, tmp_path)
+    assert not (tmp_path / engine_restart.boot_unit_name(one)).exists()
+    assert (
+        (tmp_path / "multi-user.target.wants" / engine_restart.boot_unit_name(other))
+        .resolve()
+        .is_file()
+    )
+    engine_restart.remove_boot_unit(other, tmp_path)
+    engine_restart.remove_boot_unit(other, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+
+
+def test_a_path_that_a_unit_cannot_name_is_refused() -> None:
+    with pytest.raises(EngineError, match="a unit cannot name the path /a b"):
+        engine_restart.boot_unit_text(Places(Path("/a b")), "")
+
+
+def test_it_waits_for_what_its_state_is_mounted_on(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "var").symlink_to(tmp_path / "elsewhere")
+    told = engine_restart.boot_unit_text(Places(tmp_path), "")
+    assert f"RequiresMountsFor={tmp_path} {tmp_path}/elsewhere\n" in told
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Containerd]:
+    """A registered containerd that answers: this process."""
+    where = node(tmp_path, "containerd")
+    where = replace(where, state_dir=Places(tmp_path).engines)
+    add(where)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "s"))
+    listening.listen()
+    found = Containerd(where.config, None, "k3s.service", tmp_path / "s")
+    monkeypatch.setattr(engine_registry, "at", lambda *_: found)
+    with listening:
+        yield found
+
+
+def _runtime(tmp_path: Path) -> Path:
+    real = write(tmp_path / "real/runc", "")
+    link = Places(tmp_path).runtime / "runc"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(real)
+    return link
+
+
+def test_an_engine_that_is_older_than_the_runtime_is_named(
+    tmp_path: Path, engine: Containerd
+) -> None:
+    _runtime(tmp_path)  # this process is older
+    (remark,) = features_asked.remarks(Places(tmp_path))
+    said = f"containerd ({engine.config}) asked for the runtime's features when it started"
+    assert remark.startswith(f"warning: {said}")
+    assert remark.endswith("restart it: systemctl restart k3s")
+    (finding,) = features_known.find(Places(tmp_path))
+    assert finding.sentence.startswith(said)
+    assert finding.command == "systemctl restart k3s"
+
+
+def test_an_engine_that_started_later_is_not(
+    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine.socket
+    _runtime(tmp_path)
+    later = time.time() + 3600
+    monkeypatch.setattr(features_asked, "started", lambda _: later)
+    assert features_asked.stale(Places(tmp_path)) == []
+
+
+def test_an_upgrade_of_the_program_counts_and_an_older_link_does_not_hide_it(
+    tmp_path: Path,
+) -> None:
+    link = _runtime(tmp_path)
+    os.utime(link, (1, 1), follow_symlinks=False)
+    os.utime(link, (1, 1))  # as a package's files have the time of their build
+    assert features_asked.runtime_changed(Places(tmp_path)) > time.time() - 3600
+    link.readlink().unlink()
+    assert features_asked.runtime_changed(Places(tmp_path)) == 0.0
+
+
+def test_an_engine_that_does_not_run_or_has_no_handler_is_not_named(
+    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _runtime(tmp_path)
+    silent = replace(engine, socket=tmp_path / "nothing")
+    monkeypatch.setattr(engine_registry, "at", lambda *_: silent)
+    assert features_asked.stale(Places(tmp_path)) == []
+    assert features_asked.stale(Places(tmp_path / "other")) == []
+
+
+def test_an_engine_with_a_socket_of_its_own_is_asked_there(
+    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _runtime(tmp_path)
+    dump = f"echo '[grpc]'; echo 'address = \"{engine.socket}\"'"
+    (tmp_path / "engine").mkdir()
+    machine.fake(tmp_path / "engine", "containerd", dump)
+    program = tmp_path / "engine/containerd"
+    usual = replace(engine, socket=tmp_path / "nothing", binary=program)
+    monkeypatch.setattr(engine_registry, "at", lambda *_: usual)
+    assert features_asked.stale(Places(tmp_path)) == [usual]
