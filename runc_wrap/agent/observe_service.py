@@ -23,9 +23,9 @@ from runc_wrap.agent.descriptor_store import (
 )
 from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe import container_process_state
+from runc_wrap.agent.observe.container_limits import Resting
 from runc_wrap.agent.observe.container_process_state import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
-from runc_wrap.agent.observe.rate_limit import Resting
 from runc_wrap.agent.record import exec_notices, write_requests
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions

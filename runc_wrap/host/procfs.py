@@ -1,8 +1,8 @@
 """Reading /proc/PID: proc_pid_stat(5), proc_pid_status(5), cgroups(7), namespaces(7).
 
 `pid` is a process' or a thread's number, "self", or what `threads` returns. Reads are bounded in
-size. Reading status or stat of a process may never return (caller_lookup says why). Imports
-built-in modules only, since each of the agent's processes imports this.
+size. Reading status or stat of a process may never return (agent.observe.inspector says
+why). Imports built-in modules only, since each of the agent's processes imports this.
 """
 
 from __future__ import annotations

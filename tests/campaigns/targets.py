@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.agent.decide import wire
-from runc_wrap.agent.observe import container_process_state
+from runc_wrap.agent.observe import call_arguments, container_process_state
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_netlink, journald, line_stream, strace_text
 from runc_wrap.evidence.store import evidence_reader
@@ -183,7 +183,7 @@ def notification(data: bytes) -> None:
                 break
         if not arrival.is_whole:
             raise Defect("the connection has ended and is waited for")
-        container_process_state.allowed_by_arguments(str(arrival.state()["metadata"]))
+        call_arguments.allowed(str(arrival.state()["metadata"]))
     for fd in {*arrival.fds[:1]}:
         os.close(fd)
     arrival.end()

@@ -66,7 +66,7 @@ PLANTS = [
     ),
     (ROLE.format("service decide"), "agent/decide/request.py", "import enum", "-> enum"),
     (ROLE.format("service observe"), "agent/record/recorder.py", "import logging", "-> logging"),
-    (ROLE.format("inspector"), "agent/observe/caller_lookup.py", "import os", "-> os"),
+    (ROLE.format("inspector"), "agent/observe/inspector.py", "import os", "-> os"),
     (METRICS, "metrics/metrics_file.py", "import click", "-> click"),
     (PROGRAMS, "node/seccomp_features.py", "import subprocess", "uses subprocess"),
     (PROGRAMS, SETTINGS, "from os import execv", "uses os.execv"),

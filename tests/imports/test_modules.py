@@ -281,11 +281,11 @@ socket struct {_OS} {_TYPING}
 ROLES = {
     "decide": (30, "__future__ _blake2 _datetime _socket errno fcntl gc select"),
     "observe": (
-        79,
+        77,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),
-    "inspector": (15, "__future__ _socket _struct resource select struct"),
+    "inspector": (10, "__future__ _socket _struct resource struct"),
 }
 MEASURED = {(3, 11), (3, 13)}
 # On other versions these at least are not loaded, as their own imports differ.

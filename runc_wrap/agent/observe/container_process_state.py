@@ -15,7 +15,6 @@ import struct
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING
-from runc_wrap.agent.observe.argument_rules import METADATA, RECORDS, checked
 from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.agent.descriptor_store import DescriptorStore
-    from runc_wrap.agent.observe.argument_rules import Groups
 
     Json = dict[str, Any]
 
@@ -232,14 +230,3 @@ def begun(number: int, fd: int) -> Arrival | None:
         return None
     connection.settimeout(0)
     return Arrival(connection, time.monotonic() + SECONDS, number)
-
-
-def allowed_by_arguments(metadata: str) -> dict[tuple[int, int], Groups]:
-    """Return the argument rules in a listener's metadata, {} if there are none or not valid."""
-    word, _, text = metadata.partition(" ")
-    if word != METADATA or not text or metadata == RECORDS:
-        return {}
-    try:
-        return checked(json_codec.loads(text.encode("utf-8", "surrogateescape")))
-    except (json_codec.Unreadable, ValueError, TypeError):
-        return {}

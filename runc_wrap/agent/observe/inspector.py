@@ -6,23 +6,48 @@ the service goes on after a bound and starts another one. It loads this module a
 Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), the memory asked for, (how
 many filters the thread carries, its tracer) if asked for, seconds). The first answer, of number 0,
 means that it is ready.
+
+Reading /proc/PID/status or stat takes a reference to a process' memory. If the process is killed
+meanwhile, whoever drops the last reference waits until its files are written (linux:kernel/fork.c
+__mmput, fs/fuse/file.c fuse_vma_close). Dropping the last reference to its program may wait
+likewise (fuse_release). Reading its memory can block for ever, too: a page may belong to a file on
+a file system that does not answer, or the process may hold its memory's lock. So only this program
+calls what reads here.
 """
 
 from __future__ import annotations
 
 import _socket
 import marshal
+import posix
 import resource
+import struct
 import time
 
-from runc_wrap.agent.observe import caller_lookup, pointed_arguments
-from runc_wrap.agent.observe.inspector_client import COMPAT, NATIVE, PURPOSE, QUESTION
+from runc_wrap.host import files, procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runc_wrap.agent.observe.inspector_client import PointedAt
+    Described = tuple[int, int, str, str]  # process (tgid), user, name, program; "" if unknown
+    Purpose = tuple[int, int | None]  # clone3's flags, and set_tid_size if it could be read
+    PointedAt = Purpose | bytes | None
+    Standing = tuple[int, int] | None
+    Answer = tuple[int, Described, PointedAt, Standing, float]
 
+# number, thread, address, what to read there, whether to read the thread's filters and tracer
+QUESTION = struct.Struct("=QqQB?")
+NOTHING, PURPOSE, NATIVE, COMPAT = range(4)  # clone3's; struct sock_fprog, its 32-bit form
+LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 _SLOW = 0.001  # seconds
+
+# A struct clone_args begins with the flags, and has set_tid_size at 72: 64 bits each on every ABI
+# (linux:include/uapi/linux/sched.h).
+_FLAGS, _WITH_TIDS = struct.Struct("=Q"), struct.Struct("=Q64xQ")
+# A filter is a struct sock_fprog, a length and a pointer (linux:include/uapi/linux/filter.h), which
+# is shorter for 32-bit programs and x32.
+_PROGRAM, _COMPAT = struct.Struct("=H6xQ"), struct.Struct("=H2xI")
+_INSTRUCTION, _MOST = 8, 4096
+_NULL = 4096  # vm.mmap_min_addr: nothing is mapped below
 
 
 def main(_prefix: str) -> None:
@@ -32,23 +57,92 @@ def main(_prefix: str) -> None:
     while question := channel.recv(QUESTION.size):
         number, tid, address, what, asks_standing = QUESTION.unpack(question)
         slept, begun, used = _slept(), time.monotonic(), time.process_time()
-        found = caller_lookup.look(tid)
-        pointed_at = _pointed_at(tid, address, what)
-        standing = caller_lookup.standing(tid) if asks_standing else None
+        caller, pointed_at = process(tid), _pointed_at(tid, address, what)
+        its_standing = standing(tid) if asks_standing else None
         taken = time.monotonic() - begun
         if taken > _SLOW and _slept() == slept:  # it merely had no CPU
             taken = time.process_time() - used
-        caller = (found.pid, found.uid, found.comm, found.exe)
-        channel.send(marshal.dumps((number, caller, pointed_at, standing, taken)))
+        channel.send(marshal.dumps((number, caller, pointed_at, its_standing, taken)))
 
 
 def _pointed_at(tid: int, address: int, what: int) -> PointedAt:
     if what == PURPOSE:
-        return pointed_arguments.purpose(tid, address)
+        return purpose(tid, address)
     if what in (NATIVE, COMPAT):
-        return pointed_arguments.program(tid, address, compat=what == COMPAT)
+        return program(tid, address, compat=what == COMPAT)
     return None
 
 
 def _slept() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+def process(tid: int) -> Described:
+    """Read a thread's process, "" for what cannot be read. Valid if the call waits afterwards."""
+    fields = _status(tid)
+    if fields is None:
+        return tid, 0, "", ""
+    comm = procfs.plain_name(fields.get(b"Name", b""))
+    exe = procfs.program(tid) or ""
+    return _first(fields, b"Tgid", tid), _first(fields, b"Uid", 0), comm, exe
+
+
+def standing(tid: int) -> Standing:
+    """Read how many filters a thread carries, and its tracer's pid (0: none); None if unknown."""
+    fields = _status(tid) or {}
+    filters, tracer = fields.get(b"Seccomp_filters", b""), fields.get(b"TracerPid", b"")
+    return (int(filters), int(tracer)) if filters.isdigit() and tracer.isdigit() else None
+
+
+def _status(tid: int) -> dict[bytes, bytes] | None:
+    try:
+        return procfs.status(tid)
+    except (OSError, files.TooLarge):
+        return None
+
+
+def _first(fields: dict[bytes, bytes], name: bytes, default: int) -> int:
+    first = fields.get(name, b"").split(b"\t")[0]
+    return int(first) if first.isdigit() else default
+
+
+def purpose(tid: int, where: int) -> Purpose | None:
+    """Read clone3's flags and set_tid_size: 0 by a null pointer, None for what cannot be read.
+
+    The kernel may read what we cannot: memory of memfd_secret(2) is its process' own.
+    """
+    try:
+        found = _read(tid, _WITH_TIDS.size, where)
+    except (OSError, OverflowError):
+        return (0, 0) if where < _NULL else None
+    if len(found) < _FLAGS.size:
+        return None
+    (flags,) = _FLAGS.unpack_from(found)
+    return flags, _WITH_TIDS.unpack(found)[1] if len(found) == _WITH_TIDS.size else None
+
+
+def program(tid: int, where: int, *, compat: bool) -> bytes | None:
+    """Read the filter that a call names; b"" if the kernel would reject it, None if unknown."""
+    form = _COMPAT if compat else _PROGRAM
+    try:
+        head = _read(tid, form.size, where)
+        if not head:  # the process is ending
+            return b""
+        length, start = form.unpack(head)
+        if not 0 < length <= _MOST:
+            return b""
+        found = _read(tid, length * _INSTRUCTION, start)
+    except FileNotFoundError:
+        return b""
+    except (OSError, OverflowError, struct.error):
+        return b"" if where < _NULL else None
+    return found if len(found) == length * _INSTRUCTION else None
+
+
+def _read(tid: int, size: int, where: int) -> bytes:
+    """Return what of a process' memory can be read; nothing if it is ending."""
+    fd = posix.open(f"/proc/{tid}/mem", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        return posix.pread(fd, size, where)
+    finally:
+        posix.close(fd)

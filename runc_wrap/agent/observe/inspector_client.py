@@ -10,13 +10,13 @@ import _socket
 import marshal
 import posix
 import select
-import struct
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import start_command
-from runc_wrap.agent.observe import pointed_arguments
-from runc_wrap.agent.observe.caller_lookup import Caller
+from runc_wrap.agent.observe import call_arguments
+from runc_wrap.agent.observe.container_limits import Caller
+from runc_wrap.agent.observe.inspector import LARGEST, NOTHING, PURPOSE, QUESTION
 from runc_wrap.agent.service_log import warn
 from runc_wrap.host.procfs import is_runnable
 
@@ -24,19 +24,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.agent.observe.observed_container import ObservedContainer
+    from runc_wrap.agent.observe.container_limits import ObservedContainer
+    from runc_wrap.agent.observe.inspector import Answer, Described, PointedAt, Standing
     from runc_wrap.agent.observe.seccomp_unotify import Notification
 
     TooLate = Callable[[ObservedContainer], None]
-    Described = tuple[int, int, str, str]
-    PointedAt = tuple[int, int | None] | bytes | None
-    Standing = tuple[int, int] | None
-    Answer = tuple[int, Described, PointedAt, Standing, float]
 
-# number, thread, address, what to read there, whether to read the thread's filters and tracer
-QUESTION = struct.Struct("=QqQB?")
-NOTHING, PURPOSE, NATIVE, COMPAT = range(4)  # clone3's; struct sock_fprog, its 32-bit form
-LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 MOST_STUCK = 4
 _STARTING = 1.0  # seconds that one call waits for a new inspector to be ready
 _SCHEDULED = 0.25  # seconds more that one call waits for an inspector that has no CPU
@@ -140,7 +133,7 @@ class Inspector:
 
         `late` is called with a container about which reading took too long.
         """
-        address = pointed_arguments.address(call)
+        address = call_arguments.clone_args(call)
         known = container.callers.known(call.tid, time.monotonic())
         read = None
         if call.tid and (known is None or address is not None):
@@ -151,7 +144,7 @@ class Inspector:
         if read and known is None:
             container.callers.learnt(call.tid, read.caller)
         caller = known or (read.caller if read else Caller(call.tid))
-        return caller, pointed_arguments.arguments(call, read.purpose if read else None)
+        return caller, call_arguments.arguments(call, read.purpose if read else None)
 
     def _read(
         self, container: ObservedContainer, tid: int, address: int | None, late: TooLate

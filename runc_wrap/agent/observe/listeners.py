@@ -16,16 +16,9 @@ import os
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
-from runc_wrap.agent.observe import (
-    observed_container,
-    pointed_arguments,
-    seccomp_unotify,
-)
-from runc_wrap.agent.observe.argument_rules import RECORDS, allows, bits
-from runc_wrap.agent.observe.caller_lookup import Caller
-from runc_wrap.agent.observe.container_process_state import allowed_by_arguments
+from runc_wrap.agent.observe import call_arguments, seccomp_unotify
+from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer, whose
 from runc_wrap.agent.observe.inspector_client import Inspector
-from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import KEY, Checks, TracingFilters
 from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
@@ -40,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runc_wrap.agent.descriptor_store import DescriptorStore
-    from runc_wrap.agent.observe.observed_container import Whose
+    from runc_wrap.agent.observe.container_limits import Whose
     from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key
 
@@ -65,8 +58,8 @@ class Listener:
         self.container = container
         self.key = _key_of(state)
         metadata = state.get("metadata")
-        self.allowed = allowed_by_arguments(metadata) if isinstance(metadata, str) else {}
-        self.records = metadata == RECORDS
+        self.allowed = call_arguments.allowed(metadata) if isinstance(metadata, str) else {}
+        self.records = metadata == call_arguments.RECORDS
         self.own = TracingFilters(state.get(KEY))
         if state.get(_UNREAD) is True:
             container.patience = 0.0
@@ -171,8 +164,8 @@ class Listeners:
         return listener
 
     def _made(self, number: int, fd: int, state: Json) -> Listener:
-        whose = observed_container.whose(state)
-        container = self.containers.setdefault(whose, ObservedContainer(whose))
+        name = whose(state)
+        container = self.containers.setdefault(name, ObservedContainer(name))
         return Listener(number, fd, state, container)
 
     def _add(self, listener: Listener) -> None:
@@ -205,12 +198,13 @@ class Listeners:
         received = time.time()  # once answered, its thread may already run another program
         error = self._error(listener, call)
         groups = listener.allowed.get((call.arch, call.number & 0xFFFFFFFF))
-        if groups and allows(groups, call.args, bits(call.arch, call.number)):
+        mask = call_arguments.bits(call.arch, call.number)
+        if groups and call_arguments.allows(groups, call.args, mask):
             seccomp_unotify.proceed(listener.fd, call.id, error)
             return
         caller, args = self.inspector.look(listener.container, call, self._read_no_more)
         if not seccomp_unotify.is_valid(listener.fd, call.id):
-            caller, args = Caller(call.tid), pointed_arguments.arguments(call, None)
+            caller, args = Caller(call.tid), call_arguments.arguments(call, None)
             call.unmade = args is None
         self.inflight.count(call.id)
         seccomp_unotify.proceed(listener.fd, call.id, error)
@@ -230,7 +224,7 @@ class Listeners:
 
     def _is_without(self, state: Json) -> bool:
         key = _key_of(state)
-        is_held = observed_container.whose(state) in self.containers
+        is_held = whose(state) in self.containers
         return bool(key and not is_held and runtime_state.running(key))
 
 

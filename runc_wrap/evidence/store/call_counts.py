@@ -38,7 +38,7 @@ _ASKED = (
     # name, numbers of x86_64, x86, arm and the generic ones, indexes
     ("unshare", 272, 310, 337, 97, (0,)),
     ("clone", 56, 120, 120, 220, (0,)),
-    ("clone3", 435, 435, 435, 435, (0, 1)),  # what pointed_arguments puts there
+    ("clone3", 435, 435, 435, 435, (0, 1)),  # what call_arguments puts there
     ("setns", 308, 346, 375, 268, (1,)),
     ("socket", 41, 359, 281, 198, (0, 1, 2)),
     ("socketpair", 53, 360, 288, 199, (0, 1, 2)),

@@ -31,7 +31,7 @@ KILLABLE_FLAG = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _OF_DENIALS = ("defaultErrnoRet", "listenerPath", "listenerMetadata")
 _SPEC_ALLOW_SINCE = (4, 17)
 # of a listener to which only calls that the profile allows are sent
-RECORD_METADATA = f"{observe_mode.METADATA} record"  # agent.observe.argument_rules.RECORDS
+RECORD_METADATA = f"{observe_mode.METADATA} record"  # agent.observe.call_arguments.RECORDS
 RECORD_COST = (  # as measured in docs/measurements.md, on two busy cores
     "Recording costs about 1 ms for each call about which the agent is asked. A script that does "
     "little but start programs took 4 to 5 times as long, a walk through all files 1.6 times."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.node import agent as agents
-from runc_wrap.agent.observe import rate_limit
+from runc_wrap.agent.observe.container_limits import WAKE_EVERY
 from runc_wrap.evidence.store import evidence_reader
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _woken(pid: int) -> tuple[int, float]:
 
 def _is_left_alone(pid: int) -> bool:
     times, seconds = _woken(pid)
-    return times < seconds / rate_limit.WAKE_EVERY + PROCESSES / 4  # the machine's own processes
+    return times < seconds / WAKE_EVERY + PROCESSES / 4  # the machine's own processes
 
 
 def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_logged(
@@ -69,7 +69,7 @@ def test_a_short_lived_exec_is_attributed_although_the_agent_slept_at_the_create
         bundle.create(runtime)
         assert bundle.call(runtime, "exec", after=("/short", "1", str(UNSHARE))).returncode == 0
         bundle.delete(lab.bare)
-        time.sleep(1.5 * rate_limit.WAKE_EVERY)
+        time.sleep(1.5 * WAKE_EVERY)
         return bundle.name
 
     def calls() -> dict[str, int]:

@@ -18,7 +18,7 @@ from harness.attackers.hostile_user import LOGGED
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent.observe import rate_limit
+from runc_wrap.agent.observe import container_limits
 from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_a_runtime_with_unreadable_memory_delays_no_observed_container(
     with lab.agent() as agent:
         before = agent.observe  # looked for now: who reads all command lines waits, too
         with attacker.holding_its_lock(forger, lab.bare, place, 12):
-            time.sleep(4 * rate_limit.WAKE_EVERY)
+            time.sleep(4 * container_limits.WAKE_EVERY)
             assert observed.call(lab.wrapper, "run").returncode == 0
             wait_until(
                 lambda: _counts(lab.node, observed) == {KEYCTL: CALLS}, "all calls in the store"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.host.processes import Daemon, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent.observe.rate_limit import BURST, RATE
+from runc_wrap.agent.observe.container_limits import BURST, RATE
 
 if TYPE_CHECKING:
     from harness.containers.bundles import Bundle

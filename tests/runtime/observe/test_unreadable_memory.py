@@ -12,7 +12,7 @@ from harness.host.hung_files import deaf_file
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.agent.observe import observed_container
+from runc_wrap.agent.observe import container_limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ JAMMING = 3  # calls of the container's own
 # What it may take is containers.PATIENCE and the start of another reader; it was 11 to 13 s before.
 BOUND = 1.0
 RESTART = 1.5  # seconds more until the service is back, on a busy machine
-assert BOUND > 10 * observed_container.PATIENCE
+assert BOUND > 10 * container_limits.PATIENCE
 
 
 def _calls(node: install.Installed, bundle: Bundle) -> dict[tuple[int, bool], int]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.descriptor_store import DescriptorStore
-from runc_wrap.agent.observe import argument_rules, container_process_state
+from runc_wrap.agent.observe import call_arguments, container_process_state
 from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival
 from runc_wrap.agent.systemd_protocol import Supervisor
 
@@ -96,9 +96,9 @@ _json = st.recursive(
 
 @given(_json)
 def test_metadata_of_any_form_are_harmless(told: Any) -> None:
-    found = container_process_state.allowed_by_arguments(f"runc-wrap/1 {json.dumps(told)}")
+    found = call_arguments.allowed(f"runc-wrap/1 {json.dumps(told)}")
     for groups in found.values():
-        argument_rules.allows(groups, (0,) * 6, 0xFFFFFFFF)
+        call_arguments.allows(groups, (0,) * 6, 0xFFFFFFFF)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,11 @@ def test_metadata_of_any_form_are_harmless(told: Any) -> None:
     ["", "runc-wrap/1", "runc-wrap/2 {}", 'x {"c:1": [[[0, "EQ", 1, 0]]]}', "runc-wrap/1 {\udc80"],
 )
 def test_foreign_metadata_allow_nothing(metadata: str) -> None:
-    assert container_process_state.allowed_by_arguments(metadata) == {}
+    assert call_arguments.allowed(metadata) == {}
 
 
 def test_our_own_metadata_are_read() -> None:
-    found = container_process_state.allowed_by_arguments(
-        'runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}'
-    )
+    found = call_arguments.allowed('runc-wrap/1 {"c000003e:135": [[[0, "EQ", 8, 0]]]}')
     assert found == {(0xC000003E, 135): [[[0, "EQ", 8, 0]]]}
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import wait_until
-from runc_wrap.agent.observe import caller_lookup, inspector_client, pointed_arguments
-from runc_wrap.agent.observe.caller_lookup import EACH, FULL, Callers, look
+from runc_wrap.agent.observe import call_arguments, inspector_client
+from runc_wrap.agent.observe.container_limits import ObservedContainer
+from runc_wrap.agent.observe.inspector import process, program, purpose
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
-from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.host import procfs
 
@@ -32,9 +32,9 @@ _PR_SET_NAME = 15
 
 
 def test_a_process_is_described_by_the_kernels_data() -> None:
-    found = look(os.getpid())
-    assert (found.pid, found.uid) == (os.getpid(), os.getuid())
-    assert found.exe == str(Path("/proc/self/exe").readlink())
+    pid, uid, _, exe = process(os.getpid())
+    assert (pid, uid) == (os.getpid(), os.getuid())
+    assert exe == str(Path("/proc/self/exe").readlink())
 
 
 @pytest.mark.parametrize("name", [b"a\nb", b"a\\nb", b"Tgid:\t1", b"\xffx", b"sp ace)"])
@@ -43,13 +43,14 @@ def test_a_thread_has_its_own_name_and_its_process(name: bytes) -> None:
 
     def run() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
-        found.append(look(threading.get_native_id()))
+        found.append(process(threading.get_native_id()))
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert found[0].pid == os.getpid()
-    assert os.fsencode(found[0].comm) == name
+    ((pid, _, comm, _),) = found
+    assert pid == os.getpid()
+    assert os.fsencode(comm) == name
 
 
 def test_of_an_ended_process_only_the_pid_is_known() -> None:
@@ -57,30 +58,7 @@ def test_of_an_ended_process_only_the_pid_is_known() -> None:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    found = look(pid)
-    assert (found.pid, found.comm, found.exe) == (pid, "", "")
-
-
-def test_in_a_flood_only_some_callers_are_read() -> None:
-    one, looked = Callers(), 0
-
-    def call(tid: int, now: float) -> None:
-        nonlocal looked
-        if one.known(tid, now) is None:
-            looked += 1
-            one.learnt(tid, caller_lookup.Caller(tid, 0, "name", ""))
-
-    for tid in range(FULL):
-        call(tid, 5.0)
-    assert looked == FULL
-    for more in range(10 * EACH):
-        call(1000 + more, 5.5)
-    assert looked == FULL + 10
-    known = one.known(1, 5.9)
-    assert known is not None
-    assert known.comm == "name"
-    call(1, 6.0)  # a second later it is looked at again
-    assert looked == FULL + 11
+    assert process(pid) == (pid, 0, "", "")
 
 
 X86_64 = 0xC000003E
@@ -103,22 +81,22 @@ def test_clone3s_flags_and_set_tid_count_where_the_kernel_reads_them(
 ) -> None:
     args = (ctypes.c_uint64 * 11)(0x10000080, *[0] * 7, 4096, 2)
     call = _call(number, ctypes.addressof(args), size)
-    where = pointed_arguments.address(call)
+    where = call_arguments.clone_args(call)
     assert where == ctypes.addressof(args)
-    purpose = pointed_arguments.purpose(os.getpid(), where)
-    assert pointed_arguments.arguments(call, purpose) == (0x10000080, tids, 0, 0, 0, 0)
+    read = purpose(os.getpid(), where)
+    assert call_arguments.arguments(call, read) == (0x10000080, tids, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("size", [0, 63, 88])
 def test_a_clone3_without_a_struct_has_no_flags(size: int) -> None:
-    assert pointed_arguments.purpose(os.getpid(), 0) == (0, 0)
-    assert pointed_arguments.arguments(_call(435, 0, size), (0, 0)) == (0, 0, 0, 0, 0, 0)
+    assert purpose(os.getpid(), 0) == (0, 0)
+    assert call_arguments.arguments(_call(435, 0, size), (0, 0)) == (0, 0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("address", [0x10000, 1 << 63, (1 << 64) - 1])
 def test_flags_in_memory_that_cannot_be_read_are_not_known(address: int) -> None:
-    assert pointed_arguments.purpose(os.getpid(), address) is None
-    assert pointed_arguments.arguments(_call(435, address), None) is None
+    assert purpose(os.getpid(), address) is None
+    assert call_arguments.arguments(_call(435, address), None) is None
 
 
 @pytest.mark.parametrize(("hidden", "known"), [(0, None), (4, None), (8, (0x10000000, None))])
@@ -129,9 +107,9 @@ def test_memory_that_only_its_process_can_read_hides_no_flags(
     secret = _secret_memory()
     args = secret - hidden
     ctypes.memmove(args, struct.pack("=11Q", 0x10000000, *[0] * 8, 2, 0), 88)
-    purpose = pointed_arguments.purpose(os.getpid(), args)
-    assert purpose == known
-    assert pointed_arguments.arguments(_call(435, args), purpose) is None
+    read = purpose(os.getpid(), args)
+    assert read == known
+    assert call_arguments.arguments(_call(435, args), read) is None
 
 
 @pytest.mark.parametrize("hidden", [0, 4])
@@ -139,10 +117,10 @@ def test_memory_that_only_its_process_can_read_hides_no_filter(hidden: int) -> N
     """It could answer anything; of a filter that the kernel rejects nothing is kept."""
     secret = _secret_memory()
     ctypes.memmove(secret - hidden, struct.pack("=HHIQ", 1, 0, 0, secret), 16)
-    assert pointed_arguments.program(os.getpid(), secret - hidden, compat=False) is None
+    assert program(os.getpid(), secret - hidden, compat=False) is None
     readable = ctypes.create_string_buffer(struct.pack("=HHIQ", 1, 0, 0, secret - hidden))
     where = ctypes.addressof(readable)
-    assert pointed_arguments.program(os.getpid(), where, compat=False) is None
+    assert program(os.getpid(), where, compat=False) is None
 
 
 def _secret_memory() -> int:

@@ -11,9 +11,9 @@ import pytest
 from harness.host import moments
 from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER
 from runc_wrap.agent.observe import seccomp_unotify
+from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
-from runc_wrap.agent.observe.observed_container import ObservedContainer
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.host import runtime_state

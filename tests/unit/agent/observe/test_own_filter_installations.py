@@ -13,13 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.agent.observe import (
-    inspector_client,
-    observed_container,
-    own_filter_installations,
-    pointed_arguments,
-)
-from runc_wrap.agent.observe.observed_container import ObservedContainer
+from runc_wrap.agent.observe import container_limits, inspector, own_filter_installations
+from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import (
     MOST,
     MOST_INSTRUCTIONS,
@@ -220,13 +215,13 @@ def test_a_filter_is_read_in_the_layout_of_its_abi() -> None:
     where = ctypes.addressof(code)
     whole = ctypes.create_string_buffer(struct.pack("=H6xQ", len(TRACING) // 8, where))
     at = ctypes.addressof(whole)
-    assert pointed_arguments.program(os.getpid(), at, compat=False) == TRACING
+    assert inspector.program(os.getpid(), at, compat=False) == TRACING
     for length in (0, 4097):
         bad = ctypes.create_string_buffer(struct.pack("=H6xQ", length, where))
-        assert pointed_arguments.program(os.getpid(), ctypes.addressof(bad), compat=False) == b""
-    assert pointed_arguments.program(os.getpid(), 0x10, compat=True) == b""
-    assert pointed_arguments.program(1 << 22, at, compat=False) == b""
-    assert inspector_client.LARGEST > 4096 * 8 + 8192
+        assert inspector.program(os.getpid(), ctypes.addressof(bad), compat=False) == b""
+    assert inspector.program(os.getpid(), 0x10, compat=True) == b""
+    assert inspector.program(1 << 22, at, compat=False) == b""
+    assert inspector.LARGEST > 4096 * 8 + 8192
 
 
 def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
@@ -239,7 +234,7 @@ def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
     container, checks = ObservedContainer(("", "")), fake.checks()
     for _ in range(1000):
         assert checks.error(own, container, call(), lambda: True)
-    assert sum(waits) == pytest.approx(observed_container.WAITING)
+    assert sum(waits) == pytest.approx(container_limits.WAITING)
 
 
 @pytest.mark.parametrize(

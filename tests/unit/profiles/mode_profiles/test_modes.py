@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.agent.observe import argument_rules
+from runc_wrap.agent.observe import call_arguments
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.hotpath.resolve import resolve
@@ -171,11 +171,11 @@ def test_the_agent_knows_what_it_only_records() -> None:
         modes.recorded(made("containerd", mode), mode, LISTENER)["block"]
         for mode in (ENFORCE, OBSERVE)
     )
-    assert modes.RECORD_METADATA == argument_rules.RECORDS
-    assert enforced["listenerMetadata"] == argument_rules.RECORDS
+    assert modes.RECORD_METADATA == call_arguments.RECORDS
+    assert enforced["listenerMetadata"] == call_arguments.RECORDS
     assert enforced["listenerPath"] == "/notify.sock"
     assert enforced["flags"] == [modes.SPEC_ALLOW_FLAG, modes.KILLABLE_FLAG]
-    assert observed["listenerMetadata"] == argument_rules.METADATA
+    assert observed["listenerMetadata"] == call_arguments.METADATA
     assert observed["flags"].count(modes.KILLABLE_FLAG) == 1
 
 

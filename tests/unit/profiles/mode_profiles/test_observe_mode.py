@@ -9,10 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runc_wrap.agent.observe import argument_rules
+from runc_wrap.agent.observe import call_arguments
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
-from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, SOCKETS
 from runc_wrap.profiles import abis, actions, builtin, return_codes, syscall_names, unobserved_calls
@@ -55,8 +54,7 @@ class Both:
             for item in one.get("args", ())
             if item["op"] == "SCMP_CMP_MASKED_EQ"
         )
-        told = self.blocks["observe"]["listenerMetadata"].partition(" ")[2]
-        self.whole = argument_rules.checked(json_codec.loads(told.encode())) if told else {}
+        self.whole = call_arguments.allowed(self.blocks["observe"]["listenerMetadata"])
 
     def asked(self, abi: abis.Abi, number: int, args: bpf.Args) -> tuple[int, int]:
         """Return a call's answer, enforced and observed; what the agent ignores is allowed."""
@@ -64,8 +62,8 @@ class Both:
         enforced, seen = (bpf.evaluate(self.programs[m], call) for m in ("enforce", "observe"))
         groups = self.whole.get((abi.audit, number))
         if seen == NOTIFY and groups is not None:
-            mask = argument_rules.bits(abi.audit, number)
-            seen = return_codes.ALLOW if argument_rules.allows(groups, args, mask) else seen
+            mask = call_arguments.bits(abi.audit, number)
+            seen = return_codes.ALLOW if call_arguments.allows(groups, args, mask) else seen
         return enforced, seen
 
     def listed(self) -> list[abis.Abi]:
@@ -174,7 +172,7 @@ def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
         [[one["index"], one["op"][9:], one["value"], one.get("valueTwo", 0)] for one in group]
         for group in groups
     ]
-    return argument_rules.allows(told, (value,) * 6, 2**64 - 1)
+    return call_arguments.allows(told, (value,) * 6, 2**64 - 1)
 
 
 def test_bits_of_a_value_beyond_its_mask_are_ignored_as_libseccomp_ignores_them() -> None:
@@ -269,10 +267,9 @@ def test_no_call_that_the_owners_profile_denies_is_missed(
 
 def _excused(observed: dict[str, Any], name: str, args: bpf.Args) -> bool:
     """Return whether the agent will find that the profile allows a call by its arguments."""
-    told = observed["listenerMetadata"].partition(" ")[2]
     number = syscall_names.numbers(ABIS["x86_64"])[name]
-    groups = argument_rules.checked(json_codec.loads(told.encode() or b"{}"))
-    return argument_rules.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
+    groups = call_arguments.allowed(observed["listenerMetadata"])
+    return call_arguments.allows(groups.get((ABIS["x86_64"].audit, number), []), args, 2**64 - 1)
 
 
 def test_what_a_capability_allows_is_not_told_to_the_agent_which_does_not_know_it() -> None:

@@ -1,4 +1,4 @@
-"""How often the service turns to a source, and to one container's calls."""
+"""How often the service turns to a source, and to one container's calls and callers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.agent.observe import rate_limit
-from runc_wrap.agent.observe.rate_limit import BURST, RATE, REST, Pace, Resting
+from runc_wrap.agent.observe.container_limits import (
+    BURST,
+    EACH,
+    FULL,
+    RATE,
+    REST,
+    WAKE_EVERY,
+    Caller,
+    Callers,
+    Pace,
+    Resting,
+)
 
 if TYPE_CHECKING:
     import select
@@ -21,11 +31,11 @@ def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pa
     quiet, source = Resting(poll), ready()
     assert poll.poll(0)
     quiet.rest(source, 1)
-    clock[0] += rate_limit.WAKE_EVERY / 2
+    clock[0] += WAKE_EVERY / 2
     quiet.wake_due()
-    assert (poll.poll(0), quiet.due()) == ([], [100 + rate_limit.WAKE_EVERY])
+    assert (poll.poll(0), quiet.due()) == ([], [100 + WAKE_EVERY])
     quiet.rest(source, 2)  # the pause is not prolonged
-    clock[0] += rate_limit.WAKE_EVERY / 2
+    clock[0] += WAKE_EVERY / 2
     quiet.wake_due()
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
 
@@ -112,3 +122,25 @@ def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
     assert resting.due() == []
     clock[0] += REST
     resting.wake_due()  # of a number that is not in it any more
+
+
+def test_in_a_flood_only_some_callers_are_read() -> None:
+    one, looked = Callers(), 0
+
+    def call(tid: int, now: float) -> None:
+        nonlocal looked
+        if one.known(tid, now) is None:
+            looked += 1
+            one.learnt(tid, Caller(tid, 0, "name", ""))
+
+    for tid in range(FULL):
+        call(tid, 5.0)
+    assert looked == FULL
+    for more in range(10 * EACH):
+        call(1000 + more, 5.5)
+    assert looked == FULL + 10
+    known = one.known(1, 5.9)
+    assert known is not None
+    assert known.comm == "name"
+    call(1, 6.0)  # a second later it is looked at again
+    assert looked == FULL + 11
