@@ -13,7 +13,7 @@ import select
 import time
 from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 
-from runc_wrap.agent import descriptor_store, service_lifecycle, sockets, systemd_protocol
+from runc_wrap.agent import descriptor_store, service_lifecycle, systemd_protocol
 from runc_wrap.agent.descriptor_store import (
     ARRIVING,
     INFLIGHT,
@@ -29,9 +29,8 @@ from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.record import exec_notices, write_requests
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.write_requests import Questions
-from runc_wrap.agent.service_lifecycle import Release
+from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import say, warn
-from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.hotpath.errors import described
@@ -69,7 +68,7 @@ def main(prefix: str) -> None:
     offers = descriptor_store.room(os.environb) > 0 or descriptor_store.ANYWAY in os.environb
     held = service_lifecycle.begin(prefix, ROLE, [_NOTIFY, *_OTHERS] if offers else _OTHERS)
     if not offers:
-        sockets.withdraw(prefix, _NOTIFY)
+        service_lifecycle.withdraw(prefix, _NOTIFY)
         warn(_NO_STORE)
     Observer(prefix, held).serve()
 

@@ -1,30 +1,59 @@
-"""The life of both services: how they begin, and become the installed release."""
+"""The life of both services: their sockets, one service for a prefix, signals, the next release.
+
+Listening sockets are handed over by systemd or bound here.
+"""
 
 from __future__ import annotations
 
+import _socket
+import errno
+import fcntl
 import posix
 import sys
+import time
+from _signal import (  # type: ignore[import-not-found]  # typeshed has only signal, which costs enum
+    SIG_BLOCK,
+    SIG_UNBLOCK,
+    SIGCHLD,
+    SIGINT,
+    SIGTERM,
+    pthread_sigmask,
+    set_wakeup_fd,
+    signal,
+)
 
-from runc_wrap.agent import signals, sockets, start_command, systemd_protocol
+from runc_wrap.agent import start_command, systemd_protocol
 from runc_wrap.agent.service_log import say, warn
+from runc_wrap.agent.systemd_protocol import NamedDescriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import NoReturn
 
-    from runc_wrap.agent.systemd_protocol import NamedDescriptor
+# name -> type; each is PREFIX/var/agent/NAME.sock
+KINDS = {
+    "decide": _socket.SOCK_SEQPACKET,
+    "notify": _socket.SOCK_STREAM,
+    "exec": _socket.SOCK_DGRAM,  # agent.record.exec_notices
+    "evidence": _socket.SOCK_SEQPACKET,  # agent.record.write_requests
+}
+_LOCK = "lock"  # PREFIX/var/agent/ROLE.lock
+_LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
+_BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
+_PREDECESSOR_SECONDS = 1.0  # for a service that is ending to let go of sockets and lock
+_SIGNALS = (SIGCHLD, SIGINT, SIGTERM)
 
 
 def begin(prefix: str, role: str, names: Sequence[str]) -> list[NamedDescriptor]:
-    """Return the descriptors that were handed over and those of all sockets of these names.
+    """Return the descriptors that were handed over, the lock, and all sockets of these names.
 
     Exits with 2 if the service cannot start.
     """
     posix.umask(0o077)
     try:
-        return sockets.take(prefix, role, names, systemd_protocol.received(posix.environ))
-    except sockets.UnusableSocket as error:
+        return _taken(prefix, role, names, systemd_protocol.received(posix.environ))
+    except _UnusableSocket as error:
         warn(str(error))
         sys.exit(2)
 
@@ -45,9 +74,169 @@ def begin_anew(prefix: str, role: str, held: Sequence[NamedDescriptor]) -> NoRet
     """Become the installed release's service, with these descriptors."""
     words = start_command.command_anew(prefix, role)
     say("another release is installed; it takes over.")
-    signals.hold()
+    pthread_sigmask(SIG_BLOCK, _SIGNALS)  # until the new program makes its `Signals`
     try:
         systemd_protocol.become(words, held, posix.environ)
     except OSError as error:
         warn(f"{words[0]}: {error.strerror}; the supervisor starts it again.")
         sys.exit(1)
+
+
+class Signals:
+    """Catches signals from its creation on; `fd` is readable when some have come."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.fd, writer = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
+        set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in numbers:
+            signal(number, _nothing)
+        pthread_sigmask(SIG_UNBLOCK, _SIGNALS)
+
+    def take(self) -> set[int]:
+        """Return the signals that have come since the last call."""
+        try:
+            return set(posix.read(self.fd, 4096))
+        except BlockingIOError:
+            return set()
+
+
+def _nothing(_number: int, _frame: object) -> None:
+    """Do nothing: the wake-up descriptor has received it."""
+
+
+class _UnusableSocket(Exception):
+    """The service cannot start; the message says why."""
+
+
+def _directory(prefix: str) -> str:
+    """Return the directory of the sockets, which only root may enter."""
+    return f"{prefix}/var/agent"
+
+
+def path(prefix: str, name: str) -> str:
+    """Return a socket's path."""
+    return f"{_directory(prefix)}/{name}.sock"
+
+
+def withdraw(prefix: str, name: str) -> None:
+    """Remove a socket's path, so that nobody connects; whoever listens there stays unused."""
+    try:
+        posix.unlink(path(prefix, name))
+    except FileNotFoundError:
+        return
+
+
+def _taken(
+    prefix: str, role: str, names: Sequence[str], given: Iterable[NamedDescriptor]
+) -> list[NamedDescriptor]:
+    """Return all descriptors by name: `given` ones, the lock, and these sockets, bound if need be.
+
+    Raises _UnusableSocket.
+    """
+    held = {_name(prefix, each): each.fd for each in given}
+    longest = max((path(prefix, name) for name in KINDS), key=len)
+    if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
+        raise _UnusableSocket(
+            f"{longest} is longer than the {_LONGEST} bytes that a socket's path can have. "
+            "Install runc-wrap in a directory with a shorter path."
+        )
+    directory = _directory(prefix)
+    try:
+        _make_directory(directory)
+        if _LOCK not in held:
+            is_only_one = any(name in held for name in names)  # systemd sees to that
+            held[_LOCK] = _lock(f"{directory}/{role}.{_LOCK}", is_locked=not is_only_one)
+        for name in [name for name in names if name not in held]:
+            held[name] = _listening(path(prefix, name), KINDS[name])
+    except OSError as error:
+        raise _UnusableSocket(f"{directory}: {error.strerror}. Run it as root.") from None
+    for name in held.keys() & KINDS.keys():
+        posix.set_blocking(held[name], False)
+    return [NamedDescriptor(name, fd) for name, fd in held.items()]
+
+
+def _name(prefix: str, given: NamedDescriptor) -> str:
+    """Return a descriptor's name: by a socket's path, as systemd names all of a unit alike."""
+    try:
+        looked_at = _socket.socket(fileno=given.fd)
+    except OSError:  # not a socket but a stored descriptor
+        return given.name
+    try:
+        listens = looked_at.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        is_whole = listens or looked_at.type == _socket.SOCK_DGRAM
+        address = looked_at.getsockname() if is_whole else ""  # accepted ones have it, too
+    finally:
+        looked_at.detach()
+    return next((name for name in KINDS if address == path(prefix, name)), given.name)
+
+
+def _make_directory(directory: str) -> None:
+    try:
+        posix.mkdir(directory, 0o700)
+    except FileExistsError:
+        posix.chmod(directory, 0o700)
+
+
+def _lock(name: str, *, is_locked: bool) -> int:
+    """Return the lock, which shows whose this process is (node.container_state.lost_listeners).
+
+    One that a device blocks and that cannot be killed would keep it locked, so it is not locked
+    where systemd sees to it that there is only one.
+    """
+    flags = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    descriptor = posix.open(name, flags, 0o600)
+    until = time.monotonic() + _PREDECESSOR_SECONDS
+    while is_locked:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise _UnusableSocket(_another(name, descriptor)) from None
+            time.sleep(0.05)
+        else:
+            break
+    return descriptor
+
+
+def _another(name: str, descriptor: int) -> str:
+    from runc_wrap.host import locks  # noqa: PLC0415 - only one that cannot start needs it
+
+    return f"another one runs here: {locks.holder(descriptor)} holds {name}."
+
+
+def _listening(name: str, kind: int) -> int:
+    _clear(name, kind)
+    made = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
+    before = posix.umask(0o177)
+    try:
+        made.bind(name)
+    finally:
+        posix.umask(before)
+    if kind != _socket.SOCK_DGRAM:
+        made.listen(_BACKLOG)
+    return made.detach()
+
+
+def _clear(name: str, kind: int) -> None:
+    """Remove a socket on which no process listens. Raises _UnusableSocket if one does."""
+    until = time.monotonic() + _PREDECESSOR_SECONDS
+    while _answers(name, kind):
+        if time.monotonic() > until:
+            raise _UnusableSocket(f"another program listens at {name}.")
+        time.sleep(0.05)
+    try:
+        posix.unlink(name)
+    except FileNotFoundError:
+        return
+
+
+def _answers(name: str, kind: int) -> bool:
+    caller = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
+    caller.settimeout(0)
+    try:
+        caller.connect(name)
+    except OSError as error:
+        return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
+    finally:
+        caller.close()
+    return True

@@ -49,8 +49,8 @@ def observed(places: Places) -> str:
 def foreground(places: Places) -> str:
     """Return which services have to end first: no unit of systemd started them.
 
-    Only they hold the lock (agent.sockets): systemd sees to it that a unit's runs once. Raises
-    OSError.
+    Only they hold the lock (agent.service_lifecycle): systemd sees to it that a unit's runs once.
+    Raises OSError.
     """
     holders = {name: locks.held_by(places.agent / f"{name}.lock") for name in SERVICES}
     found = [f"{name} by {who}" for name, who in holders.items() if who]

@@ -21,8 +21,8 @@ from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 from runc_wrap.agent import service_lifecycle, systemd_protocol
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answerer
+from runc_wrap.agent.service_lifecycle import Signals
 from runc_wrap.agent.service_log import say, warn
-from runc_wrap.agent.signals import Signals
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
 from runc_wrap.hotpath.errors import described

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runc_wrap.evidence.attribution.process_tree import ProcessTree
     from runc_wrap.hotpath.ledger_file import Key
 
-NAME = "exec"  # of agent.sockets
+NAME = "exec"  # of agent.service_lifecycle.KINDS
 VERSION = "runc-wrap/1"
 LONGEST = 4096  # bytes, as in launcher/ask.c
 _MOST = 64  # at once

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.recorder import Recorder
 
-NAME = "evidence"  # of agent.sockets
+NAME = "evidence"  # of agent.service_lifecycle.KINDS
 VERSION = "runc-wrap/1"
 SECONDS = 1.5  # until a question is answered with what is written; commands wait for two
 SOONEST = 0.1  # seconds between answers

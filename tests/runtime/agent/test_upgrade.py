@@ -57,7 +57,7 @@ def test_both_follow_an_upgrade_without_a_supervisor(node: install.Installed) ->
 
 def _break_a_module(release: Path) -> None:
     """Like an incomplete copy."""
-    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/signals.py")
+    (module,) = release.glob("venv/lib/*/site-packages/runc_wrap/agent/service_log.py")
     module.write_text("raise ImportError('cut short')\n")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.node.requirements import program
-from runc_wrap.agent import sockets
+from runc_wrap.agent import service_lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,8 @@ def test_the_units_name_the_sockets_that_the_services_use() -> None:
         for key, kind in KINDS.items():
             found |= dict.fromkeys(unit.get(key, []), kind)
         assert (unit["SocketMode"], unit["DirectoryMode"]) == (["0600"], ["0700"])
-    assert found == {sockets.path(PREFIX, name): kind for name, kind in sockets.KINDS.items()}
+    kinds = service_lifecycle.KINDS.items()
+    assert found == {service_lifecycle.path(PREFIX, name): kind for name, kind in kinds}
 
 
 SETTINGS = [
