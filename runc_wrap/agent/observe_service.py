@@ -26,9 +26,9 @@ from runc_wrap.agent.observe import container_process_state
 from runc_wrap.agent.observe.container_limits import Resting
 from runc_wrap.agent.observe.container_process_state import Acceptor, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
-from runc_wrap.agent.record import exec_notices, write_requests
+from runc_wrap.agent.record import client_sockets
+from runc_wrap.agent.record.client_sockets import Questions
 from runc_wrap.agent.record.recorder import Recorder
-from runc_wrap.agent.record.write_requests import Questions
 from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import say, warn
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 ROLE = "observe"
 _NOTIFY = "notify"
-_OTHERS = (exec_notices.NAME, write_requests.NAME)
+_OTHERS = (client_sockets.EXEC, client_sockets.EVIDENCE)
 _COMPLAINT_SECONDS = 60.0  # between two lines about the service's own errors
 _PAUSE = 0.01
 _RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
@@ -91,7 +91,7 @@ class Observer:
         self.arriving = Arrivals(self.poll, self._take, self._keep)
         self.is_over = self.is_outdated = False
         self.acceptor: Acceptor | None = None
-        asked = self._handed(write_requests.NAME)
+        asked = self._handed(client_sockets.EVIDENCE)
         self.questions = Questions(asked) if asked >= 0 else None
         self._errors = 0
         self._complained = -_COMPLAINT_SECONDS
@@ -118,7 +118,7 @@ class Observer:
 
     def _recorder(self) -> Recorder | None:
         try:
-            notices = self._handed(exec_notices.NAME)
+            notices = self._handed(client_sockets.EXEC)
             made = Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
             self._report_losses(made)
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
@@ -197,11 +197,23 @@ class Observer:
         else:
             self._guarded(self._try_to_record)
         if self.questions:
-            self._guarded(self.questions.answer_due, self.recorder)
+            self._guarded(self._answer_questions, self.questions)
         if time.monotonic() - self._looked >= _RELEASE_EVERY:
             self._looked = time.monotonic()
             self.is_outdated = not self.release.is_installed()
         self.inflight.rest()
+
+    def _answer_questions(self, questions: Questions) -> None:
+        """Answer commands that wait for earlier calls to be written, once they are."""
+        if (asked := questions.asked) is None:
+            return
+        if not self.recorder:
+            questions.answer(0.0)
+        elif self.recorder.has_all(asked):
+            questions.answer(self.recorder.write_all())
+        elif questions.is_late:
+            self.recorder.write_all()
+            questions.answer(self.recorder.has_until)
 
     def _handle(self, fd: int) -> None:
         if fd in self.arriving:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 KINDS = {
     "decide": _socket.SOCK_SEQPACKET,
     "notify": _socket.SOCK_STREAM,
-    "exec": _socket.SOCK_DGRAM,  # agent.record.exec_notices
-    "evidence": _socket.SOCK_SEQPACKET,  # agent.record.write_requests
+    "exec": _socket.SOCK_DGRAM,  # this and the next: agent.record.client_sockets
+    "evidence": _socket.SOCK_SEQPACKET,
 }
 _LOCK = "lock"  # PREFIX/var/agent/ROLE.lock
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))

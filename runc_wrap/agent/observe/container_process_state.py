@@ -11,10 +11,10 @@ import array
 import os
 import select
 import socket
-import struct
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING
+from runc_wrap.host import socket_peers
 from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
@@ -31,7 +31,6 @@ SECONDS = 10.0  # for a message to be whole
 _CHUNK = 64 << 10
 _MOST_FDS = 8
 _MOST = 64  # connections at once; beyond it the oldest is taken, whole or not
-_CREDENTIALS = struct.Struct("=iii")
 _LONGEST = 4096  # characters of an id or a path that are kept
 
 
@@ -224,8 +223,7 @@ class Acceptor:
 def begun(number: int, fd: int) -> Arrival | None:
     """Return a connection as an arrival; close it and return None if its peer is not root."""
     connection = socket.socket(fileno=fd)
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    if _CREDENTIALS.unpack(raw)[1] != 0:
+    if socket_peers.uid_of(connection) != 0:
         connection.close()
         return None
     connection.settimeout(0)

@@ -14,7 +14,7 @@ import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.observe.seccomp_unotify import Inflight
-from runc_wrap.agent.record import exec_notices, pending_calls, watched_time
+from runc_wrap.agent.record import client_sockets, pending_calls, watched_time
 from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
@@ -353,7 +353,7 @@ RUNTIME = 2**22 + 1
 
 
 def _tell(place: Path, *words: str) -> None:
-    text = b"".join(word.encode() + b"\0" for word in (exec_notices.VERSION, "runc-wrap", *words))
+    text = b"".join(word.encode() + b"\0" for word in (client_sockets.VERSION, "runc-wrap", *words))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(text, str(place))
 

@@ -1,9 +1,11 @@
-"""Requests to the service observe to write: only root's, answered together, with a timeout."""
+"""Only root may report an exec to the service observe, or ask it to write; it answers together."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -11,15 +13,116 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.host.processes import short_directory
-from runc_wrap.agent.record import write_requests
-from runc_wrap.agent.record.write_requests import Questions
+from harness.node.requirements import requires
+from runc_wrap.agent.record import client_sockets
+from runc_wrap.agent.record.client_sockets import Executions, Questions, named
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import socket_peers
 from runc_wrap.node import agent_flush
 from runc_wrap.node.paths import Places
+from tests.unit.evidence.samples import line, write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from runc_wrap.hotpath.ledger_file import Key
+
+PYTHON = "/usr/bin/python3"  # one that every user can run
+WORDS = b"runc-wrap/1\0/usr/bin/runc-wrap\0exec\0ID\0"
+# Sends from a user namespace where it is uid 0, to a socket that every user may send to
+AS_ROOT_OF_ITS_OWN = ["setpriv", "--reuid=4242", "--clear-groups", "unshare", "-U", "-r"]
+AS_USER = ["setpriv", "--reuid=4242", "--clear-groups"]
+SEND = "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+SEND += "s.sendto(sys.argv[2].encode().replace(b'|', b'\\0'), sys.argv[1])"
+
+
+@pytest.fixture
+def door() -> Iterator[Path]:
+    requires("setpriv", "unshare", PYTHON, root=True)
+    with short_directory("told") as directory:
+        directory.chmod(0o755)
+        yield directory / "exec.sock"
+
+
+@pytest.fixture
+def told(door: Path) -> Iterator[Executions]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
+        bound.bind(str(door))
+        door.chmod(0o666)
+        with contextlib.closing(Executions(bound.fileno())) as executions:
+            yield executions
+
+
+def _send(door: Path, text: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(text, str(door))
+
+
+def test_roots_notices_have_pid_time_and_words(door: Path, told: Executions) -> None:
+    before = time.time()
+    _send(door, WORDS)
+    ((pid, when, words),) = told.take()
+    assert (pid, words) == (os.getpid(), ["exec", "ID"])
+    assert before - 0.001 <= when <= time.time() + 0.001
+    assert [*told.take()] == []
+
+
+@pytest.mark.parametrize("user", [AS_USER, AS_ROOT_OF_ITS_OWN])
+def test_notices_of_other_users_are_ignored(door: Path, told: Executions, user: list[str]) -> None:
+    text = WORDS.replace(b"\0", b"|").decode()
+    argv = [*user, PYTHON, "-I", "-S", "-c", SEND, str(door), text]
+    subprocess.run(argv, check=True)
+    _send(door, WORDS)
+    ((pid, _, _),) = told.take()
+    assert pid == os.getpid()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"\0", WORDS[:-1], WORDS.replace(b"/1", b"/2"), b"runc-wrap/1", WORDS + b"x" * 5000],
+)
+def test_foreign_datagrams_are_ignored(door: Path, told: Executions, text: bytes) -> None:
+    _send(door, text)
+    assert [*told.take()] == []
+
+
+def test_words_need_not_be_text(door: Path, told: Executions) -> None:
+    _send(door, WORDS + b"\xff\0")
+    ((_, _, words),) = told.take()
+    assert words == ["exec", "ID", "\udcff"]
+
+
+KEY, DEFAULT = ("/run/test", "c1"), ("/run/runc", "c2")
+
+
+@pytest.fixture
+def containers(tmp_path: Path) -> Known:
+    default = line("c2", root="/run/runc")
+    return Known(write_ledger(tmp_path, line("c1"), default, line("c2", root=None), line("app")))
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        ("runc --root /run/test exec c1 true", KEY),
+        ("runc --root=/run/test exec -d c1 true", KEY),
+        ("runc -root /run/test --log /l --log-format json exec --process /p --detach c1", KEY),
+        ("crun --root /run/test --systemd-cgroup exec --pid-file /c2 --tty c1", KEY),
+        ("runc --root /run/test exec --user app --env=A=b -t c1 sh", KEY),
+        ("runc --root /run/test exec -u app -c CAP_KILL c1 app", KEY),
+        ("runc exec c2 true", DEFAULT),
+        ("runc --root /run/test exec c1 c2", KEY),
+        ("runc --root /run/test exec c3 sh", None),
+        ("runc exec c1 true", None),  # the default root has no such container
+        ("runc --root /run/other exec c1 true", None),
+        ("runc --root exec exec", None),
+    ],
+)
+def test_an_exec_names_its_container_by_root_and_id(
+    containers: Known, words: str, key: Key | None
+) -> None:
+    assert named(words.split(), containers) == key
 
 
 @pytest.fixture
@@ -67,7 +170,7 @@ def test_the_next_answer_comes_a_moment_after_the_last(place: Path, asked: Quest
         assert asked.asked is None
         (due,) = asked.due()
         assert due == pytest.approx(
-            time.monotonic() + write_requests.SOONEST, abs=write_requests.SOONEST / 2
+            time.monotonic() + client_sockets.SOONEST, abs=client_sockets.SOONEST / 2
         )
 
 
@@ -84,7 +187,7 @@ def test_other_users_are_disconnected(
 def test_callers_beyond_the_limit_wait_and_departed_ones_do_not_count(
     place: Path, asked: Questions
 ) -> None:
-    for _ in range(write_requests.MOST):
+    for _ in range(client_sockets.MOST):
         asking(place).close()
     with asking(place) as last:
         asked.take()
@@ -99,7 +202,7 @@ def test_a_request_times_out(
     with asking(place):
         asked.take()
         assert not asked.is_late
-        later = time.time() + write_requests.SECONDS
+        later = time.time() + client_sockets.SECONDS
         monkeypatch.setattr(time, "time", lambda: later)
         assert asked.is_late
 
