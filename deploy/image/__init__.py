@@ -2,6 +2,6 @@
 
 /runc-wrap            the unpacked archive, as it is laid on a node
 /installer/is-ready   the pod's readiness probe
-/installer/tls        what runc_wrap/cluster/kubernetes_api/api_server.py loads
+/installer/tls        what runc_wrap/cluster/api_server.py loads
 /installer/licences   of that; /installer/sbom.cdx.json has all that is in the image
 """

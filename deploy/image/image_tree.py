@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import debian_lock, debian_packages, interpreter, programs, sbom, wheels
-from runc_wrap.cluster import archive_copy
-from runc_wrap.cluster.kubernetes_api import api_server
+from runc_wrap.cluster import api_server, archive_copy
 
 if TYPE_CHECKING:
     from deploy.archive.debian_packages import Package

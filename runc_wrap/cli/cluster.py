@@ -13,18 +13,18 @@ import click
 
 from runc_wrap.cli import output
 from runc_wrap.cluster import (
+    api_server,
     archive_copy,
+    configmap_policy,
     next_step,
-    preflight,
-    readiness,
-    remaining_pods,
+    node_reporter,
+    policy_directory,
+    preconditions,
     state_file,
 )
-from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory, policy_trial
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_manager import Manager
-from runc_wrap.cluster.kubernetes_api import api_server
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.failure import Failure
@@ -114,7 +114,7 @@ def apply(places: Places, /, name: str) -> None:
 def check_node(places: Places, /, engine: str, *, config: Path | None, policy: str | None) -> bool:
     """Say whether this release can be installed on the node: on the host, from the archive."""
     chosen = policy_directory.candidate(places, policy) if policy else places
-    found, refused = [*preflight.problems(chosen, engine, config)], ""
+    found, refused = [*preconditions.obstacles(chosen, engine, config)], ""
     if policy and not found:
         try:
             policy_directory.lay(places, policy)
@@ -128,7 +128,7 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
 @click.pass_obj
 def still_needed(places: Places, /) -> None:
     """Say which pods still need the handler: on the host."""
-    output.document({"reason": remaining_pods.reason(places)})
+    output.document({"reason": preconditions.still_needed(places)})
 
 
 _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
@@ -163,7 +163,7 @@ def check_policy(*, node: str) -> None:
 @click.pass_obj
 def try_policy(places: Places, /, request: str, *, node: str) -> None:
     """Print what this node says of the policy that check-policy has laid down: on the host."""
-    output.document(policy_trial.document(places, places.cluster / request, node))
+    output.document(kubectl_requests.trial(places, places.cluster / request, node))
 
 
 @cluster.command()
@@ -227,10 +227,10 @@ def _keep(
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    readiness.note("the installer has begun to look at its node", is_well=False)
+    node_reporter.note_readiness("the installer has begun to look at its node", is_well=False)
     while True:
         word, sentence = _attempted(work)
-        readiness.note(sentence, is_well=word in well)
+        node_reporter.note_readiness(sentence, is_well=word in well)
         if once:
             raise SystemExit(0 if word in well else output.WRONG)
         _rest(_PERIOD if word in well and reporter.is_heard else _SOON)

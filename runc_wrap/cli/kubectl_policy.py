@@ -11,7 +11,7 @@ import click
 from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.cli.kubectl_plugin import PROGRAM, asking, say_who_is_left_out
-from runc_wrap.cluster.cluster_policy.configmap_policy import LARGEST, MODE
+from runc_wrap.cluster.configmap_policy import LARGEST, MODE
 from runc_wrap.documents.constraints import Most
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.failure import Failure

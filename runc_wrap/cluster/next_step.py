@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from runc_wrap.cluster.kubernetes_api import node_object
+from runc_wrap.cluster import node_object
 from runc_wrap.host import engine_names
 
 if TYPE_CHECKING:

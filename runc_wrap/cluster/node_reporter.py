@@ -1,4 +1,4 @@
-"""Reports what became of a node to the API server and to the pod's log.
+"""Reports what became of a node: to the API server, the pod's log and the pod's readiness probe.
 
 The node's annotation is the last report. Where it differs from the state, an Event is due: a report
 that fails is made later, by this pod or by another.
@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.cluster import next_step, state_file
-from runc_wrap.cluster.kubernetes_api import api_server, node_event, node_object
-from runc_wrap.cluster.kubernetes_api.node_object import Wanted
+from runc_wrap import safe_text
+from runc_wrap.cluster import api_server, next_step, node_object, state_file
+from runc_wrap.cluster.node_object import Wanted
 from runc_wrap.host import files
+from runc_wrap.hotpath import config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
-    from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
-    from runc_wrap.cluster.kubernetes_api.node_object import Json, KubernetesNode
+    from runc_wrap.cluster.api_server import ApiServer
     from runc_wrap.cluster.next_step import NextStep
+    from runc_wrap.cluster.node_object import Json, KubernetesNode
     from runc_wrap.node.paths import Places
 
 _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Ready" without one
@@ -34,6 +35,10 @@ _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Rea
     next_step.POLICY_REFUSED: "PolicyRefused",
     next_step.REMOVING: "NotRemoved",
 }
+# What the readiness probe (the image's is-ready) finds: the one while the node is as it should be,
+# the other with what to say of it.
+READY_MARK, READY_SENTENCE = Path("/run/runc-wrap/ready"), Path("/run/runc-wrap/sentence")
+_LONGEST = 300  # characters of the sentence; the probe prints 1000 bytes
 _TROUBLE = (api_server.Unreachable, api_server.Refused)
 
 
@@ -157,13 +162,13 @@ class Reporter:
         elif decision.word in _REASONS and decision.why:
             is_policy = decision.word == next_step.POLICY_REFUSED
             file = state_file.file(self.places) if is_policy else None
-            yield _REASONS[decision.word], node_event.reason_note(decision.why, file)
+            yield _REASONS[decision.word], node_object.reason_note(decision.why, file)
 
     def _create_events(self, node: KubernetesNode, events: Iterable[tuple[str, str]]) -> None:
         for reason, note in events:
-            event = node_event.event(node, self.pod.name, reason, note, _now())
+            event = node_object.event(node, self.pod.name, reason, note, _now())
             try:
-                self.api.create(node_event.PATH, event)
+                self.api.create(node_object.EVENTS, event)
             except api_server.Refused as error:
                 self.tell(str(error))  # what is refused is refused again: the state matters more
 
@@ -181,6 +186,21 @@ class Reporter:
         if self._last != _what(decision):
             self._last = _what(decision)
             self.tell(f"{decision.word}: {decision.why}" if decision.why else decision.word)
+
+
+def note_readiness(sentence: str, *, is_well: bool) -> None:
+    """Have the readiness probe say a sentence on one line, whatever others wrote into it.
+
+    Nothing where there is no pod. Raises OSError.
+    """
+    if not READY_MARK.parent.is_dir():
+        return
+    said = safe_text.name(" ".join(sentence.split()), _LONGEST).encode()
+    files.replace(READY_SENTENCE, said, is_synced=False, writer="installer")
+    if is_well:
+        READY_MARK.touch()
+    else:
+        config_file.remove(str(READY_MARK))
 
 
 def _is_proved(decision: NextStep) -> bool:

@@ -10,8 +10,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.cluster import archive_copy, next_step, node_reporter, state_file
-from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
+from runc_wrap.cluster import (
+    archive_copy,
+    configmap_policy,
+    next_step,
+    node_reporter,
+    policy_directory,
+    state_file,
+)
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.next_step import NextStep, Seen
 from runc_wrap.cluster.node_reporter import Shown
@@ -20,9 +26,9 @@ from runc_wrap.host import procfs
 from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
-    from runc_wrap.cluster.cluster_policy.configmap_policy import Files
+    from runc_wrap.cluster.configmap_policy import Files
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
-    from runc_wrap.cluster.kubernetes_api.node_object import KubernetesNode
+    from runc_wrap.cluster.node_object import KubernetesNode
     from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 

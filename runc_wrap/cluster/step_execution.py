@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text
-from runc_wrap.cluster import archive_copy, next_step, state_file
-from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
+from runc_wrap.cluster import (
+    archive_copy,
+    configmap_policy,
+    next_step,
+    policy_directory,
+    state_file,
+)
 from runc_wrap.cluster.state_file import Attempt
 from runc_wrap.installation import releases
 

@@ -13,11 +13,11 @@ from harness.engines.images import REFERENCE
 from harness.host.processes import CommandError, run, wait_until
 from harness.node.guest import CONTAINERD, LISTING, PAUSE, PREFIX, Guest
 from harness.node.requirements import program
-from runc_wrap.cluster.kubernetes_api import api_server
-from runc_wrap.cluster.kubernetes_api.node_object import STATE
+from runc_wrap.cluster import api_server
+from runc_wrap.cluster.node_object import STATE
 from tests.kubernetes import installer_pod, node_api_server, rendered
 from tests.kubernetes.installer_pod import CONTAINER, Given
-from tests.unit.cluster import api_stand_in, merge_patch
+from tests.unit.cluster import api_stand_in
 
 NODE, POD = "n1", "runc-wrap-x7k2p"
 INSTALLER, METRICS = f"{POD}-{CONTAINER}", f"{POD}-metrics"  # as Podman names the containers
@@ -261,7 +261,7 @@ def _serve(machine: Guest, place: Path) -> Given:
     node = {"metadata": metadata, "spec": {}, "status": {"nodeInfo": _info(machine)}}
     (place / node_api_server.STATE).write_text(json.dumps({"node": node, "events": []}))
     machine.copy_in(list(place.iterdir()), _API)
-    for module in (node_api_server, api_stand_in, merge_patch):
+    for module in (node_api_server, api_stand_in):
         package = module.__name__.rpartition(".")[0].replace(".", "/")
         machine.copy_in([Path(str(module.__file__))], f"{_API}/{package}")
     machine.sh(_SERVE + _SERVES, _image_name())

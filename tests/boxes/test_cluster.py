@@ -23,7 +23,7 @@ from harness.node import archive
 from harness.node.guest import PREFIX, started, wait
 from harness.node.requirements import requires
 from runc_wrap.cluster.host_commands.step_commands import STEPS
-from runc_wrap.cluster.kubernetes_api.node_object import AGAIN, INSTALLED, READY, VERSION
+from runc_wrap.cluster.node_object import AGAIN, INSTALLED, READY, VERSION
 from tests.boxes import cluster_node
 from tests.boxes.box import box
 from tests.boxes.cluster_node import CONFIG, INSTALLER, METRICS, ClusterNode

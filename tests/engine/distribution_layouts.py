@@ -18,7 +18,7 @@ from harness.engines.containerd import Handler, configuration
 from harness.host.processes import run
 from harness.node.requirements import program
 from runc_wrap.node import installed_programs
-from tests.unit.cluster import merge_patch
+from tests.unit.cluster import api_stand_in
 
 if TYPE_CHECKING:
     from harness.host.namespaces import MountNamespace
@@ -142,7 +142,7 @@ class K0s(Layout):
         for path in sorted(self.space.inside(self.config.parent).glob("containerd.d/*.toml")):
             patch = tomllib.loads(path.read_text())
             assert CRI in patch["plugins"]
-            merged = merge_patch.merged(merged, patch)
+            merged = api_stand_in.merged(merged, patch)
         written = self.space.inside(self.socket.with_name("containerd-cri.toml"))
         written.write_text(tomlkit.dumps(merged))
 

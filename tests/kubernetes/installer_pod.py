@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from runc_wrap.cluster.kubernetes_api import api_server
+from runc_wrap.cluster import api_server
 from tests.kubernetes import rendered
 
 if TYPE_CHECKING:

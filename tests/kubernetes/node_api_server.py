@@ -2,7 +2,7 @@
 
 It is the unit tests' stand-in, over TLS as a pod asks for it. All that it knows is in a file, which
 tests read; one that is started again goes on from there. Whoever imports this there has provided
-the image's ssl before (runc_wrap.cluster.kubernetes_api.api_server).
+the image's ssl before (runc_wrap.cluster.api_server).
 """
 
 from __future__ import annotations

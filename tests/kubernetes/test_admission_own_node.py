@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.cluster.kubernetes_api import node_object
-from runc_wrap.cluster.kubernetes_api.node_object import Wanted
+from runc_wrap.cluster import node_object
+from runc_wrap.cluster.node_object import Wanted
 from tests.kubernetes.admission_policy import DeniedError, Policies, Request
 from tests.kubernetes.admission_policy import rendered as rendered_as
-from tests.unit.cluster.merge_patch import merged
+from tests.unit.cluster.api_stand_in import merged
 
 CLAIM = "authentication.kubernetes.io/node-name"
 OTHER_TAINT = {"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}

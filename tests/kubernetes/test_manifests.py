@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness.node.install import SOURCE
-from runc_wrap.cluster.kubernetes_api.node_object import INSTALLED, READY
+from runc_wrap.cluster.node_object import INSTALLED, READY
 from tests.kubernetes import admission_policy, rendered, rights
 from tests.kubernetes.rendered import OVERLAYS
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from runc_wrap.cli import cluster
-from runc_wrap.cluster.kubernetes_api import api_server
+from runc_wrap.cluster import api_server
 from runc_wrap.metrics import metrics_file
 from runc_wrap.node.paths import DEFAULT_PREFIX, Places
 from tests.kubernetes import rendered, rights

@@ -1,6 +1,5 @@
 """What the pod has the host's systemd run: the installer's commands, and kubectl's requests.
 
 systemd_manager speaks to systemd, transient_unit runs one command; step_commands are those of the
-installer, handler_registration is what the node answers about the handler, kubectl_requests are the
-reports and checks that `kubectl runc-wrap` asks for.
+installer, kubectl_requests the reports and checks that `kubectl runc-wrap` asks for.
 """

@@ -1,5 +1,6 @@
-"""What `kubectl runc-wrap` asks of a node: made on the host, by its systemd, not in the pod.
+"""What `kubectl runc-wrap` asks of a node, a report or about another policy: made on the host.
 
+Its systemd makes it, not the pod.
 In the pod the host's processes, the runtimes' state and the kernel's records cannot be seen: a
 report made there would call everything unknown, and a policy would be checked against an engine
 that is not there. Each request has a unit and files of its own, so that two who ask at once do not
@@ -13,21 +14,37 @@ import contextlib
 import secrets
 import shutil
 import time
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
+from runc_wrap import safe_text
+from runc_wrap.cluster import configmap_policy, next_step, policy_directory, state_file
 from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
+from runc_wrap.installation import releases
+from runc_wrap.node import installed_programs
+from runc_wrap.node.container_state import container_status, redecide
+from runc_wrap.policy.compiler_facts import PolicyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.cluster.host_commands.systemd_manager import Manager
+    from runc_wrap.hotpath.decision import Decision
+    from runc_wrap.ledger.decision_record import Record
+    from runc_wrap.node.container_state.redecide import DecisionChange
     from runc_wrap.node.paths import Places
+    from runc_wrap.policy.policy_compiler import Compiled
 
+Json = dict[str, Any]
+FORM = 1  # of `trial`
+MOST_CHANGES = 1000  # containers; a kubelet takes some hundred pods
+_MOST_REMARKS = 100
+_LONGEST = 2000  # characters of a sentence
 LARGEST = 16 << 20  # bytes, as of a document that is merged
 _SECONDS = 50.0  # less than `kubectl runc-wrap` waits
 _OLD = 600.0  # seconds after which no request waits for its files any more
@@ -41,7 +58,7 @@ def report(places: Places, manager: Manager, node: str, *flags: str) -> bytes:
 
 
 def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> bytes:
-    """Return what the node says of a policy that is not put in force: policy_trial's document.
+    """Return what the node says of a policy that is not put in force: `trial`.
 
     Raises Failure, and OSError if the candidate cannot be written.
     """
@@ -105,3 +122,59 @@ def _remove(place: Path, request: str) -> None:
         with contextlib.suppress(OSError):
             (place / f"{request}.{name}").unlink()
     shutil.rmtree(place / request, ignore_errors=True)
+
+
+def trial(places: Places, candidate: Path, node: str) -> Json:
+    """Return what this node would do with another policy of the cluster: on the host.
+
+    It is checked as the installer's `apply` checks it: with this node's engines, runtime, kernel,
+    own profiles and conf.d. Then each running container is decided again. Nothing is put in force.
+
+    `refused`: why it would not be put in force, null if it would. `changes` are the running
+    containers about which it decides differently; `changed` counts them all. Raises OSError.
+    """
+    found: Json = {"form": FORM, "node": node, "refused": None, "remarks": [], "changes": []}
+    try:
+        compiled, remarks = _checked(places, candidate)
+    except (configmap_policy.PolicyNotTaken, PolicyError) as error:
+        return {**found, "refused": _sentence(str(error)), "changed": 0}
+    changes = [*redecide.changes(compiled, container_status.gather(places.ledger).entries)]
+    rows = _rows(islice(changes, MOST_CHANGES))
+    shown = [_sentence(one) for one in remarks[:_MOST_REMARKS]]
+    return {**found, "remarks": shown, "changed": len(changes), "changes": rows}
+
+
+def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
+    """Check it as the installer would. Raises PolicyNotTaken, PolicyError and OSError."""
+    record = state_file.read(places)
+    if record.is_other_release(releases.in_force(places.prefix)):
+        raise configmap_policy.PolicyNotTaken(next_step.OTHER_RELEASE)
+    if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
+        policy_directory.add_files(directory, policy_directory.mode_in_force(places))
+    compiled, remarks = policy_directory.check(places, directory)
+    installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
+    return compiled, [one.replace(f"{directory}/", "") for one in remarks]
+
+
+def _rows(changes: Iterable[DecisionChange]) -> list[Json]:
+    return [_row(change, change.entry.record) for change in changes if change.entry.record]
+
+
+def _row(change: DecisionChange, record: Record) -> Json:
+    names = (record.namespace, record.pod, record.container, record.image)
+    keys = ("namespace", "pod", "container", "image")
+    return {
+        **{key: value and value[:_LONGEST] for key, value in zip(keys, names, strict=True)},
+        "id": record.id[:_LONGEST],
+        "now": _decision(record),
+        "then": change.then and _decision(change.then),
+        "refused": _sentence(change.refused) if change.then is None else None,
+    }
+
+
+def _decision(found: Decision | Record) -> Json:
+    return {name: getattr(found, name) for name in ("action", "mode", "profile", "reason")}
+
+
+def _sentence(printed: str) -> str:
+    return safe_text.name(" ".join(printed.split()), _LONGEST)

@@ -1,21 +1,25 @@
-"""The commands that the installer has run on the host, each with the time that it may take."""
+"""The commands that the installer has run on the host, each with the time that it may take.
+
+`registration` reads what the node answers about the handler.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cluster.host_commands import handler_registration, transient_unit
+from runc_wrap.cluster import next_step
+from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command, CommandEnd
-from runc_wrap.documents.reader import DocumentError
+from runc_wrap.cluster.next_step import Registration
+from runc_wrap.documents.reader import DocumentError, record, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.cluster.host_commands.systemd_manager import Manager
-    from runc_wrap.cluster.next_step import Registration
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
@@ -100,7 +104,7 @@ class NodeCommands:
         if ended.document is None:
             raise SystemdError(f"`engine status` printed no document: {ended.reason}")
         try:
-            return handler_registration.of(ended.document, engine, self.config)
+            return registration(ended.document, engine, self.config)
         except DocumentError as error:
             raise SystemdError(f"what `engine status` printed cannot be read: {error}") from None
 
@@ -124,3 +128,53 @@ class NodeCommands:
 
     def _run(self, command: Command) -> CommandEnd:
         return transient_unit.run(self.manager, self.places.cluster, command)
+
+
+@record
+class _Handler:
+    """What `engine status` says of one handler; null: not known."""
+
+    handler: str = ""
+    configured: bool | None = None
+    in_force: bool | None = None
+    upgraded: bool = False
+    gone: bool = False
+
+
+@record
+class _Engine:
+    """What `engine status` says of one engine; `transaction` is none, or not over."""
+
+    engine: str = ""
+    config: str = ""
+    handlers: tuple[_Handler, ...] = ()
+    transaction: Any = None
+    drift: tuple[str, ...] = ()
+
+
+def registration(document: object, engine: str, config: str = "") -> Registration:
+    """Return what `engine status --json` says of our handler. Raises DocumentError.
+
+    `config` is the engine's configuration if it has to be that one.
+    """
+    for one in taken(list[_Engine], document):
+        if one.engine == engine and config in ("", one.config):
+            drift = "; ".join(one.drift)
+            ours = [each for each in one.handlers if each.handler == next_step.HANDLER]
+            words = [next_step.INTERRUPTED if one.transaction else _word(each, drift)
+                     for each in ours]  # fmt: skip
+            return Registration(words[0], drift) if words else Registration()
+    return Registration()
+
+
+def _word(found: _Handler, drift: str) -> str:
+    if found.gone:
+        return next_step.GONE
+    if found.configured is False or found.in_force is False:
+        return next_step.CHANGED
+    if found.upgraded:
+        return next_step.UPGRADED
+    if found.configured is None and drift:  # as a configuration that does not parse
+        return next_step.UNREADABLE
+    is_in_force = found.configured and found.in_force
+    return next_step.OTHER_FILES if is_in_force and drift else next_step.IN_FORCE

@@ -13,7 +13,7 @@ import pytest
 
 from harness.node import systemd as systemds
 from harness.node.node_reports import document, workload
-from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster import policy_directory
 from runc_wrap.cluster.host_commands import kubectl_requests, transient_unit
 from runc_wrap.cluster.host_commands.systemd_manager import GONE, Manager
 from runc_wrap.cluster.host_commands.transient_unit import Command

@@ -12,8 +12,9 @@ import pytest
 
 from harness.node.requirements import requires
 from runc_wrap.apply import apply_policy
-from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory, policy_trial
-from runc_wrap.cluster.cluster_policy.configmap_policy import PolicyNotTaken
+from runc_wrap.cluster import configmap_policy, policy_directory
+from runc_wrap.cluster.configmap_policy import PolicyNotTaken
+from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.host import files as host_files
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
@@ -239,6 +240,6 @@ def test_of_a_policy_that_is_sent_without_a_mode_the_nodes_is_tried(places: Plac
     for sent, word in (({}, "and so does the overlay"), ({MODE: b""}, "")):
         candidate = places.cluster / "check-1"
         policy_directory.write_files(candidate, {"config.toml": ENFORCE, **sent})
-        refused = policy_trial.document(places, candidate, "n1")["refused"]
+        refused = kubectl_requests.trial(places, candidate, "n1")["refused"]
         assert (refused is None) == (not word)
         assert word in (refused or "")

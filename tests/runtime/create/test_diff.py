@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness.host.processes import installed_version
-from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster import policy_directory
 from runc_wrap.node.paths import Places
 
 COUNT = "Running containers that would get a different filter or none:"

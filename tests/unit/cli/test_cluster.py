@@ -13,10 +13,15 @@ from click.testing import CliRunner
 
 from runc_wrap.cli import cluster
 from runc_wrap.cli.root_command import main
-from runc_wrap.cluster import next_step, readiness, state_file
-from runc_wrap.cluster.cluster_policy import configmap_policy, policy_directory
+from runc_wrap.cluster import (
+    configmap_policy,
+    next_step,
+    node_reporter,
+    policy_directory,
+    state_file,
+)
+from runc_wrap.cluster.api_server import ApiServer
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
-from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
 from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.documents.reader import taken
@@ -37,8 +42,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(readiness, "MARK", tmp_path / "ready")
-    monkeypatch.setattr(readiness, "SENTENCE", tmp_path / "sentence")
+    monkeypatch.setattr(node_reporter, "READY_MARK", tmp_path / "ready")
+    monkeypatch.setattr(node_reporter, "READY_SENTENCE", tmp_path / "sentence")
     monkeypatch.setattr(cluster, "_SOON", 0.0)
     monkeypatch.setattr(cluster, "_CONFIG", tmp_path / "config")
     monkeypatch.setattr(cluster, "_PROFILES", tmp_path / "profiles")

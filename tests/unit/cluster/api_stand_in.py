@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import threading
 from dataclasses import dataclass, field
@@ -10,8 +11,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
-from tests.unit.cluster.merge_patch import merged
+from runc_wrap.cluster.api_server import ApiServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,19 @@ class StandIn:
             self.events.append(json.loads(body))
             return 201, self.events[-1]
         return 404, {"message": "not found"}
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """Return an object with a change merged in: JSON Merge Patch (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    found = copy.deepcopy(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = merged(found.get(key), value)
+    return found
 
 
 def handler(found: StandIn) -> type[BaseHTTPRequestHandler]:

@@ -1,21 +1,136 @@
-"""The node that the installer's tests share."""
+"""One node for the installer: a host and an API server that are stand-ins, and the pod's files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster.host_commands import transient_unit
+from runc_wrap.cluster.host_commands.step_commands import NodeCommands
+from runc_wrap.cluster.node_reporter import Pod, Reporter
+from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.node.paths import Places
 from tests.unit.cluster import api_stand_in
-from tests.unit.cluster.host_stand_in import Host
-from tests.unit.cluster.installer_scene import Scene, node_document
+from tests.unit.cluster.host_stand_in import OURS, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from runc_wrap.cluster.host_commands.systemd_manager import Manager
+    from runc_wrap.cluster.next_step import NextStep
+    from tests.unit.cluster.api_stand_in import StandIn
+
+LISTED = [{"name": ""}, {"name": "runc"}]
+STATE, READY = "runc-wrap.dev/state", "runc-wrap.dev/ready"
+INSTALLED = "runc-wrap.dev/installed"
+NOT_READY = {"key": "runc-wrap.dev/not-ready", "effect": "PreferNoSchedule"}
+
+
+def node_document(engine: str = "containerd://1.7.24") -> dict[str, Any]:
+    info = {"containerRuntimeVersion": engine, "kernelVersion": "6.1.0-1"}
+    return {
+        "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7"},
+        "spec": {},
+        "status": {"nodeInfo": info, "runtimeHandlers": LISTED},
+    }
+
+
+@dataclass
+class Scene:
+    """One node, with all that a pod on it reaches."""
+
+    place: Path
+    api: StandIn
+    host: Host
+    patch: pytest.MonkeyPatch
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def pod(self) -> Pod:
+        place = self.place
+        return Pod("n1", "pod-1", place / "image", place / "config", place / "own",
+                   state=place / "pod" / "state")  # fmt: skip
+
+    def reporter(self, pod: Pod | None = None) -> Reporter:
+        api = self.api.api(self.place)
+        return Reporter(self.host.places, pod or self.pod, api, self.told.append)
+
+    def installer(self, pod: Pod | None = None) -> Reconciler:
+        """A new pod."""
+        return Reconciler(self.host.places, self._commands(), self.reporter(pod))
+
+    def _commands(self) -> NodeCommands:
+        return NodeCommands(self.host.places, cast("Manager", self.host))
+
+    def become_ready(self) -> None:
+        """Run until the handler is registered, and again: the kubelet lists it by then."""
+        self.installer().run()
+        self.installer().run()
+
+    def remover(self) -> Reconciler:
+        return Reconciler(self.host.places, self._commands(), self.reporter(), removes=True)
+
+    def passes(
+        self, word: str, steps: str | None = None, by: Reconciler | None = None, times: int = 1
+    ) -> NextStep:
+        """Have new pods look at the node, or `by`: the state of each, and the steps of all."""
+        before = len(self.host.done)
+        for _ in range(times):
+            decision = (by or self.installer()).run()
+            assert decision.word == word, decision
+        assert steps is None or self.host.done[before:] == steps.split()
+        return decision
+
+    def take_out(self) -> None:
+        """Somebody takes our lines out of the engine's configuration, and starts it anew."""
+        self.host.handlers = [OURS | {"configured": False, "in_force": False, "gone": True}]
+
+    def boot(self, boot: str) -> None:
+        self.patch.setattr("runc_wrap.host.procfs.boot_id", lambda: boot)
+
+    def clock(self, now: float) -> None:
+        self.patch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
+
+    def engine_says(self, version: str) -> None:
+        """Have the kubelet tell this version of its engine."""
+        info = self.api.node["status"]["nodeInfo"]
+        info["containerRuntimeVersion"] = f"containerd://{version}"
+
+    def kubelet_lists_it(self) -> None:
+        self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found: dict[str, str] = self.api.node["metadata"].get("labels", {})
+        return found
+
+    @property
+    def taints(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.api.node["spec"].get("taints", [])
+        return found
+
+    @property
+    def state(self) -> str:
+        found: str = self.api.node["metadata"]["annotations"][STATE]
+        return found
+
+    @property
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.api.events]
+
+    def make_image(self, text: str = "1") -> None:
+        releases = self.place / "image" / "lib" / "releases" / "0.2.0"
+        if not releases.is_dir():
+            releases.mkdir(parents=True)
+            (self.place / "image" / "lib" / "current").symlink_to("releases/0.2.0")
+        (self.place / "image" / "SHA256SUMS").write_text(text)
+
+    def write_policy(self, text: str) -> None:
+        (self.place / "config" / "config.toml").write_text(text)
 
 
 @pytest.fixture

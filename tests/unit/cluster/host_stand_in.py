@@ -7,9 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.cluster import remaining_pods
-from runc_wrap.cluster.cluster_policy import policy_directory
-from runc_wrap.cluster.cluster_policy.configmap_policy import PolicyNotTaken
+from runc_wrap.cluster import policy_directory, preconditions
+from runc_wrap.cluster.configmap_policy import PolicyNotTaken
 from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
@@ -98,7 +97,7 @@ class Host:
         elif step == "remaining":
             if self.looks:
                 self.looks.pop(0)()
-            return json.dumps({"reason": remaining_pods.sentence(self.running)})
+            return json.dumps({"reason": preconditions.sentence(self.running)})
         elif step == "unregister":
             self.handlers = []
         elif step == "uninstall":

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from runc_wrap.cluster import next_step as steps
-from runc_wrap.cluster.host_commands import handler_registration
 from runc_wrap.cluster.next_step import NodeEngine, Registration, Seen
 from runc_wrap.cluster.state_file import Attempt, NodeRecord
-from runc_wrap.documents.reader import DocumentError
 
 LISTED = frozenset({"runc", "runc-wrap"})
 M1 = "containerd 1.7.24, kernel 6.1"
@@ -201,52 +199,6 @@ def test_a_node_becomes_ready_only_if_its_handler_was_proved(seen: Seen) -> None
         assert seen.installed == seen.record.proved
         assert seen.installed == seen.wanted or seen.record.failed
     assert found.is_installed is None  # the installer never has a node selected no more
-
-
-OURS = {"handler": "runc-wrap", "configured": True, "in_force": True}
-STATUS: list[tuple[Any, str]] = [
-    ([{"engine": "containerd", "handlers": [OURS]}], steps.IN_FORCE),
-    ([{"engine": "crio", "handlers": [OURS]}], steps.ABSENT),
-    ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], steps.ABSENT),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": False}]}], steps.CHANGED),
-    ([{"engine": "containerd", "handlers": [OURS | {"in_force": False}]}], steps.CHANGED),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": False, "gone": True}]}],
-     steps.GONE),
-    ([{"engine": "containerd", "handlers": [OURS | {"upgraded": True}]}], steps.UPGRADED),
-    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}], steps.IN_FORCE),  # another's
-    ([{"engine": "containerd", "handlers": [OURS], "drift": ["a", "b"]}], steps.OTHER_FILES),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": None}], "drift": ["no TOML"]}],
-     steps.UNREADABLE),
-    ([{"engine": "containerd", "handlers": [OURS | {"in_force": None}], "drift": ["no answer"]}],
-     steps.IN_FORCE),
-    ([{"engine": "containerd", "handlers": [OURS], "transaction": {"handler": "runc-wrap"}}],
-     steps.INTERRUPTED),
-    ([{"engine": "containerd", "handlers": [], "transaction": {"handler": "runc-wrap"}}],
-     steps.ABSENT),
-    ([{"engine": "containerd"}], steps.ABSENT),
-    ([], steps.ABSENT),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("document", "word"), STATUS)
-def test_what_engine_status_says_of_our_handler(document: Any, word: str) -> None:
-    assert handler_registration.of(document, "containerd").word == word
-
-
-@pytest.mark.parametrize("document", [None, {"engine": "containerd"}, [3], [{"engine": 3}]])
-def test_what_is_no_status_is_not_taken_for_a_handler_that_is_missing(document: Any) -> None:
-    """Which would be registered, by a restart of the engine."""
-    with pytest.raises(DocumentError):
-        handler_registration.of(document, "containerd")
-
-
-def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
-    document = [
-        {"engine": "containerd", "config": "/a", "handlers": []},
-        {"engine": "containerd", "config": "/b", "handlers": [OURS]},
-    ]
-    for config, word in (("/a", steps.ABSENT), ("/b", steps.IN_FORCE)):
-        assert handler_registration.of(document, "containerd", config).word == word
 
 
 ENGINES = [

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runc_wrap.cluster import state_file
-from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster import policy_directory, state_file
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
-from runc_wrap.cluster.kubernetes_api.node_object import AGAIN
+from runc_wrap.cluster.node_object import AGAIN
+from tests.unit.cluster.conftest import INSTALLED, READY, node_document
 from tests.unit.cluster.host_stand_in import Killed
-from tests.unit.cluster.installer_scene import INSTALLED, READY, node_document
 
 if TYPE_CHECKING:
-    from tests.unit.cluster.installer_scene import Scene
+    from tests.unit.cluster.conftest import Scene
 
 
 def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scene) -> None:

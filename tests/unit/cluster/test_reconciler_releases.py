@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runc_wrap.cluster import archive_copy, state_file
+from tests.unit.cluster.conftest import INSTALLED, READY
 from tests.unit.cluster.host_stand_in import Killed
-from tests.unit.cluster.installer_scene import INSTALLED, READY
 
 if TYPE_CHECKING:
-    from tests.unit.cluster.installer_scene import Scene
+    from tests.unit.cluster.conftest import Scene
 
 UNIT = "runc-wrap-cluster-{}-aaaaaaaa.service"
 ANEW = "preflight install status prove status"

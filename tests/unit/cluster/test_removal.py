@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runc_wrap.cluster import state_file
-from runc_wrap.cluster.cluster_policy import policy_directory
-from tests.unit.cluster.installer_scene import INSTALLED, LISTED, NOT_READY, READY, STATE
+from runc_wrap.cluster import policy_directory, state_file
+from tests.unit.cluster.conftest import INSTALLED, LISTED, NOT_READY, READY, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.cluster.installer_scene import Scene
+    from tests.unit.cluster.conftest import Scene
 
 
 REMOVAL = "remaining remaining status unregister status uninstall"

@@ -10,7 +10,7 @@ import pytest
 
 from harness.node.install import SOURCE
 from harness.node.requirements import program
-from runc_wrap.cluster import readiness
+from runc_wrap.cluster.node_reporter import READY_MARK, READY_SENTENCE
 from tests.kubernetes import rendered
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_what_is_too_long_is_cut(probe: Path) -> None:
 def test_it_reads_what_the_installer_writes_and_the_pod_runs_it() -> None:
     (line,) = (one for one in PROBE.read_text().splitlines() if one.startswith("#define PLACE"))
     place = ast.literal_eval(line.split()[2])
-    assert {str(readiness.MARK), str(readiness.SENTENCE)} == {f"{place}ready", f"{place}sentence"}
+    assert {str(READY_MARK), str(READY_SENTENCE)} == {f"{place}ready", f"{place}sentence"}
     (daemonset,) = rendered.of_kind("base", "DaemonSet")
     (container,) = rendered.pod(daemonset)["containers"]
     assert container["readinessProbe"]["exec"]["command"] == ["/installer/is-ready"]

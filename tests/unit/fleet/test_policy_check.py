@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.cluster.cluster_policy import policy_trial
+from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.fleet import memory_bound, policy_answers
 from runc_wrap.fleet.policy_answers import PolicyAnswers
 from tests.unit.fleet.conftest import run
@@ -258,5 +258,5 @@ def test_a_file_that_is_no_policy_asks_nobody(
 
 
 def test_both_sides_have_the_same_bounds() -> None:
-    assert policy_trial.MOST_CHANGES == policy_answers.MOST_OF_NODE
-    assert policy_trial.FORM == policy_answers.FORM
+    assert kubectl_requests.MOST_CHANGES == policy_answers.MOST_OF_NODE
+    assert kubectl_requests.FORM == policy_answers.FORM

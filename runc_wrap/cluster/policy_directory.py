@@ -14,8 +14,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cluster.cluster_policy import configmap_policy
-from runc_wrap.cluster.cluster_policy.configmap_policy import MODE, PolicyNotTaken
+from runc_wrap.cluster import configmap_policy
+from runc_wrap.cluster.configmap_policy import MODE, PolicyNotTaken
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.cluster.cluster_policy.configmap_policy import Files
+    from runc_wrap.cluster.configmap_policy import Files
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 

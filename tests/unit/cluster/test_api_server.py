@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.node.requirements import program
-from runc_wrap.cluster.kubernetes_api import api_server
+from runc_wrap.cluster import api_server
 from tests.unit.cluster import api_stand_in
 from tests.unit.cluster.api_stand_in import NODE, StandIn
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.cluster.kubernetes_api.api_server import ApiServer
+    from runc_wrap.cluster.api_server import ApiServer
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What keeps runc-wrap off a node is said before anything is installed there."""
+"""What keeps runc-wrap off a node, or on it, is said before anything is changed there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.root_command import main
-from runc_wrap.cluster import preflight
-from runc_wrap.cluster.cluster_policy import policy_directory
+from runc_wrap.cluster import policy_directory, preconditions
+from runc_wrap.engines import handler_removal
 from runc_wrap.engines.containerd.containerd_engine import Containerd
+from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.host import program
 from runc_wrap.node import seccomp_features
 from runc_wrap.node.paths import Places
@@ -48,7 +49,7 @@ def _program(place: Path, name: str, text: str) -> None:
 
 
 def _problems(place: Path) -> list[str]:
-    return [*preflight.problems(Places(place / "prefix"), "containerd", place / "config.toml")]
+    return [*preconditions.obstacles(Places(place / "prefix"), "containerd", place / "config.toml")]
 
 
 def test_a_node_that_has_what_is_needed_has_no_problem_and_nothing_is_written(
@@ -124,7 +125,7 @@ def test_an_engine_that_is_there_twice_has_to_be_named(
 ) -> None:
     two = [Containerd(place / name) for name in ("a", "b")]
     monkeypatch.setattr(Containerd, "detect", lambda: two)
-    (found,) = preflight.problems(Places(place), "containerd", None)
+    (found,) = preconditions.obstacles(Places(place), "containerd", None)
     assert f"containerd ({place}/a) and containerd ({place}/b): --engine-config=FILE" in found
 
 
@@ -159,3 +160,64 @@ def test_the_runtime_of_the_policy_that_comes_with_the_release_counts(place: Pat
     found = said('[default]\nmode = "enforec"\n')
     assert (found["reason"], "enforec" in found["policy"]) == ("", True)
     assert policy_directory.in_force(prefix) == before
+
+
+SANDBOX, WEB, CANARY = ("a" * 64, "b" * 64, "c" * 64)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    found = Places(tmp_path)
+    lines = [
+        {"id": id_, "root": "/r", "time": "2026-11-28T00:00:00.0Z", "namespace": namespace,
+         "pod": pod, "action": "inject"}
+        for id_, namespace, pod in ((SANDBOX, "team", "web-1"), (WEB, "team", "web-1"),
+                                    (CANARY, "runc-wrap", "canary-0a1b2c3d"))
+    ]  # fmt: skip
+    found.ledger.mkdir(parents=True)
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (found.ledger / "ledger.jsonl").write_text(text)
+    found.wrapper.parent.mkdir(exist_ok=True)
+    found.wrapper.touch()
+    return found
+
+
+def _reason(places: Places, monkeypatch: pytest.MonkeyPatch, *found: Dependent) -> str:
+    monkeypatch.setattr(handler_removal, "calling", lambda *_: [*found])
+    return preconditions.still_needed(places)
+
+
+def test_a_pod_is_named_once_and_a_container_without_one_as_its_engine_shows_it(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _reason(places, monkeypatch) == ""
+    found = [
+        Dependent("containerd", f"k8s.io/{SANDBOX}"),
+        Dependent("containerd", f"k8s.io/{WEB}", "running"),
+        Dependent("docker", "by-hand", "running"),
+    ]
+    said = _reason(places, monkeypatch, *found)
+    assert said.count("team/web-1") == 1
+    assert "by-hand (docker, running)" in said
+
+
+def test_a_canary_that_was_left_keeps_nothing_back(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _reason(places, monkeypatch, Dependent("containerd", f"k8s.io/{CANARY}")) == ""
+
+
+def test_an_engine_that_does_not_say_may_have_some(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> list[Dependent]:
+        raise Unknown("containerd runs, and `ctr` does not show its pods")
+
+    monkeypatch.setattr(handler_removal, "calling", unknown)
+    assert "`ctr` does not show" in preconditions.still_needed(places)
+
+
+def test_a_long_list_is_cut_and_what_is_printed_is_safe() -> None:
+    said = preconditions.sentence([f"team/web-{at}\x1b" for at in range(30)])
+    assert said.endswith("and 20 more; recreate them without it")
+    assert said.isprintable()

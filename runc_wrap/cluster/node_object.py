@@ -1,4 +1,4 @@
-"""The node's object in the API: what is read of it, and what is written into it. Pure.
+"""The node's object in the API: what is read of it, what is written into it, its Events. Pure.
 
 label       runc-wrap.dev/installed=true    it was ready once; until no container needs us any more
             runc-wrap.dev/ready=true        the canary ran and the kubelet lists the handler
@@ -16,7 +16,12 @@ and goes while pods run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from runc_wrap import safe_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PREFIX = "runc-wrap.dev"
 INSTALLED, READY, VERSION, STATE, AGAIN = (
@@ -24,8 +29,11 @@ INSTALLED, READY, VERSION, STATE, AGAIN = (
 )
 NOT_READY, INSTALLING = f"{PREFIX}/not-ready", f"{PREFIX}/installing"
 EFFECTS = {NOT_READY: "PreferNoSchedule", INSTALLING: "NoSchedule"}  # of each taint
+EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"  # where they are posted
 _DIGITS = 12
 _TRUE = "true"
+_LONGEST_FINDING = 300  # characters
+_LONGEST_NOTE = 1000  # bytes; 1024 are allowed
 
 Json = dict[str, Any]
 ANSWERED: Json = {"metadata": {"annotations": {AGAIN: None}}}  # a merge patch
@@ -149,3 +157,46 @@ def _taints(node: KubernetesNode, wanted: Wanted) -> list[Json]:
     keys = {one.get("key") for one in found}
     new = [key for key, is_present in present.items() if is_present and key not in keys]
     return [*found, *({"key": key, "effect": EFFECTS[key]} for key in new)]
+
+
+def reason_note(why: str, findings: Path | None) -> str:
+    """Return why a node is in a state; of a policy's findings the first, and the file with all."""
+    first, *others = why.split("\n")
+    if findings is None or (len(first) <= _LONGEST_FINDING and not others):
+        return why
+    more = f"and {len(others)} more; all" if others else "the whole"
+    return f"{_shortened(first)} ({more} in {findings} on the node)"
+
+
+def _shortened(finding: str) -> str:
+    """Return a finding without what is too long in it: a list of all settings, say."""
+    if len(finding) <= _LONGEST_FINDING:
+        return finding
+    clause, _, _ = finding[:_LONGEST_FINDING].rpartition("; ")
+    return clause or safe_text.fitted(finding, _LONGEST_FINDING)
+
+
+def _fitted(note: str) -> str:
+    """Return a note cut to the bytes that the API takes, whatever letters it has."""
+    data = note.encode(errors="replace")
+    if len(data) <= _LONGEST_NOTE:
+        return note
+    return data[: _LONGEST_NOTE - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def event(node: KubernetesNode, reporter: str, reason: str, note: str, when: str) -> Json:
+    """Return the Event for a change: `when` is RFC 3339 with microseconds."""
+    is_normal = reason in ("Installed", "Ready", "PolicyApplied", "Removed")
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": "runc-wrap-", "namespace": "default"},
+        "eventTime": when,
+        "type": "Normal" if is_normal else "Warning",
+        "reason": reason,
+        "action": "Install" if reason not in ("Removed", "NotRemoved") else "Remove",
+        "note": _fitted(safe_text.name(note, _LONGEST_NOTE)),
+        "regarding": {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.uid},
+        "reportingController": f"{PREFIX}/installer",
+        "reportingInstance": reporter[:128] or "installer",
+    }

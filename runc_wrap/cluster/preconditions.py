@@ -1,0 +1,141 @@
+"""What a node must have before an installation, and must not before a removal: asked on the host.
+
+Asking changes nothing. Before an installation it runs from the archive that the pod copied into
+PREFIX/var/cluster: no release is in force yet, or an older one, which does not know what this one
+needs. Before a removal no container may need the handler, by the names that Kubernetes knows. In
+doubt there are some: an engine that does not say which pods it has keeps everything in place.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from runc_wrap import safe_text
+from runc_wrap.engines import (
+    dependent_container,
+    engine_registry,
+    handler_removal,
+    probe_container,
+)
+from runc_wrap.engines.cri import cri_runtime
+from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.registration import registration_state
+from runc_wrap.installation import uninstall_obstacles
+from runc_wrap.ledger import whole_ledger
+from runc_wrap.node import installed_programs, seccomp_features
+from runc_wrap.policy.compiler_facts import PolicyError
+from runc_wrap.policy.settings import settings_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from runc_wrap.engines.dependent_container import Dependent
+    from runc_wrap.engines.engine_class import Engine
+    from runc_wrap.node.paths import Places
+
+_FILTERS = "errno"  # an action that every kernel with filters has
+_NAMED = "--engine-config=FILE in the args of the DaemonSet's container"
+# a canary that was left, as cri_runtime names it: the next change of the engine removes it
+_CANARY = re.compile(rf"{cri_runtime.NAMESPACE}/{probe_container.CANARY}-[0-9a-f]{{8}}").fullmatch
+_MOST = 10  # names in a sentence
+
+
+def obstacles(places: Places, engine: str, config: Path | None) -> Iterator[str]:
+    """Yield why runc-wrap cannot be installed here with this engine, a sentence each.
+
+    `config` names the engine's configuration on a node with several.
+    """
+    if _FILTERS not in seccomp_features.of_kernel("actions_avail"):
+        yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
+    yield from _without_runtime(places)
+    detected = [] if config else engine_registry.ENGINES[engine].detect()
+    if len(detected) > 1:
+        yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
+        return
+    given = engine_registry.at(engine, config or engine_registry.ENGINES[engine].usual)
+    yield from _of_engine(places, detected[0] if detected else given)
+
+
+def _without_runtime(places: Places) -> Iterator[str]:
+    """Yield that there is no runtime that can be used; what the policy says is for `apply`.
+
+    A policy that names one counts for nothing if it cannot be read: then that is said, too.
+    """
+    written, problem = None, ""
+    try:
+        written = settings_reader.read(*places.sources()).written("runtime")
+    except (PolicyError, OSError) as error:
+        problem = f" The policy cannot be read: {error}"
+    try:
+        installed_programs.find_runtime(
+            installed_programs.default_runtimes(places.runtime) if written is None else written
+        )
+    except (installed_programs.RuntimeNotUsable, OSError) as error:
+        yield f"{error}{problem}"
+
+
+def _of_engine(places: Places, found: Engine) -> Iterator[str]:
+    if found.binary is None:
+        yield f"the kubelet's engine is {found.name}, and none is found here: {_NAMED} names it"
+        return
+    try:
+        found.facts(None, places.prefix)
+    except EngineError as error:
+        yield str(error)
+    try:
+        yield from filter(None, [found.off()])
+    except EngineError as error:  # its own refusal follows, in its words
+        yield str(error)
+    if said := found.complaint():
+        yield f"{found.name} refuses its configuration {found.config}: {said}"
+
+
+def still_needed(places: Places) -> str:
+    """Return why the handler has to stay, "" if no container needs it.
+
+    Raises OSError.
+    """
+    try:
+        return sentence(_containers(places))
+    except dependent_container.Unknown as unknown:
+        return f"there may be containers that need runc-wrap, as {unknown}"
+
+
+def _containers(places: Places) -> list[str]:
+    """Return the containers that need the handler, pods as namespace/pod, each once."""
+    pods = _pods(places)
+    found = {pods.get(_id(one), str(one)) for one in _dependents(places)}
+    return sorted(one for one in found if not _CANARY(one))
+
+
+def sentence(found: Sequence[str]) -> str:
+    """Return what still runs, by name; "" for nothing."""
+    if not found:
+        return ""
+    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    listed = ", ".join(safe_text.name(one) for one in found[:_MOST])
+    return f"still started through runc-wrap: {listed}{more}; recreate them without it"
+
+
+def _dependents(places: Places) -> Iterator[Dependent]:
+    for state in registration_state.states(places.engines):
+        where = state.where(places)
+        for name in state.names:
+            yield from handler_removal.needing(where.engine, where.config, where.bin_dir / name)
+    for name in uninstall_obstacles.names(places):
+        yield from handler_removal.calling(places, name)
+
+
+def _pods(places: Places) -> dict[str, str]:
+    """Return {a container's or sandbox's id: its namespace/pod}, as the ledger has them."""
+    return {
+        record.id: f"{record.namespace}/{record.pod}"
+        for record in whole_ledger.read(places.ledger).records.values()
+        if record.namespace and record.pod
+    }
+
+
+def _id(found: Dependent) -> str:
+    return found.name.rpartition("/")[2]  # containerd's have its namespace before them
