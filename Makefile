@@ -353,7 +353,7 @@ packages:       ## installs the Debian packages that `make test` needs
 
 lock: .venv/ready   ## rewrites requirements/*.txt: Python's and Debian's packages with their hashes, for every supported machine
 	.venv/bin/python requirements/lock.py
-	.venv/bin/python -m deploy.archive.debian_lock
+	.venv/bin/python -m deploy.archive.debian_packages
 
 clean:          ## removes what make and the tests created
 	rm -rf .venv .venv-other .venv-forky build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.subjects import Json, Subject, checked
 from deploy.archive.machines import here
-from deploy.archive.tarball import SMALLEST
+from deploy.archive.release import SMALLEST
 from harness.engines import images
 from harness.host.processes import run, short_directory
 from harness.node import agent, archive, install, launchers

@@ -10,7 +10,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.archive import debian_lock, debian_packages, programs, release, sbom, tarball, wheels
+from deploy.archive import debian_packages, programs, release, sbom, wheels
 from deploy.archive.machines import MACHINES, Machine, here
 from deploy.archive.release import Parts, Release
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--locked", action="store_true", help="fail unless Debian has what is locked"
     )
-    parser.add_argument("--preset", type=int, default=tarball.SMALLEST, help="of xz: 0 to 9")
+    parser.add_argument("--preset", type=int, default=release.SMALLEST, help="of xz: 0 to 9")
     options = parsed(parser)
     for archive in build(options.machines, options):
         print(f"{archive}  {archive.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
@@ -76,7 +76,7 @@ def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
 
 
 def _parts(machine: Machine, place: Path, options: argparse.Namespace) -> Parts:
-    locked = debian_lock.locked(machine.debian)
+    locked = debian_packages.locked(machine.debian)
     packages = debian_packages.fetched(
         machine, options.parts.resolve(), locked, strict=options.locked
     )
@@ -103,7 +103,7 @@ def _laid(parts: Parts, number: str, place: Path) -> Release:
 def _packed(one: Release, options: argparse.Namespace) -> Path:
     release.write_sums(one)
     target: Path = options.to.resolve() / f"{one.top.name}.tar.xz"
-    tarball.write(one.top, target, epoch(), options.preset)
+    release.pack(one, target, epoch(), options.preset)
     return target
 
 

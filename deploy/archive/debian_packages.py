@@ -1,4 +1,8 @@
-"""Debian's packages, unpacked for an archive.
+"""Debian's packages in a release: which they are, locked by requirements/debian.txt, and unpacked.
+
+    python -m deploy.archive.debian_packages    locks (make lock) the newest that apt offers
+
+One line for each: NAME VERSION ARCHITECTURE SHA256 of the .deb.
 
 What was fetched is kept by its digest, so a build for which all is there asks no mirror:
 PLACE/debs/SHA256.deb, PLACE/trees/SHA256/
@@ -10,17 +14,18 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.archive import debian_mirror
+from deploy.archive.debian_mirror import FILE, Deb, Mirror, provided
+from deploy.archive.machines import MACHINES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Container, Iterator
 
-    from deploy.archive.debian_mirror import Deb
     from deploy.archive.machines import Machine
 
 # name -> its licence's SPDX expression, for what of it is in the archive
@@ -39,6 +44,11 @@ RUNTIME = {
 }
 # The same for what only the image of a cluster's installer has more (deploy/image).
 IMAGE = {"libssl3t64": "Apache-2.0", "libzstd1": "BSD-3-Clause"}
+HEAD = """\
+# Written by `make lock`: Debian's packages in the release archive, and what the image for clusters
+# has more, by the digests of their .debs.
+# Do not edit: deploy/archive/debian_packages.py has the names, and apt knows the newest versions.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,10 @@ class Package:
 def fetched(
     machine: Machine, place: Path, locked: list[Deb], *, strict: bool
 ) -> dict[str, Package]:
-    """Fetch packages to `place` as debian_mirror.provided does, and unpack what is new there."""
+    """Fetch packages to `place` as `provided` does, and unpack what is new there."""
     place.mkdir(parents=True, exist_ok=True)
     with _alone(place):
-        taken = debian_mirror.provided(machine, place, locked, strict=strict)
+        taken = provided(machine, place, locked, strict=strict)
         packages = [_unpacked(deb.file(place), place) for deb in taken]
     return {package.name: package for package in packages}
 
@@ -115,3 +125,32 @@ def _fields(deb: Path) -> dict[str, str]:
         text=True,
     )
     return dict(line.split(": ", 1) for line in told.stdout.splitlines())
+
+
+def read_lock(text: str) -> list[Deb]:
+    """Return what the lock's text names."""
+    return [Deb(*line.split()) for line in text.splitlines() if not line.startswith("#")]
+
+
+def locked(architecture: str, names: Container[str] = RUNTIME) -> list[Deb]:
+    """Return what is locked of these names for one architecture."""
+    every = read_lock(FILE.read_text())
+    return [deb for deb in every if deb.architecture == architecture and deb.name in names]
+
+
+def lock_text(debs: list[Deb]) -> str:
+    """Return the text of a file that locks these."""
+    return HEAD + "".join(f"{' '.join(deb)}\n" for deb in sorted(debs))
+
+
+def main() -> None:
+    """Lock the newest."""
+    debs: list[Deb] = []
+    with tempfile.TemporaryDirectory() as place:
+        for machine in MACHINES.values():
+            debs += Mirror(machine, Path(place)).newest(RUNTIME | IMAGE)
+    FILE.write_text(lock_text(debs))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,9 +13,11 @@ RELEASE/share/sbom.cdx.json        what is in it
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +34,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 _DOCUMENTS = """
 README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
 """.split()
+SMALLEST = 9  # of xz's presets, the slowest: 1 takes a tenth of the time, and a fifth more bytes
 
 
 @dataclass(frozen=True)
@@ -195,3 +198,26 @@ def sum_up(top: Path, files: list[Path]) -> None:
 
 def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
+
+
+def pack(release: Release, target: Path, epoch: int, preset: int) -> None:
+    """Pack it as a .tar.xz whose bytes depend on names, contents and one time alone.
+
+    There it has its own name, owned by root; `epoch` is the time of all files, `preset` xz's.
+    """
+    extreme = lzma.PRESET_EXTREME if preset == SMALLEST else 0
+
+    def settled(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mtime = epoch
+        entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+        return entry
+
+    new = target.with_name(f"{target.name}.new")
+    with (
+        lzma.open(new, "wb", preset=preset | extreme) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        archive.add(release.top, release.top.name, filter=settled)  # in the order of names
+    new.rename(target)

@@ -1,18 +1,30 @@
-"""Builds the image: python -m deploy.image [--archives DIR] [--to DIR] [ARCHITECTURE ...]."""
+"""Builds the image: python -m deploy.image [--archives DIR] [--to DIR] [ARCHITECTURE ...].
+
+buildah makes one image for all architectures, from directories: the same bytes each time.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive.__main__ import PARTS, SOURCE, built, epoch, git, parsed, version
 from deploy.image import image_tree
-from deploy.image.buildah import Buildah, described_as
+from runc_wrap.cluster import archive_copy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deploy.archive.machines import Machine
+
+NAME = "runc-wrap"
+_PROGRAM = str(archive_copy.IMAGE / "bin" / "runc-wrapctl")
 
 
 def main() -> None:
@@ -39,8 +51,8 @@ def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, s
             trees[machine] = place / machine.debian
             image_tree.lay(trees[machine], archive, machine, options.parts.resolve(), epoch())
         urls = {"source": options.source or "", "documentation": options.documentation or ""}
-        described = described_as(version(), epoch(), revision=revision(), **urls)
-        digest = Buildah(place).build(trees, version(), epoch(), target, described)
+        described = _described_as(version(), epoch(), revision=revision(), **urls)
+        digest = _Buildah(place).build(trees, version(), epoch(), target, described)
     return target, digest
 
 
@@ -54,6 +66,72 @@ def revision() -> str:
     """Return the checkout's commit; "" if there is none, or if its files differ from it."""
     changed = git("status", "--porcelain", "--untracked-files=no")
     return (git("rev-parse", "--verify", "HEAD") or "").strip() if changed == "" else ""
+
+
+@dataclass(frozen=True)
+class _Buildah:
+    """buildah with a storage of its own in `place`, so that it leaves nothing behind."""
+
+    place: Path
+
+    def build(
+        self, trees: Mapping[Machine, Path], version: str, epoch: int, target: Path,
+        described: Mapping[str, str],
+    ) -> str:  # fmt: skip
+        """Write an OCI archive with one image for each machine; return the index' digest.
+
+        `described`: what it says of itself, by _described_as.
+        """
+        tag = f"{NAME}:{version}"
+        self._run("manifest", "create", tag)
+        for machine, tree in trees.items():
+            self._image(machine, tree, epoch, tag, described)
+        told, new = self.place / "digest", target.with_name(f"{target.name}.new")
+        new.unlink(missing_ok=True)
+        self._run("manifest", "push", "--all", "--quiet", "--digestfile", told, tag,
+                  f"oci-archive:{new}:{tag}")  # fmt: skip
+        new.rename(target)
+        return told.read_text().strip()
+
+    def _image(
+        self, machine: Machine, tree: Path, epoch: int, tag: str, said: Mapping[str, str]
+    ) -> None:
+        name = f"runc-wrap-{machine.debian}"
+        self._run("from", "--quiet", "--arch", machine.debian, "--os", "linux", "--name", name,
+                  "scratch")  # fmt: skip
+        self._run("copy", "--quiet", "--chown", "0:0", name, tree, "/")
+        described = [
+            word
+            for key, value in said.items()
+            for word in ("--label", f"{key}={value}", "--annotation", f"{key}={value}")
+        ]
+        self._run("config", "--arch", machine.debian, "--os", "linux", "--user", "0:0",
+                  "--entrypoint", json.dumps([_PROGRAM]), "--cmd", "", "--workingdir", "/",
+                  *described, name)  # fmt: skip
+        self._run("commit", "--quiet", "--format", "oci", "--identity-label=false",
+                  "--timestamp", str(epoch), "--manifest", tag, "--rm", name)  # fmt: skip
+
+    def _run(self, *words: str | Path) -> None:
+        storage: list[str | Path] = ["--storage-driver", "vfs", "--root", self.place / "root",
+                   "--runroot", self.place / "run"]  # fmt: skip
+        subprocess.run(["buildah", *storage, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def _described_as(version: str, epoch: int, **known: str) -> dict[str, str]:
+    """Return what the image says of itself (OCI image-spec, annotations.md).
+
+    `known`: source and documentation, which are URLs, and revision; "" for one that is not known.
+    """
+    name = "org.opencontainers.image."
+    return {
+        f"{name}title": "runc-wrap",
+        f"{name}description": "Installs runc-wrap on the nodes of a Kubernetes cluster",
+        f"{name}version": version,
+        f"{name}created": f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{name}licenses": "Apache-2.0",
+        f"{name}vendor": "The runc-wrap authors",
+        **{f"{name}{key}": value for key, value in known.items() if value},
+    }
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.archive import debian_lock, debian_packages, interpreter, programs, sbom, wheels
+from deploy.archive import debian_packages, interpreter, programs, sbom, wheels
 from runc_wrap.cluster import api_server, archive_copy
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) ->
         (root / name).mkdir(parents=True)
     _unpack(archive, root)
     names = debian_packages.RUNTIME | debian_packages.IMAGE
-    locked = debian_lock.locked(machine.debian, names)
+    locked = debian_packages.locked(machine.debian, names)
     packages = debian_packages.fetched(machine, parts, locked, strict=False)
     release = root / archive_copy.IMAGE.relative_to("/") / "lib" / "current"
     words = programs.compiler(machine, packages["musl-dev"], root.parent)

@@ -76,7 +76,7 @@ class Archive:
 def lay(archive: Archive, root: Path) -> None:
     """Lay the files out in `root`, except documents."""
     release = root / f"{PREFIX[1:]}/lib/releases/{archive.version}"
-    ignored = shutil.ignore_patterns("licences")  # deb.py has them in one file
+    ignored = shutil.ignore_patterns("licences")  # __main__.py has them in one file
     shutil.copytree(archive.release, release, symlinks=True, ignore=ignored)
     for directory in _DIRECTORIES:
         (root / directory[1:]).mkdir(parents=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from deploy.archive import debian_lock, debian_packages, programs
+from deploy.archive import debian_packages, programs
 from deploy.archive.__main__ import PARTS
 from deploy.archive.debian_mirror import Deb, provided
 from deploy.archive.machines import MACHINES, here
@@ -243,7 +243,7 @@ def test_it_has_the_manual_and_the_completions(opened: Installed) -> None:
 def gone() -> list[Deb]:
     """What is locked, the C library in a version that no mirror has."""
     requires("apt-get")
-    locked = debian_lock.locked(here().debian)
+    locked = debian_packages.locked(here().debian)
     old = {"version": "2.41-0gone", "sha256": "0" * 64}
     return [deb._replace(**old) if deb.name == "libc6" else deb for deb in locked]
 

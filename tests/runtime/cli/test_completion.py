@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.manual.__main__ import write
+from deploy.manual import write
 from harness.host.processes import environment, run
 from harness.node.requirements import program
 from harness.shown.terminal import Session

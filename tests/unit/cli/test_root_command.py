@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.manual import pages
+from deploy.manual import contexts
 from harness.host.processes import environment
 from runc_wrap.cli.root_command import COMMANDS, main
 from runc_wrap.metrics import prometheus_series
@@ -131,7 +131,7 @@ def test_ctrl_c_while_modules_are_loaded_ends_it_without_words(module: str, stat
     assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
-CONTEXTS = {context.command_path: context for context in pages.contexts(main)}
+CONTEXTS = {context.command_path: context for context in contexts(main)}
 LEAVES = sorted(
     path.removeprefix("runc-wrapctl ")
     for path, context in CONTEXTS.items()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from deploy.manual import pages as manual
-from deploy.manual.__main__ import write
+from deploy import manual
+from deploy.manual import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
 from runc_wrap.cli.root_command import COMMANDS, main

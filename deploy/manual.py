@@ -1,21 +1,35 @@
-"""The manual: a page for each command and one for all, which has what --help prints."""
+"""Writes the manual and the shells' completions: python -m deploy.manual DIRECTORY [VERSION].
+
+DIRECTORY/man/man1 has a page for each command, DIRECTORY/completions a script for each shell. The
+pages have what --help prints, and the date SOURCE_DATE_EPOCH.
+"""
 
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import get_completion_class
 
 from runc_wrap.cli import output
-from runc_wrap.cli.root_command import Lazy
+from runc_wrap.cli.root_command import Lazy, main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "runc-wrapctl"
+_VARIABLE = "_RUNC_WRAPCTL_COMPLETE"  # as click derives it from the name
+_SCRIPTS = {
+    "bash": f"bash/{NAME}",
+    "zsh": f"zsh/_{NAME}",
+    "fish": f"fish/{NAME}.fish",
+}
 RUNTIME = "runc-wrap"
 _STATUS = {
     "0": "Success.",
@@ -49,6 +63,31 @@ installation, and `runc-wrapctl apply` puts it in force.
 Its words, its exit status and its output are those of the real runtime. If it cannot decide, it
 refuses the container, or starts it unmodified if the policy says so.
 """
+
+
+def write(directory: Path, version: str, epoch: int) -> None:
+    """Write all of it. Raises OSError, and ValueError for what is not ASCII."""
+    for name, text in _files(version, epoch):
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="ascii")
+
+
+def _files(version: str, epoch: int) -> Iterator[tuple[str, str]]:
+    """Yield (path in the directory, text)."""
+    for name, text in pages(main, version, epoch):
+        yield f"man/man1/{name}", text
+    for shell, name in _SCRIPTS.items():
+        yield f"completions/{name}", _script(shell)
+
+
+def _script(shell: str) -> str:
+    """Return click's own script, without its look for an old bash here, not on the node."""
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise SystemExit(f"this release of click has no completion for {shell}")
+    completion = kind(main, {}, NAME, _VARIABLE)
+    return completion.source_template % completion.source_vars()
 
 
 def pages(root: click.Command, version: str, epoch: int) -> Iterator[tuple[str, str]]:
@@ -141,3 +180,8 @@ def _escaped(text: str) -> str:
     return "".join(
         _SIGNS.get(one) or (one if one.isascii() else rf"\[u{ord(one):04X}]") for one in text
     )
+
+
+if __name__ == "__main__":
+    given = dict(enumerate(sys.argv[1:]))
+    write(Path(given[0]), given.get(1, ""), int(os.environ.get("SOURCE_DATE_EPOCH", "0")))
