@@ -137,7 +137,7 @@ build/archive: .venv/ready $(FRESH)
 
 # Real installations by install.sh, in every state of a node: a quarter of a minute each.
 INSTALLING = $(patsubst %,tests/runtime/%.py,launcher/test_install_script launcher/test_installation \
-	create/test_hostile_locks create/test_hostile_prefix create/test_hostile_environment agent/test_upgrade)
+	create/test_hostile agent/test_upgrade)
 # What takes long, or whose subject is time.
 SLOW = $(patsubst %,tests/runtime/%.py,verify/test_status_speed evidence/test_audit_speed agent/test_wakeups agent/test_dashboard \
 	observe/test_flood)

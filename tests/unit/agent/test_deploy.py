@@ -65,7 +65,7 @@ SETTINGS = [
     (ROLES, "Restart", ["always"]),
     (ROLES, "StartLimitIntervalSec", ["0"]),  # else systemd gives up after five deaths
     (["decide"], "Nice", ["-10"]),
-    # tests/runtime/observe/test_unreadable_memory.py has a reader that cannot be killed
+    # tests/runtime/observe/test_neighbours.py has a reader that cannot be killed
     (["observe"], "KillMode", ["process"]),
     # listeners outlive observe; a container's root may have as many in flight as its limit says
     (["observe"], "FileDescriptorStoreMax", ["1024"]),

@@ -1,23 +1,26 @@
-"""Root's environment and directory do not choose what install.sh and runc-wrapctl run.
-
-A local user controls them: a `sudo` that keeps variables, a root shell in the user's directory.
-"""
+"""A create on a hostile machine: environment, locks, prefix."""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.attackers import hostile_user
+from harness.host.processes import attempt, short_directory
 from harness.node import install
 from harness.node.requirements import requires
 from runc_wrap.node import selftest_container
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
 
 # Modules that Python imports by name on the way, and those that it imports by itself.
 MODULES = """
@@ -180,3 +183,160 @@ def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, trap: Trap
     assert "HASHES" in done.stderr
     assert not (tmp_path / "prefix" / "lib" / "current").exists()
     assert not list((tmp_path / "prefix" / "lib" / "releases").iterdir())
+
+
+@pytest.fixture
+def node(installed: install.Installed) -> Iterator[install.Installed]:
+    """An installation that every user can read."""
+    requires("setpriv", "flock", root=True)
+    with short_directory("locks") as place:
+        place.chmod(0o755)
+        yield install.copy_of(installed, place / "p")
+
+
+def _without_waiting(node: install.Installed, *words: str | Path) -> str:
+    argv: list[str | Path] = [node.ctl, *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_users_locks_do_not_block_apply_metrics_or_engine_add(
+    node: install.Installed, tmp_path: Path
+) -> None:
+    engine = tmp_path / "daemon.json"
+    with_state: list[str | Path] = ["engine", "add", "docker", "--config", engine]
+    node.control(*with_state)
+    node.control("engine", "remove", "docker", "--config", engine)
+    node.control("metrics")
+    with hostile_user.locking_all_he_can(node.prefix) as held:
+        assert held > 10  # he does reach what everybody may read
+        assert "In force" in _without_waiting(node, "apply")
+        _without_waiting(node, "metrics")
+        _without_waiting(node, *with_state)
+        _without_waiting(node, "engine", "remove", "docker", "--config", engine)
+
+
+def test_a_users_locks_do_not_block_an_upgrade() -> None:
+    requires("setpriv", "flock", "runc", root=True)
+    with short_directory("upgrade") as place:
+        place.chmod(0o755)
+        installed = install.install(place / "p")
+        with hostile_user.locking_all_he_can(installed.prefix) as held:
+            assert held > 10
+            install.install(installed.prefix)
+
+
+def test_an_install_that_finds_another_ends_and_names_it(node: install.Installed) -> None:
+    lock = node.prefix / "var" / "lock" / "install"
+    lock.touch(0o600)
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = install.attempted(node.prefix)
+    assert done.returncode == 1
+    assert f"pid {os.getpid()}" in done.stderr
+
+
+def test_a_link_that_replaces_the_old_lock_is_not_followed(tmp_path: Path) -> None:
+    """`exec 9> .install.lock` emptied whatever a symbolic link of that name led to."""
+    requires("runc", root=True)
+    precious = tmp_path / "precious"
+    precious.write_text("precious\n")
+    prefix = tmp_path / "prefix"
+    (prefix / "var" / "lock").mkdir(parents=True)
+    for name in (".install.lock", "var/lock/install", "var/lock/policy"):
+        (prefix / name).symlink_to(precious)
+    install.attempted(prefix)
+    assert precious.read_text() == "precious\n"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    requires("runc", "setpriv", root=True)
+    with short_directory("prefix") as made:
+        made.chmod(0o755)
+        yield made
+
+
+def _his(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    hostile_user.own(path)
+
+
+def _everybodys(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o777)
+
+
+def _through_his_link(path: Path) -> None:
+    """In a sticky directory like /tmp: the user cannot rename root's files, but owns the link."""
+    path.parent.chmod(0o1777)
+    (path.parent / "elsewhere").mkdir()
+    path.symlink_to("elsewhere")
+    hostile_user.own(path)
+
+
+WAYS: dict[str, Callable[[Path], None]] = {
+    "his own": _his,
+    "writable by all": _everybodys,
+    "a link of his": _through_his_link,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("where", ["above", "itself"])
+def test_an_unsafe_prefix_is_refused_before_anything_is_written(
+    place: Path, way: str, where: str
+) -> None:
+    WAYS[way](place / "a")
+    prefix = place / "a" / "p" if where == "above" else place / "a"
+    before = sorted(place.rglob("*"))
+    done = install.attempted(prefix)
+    assert done.returncode == 1
+    assert f"{place}/a " in done.stderr
+    assert "chown" in done.stderr
+    assert sorted(place.rglob("*")) == before
+
+
+def test_a_part_that_a_user_took_over_stops_an_upgrade_and_is_an_error_of_doctor(
+    installed: install.Installed, place: Path
+) -> None:
+    node = install.copy_of(installed, place / "p")
+    assert _ownership(node.control("doctor", "--json", ok=False).stdout) == []
+    hostile_user.own(node.prefix / "etc" / "conf.d")
+    done = install.attempted(node.prefix)
+    assert (done.returncode, f"{node.prefix}/etc/conf.d belongs to" in done.stderr) == (1, True)
+    checked = node.control("doctor", "--json", ok=False)
+    (found,) = _ownership(checked.stdout)
+    assert checked.returncode == 1
+    assert found["severity"] == "error"
+    assert f"{node.prefix}/etc/conf.d belongs to uid {hostile_user.UID}" in found["sentence"]
+
+
+def _ownership(document: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(document)["findings"]
+    return [each for each in found if each["check"] == "ownership"]
+
+
+def test_a_users_interpreter_is_refused(place: Path) -> None:
+    python = place / "python3"
+    shutil.copy(os.path.realpath("/usr/bin/python3"), python)
+    hostile_user.own(python)
+    done = install.attempted(place / "p", str(python))
+    assert done.returncode == 1
+    assert f"others may replace {python}, which root would execute" in done.stderr
+    assert not (place / "p").exists()
+
+
+def test_a_user_can_install_for_themselves(place: Path) -> None:
+    """All but the final containers, which runc does not start for a user without namespaces."""
+    _his(place / "home")
+    prefix = place / "home" / "p"
+    done = install.attempted(prefix, before=tuple(hostile_user.AS_USER))
+    assert "runc-wrap is installed in" in done.stdout, done.stdout + done.stderr
+    assert "rootless container requires user namespaces" in done.stderr
+    assert prefix.stat().st_uid == hostile_user.UID
+    his = attempt([*hostile_user.AS_USER, prefix / "bin" / "runc-wrapctl", "doctor", "--json"])
+    assert _ownership(his.stdout) == []
+    roots = attempt([prefix / "bin" / "runc-wrapctl", "doctor", "--json"])
+    assert _ownership(roots.stdout) != []
