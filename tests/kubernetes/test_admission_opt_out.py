@@ -9,11 +9,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.annotations import CRUN_BPF_KEY, PODMAN_KEY
-from tests.kubernetes.admission_pods import (
+from tests.kubernetes.admission import (
     MIRROR,
     OLD,
     OLD_OF,
     OWN,
+    DeniedError,
+    Json,
+    Policies,
+    Request,
     binding,
     container,
     escaping,
@@ -21,7 +25,6 @@ from tests.kubernetes.admission_pods import (
     pod,
     written,
 )
-from tests.kubernetes.admission_policy import DeniedError, Json, Policies, Request
 
 ALLOWED = {"runc-wrap.dev/opt-out": "allowed"}
 OUT = {OWN: "unconfined"}

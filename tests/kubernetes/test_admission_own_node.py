@@ -10,8 +10,8 @@ import pytest
 
 from runc_wrap.cluster import node_object
 from runc_wrap.cluster.node_object import Wanted
-from tests.kubernetes.admission_policy import DeniedError, Policies, Request
-from tests.kubernetes.admission_policy import rendered as rendered_as
+from tests.kubernetes.admission import DeniedError, Policies, Request
+from tests.kubernetes.admission import rendered as rendered_as
 from tests.unit.cluster.api_stand_in import merged
 
 CLAIM = "authentication.kubernetes.io/node-name"

@@ -78,7 +78,7 @@ def _rendered(place: Path, overlay: str) -> list[Object]:
     assert done.returncode == 0, done.stderr
     objects = list(yaml.safe_load_all(done.stdout))
     for one in objects:
-        if one["kind"] != "PodMonitor":  # of the Prometheus Operator (test_metrics_component)
+        if one["kind"] != "PodMonitor":  # of the Prometheus Operator (test_manifests)
             kubernetes_validate.validate(one, SCHEMA, strict=True)
     return objects
 

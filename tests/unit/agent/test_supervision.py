@@ -1,0 +1,266 @@
+"""What a service has of its supervisor: descriptors, their store, watchdog, log, its command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runc_wrap.agent import service_log, start_command, systemd_protocol
+from runc_wrap.agent.descriptor_store import DescriptorStore
+from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tests.unit.agent.conftest import Systemd
+
+
+_SHOW = """
+import os
+from runc_wrap.agent import systemd_protocol
+found = systemd_protocol.received(os.environb)
+print([(each.name, os.read(each.fd, 9), os.get_inheritable(each.fd)) for each in found])
+print(systemd_protocol.received({**os.environb, b"LISTEN_PID": b"1"}))
+"""
+
+
+@pytest.fixture
+def notifying(systemd: Systemd) -> Iterator[Supervisor]:
+    """The services' end."""
+    with contextlib.closing(Supervisor({b"NOTIFY_SOCKET": os.fsencode(systemd.path)})) as made:
+        yield made
+
+
+def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
+    """Some of them have numbers that collide."""
+    pairs = [os.pipe() for _ in range(3)]
+    for at, (_, writer) in enumerate(pairs):
+        os.write(writer, b"%d" % at)
+    handed = [NamedDescriptor(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
+    out = tmp_path / "out"
+    child = os.fork()
+    if child == 0:
+        with out.open("w") as file:
+            os.dup2(file.fileno(), 1)
+        argv = [sys.executable, "-c", _SHOW]
+        environment = {**os.environb, b"PYTHONPATH": os.fsencode(os.pathsep.join(sys.path))}
+        systemd_protocol.become(argv, handed, environment)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for fds in pairs:
+        for fd in fds:
+            os.close(fd)
+    expected = [(f"n{at}", b"%d" % at, False) for at in (2, 0, 1)]
+    assert out.read_text().splitlines() == [str(expected), "[]"]
+
+
+@pytest.mark.parametrize(
+    "environment", [{}, {b"LISTEN_FDS": b"1"}, {b"LISTEN_FDS": b"x", b"LISTEN_PID": b"-1"}]
+)
+def test_descriptors_for_another_process_are_ignored(environment: dict[bytes, bytes]) -> None:
+    assert systemd_protocol.received(environment) == []
+
+
+def test_a_notify_socket_that_was_replaced_is_connected_to_anew(
+    systemd: Systemd, notifying: Supervisor
+) -> None:
+    assert notifying.send(b"X=1")
+    systemd.close()
+    assert not notifying.send(b"X=2")
+    systemd.listen()
+    assert notifying.send(b"X=3")
+    assert systemd.messages() == [b"X=3"]
+
+
+def test_a_full_queue_is_waited_for_a_second_if_asked(
+    systemd: Systemd, notifying: Supervisor
+) -> None:
+    sent = 0
+    while notifying.send(b"X=1"):
+        sent += 1
+        assert sent < 10_000
+    begun = time.monotonic()
+    assert not notifying.send(b"LAST=1", waits=True)
+    assert 0.9 < time.monotonic() - begun < 10
+    drain = threading.Timer(0.1, lambda: [systemd.take() for _ in range(sent)])
+    drain.start()
+    assert notifying.send(b"LAST=1", waits=True)
+    drain.join()
+    assert systemd.messages() == [b"LAST=1"]
+
+
+@pytest.mark.parametrize("whose", [{}, {b"WATCHDOG_PID": b"%d" % os.getpid()}])
+def test_systemd_is_notified_twice_per_watchdog_interval(
+    systemd: Systemd, clock: list[float], whose: dict[bytes, bytes], notifying: Supervisor
+) -> None:
+    watchdog = Watchdog(notifying, {b"WATCHDOG_USEC": b"30000000", **whose})
+    told = []
+    for _ in range(7):
+        watchdog.tell_due()
+        told += [(clock[0], message) for message in systemd.messages()]
+        clock[0] = max(min(clock[0] + 5.0, *watchdog.due()), clock[0] + 0.1)
+    assert told == [(when, b"WATCHDOG=1") for when in (100.0, 115.0, 130.0)]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {b"WATCHDOG_USEC": b"x"}, {b"WATCHDOG_USEC": b"3000000", b"WATCHDOG_PID": b"1"}],
+)
+def test_without_a_systemd_watchdog_nothing_is_sent_and_no_timer_runs(
+    systemd: Systemd, environment: dict[bytes, bytes], notifying: Supervisor
+) -> None:
+    watchdog = Watchdog(notifying, environment)
+    watchdog.tell_due()
+    assert (watchdog.due(), systemd.messages()) == ([], [])
+
+
+@pytest.fixture
+def stores(systemd: Systemd) -> Iterator[Callable[..., DescriptorStore]]:
+    """Make stores at this address; their connections are closed afterwards."""
+    made = []
+
+    def make(most: bytes = b"9", held: Sequence[str] = ()) -> DescriptorStore:
+        environment = {b"FDSTORE": most, b"NOTIFY_SOCKET": os.fsencode(systemd.path)}
+        made.append(Supervisor(environment))
+        return DescriptorStore(made[-1], environment, [NamedDescriptor(name, 0) for name in held])
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def _names(systemd: Systemd) -> list[bytes]:
+    return [message.split(b"=")[-1] for message in systemd.messages()]
+
+
+def test_descriptors_are_stored_and_removed_by_name(
+    systemd: Systemd, stores: Callable[..., DescriptorStore]
+) -> None:
+    """A connection whose runtime has hung up still holds its message: systemd must not drop it."""
+    store = stores()
+    store.put("seccomp-1", 0)
+    store.put("arriving-2", 0, until_closed=True)
+    store.remove("arriving-2")
+    assert systemd.messages() == [
+        b"FDSTORE=1\nFDNAME=seccomp-1",
+        b"FDSTORE=1\nFDNAME=arriving-2\nFDPOLL=0",
+        b"FDSTOREREMOVE=1\nFDNAME=arriving-2",
+    ]
+
+
+def test_a_descriptor_that_finds_no_room_is_reported_and_not_sent(
+    systemd: Systemd,
+    capfd: pytest.CaptureFixture[str],
+    stores: Callable[..., DescriptorStore],
+) -> None:
+    """Those count that were handed over, too."""
+    store = stores(b"2", ["inflight", "notify"])
+    store.put("seccomp-1", 0)
+    assert capfd.readouterr().err == ""
+    store.put("seccomp-2", 0)
+    assert "holds 2 already: calls through seccomp-2 fail" in capfd.readouterr().err
+    store.remove("seccomp-1")
+    store.put("seccomp-3", 0)
+    assert _names(systemd) == [b"seccomp-1", b"seccomp-1", b"seccomp-3"]
+
+
+def test_a_removal_that_a_busy_supervisor_did_not_take_is_repeated(
+    systemd: Systemd, stores: Callable[..., DescriptorStore]
+) -> None:
+    store = stores()
+    aside = systemd.path.rename(systemd.path.with_name("aside"))
+    store.remove("seccomp-1")
+    aside.rename(systemd.path)
+    store.remove("seccomp-2")
+    assert _names(systemd) == [b"seccomp-1", b"seccomp-2"]
+
+
+def test_what_found_no_answer_is_reported_and_stored_once_there_is_one(
+    systemd: Systemd, stores: Callable[..., DescriptorStore], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of those that have not ended meanwhile: else a restart fails calls of a container."""
+    store = stores()
+    aside = systemd.path.rename(systemd.path.with_name("aside"))
+    for name in ("seccomp-1", "seccomp-2", "seccomp-3"):
+        store.put(name, 0)
+        assert f"does not answer: calls through {name} fail" in capfd.readouterr().err
+    store.put("arriving-4", 0, until_closed=True)  # its number may be another's soon
+    store.put_late_ones()
+    aside.rename(systemd.path)
+    store.remove("seccomp-2")
+    store.put_late_ones()
+    store.put_late_ones()
+    assert systemd.messages()[1:] == [
+        b"FDSTORE=1\nFDNAME=seccomp-1",
+        b"FDSTORE=1\nFDNAME=seccomp-3",
+    ]
+
+
+@pytest.mark.parametrize("most", [b"0", b"", b"x"])
+def test_without_a_store_nothing_is_sent(
+    systemd: Systemd, most: bytes, stores: Callable[..., DescriptorStore]
+) -> None:
+    store = stores(most)
+    store.put("seccomp-1", 0)
+    store.remove("seccomp-1")
+    assert systemd.messages() == []
+
+
+def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_late(
+    systemd: Systemd, stores: Callable[..., DescriptorStore]
+) -> None:
+    """A release hands all to the next one, also what was not stored."""
+    store = stores(b"2", ["inflight", "seccomp-2", "seccomp-1", "arriving-3"])
+    names = ("seccomp-1", "seccomp-2", "arriving-3")
+    assert [store.is_late(name) for name in names] == [True, False, False]
+    store.remove("seccomp-2")
+    store.put_late_ones()
+    assert systemd.messages()[-1] == b"FDSTORE=1\nFDNAME=seccomp-1"
+    assert not stores(b"", ["seccomp-1"]).is_late("seccomp-1")
+
+
+@pytest.mark.parametrize("write", [service_log.say, service_log.warn])
+def test_what_is_said_is_one_line_whatever_a_name_has(
+    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal would take a line's own priority, and a terminal its escape sequences."""
+    said = _written(*os.pipe(), lambda: write("a\n<0>b\x1b[31m\udc80é"), monkeypatch)
+    assert said == "runc-wrap observe: a <0>b [31m é\n".encode()
+
+
+def _written(
+    reader: int, writer: int, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> bytes:
+    """Return what is written to stderr, which is this pipe meanwhile."""
+    monkeypatch.setattr(service_log, "_SERVICE", "observe")
+    kept = os.dup(2)
+    os.dup2(writer, 2)
+    try:
+        work()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(writer)
+    try:
+        return os.read(reader, 100)
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("used", ["python3.12", "python3.13"])
+def test_the_agent_is_found_beside_what_another_python_left(tmp_path: Path, used: str) -> None:
+    release = tmp_path / "lib" / "releases" / "2"
+    for name in ("python3.12", "python3.13"):
+        (release / "venv" / "lib" / name / "site-packages").mkdir(parents=True)
+    start = release / "venv" / "lib" / used / "site-packages" / "runc_wrap" / "agent" / "start.py"
+    start.parent.mkdir(parents=True)
+    start.touch()
+    (tmp_path / "lib" / "current").symlink_to("releases/2")
+    words = start_command.command_anew(str(tmp_path), "decide")
+    assert (tmp_path / words[-3]).resolve() == start
