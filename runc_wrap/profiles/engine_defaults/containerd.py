@@ -17,6 +17,7 @@ from runc_wrap.profiles.engine_defaults.dated_rules import (
     ON_ARM,
     ON_S390,
     PKEY,
+    WITH_A_CAPABILITY,
     Architectures,
     DatedRule,
     DefaultByRelease,
@@ -77,17 +78,7 @@ _BY_CAPABILITY = (
         + calls("name_to_handle_at", until=_HANDLES_FREE),
         includes=ADMIN,
     ),
-    DatedRule(calls("reboot"), includes=with_caps("CAP_SYS_BOOT")),
-    DatedRule(calls("chroot"), includes=with_caps("CAP_SYS_CHROOT")),
-    DatedRule(
-        calls("delete_module finit_module init_module"), includes=with_caps("CAP_SYS_MODULE")
-    ),
-    DatedRule(calls("acct"), includes=with_caps("CAP_SYS_PACCT")),
-    DatedRule(
-        calls("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
-        includes=with_caps("CAP_SYS_PTRACE"),
-    ),
-    DatedRule(calls("ioperm iopl"), includes=with_caps("CAP_SYS_RAWIO")),
+    *WITH_A_CAPABILITY,
     DatedRule(
         calls("clock_settime settimeofday stime") + calls("clock_settime64", since="1.6.7"),
         includes=with_caps("CAP_SYS_TIME"),

@@ -195,6 +195,21 @@ ARCHITECTURES = (
     Architectures("s390x", "S390X S390"),
 )
 
+# In every release of containerd and moby.
+WITH_A_CAPABILITY = (
+    DatedRule(calls("reboot"), includes=with_caps("CAP_SYS_BOOT")),
+    DatedRule(calls("chroot"), includes=with_caps("CAP_SYS_CHROOT")),
+    DatedRule(
+        calls("delete_module finit_module init_module"), includes=with_caps("CAP_SYS_MODULE")
+    ),
+    DatedRule(calls("acct"), includes=with_caps("CAP_SYS_PACCT")),
+    DatedRule(
+        calls("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
+        includes=with_caps("CAP_SYS_PTRACE"),
+    ),
+    DatedRule(calls("ioperm iopl"), includes=with_caps("CAP_SYS_RAWIO")),
+)
+
 MOUNTING = "fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree umount umount2"
 
 

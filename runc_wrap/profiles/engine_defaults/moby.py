@@ -21,6 +21,7 @@ from runc_wrap.profiles.engine_defaults.dated_rules import (
     ON_S390,
     ON_X86,
     PKEY,
+    WITH_A_CAPABILITY,
     Architectures,
     DatedRule,
     DefaultByRelease,
@@ -86,17 +87,7 @@ _BY_CAPABILITY = (
     ),
     *clones_without_namespaces(),
     clone3_unknown(),
-    DatedRule(calls("reboot"), includes=with_caps("CAP_SYS_BOOT")),
-    DatedRule(calls("chroot"), includes=with_caps("CAP_SYS_CHROOT")),
-    DatedRule(
-        calls("delete_module finit_module init_module"), includes=with_caps("CAP_SYS_MODULE")
-    ),
-    DatedRule(calls("acct"), includes=with_caps("CAP_SYS_PACCT")),
-    DatedRule(
-        calls("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
-        includes=with_caps("CAP_SYS_PTRACE"),
-    ),
-    DatedRule(calls("ioperm iopl"), includes=with_caps("CAP_SYS_RAWIO")),
+    *WITH_A_CAPABILITY,
     DatedRule(
         calls("clock_settime clock_settime64 settimeofday stime"),
         includes=with_caps("CAP_SYS_TIME"),
