@@ -22,8 +22,9 @@ from runc_wrap.cluster import (
 )
 from runc_wrap.cluster.api_server import ApiServer
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
-from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, NextStep
+from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, REGISTER, REVERTED, NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
+from runc_wrap.cluster.state_file import Attempt
 from runc_wrap.documents.reader import taken
 from runc_wrap.fleet.policy_answers import PolicyAnswer
 from runc_wrap.host import locks
@@ -328,3 +329,25 @@ def test_what_is_no_policy_is_refused_before_the_host_is_asked(
     assert (result.exit_code, result.stdout, host.asked) == (2, "", ())
     assert result.stderr.startswith("Error: ")
     assert not (tmp_path / "var").exists()
+
+
+def test_the_pods_command_prints_what_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places(tmp_path)
+    monkeypatch.setattr(cluster, "_PLACES", places)
+
+    def document() -> Any:
+        return json.loads(CliRunner().invoke(main, ["cluster", "state"]).stdout)
+
+    assert (document()["state"], document()["since"], document()["attempts"]) == (None, None, [])
+    state_file.show(places, state="reverted", reason="no canary")
+    failure = Attempt(REGISTER, "k", 0.0, 1, REVERTED, "no canary")
+    state_file.change(places, remarks=("a",), failed=(failure,))
+    found = document()
+    assert (found["state"], found["remarks"]) == ("reverted", ["a"])
+    assert found["since"].startswith("20")
+    (failed,) = found["attempts"]
+    assert (failed["step"], failed["at"], failed["again"]) == (
+        "register", "1970-01-01T00:00:00Z", "1970-01-01T00:10:00Z",
+    )  # fmt: skip

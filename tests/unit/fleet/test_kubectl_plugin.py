@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.unit.fleet.stand_in import StandIn
+    from tests.unit.fleet.conftest import StandIn
 
 WEB, DB = workload("web"), workload("db")
 
@@ -291,6 +291,69 @@ def test_status_does_not_believe_a_label_that_nobody_looks_after(
     assert f"ready 1f0c5b2e9a44; {why}" in row
     found = json.loads(run("status", "--json").stdout)
     assert [(one["name"], one["doubt"]) for one in found] == [("a", why), ("b", None)]
+
+
+WELL = {"state": "ready", "since": "2026-11-26T10:00:00Z", "engine": "containerd 1.7.24"}
+FAILED = {"step": "register", "count": 2, "again": "2026-11-26T11:00:00Z", "reason": "no canary"}
+
+
+def test_only_the_named_node_is_asked_and_its_whole_state_is_printed(cluster: StandIn) -> None:
+    cluster.node("a", WELL | {"remarks": ["restart it"]})
+    cluster.node("b", WELL)
+    result = run("status", "a")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "node     a",
+        "state    ready",
+        "since    2026-11-26T10:00:00Z",
+        "engine   containerd 1.7.24",
+        "remark   restart it",
+    ]
+    (asked,) = (one for one in cluster.calls if "pod-" in one)
+    container = "--namespace runc-wrap pod-a --container installer"
+    assert asked == f"exec {container} -- /runc-wrap/bin/runc-wrapctl cluster state"
+
+
+def test_a_node_that_is_not_well_is_told_with_what_comes_next(cluster: StandIn) -> None:
+    cluster.node("a", {"state": "reverted", "reason": "no canary", "attempts": [FAILED]})
+    result = run("status", "a")
+    assert result.exit_code == 1
+    assert "reason   no canary" in result.stdout
+    told = "failed   register (2 times; tried again after 2026-11-26T11:00:00Z): no canary"
+    assert told in result.stdout.splitlines()
+
+
+def test_a_node_that_lies_about_its_name_is_told_by_its_own(cluster: StandIn) -> None:
+    cluster.node("a", WELL | {"node": "b"})
+    assert json.loads(run("status", "a", "--json").stdout)["node"] == "a"
+
+
+HOSTILE: list[Any] = [
+    {"state": "\x1b[31mready", "reason": "a\nnode     b", "remarks": ["\x07"], "attempts": [3, {}]},
+    {"state": {"a": []}, "since": 3, "remarks": "x" * 5000, "attempts": {"a": 1}},
+    {"state": ["ready"], "reason": "x" * 100_000, "remarks": ["y"] * 100_000},
+    {},
+]
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_what_a_node_says_can_be_printed_whatever_it_is(cluster: StandIn, answer: Any) -> None:
+    cluster.node("a", answer)
+    result = run("status", "a")
+    assert result.exit_code == 1
+    assert all(c.isprintable() or c == "\n" for c in result.stdout)
+    assert len(result.stdout) < 64_000
+    assert sum(line.startswith("node ") for line in result.stdout.splitlines()) == 1
+
+
+def test_a_node_that_is_not_there_or_does_not_answer_is_said(cluster: StandIn) -> None:
+    cluster.node("a", phase="")
+    result = run("status", "b")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the cluster lists no Linux node b" in result.stderr
+    result = run("status", "a")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "a: the installer has no pod on it" in result.stderr
 
 
 def test_words_for_kubectl_are_passed_on(cluster: StandIn) -> None:

@@ -14,7 +14,7 @@ from runc_wrap.fleet import kubectl as kubectl_program
 from runc_wrap.fleet import node_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError, TooLargeError
 from runc_wrap.fleet.node_list import AskedNode, ListedNode, NodeObject, PodObject
-from tests.unit.fleet.stand_in import node_object, pod_object
+from tests.unit.fleet.conftest import node_object, pod_object
 
 Json = dict[str, Any]
 

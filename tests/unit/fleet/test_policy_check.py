@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from tests.unit.fleet.stand_in import StandIn
+    from tests.unit.fleet.conftest import StandIn
 
 Json = dict[str, Any]
 ENFORCE = {"action": "inject", "mode": "enforce", "profile": "containerd", "reason": "x"}
