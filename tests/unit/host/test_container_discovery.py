@@ -176,9 +176,7 @@ def test_without_a_root_the_runtimes_defaults_are_looked_at(
 def test_a_state_that_others_may_have_written_does_not_count(
     tmp_path: Path, where: str, mode: int
 ) -> None:
-    place = tmp_path / "root" / "c"
-    place.mkdir(parents=True)
-    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    place = crun(tmp_path / "root", "c", pid=5, **{"process-start-time": 77})
     key = (str(place.parent), "c")
     assert runtime_state.first_process(key) == (5, 77)
     (place.parent / where).chmod(mode)
@@ -187,9 +185,7 @@ def test_a_state_that_others_may_have_written_does_not_count(
 
 
 def test_a_state_of_another_user_does_not_count(tmp_path: Path) -> None:
-    place = tmp_path / "root" / "c"
-    place.mkdir(parents=True)
-    (place / "status").write_text(json.dumps({"pid": 5, "process-start-time": 77}))
+    place = crun(tmp_path / "root", "c", pid=5, **{"process-start-time": 77})
     os.chown(place, 4242, 4242)
     assert runtime_state.first_process((str(place.parent), "c")) is None
     os.chown(place, 0, 0)

@@ -13,11 +13,6 @@ from harness.host.processes import wait_until
 from runc_wrap.host import polling, program
 from tests.unit.node import machine
 
-RUNC = "echo 'runc version 1.1.15+ds1'; echo 'commit: 1'"
-
-
-CRUN = "echo 'crun version 1.21'"
-
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
