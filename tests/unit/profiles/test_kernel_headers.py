@@ -1,4 +1,4 @@
-"""The tables of calls with the same effect, against the kernel's headers and libseccomp."""
+"""The tables of calls and codes, against the kernel's headers and libseccomp."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import re
 from pathlib import Path
 
 from harness.node.requirements import unmet
-from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.sibling_calls import NOT_CALLS, OPERATIONS, RING_CALLS, RINGABLE, SIBLINGS
 
-HEADER = Path("/usr/include/linux/h")
+HEADERS = Path("/usr/include/linux")
 # newer than the libseccomp (2.6.0) of any distribution
 NEWER = {"open_tree_attr", "file_getattr", "file_setattr"}
 
 
-def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
-    if not HEADER.exists():
+def _header(name: str) -> str:
+    path = HEADERS / name
+    if not path.exists():
         unmet("needs the kernel's headers (linux-libc-dev)")
-    body = re.search(r"enum io_uring_op \{(.*?)IORING_OP_LAST", HEADER.read_text(), re.DOTALL)
+    return path.read_text()
+
+
+def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
+    body = re.search(r"enum io_uring_op \{(.*?)IORING_OP_LAST", _header("io_uring.h"), re.DOTALL)
     assert body
     names = re.findall(r"\bIORING_OP_(\w+)", re.sub(r"/\*.*?\*/", "", body[1], flags=re.DOTALL))
     ours = list(OPERATIONS)
@@ -27,12 +32,7 @@ def test_the_operations_are_those_of_the_kernels_header_in_its_order() -> None:
 
 
 def test_libseccomp_knows_every_named_call() -> None:
-    named = {
-        *SIBLINGS,
-        *RINGABLE,
-        *RING_CALLS,
-        *NOT_CALLS,
-    }
+    named = {*SIBLINGS, *RINGABLE, *RING_CALLS, *NOT_CALLS}
     named |= {other for others in SIBLINGS.values() for other in others}
     known = syscall_names.known_to_libseccomp(named)
     if known is None:
@@ -51,19 +51,18 @@ def test_no_call_is_its_own_sibling_or_listed_twice() -> None:
 def test_older_and_newer_forms_of_ring_operations_are_ringable_or_siblings() -> None:
     reached = {*RINGABLE}
     reached |= {call for call in SIBLINGS if RINGABLE & {*SIBLINGS[call]}}
-    assert {
-        "splice",
-        "openat",
-        "socket",
-        "setxattr",
-        "unlink",
-        "preadv2",
-        "ioctl",
-    } <= RINGABLE
-    assert {
-        "sendfile",
-        "vmsplice",
-        "socketpair",
-        "file_setattr",
-    } <= reached - RINGABLE
+    assert {"splice", "openat", "socket", "setxattr", "unlink", "preadv2", "ioctl"} <= RINGABLE
+    assert {"sendfile", "vmsplice", "socketpair", "file_setattr"} <= reached - RINGABLE
     assert not {"bpf", "mount", "execve", "keyctl", "ptrace", "unshare", "chmod"} & RINGABLE
+
+
+def test_each_code_is_the_kernels() -> None:
+    text = _header("seccomp.h")
+    defined = {
+        name: int(value, 16)
+        for name, value in re.findall(r"#define SECCOMP_RET_(\w+)\s+0x([0-9a-f]+)U", text)
+    }
+    renamed = {"ACTION_MASK": "ACTION_FULL", "DATA_MASK": "DATA"}
+    ours = {name: value for name, value in vars(return_codes).items() if name.isupper()}
+    assert ours == {name: defined[renamed.get(name, name)] for name in ours}
+    assert len(ours) > 8
