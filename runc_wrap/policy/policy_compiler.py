@@ -56,20 +56,16 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     problems = [
         *required_features.problems(values, used, facts),
         *overlay_settings.problems(values),
+        *candidate_settings.problems(values),
     ]
-    problems += candidate_settings.problems(values)
     sources = named_profiles.sources(
         named_profiles.named(values, runtime_default, facts), facts, problems
     )
     if problems:
         raise PolicyError("\n".join(problems))
     as_kernel = values["default.int_arguments"] == narrowed_comparisons.KERNEL
-    made = {
-        name: narrowed_comparisons.narrowed(source)
-        if as_kernel
-        else narrowed_comparisons.as_written(source)
-        for name, source in sources.items()
-    }
+    make = narrowed_comparisons.narrowed if as_kernel else narrowed_comparisons.as_written
+    made = {name: make(source) for name, source in sources.items()}
     profiles = {
         (name, form): _profile(one, form, values, facts)
         for name, one in made.items()

@@ -87,14 +87,10 @@ def _where(values: Mapping[str, Any], mode: str) -> str:
     for number, rule in enumerate(values[schema.RULES]):
         if rule.get("mode") == mode:
             return place(schema.RULES, number, "mode")
-    if mode == AUDIT and AUDIT not in _defaults(values):  # observe's fallback
-        return _where(values, OBSERVE)
+    if mode == AUDIT and AUDIT not in (values["default.mode"], values["default.privileged"]):
+        return _where(values, OBSERVE)  # whose fallback it is
     setting = "default.mode" if values["default.mode"] == mode else "default.privileged"
     return place(setting)
-
-
-def _defaults(values: Mapping[str, Any]) -> tuple[Any, Any]:
-    return values["default.mode"], values["default.privileged"]
 
 
 def remarks(
