@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive.debian_mirror import FILE, Deb, Mirror, provided
-from deploy.archive.machines import MACHINES
+from deploy.archive.machines import MACHINES, Machine
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
-
-    from deploy.archive.machines import Machine
 
 # name -> its licence's SPDX expression, for what of it is in the archive
 RUNTIME = {

@@ -50,9 +50,7 @@ def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, s
             archive = built(options.archives, machine)
             trees[machine] = place / machine.debian
             image_tree.lay(trees[machine], archive, machine, options.parts.resolve(), epoch())
-        urls = {"source": options.source or "", "documentation": options.documentation or ""}
-        described = _described_as(version(), epoch(), revision=revision(), **urls)
-        digest = _Buildah(place).build(trees, version(), epoch(), target, described)
+        digest = _Buildah(place, epoch()).build(trees, target, _described_as(options))
     return target, digest
 
 
@@ -73,19 +71,16 @@ class _Buildah:
     """buildah with a storage of its own in `place`, so that it leaves nothing behind."""
 
     place: Path
+    epoch: int
 
     def build(
-        self, trees: Mapping[Machine, Path], version: str, epoch: int, target: Path,
-        described: Mapping[str, str],
-    ) -> str:  # fmt: skip
-        """Write an OCI archive with one image for each machine; return the index' digest.
-
-        `described`: what it says of itself, by _described_as.
-        """
-        tag = f"{NAME}:{version}"
+        self, trees: Mapping[Machine, Path], target: Path, described: Mapping[str, str]
+    ) -> str:
+        """Write an OCI archive with one image for each machine; return the index' digest."""
+        tag = f"{NAME}:{version()}"
         self._run("manifest", "create", tag)
         for machine, tree in trees.items():
-            self._image(machine, tree, epoch, tag, described)
+            self._image(machine, tree, tag, described)
         told, new = self.place / "digest", target.with_name(f"{target.name}.new")
         new.unlink(missing_ok=True)
         self._run("manifest", "push", "--all", "--quiet", "--digestfile", told, tag,
@@ -93,9 +88,7 @@ class _Buildah:
         new.rename(target)
         return told.read_text().strip()
 
-    def _image(
-        self, machine: Machine, tree: Path, epoch: int, tag: str, said: Mapping[str, str]
-    ) -> None:
+    def _image(self, machine: Machine, tree: Path, tag: str, said: Mapping[str, str]) -> None:
         name = f"runc-wrap-{machine.debian}"
         self._run("from", "--quiet", "--arch", machine.debian, "--os", "linux", "--name", name,
                   "scratch")  # fmt: skip
@@ -109,7 +102,7 @@ class _Buildah:
                   "--entrypoint", json.dumps([_PROGRAM]), "--cmd", "", "--workingdir", "/",
                   *described, name)  # fmt: skip
         self._run("commit", "--quiet", "--format", "oci", "--identity-label=false",
-                  "--timestamp", str(epoch), "--manifest", tag, "--rm", name)  # fmt: skip
+                  "--timestamp", str(self.epoch), "--manifest", tag, "--rm", name)  # fmt: skip
 
     def _run(self, *words: str | Path) -> None:
         storage: list[str | Path] = ["--storage-driver", "vfs", "--root", self.place / "root",
@@ -117,17 +110,19 @@ class _Buildah:
         subprocess.run(["buildah", *storage, *words], check=True, stdout=subprocess.DEVNULL)
 
 
-def _described_as(version: str, epoch: int, **known: str) -> dict[str, str]:
-    """Return what the image says of itself (OCI image-spec, annotations.md).
-
-    `known`: source and documentation, which are URLs, and revision; "" for one that is not known.
-    """
+def _described_as(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the image says of itself (OCI image-spec, annotations.md), as far as known."""
     name = "org.opencontainers.image."
+    known = {
+        "source": options.source,
+        "documentation": options.documentation,
+        "revision": revision(),
+    }
     return {
         f"{name}title": "runc-wrap",
         f"{name}description": "Installs runc-wrap on the nodes of a Kubernetes cluster",
-        f"{name}version": version,
-        f"{name}created": f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"{name}version": version(),
+        f"{name}created": f"{datetime.fromtimestamp(epoch(), UTC):%Y-%m-%dT%H:%M:%SZ}",
         f"{name}licenses": "Apache-2.0",
         f"{name}vendor": "The runc-wrap authors",
         **{f"{name}{key}": value for key, value in known.items() if value},

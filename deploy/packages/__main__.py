@@ -55,41 +55,34 @@ def _of_file(file: Path, machine: str, to: Path) -> Path:
 def build(archive: Archive, to: Path, level: int = 6) -> Path:
     """Build the package of an unpacked archive into `to`; `level` is xz's."""
     with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
-        place = Path(directory) / "build"  # beside which it appears
-        place.mkdir()
-        return _built(archive, place, to, level)
+        place = Path(directory) / "build"  # beside which debhelper puts it
+        root = place / "debian" / "runc-wrap"
+        version = f"{archive.version}-{_REVISION}"
+        _lay_sources(archive, place, version)
+        package_tree.lay(archive, root)
+        (root / "usr/share/doc/runc-wrap/copyright").write_text(_copyright(archive))
+        package_tree.lay_documents(archive, root)
+        environment = {
+            **os.environ,
+            "SOURCE_DATE_EPOCH": str(archive.epoch),
+            "DEB_HOST_ARCH": archive.machine,
+            "DPKG_DEB_COMPRESSOR_LEVEL": str(level),
+        }
+        words = ["make", "--no-print-directory", "-s", "-f", "debian/rules", "binary"]
+        subprocess.run(words, cwd=place, env=environment, check=True, stdin=subprocess.DEVNULL)
+        (made,) = Path(directory).glob(f"runc-wrap_{version}_{archive.machine}.deb")
+        return Path(shutil.move(made, to / made.name))
 
 
-def _built(archive: Archive, place: Path, to: Path, level: int) -> Path:
-    """Build it by debhelper; `place` is an empty directory to work in."""
+def _lay_sources(archive: Archive, place: Path, version: str) -> None:
     debian = place / "debian"
-    root = debian / "runc-wrap"
-    version = f"{archive.version}-{_REVISION}"
-    _lay_sources(archive, debian, version)
-    package_tree.lay(archive, root)
-    documents = root / "usr/share/doc/runc-wrap"
-    (documents / "copyright").write_text(_copyright(archive))
-    package_tree.lay_documents(archive, root)
-    environment = {
-        **os.environ,
-        "SOURCE_DATE_EPOCH": str(archive.epoch),
-        "DEB_HOST_ARCH": archive.machine,
-        "DPKG_DEB_COMPRESSOR_LEVEL": str(level),
-    }
-    words = ["make", "--no-print-directory", "-s", "-f", "debian/rules", "binary"]
-    subprocess.run(words, cwd=place, env=environment, check=True, stdin=subprocess.DEVNULL)
-    (made,) = place.parent.glob(f"runc-wrap_{version}_{archive.machine}.deb")
-    return Path(shutil.move(made, to / made.name))
-
-
-def _lay_sources(archive: Archive, debian: Path, version: str) -> None:
-    debian.mkdir()
+    debian.mkdir(parents=True)
     for source in _DEBIAN.iterdir():
         (debian / source.name).write_text(package_tree.filled(source.read_text()))
     time = datetime.fromtimestamp(archive.epoch, UTC)
     text = _CHANGELOG.format(version=version, release=archive.version, time=time)
     (debian / "changelog").write_text(text)
-    shutil.copy(archive.top / "CHANGELOG.md", debian.parent / "CHANGELOG.md")
+    shutil.copy(archive.top / "CHANGELOG.md", place)
 
 
 def _copyright(archive: Archive) -> str:

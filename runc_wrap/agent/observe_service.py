@@ -24,7 +24,7 @@ from runc_wrap.agent.descriptor_store import (
 from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe import container_process_state
 from runc_wrap.agent.observe.container_limits import Resting
-from runc_wrap.agent.observe.container_process_state import Acceptor, Arrivals
+from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.record import client_sockets
 from runc_wrap.agent.record.client_sockets import Questions
@@ -32,15 +32,13 @@ from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import say, warn
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
-from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
 from runc_wrap.hotpath.errors import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.agent.observe.container_process_state import Arrival
-    from runc_wrap.evidence.sightings import Sighting
     from runc_wrap.hotpath.ledger_file import Key
 
 ROLE = "observe"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import api_server, next_step, node_object, state_file
-from runc_wrap.cluster.node_object import Wanted
+from runc_wrap.cluster.node_object import Json, KubernetesNode, Wanted
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.cluster.api_server import ApiServer
     from runc_wrap.cluster.next_step import NextStep
-    from runc_wrap.cluster.node_object import Json, KubernetesNode
     from runc_wrap.node.paths import Places
 
 _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Ready" without one
@@ -211,11 +210,6 @@ def _is_proved(decision: NextStep) -> bool:
 
 def _what(decision: NextStep) -> tuple[str, str]:
     return decision.word, decision.why
-
-
-def waiting_for(units: Iterable[str]) -> str:
-    """Return the sentence of a pod that waits for what one before it began."""
-    return f"waiting for what another pod began on this node: {', '.join(units)}"
 
 
 def _is_final(error: Exception) -> bool:

@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import configmap_policy
-from runc_wrap.cluster.configmap_policy import MODE, PolicyNotTaken
+from runc_wrap.cluster.configmap_policy import MODE, Files, PolicyNotTaken
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
-from runc_wrap.node.paths import Candidate
+from runc_wrap.node.paths import Candidate, Places
 from runc_wrap.policy.settings.policy_sources import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from runc_wrap.cluster.configmap_policy import Files
-    from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
 _FILE_MODE = 0o644

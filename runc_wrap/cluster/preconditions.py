@@ -12,12 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
-from runc_wrap.engines import (
-    dependent_container,
-    engine_registry,
-    handler_removal,
-    probe_container,
-)
+from runc_wrap.engines import dependent_container, engine_registry, handler_removal, probe_container
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state

@@ -14,13 +14,12 @@ from runc_wrap.cluster import (
     archive_copy,
     configmap_policy,
     next_step,
-    node_reporter,
     policy_directory,
     state_file,
 )
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.next_step import NextStep, Seen
-from runc_wrap.cluster.node_reporter import Shown
+from runc_wrap.cluster.node_reporter import Reporter, Shown
 from runc_wrap.cluster.step_execution import StepExecution, settle_release
 from runc_wrap.host import procfs
 from runc_wrap.installation import releases
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from runc_wrap.cluster.configmap_policy import Files
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
     from runc_wrap.cluster.node_object import KubernetesNode
-    from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 
 _WAS_REMOVED = "runc-wrap was taken off this node"
@@ -105,7 +103,9 @@ class Reconciler:
                 self._report(NextStep("", next_step.REMOVING, is_ready=False), seen)
         others = self.commands.running()
         if others:
-            self.reporter.tell(node_reporter.waiting_for(others))
+            self.reporter.tell(
+                f"waiting for what another pod began on this node: {', '.join(others)}"
+            )
         self.commands.wait(others)
         self.commands.forget_old()
         settle_release(self.places)

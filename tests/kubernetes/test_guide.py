@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from harness.host.processes import attempt
+from harness.host.processes import Run, attempt
 from harness.node.install import SOURCE
 from harness.node.requirements import program
 from tests.kubernetes import rendered
@@ -21,7 +21,6 @@ from tests.kubernetes import rendered
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.host.processes import Run
     from tests.kubernetes.rendered import Object
 
 SCHEMA = "1.30"

@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -19,11 +19,7 @@ from runc_wrap.cluster.node_object import INSTALLED, READY
 from runc_wrap.metrics import metrics_file
 from runc_wrap.node.paths import DEFAULT_PREFIX, Places
 from tests.kubernetes import admission, rendered, rights
-from tests.kubernetes.rendered import DIRECTORY, OVERLAYS
-
-if TYPE_CHECKING:
-    from tests.kubernetes.rendered import Object
-
+from tests.kubernetes.rendered import DIRECTORY, OVERLAYS, Object
 
 EACH_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
 # The oldest release for which the docs promise anything, and the newest whose schemas there are.

@@ -17,6 +17,7 @@ from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal, described
 from runc_wrap.hotpath.main import (
     CAPTURE,
+    Outcome,
     capabilities_of,
     consider,
     default_root,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.argv import Invocation
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.hotpath.config_file import Found
-    from runc_wrap.hotpath.main import Outcome
 
     Json = dict[str, Any]
     AnswerPacket = tuple[bytes, str]

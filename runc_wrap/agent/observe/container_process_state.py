@@ -13,7 +13,7 @@ import select
 import socket
 import time
 
-from runc_wrap.agent.descriptor_store import ARRIVING
+from runc_wrap.agent.descriptor_store import ARRIVING, DescriptorStore
 from runc_wrap.host import socket_peers
 from runc_wrap.hotpath import json_codec
 
@@ -21,8 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
-
-    from runc_wrap.agent.descriptor_store import DescriptorStore
 
     Json = dict[str, Any]
 
@@ -122,7 +120,7 @@ class Arrivals:
         self,
         poll: select.epoll,
         take: Callable[[Arrival], None],
-        keep: Callable[[Arrival], None] | None = None,
+        keep: Callable[[Arrival], None],
     ) -> None:
         self._poll = poll
         self._take = take
@@ -151,8 +149,7 @@ class Arrivals:
         arrival = self._by_fd[fd]
         arrival.read()
         if arrival.listener is not None and not arrival.is_kept:
-            if self._keep:
-                self._keep(arrival)
+            self._keep(arrival)
             arrival.is_kept = True
         if arrival.is_whole:
             self._settle(fd)

@@ -15,7 +15,7 @@ from _signal import SIGKILL  # type: ignore[import-not-found]
 
 from runc_wrap.agent import start_command
 from runc_wrap.agent.observe import call_arguments
-from runc_wrap.agent.observe.container_limits import Caller
+from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer
 from runc_wrap.agent.observe.inspector import LARGEST, NOTHING, PURPOSE, QUESTION
 from runc_wrap.agent.service_log import warn
 from runc_wrap.host.procfs import is_runnable
@@ -24,7 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.agent.observe.container_limits import ObservedContainer
     from runc_wrap.agent.observe.inspector import Answer, Described, PointedAt, Standing
     from runc_wrap.agent.observe.seccomp_unotify import Notification
 

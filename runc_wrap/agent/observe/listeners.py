@@ -15,7 +15,13 @@ from __future__ import annotations
 import os
 import time
 
-from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
+from runc_wrap.agent.descriptor_store import (
+    ARRIVING,
+    INFLIGHT,
+    LISTENER,
+    DescriptorStore,
+    number_of,
+)
 from runc_wrap.agent.observe import call_arguments, seccomp_unotify
 from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer, whose
 from runc_wrap.agent.observe.inspector_client import Inspector
@@ -32,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from runc_wrap.agent.descriptor_store import DescriptorStore
     from runc_wrap.agent.observe.container_limits import Whose
     from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key

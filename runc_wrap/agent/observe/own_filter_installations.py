@@ -26,7 +26,7 @@ from errno import ENOMEM, ENOSYS, EPERM
 
 from runc_wrap.agent.observe.call_arguments import bits
 from runc_wrap.agent.observe.inspector import COMPAT, NATIVE
-from runc_wrap.agent.observe.inspector_client import Late
+from runc_wrap.agent.observe.inspector_client import Inspector, Late, Read
 from runc_wrap.agent.service_log import warn
 from runc_wrap.filters.evaluate import bpf_machine
 from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.container_limits import ObservedContainer
-    from runc_wrap.agent.observe.inspector_client import Inspector, Read
     from runc_wrap.agent.observe.seccomp_unotify import Notification
 
     Kept = tuple[int, bytes | None]

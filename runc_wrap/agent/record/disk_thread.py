@@ -7,7 +7,7 @@ import os
 import time
 
 from runc_wrap.agent.service_log import warn
-from runc_wrap.evidence.store.evidence_writer import put, remove
+from runc_wrap.evidence.store.evidence_writer import EvidenceWriter, put, remove
 
 TYPE_CHECKING = False
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.seccomp_unotify import Counts, Inflight
-    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
     Outdated = list[tuple[float, str]]
     Work = Callable[[], Outdated]

@@ -20,7 +20,7 @@ from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
-from runc_wrap.evidence.sources.audit_netlink import Live
+from runc_wrap.evidence.sources.audit_netlink import Counted, Live
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.seccomp_unotify import Inflight
-    from runc_wrap.evidence.sources.audit_netlink import Counted
     from runc_wrap.hotpath.ledger_file import Key
 
 WRITE_AFTER = 3.0  # seconds from a change

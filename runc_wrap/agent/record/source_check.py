@@ -15,17 +15,13 @@ import sys
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
 from math import inf
-from typing import TYPE_CHECKING
 
 from runc_wrap.agent.service_log import say, warn
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
-from runc_wrap.evidence.sightings import AUDIT, COARSE
+from runc_wrap.evidence.sightings import AUDIT, COARSE, Sighting
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.host import procfs
 from runc_wrap.profiles.return_codes import LOG
-
-if TYPE_CHECKING:
-    from runc_wrap.evidence.sightings import Sighting
 
 GETPRIORITY = (140, 96, 141)  # x86_64's number; i386's, 32-bit arm's and s390's; the generic one
 _PROGRAM = f"{__file__.rpartition('/')[0]}/audit_probe_process.py"

@@ -1,11 +1,10 @@
-"""What `kubectl runc-wrap` asks of a node, a report or about another policy: made on the host.
+"""What `kubectl runc-wrap` asks of a node: its report, and what another policy would change there.
 
-Its systemd makes it, not the pod.
-In the pod the host's processes, the runtimes' state and the kernel's records cannot be seen: a
-report made there would call everything unknown, and a policy would be checked against an engine
-that is not there. Each request has a unit and files of its own, so that two who ask at once do not
-get each other's half. What an interrupted one left is removed by the next request, or by the
-installer when it looks at its node again.
+The host's systemd runs what answers. In the pod the host's processes, the runtimes' state and the
+kernel's records cannot be seen: a report made there would call everything unknown, and a policy
+would be checked against an engine that is not there. Each request has a unit and files of its own,
+so that two who ask at once do not get each other's half. What an interrupted one left is removed by
+the next request, or by the installer when it looks at its node again.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap import safe_text
 from runc_wrap.cluster import configmap_policy, next_step, policy_directory, state_file
 from runc_wrap.cluster.host_commands import transient_unit
-from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.cluster.host_commands.systemd_manager import Manager
     from runc_wrap.hotpath.decision import Decision
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.container_state.redecide import DecisionChange
@@ -41,14 +39,14 @@ if TYPE_CHECKING:
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
-FORM = 1  # of `trial`
-MOST_CHANGES = 1000  # containers; a kubelet takes some hundred pods
-_MOST_REMARKS = 100
-_LONGEST = 2000  # characters of a sentence
 LARGEST = 16 << 20  # bytes, as of a document that is merged
 _SECONDS = 50.0  # less than `kubectl runc-wrap` waits
 _OLD = 600.0  # seconds after which no request waits for its files any more
 _REPORT, _CHECK = "report-", "check-"
+FORM = 1  # of `trial`
+MOST_CHANGES = 1000  # containers; a kubelet takes some hundred pods
+_MOST_REMARKS = 100
+_LONGEST = 2000  # characters of a sentence
 
 
 def report(places: Places, manager: Manager, node: str, *flags: str) -> bytes:

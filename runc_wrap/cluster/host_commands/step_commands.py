@@ -1,6 +1,6 @@
 """The commands that the installer has run on the host, each with the time that it may take.
 
-`registration` reads what the node answers about the handler.
+`handler_registration` reads what the node answers about the handler.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster import next_step
 from runc_wrap.cluster.host_commands import transient_unit
-from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command, CommandEnd
 from runc_wrap.cluster.next_step import Registration
 from runc_wrap.documents.reader import DocumentError, record, taken
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.cluster.host_commands.systemd_manager import Manager
     from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
@@ -104,7 +103,7 @@ class NodeCommands:
         if ended.document is None:
             raise SystemdError(f"`engine status` printed no document: {ended.reason}")
         try:
-            return registration(ended.document, engine, self.config)
+            return handler_registration(ended.document, engine, self.config)
         except DocumentError as error:
             raise SystemdError(f"what `engine status` printed cannot be read: {error}") from None
 
@@ -152,7 +151,7 @@ class _Engine:
     drift: tuple[str, ...] = ()
 
 
-def registration(document: object, engine: str, config: str = "") -> Registration:
+def handler_registration(document: object, engine: str, config: str = "") -> Registration:
     """Return what `engine status --json` says of our handler. Raises DocumentError.
 
     `config` is the engine's configuration if it has to be that one.

@@ -19,6 +19,7 @@ from runc_wrap.cluster.host_commands.systemd_manager import (
     FAILED,
     GONE,
     RUNNING,
+    Manager,
     SystemdError,
     UnitEnd,
 )
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from runc_wrap.cluster.host_commands.systemd_manager import Manager
 
 _PAUSE = 0.5  # seconds
 _LARGEST = 1 << 20  # bytes of what a command printed

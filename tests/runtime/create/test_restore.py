@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.containers.bundles import seccomp_of_exec
+from harness.containers.bundles import Bundle, seccomp_of_exec
 from harness.kernel import process_status
 from harness.node.requirements import requires
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from harness.containers.bundles import Bundle
     from harness.host.processes import Run
     from harness.node.install import Installed
 

@@ -20,7 +20,7 @@ from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
-from tests.runtime.conftest import BOTH
+from tests.runtime.conftest import BOTH, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent, Supervised
-    from tests.runtime.conftest import Lab
 
 UNSHARE, CLONE_NEWNS = "x86_64:272:0x20000", 0x20000
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"

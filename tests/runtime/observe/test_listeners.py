@@ -17,7 +17,7 @@ from harness.node import install
 from harness.node.requirements import requires
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.node.container_state import lost_listeners
-from tests.runtime.conftest import BOTH
+from tests.runtime.conftest import BOTH, Lab
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from harness.node.agent import Agent
     from harness.node.install import Installed
     from runc_wrap.evidence.store.call_counts import Tallies
-    from tests.runtime.conftest import Lab
 
 
 KEYCTL, AS_USUAL = "x86_64:250:99", "errno 95"

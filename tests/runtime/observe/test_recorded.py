@@ -19,14 +19,13 @@ from harness.node import install
 from harness.node.requirements import requires
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import USER_NOTIF
-from tests.runtime.conftest import BOTH
+from tests.runtime.conftest import BOTH, Lab
 from tests.runtime.observe.test_calls import CALLS, GETPID, MOUNT, PERSONALITY, VSOCK, block
 
 if TYPE_CHECKING:
     from harness.containers.bundles import Bundle
     from harness.node.agent import Agent
     from harness.node.install import Installed
-    from tests.runtime.conftest import Lab
 
 
 INET, PERSONALITY_8 = "x86_64:41:2:1:0", "x86_64:135:0x8"

@@ -17,11 +17,10 @@ from runc_wrap.node import seccomp_features
 from runc_wrap.node.installed_programs import InstalledRuntime
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.mode_profiles import modes
-from tests.runtime.conftest import BOTH
+from tests.runtime.conftest import BOTH, Lab, Pair
 
 if TYPE_CHECKING:
     from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab, Pair
 
 CALLS, MICROSECONDS = "200", "1000"
 INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")

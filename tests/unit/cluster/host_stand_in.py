@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.cluster import policy_directory, preconditions
 from runc_wrap.cluster.configmap_policy import PolicyNotTaken
-from runc_wrap.cluster.host_commands.systemd_manager import (
-    DONE,
-    FAILED,
-    GONE,
-    RUNNING,
-    UnitEnd,
-)
+from runc_wrap.cluster.host_commands.systemd_manager import DONE, FAILED, GONE, RUNNING, UnitEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

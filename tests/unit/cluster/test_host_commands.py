@@ -86,14 +86,14 @@ STATUS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("document", "word"), STATUS)
 def test_what_engine_status_says_of_our_handler(document: Any, word: str) -> None:
-    assert step_commands.registration(document, "containerd").word == word
+    assert step_commands.handler_registration(document, "containerd").word == word
 
 
 @pytest.mark.parametrize("document", [None, {"engine": "containerd"}, [3], [{"engine": 3}]])
 def test_what_is_no_status_is_not_taken_for_a_handler_that_is_missing(document: Any) -> None:
     """Which would be registered, by a restart of the engine."""
     with pytest.raises(DocumentError):
-        step_commands.registration(document, "containerd")
+        step_commands.handler_registration(document, "containerd")
 
 
 def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
@@ -102,4 +102,4 @@ def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
         {"engine": "containerd", "config": "/b", "handlers": [OURS]},
     ]
     for config, word in (("/a", next_step.ABSENT), ("/b", next_step.IN_FORCE)):
-        assert step_commands.registration(document, "containerd", config).word == word
+        assert step_commands.handler_registration(document, "containerd", config).word == word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -13,11 +13,8 @@ from runc_wrap.cluster import api_server, node_object, state_file
 from runc_wrap.cluster.node_object import INSTALLED, Wanted
 from runc_wrap.cluster.node_reporter import Reporter
 from tests.unit.cluster.api_stand_in import merged
-from tests.unit.cluster.conftest import LISTED, READY
+from tests.unit.cluster.conftest import LISTED, READY, Scene
 from tests.unit.cluster.host_stand_in import Killed
-
-if TYPE_CHECKING:
-    from tests.unit.cluster.conftest import Scene
 
 
 def test_a_roll_out_that_changes_the_policy_only_tells_no_installation(ready: Scene) -> None:

@@ -12,13 +12,11 @@ from runc_wrap.cluster import configmap_policy, policy_directory, state_file
 from runc_wrap.cluster.configmap_policy import MODE, PolicyNotTaken
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
-from tests.unit.cluster.conftest import READY
+from tests.unit.cluster.conftest import READY, Scene
 from tests.unit.cluster.host_stand_in import Killed
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.unit.cluster.conftest import Scene
 
 
 def _refuses(_: Places) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runc_wrap.cluster import policy_directory, state_file
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.node_object import AGAIN
-from tests.unit.cluster.conftest import INSTALLED, READY, node_document
+from tests.unit.cluster.conftest import INSTALLED, READY, Scene, node_document
 from tests.unit.cluster.host_stand_in import Killed
-
-if TYPE_CHECKING:
-    from tests.unit.cluster.conftest import Scene
 
 
 def test_a_new_node_becomes_ready_with_its_policy_before_its_handler(scene: Scene) -> None:

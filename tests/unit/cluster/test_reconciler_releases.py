@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runc_wrap.cluster import archive_copy, state_file
-from tests.unit.cluster.conftest import INSTALLED, READY
+from tests.unit.cluster.conftest import INSTALLED, READY, Scene
 from tests.unit.cluster.host_stand_in import Killed
-
-if TYPE_CHECKING:
-    from tests.unit.cluster.conftest import Scene
 
 UNIT = "runc-wrap-cluster-{}-aaaaaaaa.service"
 ANEW = "preflight install status prove status"

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runc_wrap.cluster import policy_directory, state_file
-from tests.unit.cluster.conftest import INSTALLED, LISTED, NOT_READY, READY, STATE
+from tests.unit.cluster.conftest import INSTALLED, LISTED, NOT_READY, READY, STATE, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.unit.cluster.conftest import Scene
 
 
 REMOVAL = "remaining remaining status unregister status uninstall"

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from harness.host import moments
-from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER
+from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, DescriptorStore
 from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
 from runc_wrap.agent.systemd_protocol import NamedDescriptor
-from runc_wrap.evidence.sightings import UNMADE
+from runc_wrap.evidence.sightings import UNMADE, Sighting
 from runc_wrap.host import runtime_state
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.agent.descriptor_store import DescriptorStore
-    from runc_wrap.evidence.sightings import Sighting
 
 CAPSET, CLONE3, X86_64 = 126, 435, 0xC000003E
 CALL = seccomp_unotify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))

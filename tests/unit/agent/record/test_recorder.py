@@ -19,19 +19,17 @@ from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution import proc_connector
-from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
 from runc_wrap.evidence.sources.audit_netlink import Counted
 from runc_wrap.evidence.store import evidence_reader
-from runc_wrap.evidence.store.evidence_memory import Hole
+from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import line, observed, sighting, write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.evidence.store.evidence_memory import Evidence
 
 KEY = ("/run/test", "c1")
 ALL = "log errno"

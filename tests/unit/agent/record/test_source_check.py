@@ -13,7 +13,7 @@ from runc_wrap.agent.record import recorder, source_check
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
-from runc_wrap.evidence.sightings import AUDIT
+from runc_wrap.evidence.sightings import AUDIT, Sighting
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from tests.unit.agent.record import test_recorder
@@ -22,7 +22,6 @@ from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runc_wrap.evidence.sightings import Sighting
 
 connected, logged = test_recorder.connected, test_recorder.logged  # fixtures
 PROBE, GETPRIORITY = 77, 140
