@@ -32,9 +32,6 @@ class Carried(NamedTuple):
     looked: int
 
 
-NONE = Carried(0, 0)
-
-
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What a verdict depends on beside ledger and evidence.

@@ -28,7 +28,7 @@ from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runc_wrap.host.progress_meter import Meter
@@ -95,7 +95,7 @@ def gather(
         moment,
         asked.since,
         "; ".join(silence) or None,
-        carried(_in_audit(decided)),
+        carried(decided),
         age,
         bounding_of,
         unpreviewed or (lambda _: ()),
@@ -118,20 +118,18 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
         return Evidence()
 
 
-def _in_audit(decided: Ledger) -> Iterator[tuple[Key, Record]]:
-    """Yield the containers whose own filters may hide calls."""
-    for key, record in decided.records.items():
-        if record.action == "inject" and record.mode in (decision.AUDIT, CANDIDATE):
-            yield key, record
-
-
-def carried(records: Iterable[tuple[Key, Record]]) -> dict[Key, Carried]:
-    """Return how many processes of each of these containers carry filters beyond the runtime's.
+def carried(decided: Ledger) -> dict[Key, Carried]:
+    """Return how many processes carry filters beyond the runtime's, which may hide calls from audit.
 
     An installation that nothing recorded, as no agent watched yet or its record was lost, leaves no
     other evidence. Only present processes are seen.
     """
-    there = [(key, record, pid) for key, record in records if (pid := runtime_state.running(key))]
+    there = [
+        (key, record, pid)
+        for key, record in decided.records.items()
+        if record.is_injected and record.mode in (decision.AUDIT, CANDIDATE)
+        if (pid := runtime_state.running(key))
+    ]
     if not there:
         return {}
     running = container_processes.snapshot()

@@ -28,9 +28,10 @@ from runc_wrap.report import call_outcomes
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tallies
+    from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.call_outcomes import Filter
     from runc_wrap.report.container_evidence import ContainerEvidence
@@ -118,7 +119,7 @@ def _shown(programs: Counter[str]) -> str:
 def of(
     group: Iterable[ContainerEvidence],
     profile_of: Callable[[Record], Filter | str],
-    carried: Callable[[ContainerEvidence], Carried],
+    carried: Mapping[Key, Carried],
 ) -> OwnFilters:
     """Return the own filters of a workload's containers."""
     containers = list(group)
@@ -127,18 +128,18 @@ def of(
     unheard: Counter[str] = Counter()
     strict: Counter[str] = Counter()
     hidden = []
-    for one in containers:
+    found = [carried.get(one.record.key, Carried(0, 0)) for one in containers]
+    for one, present in zip(containers, found, strict=True):
         profile = profile_of(one.record)
         own = _programs(one.seen, profile)
         programs += own
         if one.record.mode in (AUDIT, CANDIDATE):
             hiding += own
-            hidden += [one] if own or carried(one).processes else []
+            hidden += [one] if own or present.processes else []
         else:
             strict += _strict(one.seen)
         if own and one.record.mode == OBSERVE:
             unheard += _programs(one.seen, profile, only=HIDES)
-    found = [carried(one) for one in containers]
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
     return OwnFilters(programs, hiding, total, hidden, _is_observed(containers), unheard, strict)
 

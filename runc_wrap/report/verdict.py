@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from runc_wrap.ledger.whole_ledger import Ledger
     from runc_wrap.report.call_outcomes import CallOutcome
     from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.container_evidence import Carried, ContainerEvidence
+    from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.recorded_calls import RecordedCalls
     from runc_wrap.report.workload_names import Workload
@@ -94,7 +94,7 @@ class Judging(NodeFacts):
     def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
         found = recorded_calls.of(group, self.profile_of, evidence.unattributed, self.since)
-        own = filter_conflicts.of(group, self.profile_of, self._carried)
+        own = filter_conflicts.of(group, self.profile_of, self.carried)
         lost = confidence.lost(group, evidence, self.since)
         found.lost = lost.records
         more = [*confidence.gaps(group, evidence, self), *own.sentences, lost.sentence]
@@ -111,7 +111,7 @@ class Judging(NodeFacts):
         group.sort(key=lambda one: one.begin)
         calls, runtimes, problems = self._calls(group)
         rows = calls.values()
-        own = filter_conflicts.of(group, self.profile_of, self._carried)
+        own = filter_conflicts.of(group, self.profile_of, self.carried)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
         doubts = self._doubts(group, evidence, suspicion, rows)
@@ -176,9 +176,6 @@ class Judging(NodeFacts):
         programs = {name for row in rows for name in row.programs}
         capabilities = self.bounding_of(newest.record) or ()
         return filter_conflicts.unshown(capabilities, programs, {row.syscall for row in rows})
-
-    def _carried(self, one: ContainerEvidence) -> Carried:
-        return self.carried.get(one.record.key, container_evidence.NONE)
 
     def _add_calls(self, record: Record, seen: Tallies, rows: Rows) -> list[str]:
         """Add a container's calls to the workload's; return why their outcome is unknown, if so."""

@@ -22,7 +22,6 @@ from runc_wrap.host import procfs, runtime_state
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.evidence.attribution.container_membership import Membership
     from runc_wrap.evidence.attribution.ledger_containers import Known
     from runc_wrap.evidence.attribution.outside_processes import UnplacedProcess
     from runc_wrap.evidence.attribution.process_lifetimes import Lives
@@ -47,16 +46,16 @@ class ProcessPlacement:
         self.lives = lives
         self.present = Present(known_containers)
         self.unplaced = UnplacedProcesses()
-        self.starts = Starts(
-            known_containers, lives, self.unplaced, self.present.membership, self.lead
-        )
         self.meanwhile: Callable[[], object] = bool
         self.hosts = Hosts()
         self._mounts = procfs.namespace_inode("self", "mnt") or -1
+        self._awaited: dict[Key, float] = {}  # whose first process may come until then
+        self._decided: set[str | None] = set()
+        self._joining: list[tuple[Key, int, float]] = []
 
     def scan(self, end: Callable[[int, float], None]) -> None:
         """Read all processes in /proc; known ones stay, and `end` is called for ended ones."""
-        self.starts.refresh(time.time())
+        self.refresh(time.time())
         found: dict[int, tuple[int, int]] = {}
         for pid in procfs.pids():
             self.meanwhile()
@@ -88,7 +87,7 @@ class ProcessPlacement:
 
     def look_at_child(self, pid: int, when: float) -> None:
         """Read the place of a new process whose parent says nothing about it."""
-        self.starts.refresh(when)
+        self.refresh(when)
         if time.time() - when > _LATE or pid in self.lives.alive:
             return
         key = self.present.membership.of(pid)
@@ -109,7 +108,7 @@ class ProcessPlacement:
 
     def look(self, pid: int, when: float) -> None:
         """Read the place of a process that execs: a container may begin with it."""
-        self.starts.refresh(when)
+        self.refresh(when)
         key = self.present.membership.of(pid)
         if key:
             there = procfs.born(pid)
@@ -118,7 +117,7 @@ class ProcessPlacement:
             self.lead(pid)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
             self.hosts.executed(pid, when)
-        self.starts.look_for_firsts(when)
+        self._look_for_firsts(when)
 
     def _look_elsewhere(self, pid: int, when: float) -> bool:
         """Note a process as outside all containers if that is certain; return whether it is.
@@ -130,7 +129,7 @@ class ProcessPlacement:
         if exe is None:
             return False
         membership, running = self.present.membership, list(self.lives.running)
-        made = filter(self.starts.is_made, running)
+        made = filter(self._is_made, running)
         are_known = all(map(membership.has_place, made))
         is_foreign = membership.is_elsewhere(pid, running)
         if is_foreign is None or (
@@ -174,37 +173,12 @@ class ProcessPlacement:
             self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr]
             # loop runs for a life only
 
-
-class Starts:
-    """The containers whose first process may come, and the runtimes that join a container.
-
-    Processes that become a container's begin in `lives`; `lead` is called with each of them that
-    has its parent outside.
-    """
-
-    def __init__(
-        self,
-        known: Known,
-        lives: Lives,
-        unplaced: UnplacedProcesses,
-        membership: Membership,
-        lead: Callable[[int], None],
-    ) -> None:
-        self._known = known
-        self._lives = lives
-        self._unplaced = unplaced
-        self._membership = membership
-        self._lead = lead
-        self._awaited: dict[Key, float] = {}
-        self._decided: set[str | None] = set()
-        self._joining: list[tuple[Key, int, float]] = []
-
     def awaited(self) -> list[Key]:
         """Return the containers whose first process may come now."""
         now = time.time()
         return [key for key, until in self._awaited.items() if until > now]
 
-    def is_made(self, key: Key) -> bool:
+    def _is_made(self, key: Key) -> bool:
         """Return whether a container has its first process: before, only its runtime is in it."""
         return key not in self._awaited or runtime_state.first_process(key) is not None
 
@@ -215,11 +189,11 @@ class Starts:
 
     def refresh(self, when: float) -> None:
         """Take in new containers; wait for the first process of each, which may already run."""
-        for key in self._known.news():
-            pid, created = self._known.creator(key) or (0, when)
+        for key in self.known.news():
+            pid, created = self.known.creator(key) or (0, when)
             if created + _AWAITED > when:  # else a scan has found it, or it has ended
                 self._awaited[key] = created + _AWAITED
-                self._decided.add(self._known.mode(key))
+                self._decided.add(self.known.mode(key))
                 if pid:
                     self._adopt(key, pid, created)
         while len(self._awaited) > _MOST_AWAITED:
@@ -229,13 +203,13 @@ class Starts:
         """Attribute to a container the runtime's process that created it, and all descendants."""
         there = procfs.born(pid)  # it may have started before the agent
         if there and second - _AWAITED < procfs.epoch(there[0]) < second + SECOND:
-            self._unplaced.begun(pid, procfs.epoch(there[0]))
-        self._lead(pid)
-        family = list(self._unplaced.created(pid, second))
+            self.unplaced.begun(pid, procfs.epoch(there[0]))
+        self.lead(pid)
+        family = list(self.unplaced.created(pid, second))
         if family:
-            take_in(self._lives, key, pid, family)
+            _take_in(self.lives, key, pid, family)
         else:
-            self._unplaced.expect(key, pid, second)
+            self.unplaced.expect(key, pid, second)
 
     def join(self, key: Key, pid: int, when: float) -> None:
         """Note a runtime that root started to join a container."""
@@ -248,15 +222,14 @@ class Starts:
         self._joining = waiting
         for key, pid, when in ready:
             there = procfs.born(pid)
-            if (
-                there and procfs.epoch(there[0]) <= when + TICK
-            ):  # it had this pid then, and still has
-                self._unplaced.begun(pid, procfs.epoch(there[0]))
-            self._lead(pid)
-            if pid not in self._lives.alive:
-                take_in(self._lives, key, pid, list(self._unplaced.created(pid, when, TICK)))
+            # it had this pid then, and still has
+            if there and procfs.epoch(there[0]) <= when + TICK:
+                self.unplaced.begun(pid, procfs.epoch(there[0]))
+            self.lead(pid)
+            if pid not in self.lives.alive:
+                _take_in(self.lives, key, pid, list(self.unplaced.created(pid, when, TICK)))
 
-    def look_for_firsts(self, when: float) -> None:
+    def _look_for_firsts(self, when: float) -> None:
         """Attribute the first process of each awaited container, if its runtime's state has it."""
         for key in list(self._awaited):
             self._look_for_first(key, when)
@@ -265,18 +238,17 @@ class Starts:
         first = runtime_state.first_process(key)
         there = procfs.born(first[0]) if first else None
         if first and there and there[0] == first[1]:
-            life = self._lives.alive.get(first[0])
+            life = self.lives.alive.get(first[0])
             if life is None or life.key != key:
-                self._lives.begin(
-                    first[0], procfs.epoch(there[0]), key, None
-                )  # it may be the runtime
-                self._lead(first[0])
-            self._membership.learn(key)
+                # it may be the runtime
+                self.lives.begin(first[0], procfs.epoch(there[0]), key, None)
+                self.lead(first[0])
+            self.present.membership.learn(key)
         if self._awaited[key] < when or first:
             del self._awaited[key]
 
 
-def take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
+def _take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
     """Note the lives of a runtime of this pid and its descendants until now as a container's."""
     events: list[tuple[float, bool, int, UnplacedProcess]] = []
     for one in family:

@@ -56,7 +56,7 @@ class ProcessTree:
     def read(self, most: int = 1 << 30) -> list[LossSpan]:
         """Read at most `most` messages of the kernel; return the losses for want of room."""
         lost = self.news.read(most)
-        self.places.starts.have_joined(self.news.has_told)
+        self.places.have_joined(self.news.has_told)
         return lost
 
     def scan(self) -> None:
@@ -78,7 +78,7 @@ class ProcessTree:
         """
         if not self.news.is_dry:
             return False
-        awaited = self.places.starts.awaited()
+        awaited = self.places.awaited()
         if any(map(self.known.is_recorded, (*self.lives.running, *awaited))):
             return False
         at_work = (*awaited, *self.lives.at_work(time.time()))
@@ -86,18 +86,18 @@ class ProcessTree:
 
     def decided(self) -> set[str | None]:
         """Return the modes of containers that were decided since the last call."""
-        return self.places.starts.decided()
+        return self.places.decided()
 
     def join(self, key: Key, pid: int, when: float) -> None:
         """Note a runtime that root started to join a container: its children are the container's.
 
         It takes effect with the next `read`, which knows the process and its children.
         """
-        self.places.starts.join(key, pid, when)
+        self.places.join(key, pid, when)
 
     def refresh(self) -> None:
         """Take in new lines of the ledger, ahead of the news of their processes."""
-        self.places.starts.refresh(time.time())
+        self.places.refresh(time.time())
 
     def ended(self) -> list[tuple[Key, float]]:
         """Return the containers whose last process has ended since the last call."""
@@ -123,12 +123,12 @@ class ProcessTree:
         if self.is_blind:  # ends are not reported
             return self.places.ask(pid, when, ends=False)
         if not self.news.has_told(when):
-            self.places.starts.refresh(when)
+            self.places.refresh(when)
             found = self.places.present.of(pid, when)
             return found[1] if found else None
         keys = self.lives.of(pid, when)
         if not keys:
-            self.places.starts.refresh(when)
+            self.places.refresh(when)
             keys = self.lives.of(pid, when)
         if keys:
             return keys.pop() if len(keys) == 1 else None

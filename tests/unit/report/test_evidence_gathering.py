@@ -11,6 +11,7 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.ledger import decision_record
+from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.report import evidence_gathering
 from runc_wrap.report.log_sources import Asked, chosen, unwatched_part
 from tests.unit.evidence.samples import line
@@ -63,5 +64,7 @@ def test_a_pid_that_another_process_has_by_now_is_not_looked_at(
     assert started
     first = (os.getpid(), started - earlier)
     monkeypatch.setattr(runtime_state, "first_process", lambda _: first)
-    found = evidence_gathering.carried([(("/run/test", "c0"), decision_record.of(line("c0")))])
+    found = evidence_gathering.carried(
+        Ledger({("/run/test", "c0"): decision_record.of(line("c0"))})
+    )
     assert len(found) == looked_at
