@@ -119,7 +119,7 @@ def _stored(directory: Path, notes: list[str]) -> Evidence:
 
 
 def carried(decided: Ledger) -> dict[Key, Carried]:
-    """Return how many processes carry filters beyond the runtime's, which may hide calls from audit.
+    """Return how many processes carry filters beyond the runtime's, which may hide calls.
 
     An installation that nothing recorded, as no agent watched yet or its record was lost, leaves no
     other evidence. Only present processes are seen.
