@@ -9,15 +9,13 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 
-from harness.node import agent
+from harness.node import agent, install
 from harness.node.install import Installed
 
 ENFORCE, AUDIT = "", '[default]\nmode = "audit"\n'
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM)
-_SECOND = ".second"
 _LONGEST = 0.2  # seconds between two disturbances
 _STOPPED = 0.05  # seconds that a service is stopped
 
@@ -74,14 +72,16 @@ def of_policy(installed: Installed, runtime: str) -> Callable[[Random], None]:
 
 def of_release(installed: Installed) -> Callable[[Random], None]:
     """Switch between two releases as install.sh does: the launcher beside, then the links."""
-    other = _second_release(installed)
-    names = [other.name.removesuffix(_SECOND), other.name]
+    releases = installed.prefix / "lib" / "releases"
+    if releases.is_symlink():  # as before the first such batch
+        install.lay_out_second(installed)
+    names = [path.name for path in releases.iterdir()]
 
     def disturb(chance: Random) -> None:
         name = chance.choice(names)
         lib = installed.prefix / "lib"
         launcher = installed.wrapper.with_name("runc-wrap.new")
-        shutil.copy2(lib / "releases" / name / "runc-wrap", launcher)
+        shutil.copy2(releases / name / "runc-wrap", launcher)
         link = lib / "current.new"
         link.unlink(missing_ok=True)
         link.symlink_to(f"releases/{name}")
@@ -89,19 +89,3 @@ def of_release(installed: Installed) -> Callable[[Random], None]:
         launcher.replace(installed.wrapper)
 
     return disturb
-
-
-def _second_release(installed: Installed) -> Path:
-    """Make another release of the same code; the first one's venv serves both."""
-    own = installed.release
-    releases = own.parent
-    if releases.is_symlink() or (installed.prefix / "lib/releases").is_symlink():
-        link = installed.prefix / "lib/releases"
-        link.unlink()
-        link.mkdir()
-        shutil.copytree(own, link / own.name, symlinks=True)
-        own = link / own.name
-    other = own.with_name(f"{own.name.removesuffix(_SECOND)}{_SECOND}")
-    if not other.exists():
-        shutil.copytree(own, other, symlinks=True)
-    return other

@@ -177,18 +177,10 @@ def test_a_repeated_name_uses_the_slow_parser(interpreter: Interpreter, bundle: 
 def _hot_copy(interpreter: Interpreter, tmp_path: Path) -> tuple[Interpreter, Path]:
     """Return the interpreter with its own hot path, which a test may change."""
     own = install.copy_of(interpreter.installed, tmp_path / "own")
-    release = tmp_path / "release"
-    release.mkdir()
-    for each in interpreter.installed.release.iterdir():
-        (release / each.name).symlink_to(each)
-    (release / "hotpath").unlink()
-    shutil.copytree(interpreter.installed.release / "hotpath", release / "hotpath", symlinks=True)
-    (release / "hotpath" / "hotpath.packed").unlink()
-    for name, target in (("releases", tmp_path), ("current", f"releases/{release.name}")):
-        link = own.prefix / "lib" / name
-        link.unlink()
-        link.symlink_to(target)
-    return Interpreter(interpreter.version, own), release / "hotpath"
+    hot = install.lay_out_second(own) / "hotpath"
+    install.switch_release(own.prefix)
+    (hot / "hotpath.packed").unlink()
+    return Interpreter(interpreter.version, own), hot
 
 
 def test_the_packed_modules_are_those_that_a_create_imports(

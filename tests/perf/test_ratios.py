@@ -4,7 +4,6 @@ Each round measures both sides shortly after one another. The fastest of each si
 busy machine only ever makes a call slower, a regression makes all of them so.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,12 +88,8 @@ def _cold(prefix: install.Installed, bundle: Bundle) -> float:
 def _careless(installed: install.Installed, tmp_path: Path) -> install.Installed:
     """Return a copy with an expensive import at a module's top."""
     own = install.copy_of(installed, tmp_path / "own")
-    release = tmp_path / "release"
-    shutil.copytree(installed.release, release, symlinks=True)
-    for name, target in (("releases", tmp_path), ("current", f"releases/{release.name}")):
-        (own.prefix / "lib" / name).unlink()
-        (own.prefix / "lib" / name).symlink_to(target)
-    script = release / "hotpath" / "cold.py"
+    script = install.lay_out_second(own) / "hotpath" / "cold.py"
+    install.switch_release(own.prefix)
     script.write_text(
         f"{script.read_text()}".replace("import sys\n", "import sys\nimport typing, json\n", 1)
     )
