@@ -8,14 +8,18 @@ what it denied is what is enforced, and does not count.
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
+from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import OBSERVE
+from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.container_evidence import CANDIDATE
+from runc_wrap.report.enforced_profile import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.ledger.whole_ledger import Ledger
+    from runc_wrap.node.paths import Places
+    from runc_wrap.report.call_outcomes import Filter
 
 _MOST_NAMED = 5
 
@@ -34,6 +40,14 @@ class CandidateEvidence(NamedTuple):
     ledger: Ledger
     evidence: Evidence
     others: list[Record]
+
+
+def in_force(places: Places) -> Mapping[str, str]:
+    """Return {name: digest} of the candidates in force, {} without a policy."""
+    try:
+        return policy_file.load(str(places.prefix)).get("candidates", {})
+    except Refusal:
+        return {}
 
 
 def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> CandidateEvidence:
@@ -53,6 +67,19 @@ def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> Candi
             others.append(one)
     starts = {key: (one.time, 1) for key, one in records.items()}
     return CandidateEvidence(decided._replace(records=records, starts=starts), seen, others)
+
+
+def profiles(
+    places: Places, decided: Ledger
+) -> tuple[Callable[[Record], Filter | str], Callable[[Record], Sequence[str]]]:
+    """Return what finds the candidate of a container, and the calls that are not previewed."""
+    found = Profiles(places.prefix)
+
+    @cache
+    def known(key: Key) -> tuple[Filter | str, Sequence[str]]:
+        return found.candidate_of(decided.records[key])
+
+    return lambda record: known(record.key)[0], lambda record: known(record.key)[1]
 
 
 def _asked(tallies: Tallies, begun: float) -> Tallies:

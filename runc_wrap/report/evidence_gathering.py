@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
-from functools import cache
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,8 +18,7 @@ from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host import runtime_state
 from runc_wrap.host.container_discovery import RuntimeContainer
-from runc_wrap.hotpath import decision, policy_file
-from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath import decision
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.report import candidate_evidence, log_sources, verdict
@@ -85,8 +83,8 @@ def gather(
     profile_of: Callable[[Record], Filter | str] = Profiles(places.prefix).of
     unpreviewed = None
     if candidate:
-        beside = candidate_evidence.of(decided, evidence, _candidates(places))
-        profile_of, unpreviewed = _beside(places, decided)
+        beside = candidate_evidence.of(decided, evidence, candidate_evidence.in_force(places))
+        profile_of, unpreviewed = candidate_evidence.profiles(places, decided)
         decided, evidence = beside.ledger, beside.evidence
         notes += candidate_evidence.notes(beside, is_there, unpreviewed)
     judging = verdict.Judging(
@@ -167,27 +165,6 @@ def _first(decided: Ledger) -> float:
     """Return the start of the first container in the ledger."""
     starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
     return min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
-
-
-def _candidates(places: Places) -> Mapping[str, str]:
-    """Return {name: digest} of the candidates in force, {} without a policy."""
-    try:
-        return policy_file.load(str(places.prefix)).get("candidates", {})
-    except Refusal:
-        return {}
-
-
-def _beside(
-    places: Places, decided: Ledger
-) -> tuple[Callable[[Record], Filter | str], Callable[[Record], Sequence[str]]]:
-    """Return what finds the candidate of a container, and the calls that are not previewed."""
-    found = Profiles(places.prefix)
-
-    @cache
-    def of(key: Key) -> tuple[Filter | str, Sequence[str]]:
-        return found.candidate_of(decided.records[key])
-
-    return lambda record: of(record.key)[0], lambda record: of(record.key)[1]
 
 
 def is_there(key: Key) -> bool:
