@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from runc_wrap.engines import marked_text, restart_effects
+from runc_wrap.engines import restart_effects, toml_text
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Probe
 from runc_wrap.host import program
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.probe_container import Started
+    from runc_wrap.engines.toml_text import Saved
     from runc_wrap.host.engine_names import EngineNames
 
 Reload = Literal["restart", "reload", "none"]
@@ -111,7 +111,7 @@ class Engine(ABC):
     @classmethod
     def without_ours(cls, text: str, saved: Saved, where: str) -> str:
         """Return a changed text without our parts. Raises EngineError if they were changed, too."""
-        return marked_text.without_ours(text, saved, where)
+        return toml_text.without_ours(text, saved, where)
 
     @classmethod
     def states_all(cls, text: str | None) -> bool:

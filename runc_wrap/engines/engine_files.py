@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines import marked_text, toml_text
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.marked_text import Saved
+from runc_wrap.engines.toml_text import Saved
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Tree:
                 "an unused name",
                 "move that file away, or choose another --handler",
             )
-        self.put(path, marked_text.block(title, body))
+        self.put(path, toml_text.block(title, body))
 
     def has_recorded(self, title: str) -> bool:
         """Tell whether a block of this title is recorded."""

@@ -1,19 +1,32 @@
-"""Reading TOML, and printing the few values and tables that are ours."""
+"""The owner's TOML: read, printed, and edited by blocks of ours, which can be taken out again.
+
+Each block stands between two marks. One that changes a line of the owner's keeps that line as a
+comment. The owner's TOML is never serialised again: an edit is kept only if the whole file then
+parses to exactly the wanted document.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
+from runc_wrap.documents.constraints import Most
 from runc_wrap.engines.handler import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Table = dict[str, Any]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_BLOCK = re.compile(r"^# BEGIN (runc-wrap: .*), written by .*\n(?s:(.*?))^# END \1\n", re.MULTILINE)
+_WAS = "# was: "
+_LONGEST = 4 << 20  # characters of a file
+_HEADER = re.compile(r"^[ \t]*\[[^\n]*(?:\n|\Z)", re.MULTILINE)
+_IMPORTS = re.compile(r"^[ \t]*imports[ \t]*=[ \t]*\[", re.MULTILINE)
 
 
 def parse(text: str, where: str) -> Table:
@@ -65,3 +78,145 @@ def merged(base: Table, over: Table) -> Table:
         both = isinstance(old, dict) and isinstance(item, dict)
         result[name] = merged(old, item) if both and isinstance(old, dict) else item
     return result
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file's text without our parts, None if there was no file, and as we wrote it."""
+
+    before: Annotated[str | None, Most(_LONGEST)]
+    after: Annotated[str, Most(_LONGEST)]
+
+
+def block(title: str, body: str) -> str:
+    """Return `body` between the marks by which a reader recognizes it as ours."""
+    begin = f"# BEGIN {title}, written by `runc-wrapctl engine add`, taken out by `engine remove`\n"
+    return begin + body + f"# END {title}\n"
+
+
+def appended(text: str, title: str, body: str) -> str:
+    """Return `text` with a block after it."""
+    glue = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+    return text + glue + block(title, body)
+
+
+def with_tables(text: str, bodies: Mapping[str, str], where: str) -> str:
+    """Return a TOML text with the tables of {title: body}. Raises EngineError if it takes none."""
+    new, body = text, "".join(bodies.values())
+    for title in bodies:
+        new = appended(new, title, bodies[title])
+    if _gives(new, merged(parse(text, where), tomllib.loads(body))):
+        return new
+    raise EngineError(
+        f"{where}: its tables are inline or complete, so that none can be appended",
+        "tables under [headers]",
+        f"add this by hand:\n{body}",
+    )
+
+
+def with_import(text: str, pattern: str, where: str) -> str:
+    """Return a TOML text with `pattern` first in the list of the root key `imports`."""
+    wanted = parse(text, where)
+    listed, title = wanted.get("imports", []), "runc-wrap: imports"
+    wanted["imports"] = [pattern, *(listed if isinstance(listed, list) else [listed])]
+    printed = value(pattern)
+    candidates = [_edited(text, title, (place.end(), place.end()), f"{printed}, ")
+                  for place in _IMPORTS.finditer(text)]  # fmt: skip
+    candidates.append(block(title, f"imports = [{printed}]\n") + text)
+    if (new := _first_good(candidates, wanted)) is None:
+        raise EngineError(
+            f"{where}: no `imports = [` to which a pattern can be added",
+            f"imports to list {pattern}",
+            f"add {printed} to imports by hand, then run this again",
+        )
+    return new
+
+
+def with_value(text: str, path: Sequence[str], name: str, item: str, where: str) -> str:
+    """Return a TOML text in which the table at `path` sets `name` to `item`."""
+    inner: Table = {name: item}
+    for part in reversed(path):
+        inner = {part: inner}
+    wanted = merged(deepcopy(parse(text, where)), inner)
+    if (new := _first_good(_settings(text, path, name, item), wanted)) is None:
+        raise EngineError(
+            f"{where}: no place found to set {name}",
+            f"{name} = {value(item)} in [{'.'.join(map(key, path))}]",
+            "set it by hand, and omit --default",
+        )
+    return new
+
+
+def _settings(text: str, path: Sequence[str], name: str, item: str) -> Iterator[str]:
+    """Yield `text` with a table after it, a line changed that sets `name`, or a new line."""
+    title, line = f"runc-wrap: {name}", f"{name} = {value(item)}"
+    yield appended(text, title, table(path, {name: item}))
+    for found in re.finditer(rf"\b{name}[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')", text):
+        yield _edited(text, title, found.span(), line)
+    for found in _HEADER.finditer(text):
+        glue = "" if found.group().endswith("\n") else "\n"
+        yield text[: found.end()] + glue + block(title, f"{line}\n") + text[found.end() :]
+
+
+def _edited(text: str, title: str, span: tuple[int, int], new: str) -> str:
+    """Return `text` with a part of one line replaced, in a block that keeps that line."""
+    first, end = text.rfind("\n", 0, span[0]) + 1, text.find("\n", span[1]) + 1 or len(text)
+    line, changed = text[first:end], text[first : span[0]] + new + text[span[1] : end]
+    glue = "" if line.endswith("\n") else "\n"
+    return text[:first] + block(title, f"{changed}{glue}{_WAS}{line}{glue}") + text[end:]
+
+
+def _first_good(candidates: Iterable[str], wanted: Table) -> str | None:
+    return next((each for each in candidates if _gives(each, wanted)), None)
+
+
+def _gives(text: str, wanted: Table) -> bool:
+    return _document(text) == wanted
+
+
+def _document(text: str) -> Table | None:
+    """Return the document of a text, None of one that is no TOML, as a template is none."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def without_ours(text: str, saved: Saved, where: str) -> str:
+    """Return `text` without our blocks. Raises EngineError if one has been changed since."""
+    theirs = {found.group() for found in _BLOCK.finditer(saved.before or "")}
+    for found in _BLOCK.finditer(saved.after):
+        ours, begin = found.group(), found.group().partition("\n")[0]
+        if ours not in theirs and begin in text:
+            is_whole = ours == saved.after  # with more in it, it is not only ours any more
+            rest = None if is_whole or text.count(ours) != 1 else _cut(text, ours)
+            if rest is None or _moves(text, rest, found[2]):
+                raise changed(where, ours, text[text.index(begin) :][:2000])
+            text = rest
+    return text
+
+
+def _cut(text: str, ours: str) -> str:
+    """Return `text` without a block, and with the owner's lines that it keeps."""
+    head, _, tail = text.partition(ours)
+    was = "".join(re.findall(rf"^{_WAS}(.*\n)", ours, re.MULTILINE))
+    has_glue = not was and (head.endswith("\n\n") or head == "\n")
+    return (head[:-1] if has_glue else head) + was + tail
+
+
+def _moves(text: str, rest: str, body: str) -> bool:
+    """Tell whether a setting that the owner wrote after our tables is in another table now."""
+    before = _document(text)
+    if before is None or not body.startswith("["):
+        return False
+    after = _document(rest)
+    return after is None or merged(after, tomllib.loads(body)) != before
+
+
+def changed(where: str, ours: str, found: str) -> EngineError:
+    """Return the error for text that runc-wrap wrote and somebody edited."""
+    return EngineError(
+        f"{where}: the text that runc-wrapctl wrote was changed since, to:\n{found.strip()}\n",
+        f"the text as it was written:\n{ours.strip()}\n",
+        "restore it, or remove all of it, then run this again",
+    )

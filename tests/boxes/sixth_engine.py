@@ -19,8 +19,8 @@ from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
 from runc_wrap.engines.engine_files import Tree  # noqa: E402
 from runc_wrap.engines.handler import CallFailed, EngineError, Handler  # noqa: E402
-from runc_wrap.engines.marked_text import Saved  # noqa: E402
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
+from runc_wrap.engines.toml_text import Saved  # noqa: E402
 from runc_wrap.host import program  # noqa: E402
 from tests.boxes.sixth_program import STATE  # noqa: E402
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, marked_text, toml_text
+from runc_wrap.engines import engine_files, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, Loaded
 from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
@@ -182,7 +182,7 @@ def _template(
     text = text if text.strip() else _BASE
     for handler in handlers:
         body = handler_tables.tables(handler, section, plugin)
-        text = marked_text.appended(text, handler_tables.title(handler), body)
+        text = toml_text.appended(text, handler_tables.title(handler), body)
     tree.put(path, text)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import marked_text, toml_text
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI, section_path
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler, refuse_taken
@@ -60,9 +60,9 @@ def render_main_file(
     if not section.get("runtimes"):
         runc = toml_text.table([*path, "runtimes", "runc"], {"runtime_type": _RUNTIME_TYPE})
         bodies = {"runc-wrap: runc as containerd has it built in": runc, **bodies}
-    text = marked_text.with_tables(text, bodies, where)
+    text = toml_text.with_tables(text, bodies, where)
     for handler in (each for each in handlers if each.default):
-        text = marked_text.with_value(text, path, "default_runtime_name", handler.name, where)
+        text = toml_text.with_value(text, path, "default_runtime_name", handler.name, where)
     tree.put(config, text)
 
 
@@ -94,7 +94,7 @@ def render_drop_ins(
     files = [each for each in files if each.path not in paths]
     imported = loaded_files.patterns(config, main)
     if not any(paths[0].match(pattern) for pattern in imported):
-        tree.put(config, marked_text.with_import(text, str(folder / f"{HEAD}*.toml"), where))
+        tree.put(config, toml_text.with_import(text, str(folder / f"{HEAD}*.toml"), where))
     write_drop_ins(tree, folder, handlers, files, facts)
 
 

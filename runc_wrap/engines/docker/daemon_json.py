@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import marked_text
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler, refuse_taken
 from runc_wrap.profiles.json_profiles.json_fields import refuse_constant, unique_members
 from runc_wrap.profiles.source_profile import ProfileError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.marked_text import Saved
+    from runc_wrap.engines.toml_text import Saved
 
 CONFIG = "/etc/docker/daemon.json"
 _Json = dict[str, Any]
@@ -68,7 +68,7 @@ def _put_back(found: _Json, before: _Json, ours: _Json, where: str) -> None:
     for key in [key for key in ours if key in found and ours[key] != before.get(key)]:
         if found[key] != ours[key]:
             words = (json.dumps({key: each[key]}) for each in (ours, found))
-            raise marked_text.changed(where, *words)
+            raise toml_text.changed(where, *words)
         if key in before:
             found[key] = before[key]
         else:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.marked_text import Saved
     from runc_wrap.engines.probe_container import Probe
+    from runc_wrap.engines.toml_text import Saved
 
 DockerInfo = TypeVar("DockerInfo")
 _VERSION = "{{.Server.Version}}"

@@ -18,7 +18,7 @@ from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, record
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Handler
-from runc_wrap.engines.marked_text import Saved
+from runc_wrap.engines.toml_text import Saved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from tomlkit.exceptions import ParseError
 
-from runc_wrap.engines import marked_text, toml_text
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import EngineError, Handler, check_name
-from runc_wrap.engines.marked_text import Saved
+from runc_wrap.engines.toml_text import Saved
 from tests.unit.engines.engine_node import add, node, remove, snapshot, write
 from tests.unit.engines.generated_toml import CRI, documents
 
@@ -100,7 +100,7 @@ def test_a_daemon_json_that_dockerd_would_reject_is_refused(text: str, sentence:
 
 def test_the_owners_line_stands_in_our_block_until_it_goes() -> None:
     text = "version = 3\nimports = ['a.toml']  # mine\n"
-    edited = marked_text.with_import(text, "b", "f")
+    edited = toml_text.with_import(text, "b", "f")
     assert edited == (
         "version = 3\n# BEGIN runc-wrap: imports, written by `runc-wrapctl engine add`, taken out "
         "by `engine remove`\nimports = [\"b\", 'a.toml']  # mine\n# was: imports = ['a.toml']  # "
@@ -122,15 +122,15 @@ def test_any_string_survives_as_a_toml_value(text: str) -> None:
     ],
 )
 def test_a_block_that_is_not_as_we_wrote_it_is_left(change: Any) -> None:
-    text = marked_text.appended("[theirs]\na = 1\n", "runc-wrap: t", OURS)
+    text = toml_text.appended("[theirs]\na = 1\n", "runc-wrap: t", OURS)
     with pytest.raises(EngineError, match="changed since"):
-        marked_text.without_ours(change(text), Saved("[theirs]\na = 1\n", text), "f")
+        toml_text.without_ours(change(text), Saved("[theirs]\na = 1\n", text), "f")
 
 
 def test_a_block_that_was_handed_over_is_its_owners() -> None:
-    before = marked_text.appended("", "runc-wrap: u", "[u]\n")
-    after = marked_text.appended(before, "runc-wrap: t", OURS)
-    rest = marked_text.without_ours(f"# top\n{after}", Saved(before, after), "f")
+    before = toml_text.appended("", "runc-wrap: u", "[u]\n")
+    after = toml_text.appended(before, "runc-wrap: t", OURS)
+    rest = toml_text.without_ours(f"# top\n{after}", Saved(before, after), "f")
     assert rest == f"# top\n{before}"
 
 
