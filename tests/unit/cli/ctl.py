@@ -47,6 +47,13 @@ class Node:
         for name, data in profiles.items():
             (self.places.profiles / f"{name}.json").write_bytes(data)
 
+    def apply(self, policy: str, **profiles: bytes) -> Node:
+        """Put this policy in force."""
+        self.configure(policy, **profiles)
+        result = self.ctl("apply")
+        assert result.exit_code == 0, result.output
+        return self
+
 
 def node(tmp_path: Path, patch: pytest.MonkeyPatch) -> Node:
     found = Node(Places(tmp_path / "prefix"), machine.empty(tmp_path, patch))

@@ -64,11 +64,9 @@ def _findings(node: Node) -> Found:
 
 
 def _well(node: Node, mode: str = "enforce") -> Node:
-    node.configure(f'[default]\nmode = "{mode}"\n')
     machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
     machine.fake(node.places.prefix / "lib" / "current", "python", "true")
-    assert node.ctl("apply").exit_code == 0
-    return node
+    return node.apply(f'[default]\nmode = "{mode}"\n')
 
 
 def test_a_healthy_node_has_no_findings(node: Node) -> None:

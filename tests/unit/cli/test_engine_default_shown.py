@@ -15,6 +15,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
+from tests.unit.evidence.samples import write_ledger
 from tests.unit.host.test_container_discovery import runc
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def container(node: Node, block: Json | None, **line: Any) -> Path:
     (bundle / "config.json").write_bytes(json_codec.dumps(config))
     runc(root, name, init_process_start=1, bundle=str(bundle))
     ours = {"id": name, "root": str(root), "bundle": str(bundle), "engine": "containerd"}
-    node.places.ledger.mkdir(parents=True, exist_ok=True)
-    with (node.places.ledger / "ledger.jsonl").open("a") as file:
-        file.write(json.dumps({**ours, **line}) + "\n")
+    write_ledger(node.places.ledger, {**ours, **line})
     return bundle
 
 

@@ -86,7 +86,6 @@ def test_what_a_create_would_refuse_is_reported(applied: Node, tmp_path: Path) -
 def test_observe_without_an_agent_is_explained_as_a_create_decides_it(
     node: Node, tmp_path: Path
 ) -> None:
-    node.configure('[default]\nmode = "observe"\n')
-    assert node.ctl("apply").exit_code == 0
+    node.apply('[default]\nmode = "observe"\n')
     found = node.json("explain", _bundle(tmp_path))
     assert (found["mode"], "No agent listens" in found["reason"]) == ("audit", True)

@@ -17,6 +17,7 @@ from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.node.container_state import container_status, deep_verify
 from runc_wrap.node.container_state.container_processes import Process
+from tests.unit.evidence.samples import write_ledger
 from tests.unit.host.test_container_discovery import runc
 
 if TYPE_CHECKING:
@@ -58,13 +59,7 @@ def container(node: Node, child: int, name: str, **line: Any) -> None:
     root = node.places.prefix / "root"
     start = procfs.started(child)
     runc(root, name, init_process_pid=child, init_process_start=start)
-    write(node, id=name, root=str(root), **line)
-
-
-def write(node: Node, **line: Any) -> None:
-    node.places.ledger.mkdir(parents=True, exist_ok=True)
-    with (node.places.ledger / "ledger.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    write_ledger(node.places.ledger, {"id": name, "root": str(root), **line})
 
 
 def test_the_keys_that_other_programs_read(node: Node, child: int) -> None:
@@ -143,9 +138,10 @@ def test_verify_says_that_no_container_has_a_decision_but_not_of_one_that_has_st
     root = node.places.prefix / "root"
     runc(root, "a", init_process_start=1)
     said = "no container here has a decision"
-    write(node, id="gone", root=str(root), action="leave", filters=0)
+    left = {"root": str(root), "action": "leave", "filters": 0}
+    write_ledger(node.places.ledger, {"id": "gone", **left})
     assert said in node.ctl("verify").stderr
-    write(node, id="a", root=str(root), action="leave", filters=0)
+    write_ledger(node.places.ledger, {"id": "a", **left})
     assert said not in node.ctl("verify").stderr
 
 

@@ -110,8 +110,7 @@ def test_suggest_prints_a_composed_profile_that_a_rule_names(
            "open": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [denying]}}  # fmt: skip
     files = {name: json.dumps(one).encode() for name, one in own.items()}
     written = f'[default]\nprofile = "{given}"\n' if given else ""
-    applied.configure(written, **files)
-    assert applied.ctl("apply").exit_code == 0
+    applied.apply(written, **files)
     policy = policy_file.load(str(applied.places.prefix))
     on = policy.get("composed", {}).get(given, {})
     name = on.get("unknown") or given or policy["runtime_default"]["unknown"]
@@ -121,8 +120,7 @@ def test_suggest_prints_a_composed_profile_that_a_rule_names(
     rule = result.stderr[result.stderr.index("[[rule]]") : result.stderr.index("\nand run")]
     assert (f'profile = "{printed}"' in rule) == bool(printed), result.output
     assert ("Save it as" in result.stderr) == ("base" not in json.loads(result.stdout))
-    applied.configure(written + rule, **files, shop_web_app=result.stdout.encode())
-    assert applied.ctl("apply").exit_code == 0, applied.ctl("apply").output
+    applied.apply(written + rule, **files, shop_web_app=result.stdout.encode())
     chosen = printed or "localhost/shop_web_app.json"
     gained = applied.ctl("profile", "diff", given or "runtime-default", chosen, "--json")
     assert {one["syscall"] for one in json.loads(gained.stdout)["differences"]} == {

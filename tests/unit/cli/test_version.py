@@ -32,8 +32,7 @@ def test_it_names_the_release_its_parts_and_the_machine(node: Node) -> None:
 def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
     crun = machine.fake(node.programs, "crun", "echo crun version 1.21")
     runc = machine.fake(node.programs, "runc", "echo runc version 1.2.4; echo libseccomp: 2.5.5")
-    node.configure('runtime = ["crun"]\n')
-    assert node.ctl("apply").exit_code == 0
+    node.apply('runtime = ["crun"]\n')
     first, second = node.json("version")["runtimes"]
     assert (first["path"], first["version"], first["in_force"]) == (str(crun), "1.21", True)
     assert second == {

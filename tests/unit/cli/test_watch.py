@@ -48,10 +48,7 @@ def _watched(node: ctl.Node, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> 
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
-    found = ctl.node(tmp_path, monkeypatch)
-    found.configure("[default]\nmode = 'audit'\n")
-    assert found.ctl("apply").exit_code == 0
-    return found
+    return ctl.node(tmp_path, monkeypatch).apply("[default]\nmode = 'audit'\n")
 
 
 @pytest.mark.parametrize(

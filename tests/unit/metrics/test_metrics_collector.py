@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +9,11 @@ from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import metrics_collector
 from tests.unit.cli import ctl
+from tests.unit.evidence.samples import CLONE3, GETPID, LOG, MOUNT, X86_64, write_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOG, X86_64 = 0x7FFC0000, 0xC000003E
-MOUNT, CLONE3, GETPID = 165, 435, 39
 LINE = {
     "id": "c1",
     "root": "/run/runc",
@@ -32,16 +30,7 @@ LINE = {
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
-    found = ctl.node(tmp_path, monkeypatch)
-    found.configure("[default]\nmode = 'audit'\n")
-    assert found.ctl("apply").exit_code == 0
-    return found
-
-
-def decided(node: ctl.Node, *lines: dict[str, Any]) -> None:
-    node.places.ledger.mkdir(parents=True, exist_ok=True)
-    with (node.places.ledger / "ledger.jsonl").open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+    return ctl.node(tmp_path, monkeypatch).apply("[default]\nmode = 'audit'\n")
 
 
 KEY = ("/run/runc", "c1")
@@ -62,7 +51,7 @@ def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
 
 
 def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -> None:
-    decided(node, LINE)
+    write_ledger(node.places.ledger, LINE)
     seen(node, MOUNT, MOUNT, CLONE3, GETPID)
     seen(node, MOUNT, key=None)
     wanted = {
@@ -88,7 +77,7 @@ def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
     node: ctl.Node, action: str
 ) -> None:
     """The report does not judge it: its own filter, or its program's, wrote the record."""
-    decided(node, {**LINE, "action": action, "mode": None, "profile": None})
+    write_ledger(node.places.ledger, {**LINE, "action": action, "mode": None, "profile": None})
     seen(node, MOUNT)
     assert samples(node, "denied_calls") == {}
 
@@ -105,7 +94,7 @@ def test_beyond_the_bound_a_container_counts_as_one(
     node: ctl.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_collector, "MOST_KINDS", 1)
-    decided(node, LINE)
+    write_ledger(node.places.ledger, LINE)
     seen(node, MOUNT, CLONE3)
     assert samples(node, "denied_calls") == {("other",) * 4: 2}
 
@@ -113,7 +102,7 @@ def test_beyond_the_bound_a_container_counts_as_one(
 def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
     node: ctl.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decided(node, LINE)
+    write_ledger(node.places.ledger, LINE)
     seen(node, MOUNT, CLONE3)
     for most in (100, 1, 100, 1):
         monkeypatch.setattr(metrics_collector, "MOST_KINDS", most)
@@ -133,7 +122,7 @@ def test_the_policys_generation_is_a_metric(node: ctl.Node) -> None:
 def test_the_command_prints_and_writes_a_file_for_node_exporter(
     node: ctl.Node, tmp_path: Path
 ) -> None:
-    decided(node, LINE)
+    write_ledger(node.places.ledger, LINE)
     line = 'mode="audit",reason_kind="default",via="cold"} 1.0'
     assert line in node.ctl("metrics").stdout
     path = tmp_path / "runc-wrap.prom"
@@ -172,7 +161,7 @@ COLD = {**LINE, "via": "cold", "pid": 7, "fallback": True}
 def test_a_create_decided_by_the_agent_and_then_again_counts_once(
     node: ctl.Node, lines: list[dict[str, Any]], number: int
 ) -> None:
-    decided(node, *lines)
+    write_ledger(node.places.ledger, *lines)
     assert sum(samples(node, "decisions").values()) == number
     assert sum(samples(node, "decisions").values()) == number
     assert sum(samples(node, "agent_fallbacks").values()) == sum("fallback" in x for x in lines)
