@@ -69,26 +69,26 @@ class ClientEngine(Engine):
             raise CallFailed(f"{self.name} does not tell its containers: {done.said}")
         return done.printed.split()
 
+    @classmethod
+    def inspected(cls, *columns: str) -> tuple[list[list[str]], bool]:
+        """Return these columns of `inspect` for each container, and whether that is all of them.
+
+        It is not if the engine fails, or if one is gone at each try, or damaged.
+        """
+        shown = "\t".join(f"{{{{.{column}}}}}" for column in columns)
+        words = ("inspect", "--type", "container", "--format", shown)
+        rows: list[list[str]] = []
+        for _ in range(_TRIES):
+            listed = program.run(cls.client, "ps", "--all", "--quiet", "--no-trunc", seconds=SHORT)
+            names = listed.printed.split() if listed.is_well else []
+            if not names:
+                return [], listed.is_well
+            ended = program.run(cls.client, *words, *names, seconds=SHORT)
+            lines = (line.split("\t") for line in ended.printed.splitlines())
+            rows = [row for row in lines if len(row) == len(columns)]
+            if ended.is_well:
+                return rows, True
+        return rows, False
+
     def _done(self, *words: str, seconds: float) -> program.Ended:
         return program.run(self.client, *words, seconds=seconds, environment=self.environment())
-
-
-def inspected(client: str, *columns: str) -> tuple[list[list[str]], bool]:
-    """Return these columns of `inspect` for each container, and whether that is all of them.
-
-    It is not if the engine fails, or if one is gone at each try, or damaged.
-    """
-    shown = "\t".join(f"{{{{.{column}}}}}" for column in columns)
-    words = ("inspect", "--type", "container", "--format", shown)
-    rows: list[list[str]] = []
-    for _ in range(_TRIES):
-        listed = program.run(client, "ps", "--all", "--quiet", "--no-trunc", seconds=SHORT)
-        names = listed.printed.split() if listed.is_well else []
-        if not names:
-            return [], listed.is_well
-        ended = program.run(client, *words, *names, seconds=SHORT)
-        lines = (line.split("\t") for line in ended.printed.splitlines())
-        rows = [row for row in lines if len(row) == len(columns)]
-        if ended.is_well:
-            return rows, True
-    return rows, False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from runc_wrap.engines import restart_effects, toml_text
+from runc_wrap.engines import engine_unit, toml_text
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Probe
 from runc_wrap.host import program
@@ -34,8 +34,6 @@ RELOAD: Final = "reload"
 RESTART: Final = "restart"
 ROOT = Path("/")
 SHORT, LONG = 20.0, 60.0  # seconds
-_UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
-          "usr/lib/systemd/system", "lib/systemd/system")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Engine(ABC):
         """Return the engine that reads this configuration, installed or not."""
         binary = program.locate(cls.names.program)
         version = installed_programs.version_of(binary) if binary else None
-        unit = unit_of(cls.units, root)
+        unit = engine_unit.first(cls.units, root)
         return cls(config, binary, unit, cls.usual_socket, version=version)
 
     # Its files, and how a handler gets into them.
@@ -177,7 +175,7 @@ class Engine(ABC):
 
     def ended_by_restart(self) -> str:
         """Return which containers a restart would end."""
-        return restart_effects.of_unit(self.unit)
+        return engine_unit.ended_by_restart(self.unit)
 
     # What is in force.
 
@@ -322,11 +320,3 @@ class Engine(ABC):
 def below(path: Path) -> str:
     """Return an absolute path as one below a root."""
     return str(path).lstrip("/")
-
-
-def unit_of(names: tuple[str, ...], root: Path = ROOT) -> str:
-    """Return the first of these units that has a file, otherwise the first; "" of none."""
-    for name in names:
-        if any((root / place / name).exists() for place in _UNITS):
-            return name
-    return names[0] if names else ""

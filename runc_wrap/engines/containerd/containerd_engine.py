@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.engines import engine_files, restart_effects, toml_text
+from runc_wrap.engines import engine_files, engine_unit, toml_text
 from runc_wrap.engines.containerd import distributions, handler_tables, loaded_files
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, unit_of
+from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.host import engine_names, files, program
 from runc_wrap.node import installed_programs
@@ -81,7 +81,7 @@ class Containerd(CriEngine):
     ) -> Self:
         binary = program.locate(str(root / distributions.binary(each, config).lstrip("/")))
         version = installed_programs.version_of(binary) if binary else None
-        where = (config or Path(each.config), binary, unit_of(each.units, root))
+        where = (config or Path(each.config), binary, engine_unit.first(each.units, root))
         return cls(*where, Path(each.socket), each.name, version)
 
     # Its files.
@@ -145,7 +145,7 @@ class Containerd(CriEngine):
     def ended_by_restart(self) -> str:
         """Return what runs in its unit, and Docker's if systemd restarts it, too."""
         own, dockers = super().ended_by_restart(), ""
-        if restart_effects.is_restarted_with(Docker.units[0], self.unit):
+        if engine_unit.is_restarted_with(Docker.units[0], self.unit):
             dockers = Docker(Docker.usual).ended_by_restart()
         dockers = dockers and f"Docker's, which systemd restarts with it: {dockers}"
         return " and ".join(filter(None, (own, dockers)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runc_wrap.documents.reader import DocumentError, read, record
-from runc_wrap.engines import client_engine, probe_container
+from runc_wrap.engines import probe_container
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.docker import daemon_json
@@ -159,7 +159,7 @@ class Docker(ClientEngine):
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
         columns = ("HostConfig.Runtime", "State.Status", "Name")
-        shown, is_all = client_engine.inspected(self.client, *columns)
+        shown, is_all = self.inspected(*columns)
         for runtime, state, name in shown:
             if runtime == path.name:
                 yield Dependent(self.name, name.removeprefix("/"), state)

@@ -2,6 +2,9 @@
 
 `podman info` names the runtime that is chosen, and fails for a name that it does not know.
 
+It stores with a container the runtime that it was started with: a name of its configuration, or a
+path that `--runtime` named (5.4.2: `podman inspect` shows it as OCIRuntime).
+
 Each handler has a drop-in in containers.conf.d. `runtime_supports_json` and
 `runtime_supports_nocgroup` replace earlier lists (`{append=true}` is newer than Podman 4.x), so
 each drop-in repeats the list in force and adds our handlers. Podman reads the key
@@ -19,20 +22,20 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import engine_files, probe_container, toml_text
 from runc_wrap.engines.client_engine import ClientEngine
+from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.engine_class import LONG, NOTHING, ROOT, SHORT
-from runc_wrap.engines.handler import CallFailed, refuse_taken
-from runc_wrap.engines.podman import podman_containers
+from runc_wrap.engines.handler import CallFailed, EngineError, refuse_taken
 from runc_wrap.engines.probe_container import CANARY, OWNER
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs
+from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.profiles.json_profiles import profile_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
 
-    from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
@@ -44,6 +47,13 @@ _BUILT_IN = {
     "runtime_supports_json": ["crun", "runc", "kata", "runsc", "youki", "krun", "ocijail"],
     "runtime_supports_nocgroup": ["crun", "krun"],
 }
+_STORAGE = "/var/lib/containers/storage"
+_STORAGE_FILES = (
+    Path("/etc/containers/storage.conf"),
+    Path("/usr/share/containers/storage.conf"),
+)
+_OF_PODMAN = ("db.sql", "libpod")  # in the storage, once root has used Podman
+_OF_ROOT = (0,)
 _SERVICE = "podman.service"
 _MOST = 50  # drop-ins that runc-wrap wrote
 _CHOSEN = ("info", "--format", "{{json .Host.OCIRuntime}}")
@@ -155,17 +165,41 @@ class Podman(ClientEngine):
 
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container that was started with that name, also a stopped one."""
-        return podman_containers.by_name(path)
+        for runtime, state, name, _ in self._shown():
+            if runtime == path.name:
+                yield Dependent(self.name, name, state)
 
     @classmethod
     def calling(cls, path: Path) -> Iterator[tuple[str, Dependent]]:
         """Yield each container that was started with that path, also a stopped one."""
-        return podman_containers.by_path(path)
+        for runtime, state, name, id_ in cls._shown():
+            if runtime.startswith("/") and leads_to(runtime, path):
+                yield id_, Dependent(cls.names.name, name, state)
+
+    @classmethod
+    def _shown(cls) -> Iterator[list[str]]:
+        """Yield runtime, state, name and id of each container of root's Podman. Raises Unknown.
+
+        Podman would make its storage when it is asked, so it is not where it has none.
+        """
+        if program.locate(cls.client) is None or not _has_podman_storage():
+            return
+        rows, is_all = cls.inspected("OCIRuntime", "State.Status", "Name", "Id")
+        yield from rows
+        if not is_all:
+            raise Unknown("`podman ps --all` or `podman inspect` fails")
 
     @classmethod
     def of_users(cls, handler: str) -> Iterator[Dependent]:
-        """Yield what users started by their own Podman."""
-        return podman_containers.of_users(handler)
+        """Yield what users started by their own Podman, and their runtimes have not deleted.
+
+        A user writes the state and the ledger; only a process of that user shows that it is one.
+        """
+        for user in users_containers.read(_OF_ROOT):
+            for container, decided in user.found:
+                is_named = decided is not None and decided.handler == handler
+                if is_named and container_processes.is_alive(container):
+                    yield Dependent(f"podman of uid {user.uid}", container.id, container.state)
 
     def default_files(self) -> list[Path]:
         """Return the node's seccomp.json."""
@@ -226,6 +260,22 @@ class Buildah(Podman):
             done = self._done("rm", name, seconds=LONG)
             if not done.is_well:
                 raise CallFailed(f"buildah does not remove {name}: {done.said}")
+
+
+def _has_podman_storage() -> bool:
+    try:
+        place = storage()
+    except (EngineError, OSError):  # Podman itself says what is wrong
+        return True
+    return any((place / name).exists() for name in _OF_PODMAN)
+
+
+def storage() -> Path:
+    """Return the storage, which need not exist. Raises EngineError and OSError."""
+    texts = ((path, engine_files.read(path)) for path in _STORAGE_FILES)
+    path, text = next((one for one in texts if one[1] is not None), (_STORAGE_FILES[0], ""))
+    table = toml_text.lookup(toml_text.parse(text or "", str(path)), ["storage"])
+    return Path(str(table.get("graphroot") or _STORAGE))
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from harness.node.requirements import program
 from runc_wrap.doctor.engine_checks import features_known
-from runc_wrap.engines import engine_registry, features_asked, restart_effects
+from runc_wrap.engines import engine_registry, engine_unit, features_asked
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
@@ -99,9 +99,9 @@ def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
     monkeypatch: pytest.MonkeyPatch, shim: str, mode: str
 ) -> None:
     _systemd(monkeypatch, f"KillMode={mode}\nControlGroup={shim}\n")
-    told = restart_effects.of_unit(UNIT)
+    told = engine_unit.ended_by_restart(UNIT)
     _systemd(monkeypatch, f"KillMode={mode}\nControlGroup=/of-another\n")
-    assert restart_effects.of_unit(UNIT) == ""
+    assert engine_unit.ended_by_restart(UNIT) == ""
     if mode in ("process", "none"):
         assert told == ""
     else:
@@ -119,7 +119,7 @@ def test_a_unit_whose_name_only_begins_alike_is_another(
     groups = [("1", "name=systemd", "/"), ("0", "", group)]
     monkeypatch.setattr(procfs, "cgroups", lambda _: groups)
     _systemd(monkeypatch, "KillMode=mixed\nControlGroup=/s/crio.service\n")
-    assert ("shims or monitors" in restart_effects.of_unit("crio.service")) is is_its
+    assert ("shims or monitors" in engine_unit.ended_by_restart("crio.service")) is is_its
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runc_wrap
-from runc_wrap.engines import engine_registry
+from runc_wrap.engines import engine_registry, engine_unit
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.engine_class import Engine, unit_of
 from runc_wrap.engines.handler import Handler
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath import container_identity, privileged
@@ -25,6 +24,8 @@ from tests.unit.node import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from runc_wrap.engines.engine_class import Engine
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
@@ -178,10 +179,10 @@ def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
 
 
 def test_a_unit_without_a_file_is_the_usual_one(tmp_path: Path) -> None:
-    assert unit_of(("a.service", "b.service"), tmp_path) == "a.service"
+    assert engine_unit.first(("a.service", "b.service"), tmp_path) == "a.service"
     _file(tmp_path / "usr/lib/systemd/system/b.service")
-    assert unit_of(("a.service", "b.service"), tmp_path) == "b.service"
-    assert unit_of((), tmp_path) == ""
+    assert engine_unit.first(("a.service", "b.service"), tmp_path) == "b.service"
+    assert engine_unit.first((), tmp_path) == ""
 
 
 @pytest.mark.parametrize(

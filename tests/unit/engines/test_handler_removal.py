@@ -14,7 +14,7 @@ from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
 from runc_wrap.engines.handler import CallFailed
-from runc_wrap.engines.podman import podman_containers
+from runc_wrap.engines.podman import podman_engine
 from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record as ledger_record
@@ -32,7 +32,7 @@ def test_a_container_that_is_damaged_or_gone_hides_no_other(
     programs: Path, monkeypatch: pytest.MonkeyPatch, engine: str, name: str
 ) -> None:
     """`inspect` shows those that it finds, and fails."""
-    monkeypatch.setattr(podman_containers, "storage", lambda: programs)
+    monkeypatch.setattr(podman_engine, "storage", lambda: programs)
     (programs / "libpod").touch()
     row = r"strict\trunning\t/one" + (r"\tid" if engine == "podman" else "")
     text = f"case $1 in ps) echo one gone ;; inspect) printf '{row}\\n'; exit 1 ;; esac"
@@ -92,7 +92,7 @@ def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     machine.fake(programs, "podman", script)
     storage = tmp_path / "storage"
     (storage / "libpod").mkdir(parents=True)
-    monkeypatch.setattr(podman_containers, "storage", lambda: storage)
+    monkeypatch.setattr(podman_engine, "storage", lambda: storage)
     monkeypatch.setattr(users_containers, "read", lambda _trusted: [])
     monkeypatch.setattr(containerd_engine, "_STATES", ())
     return storage
@@ -152,8 +152,8 @@ def test_the_storage_is_where_the_first_of_its_files_says(
     for path, content in zip(paths, (of_owner, of_vendor), strict=True):
         if content is not None:
             path.write_text(content)
-    monkeypatch.setattr(podman_containers, "FILES", paths)
-    assert str(podman_containers.storage()) == directory
+    monkeypatch.setattr(podman_engine, "_STORAGE_FILES", paths)
+    assert str(podman_engine.storage()) == directory
 
 
 # Users' Podman ------------------------------------------------------------------------------------

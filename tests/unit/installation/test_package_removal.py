@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.engines.podman import podman_containers
+from runc_wrap.engines.podman import podman_engine
 from runc_wrap.installation import package_removal
 from runc_wrap.node.paths import Places
 from tests.unit.engines import engine_node
@@ -15,7 +15,7 @@ from tests.unit.engines import engine_node
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """An installation whose two names are registered with Docker."""
-    monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
+    monkeypatch.setattr(podman_engine, "storage", lambda: tmp_path / "no-podman")
     found = Places(tmp_path)
     where = engine_node.node(tmp_path, "docker")
     engine_node.add(where)

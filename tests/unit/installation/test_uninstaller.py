@@ -21,7 +21,7 @@ from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.podman import podman_containers
+from runc_wrap.engines.podman import podman_engine
 from runc_wrap.engines.podman.podman_engine import Podman
 from runc_wrap.engines.probe_container import CANARY
 from runc_wrap.engines.registration import registration_plan, registration_state
@@ -52,7 +52,7 @@ def an_installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     registration_plan.carry_out(registration_plan.plan_add(where, "strict", {}))
     monkeypatch.setattr(containerd_engine, "_STATES", (str(tmp_path / "state"),))
     monkeypatch.setattr(Docker, "needing", lambda *_: iter(()))
-    monkeypatch.setattr(podman_containers, "storage", lambda: tmp_path / "no-podman")
+    monkeypatch.setattr(podman_engine, "storage", lambda: tmp_path / "no-podman")
     monkeypatch.setattr(engine_registry, "detected", list)
     return places
 

@@ -1,4 +1,4 @@
-"""Which containers end when systemd restarts an engine's unit, in words for a message.
+"""The unit of systemd that runs an engine, and which containers end when it is restarted.
 
 Those whose shim or monitor is in the unit's cgroup, unless its KillMode leaves it: containerd's own
 unit does, CRI-O's monitors have scopes but for cgroupfs. And those of a unit that is restarted with
@@ -17,14 +17,26 @@ import psutil
 from runc_wrap.host import procfs, systemd
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runc_wrap.host.systemd import Shown
 
+_UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
+          "usr/lib/systemd/system", "lib/systemd/system")  # fmt: skip
 _RESTARTED_WITH = ("RequiredBy", "BoundBy", "ConsistsOf")
 _KILLS_ALL = ("control-group", "mixed")
 _MONITORS = ("containerd-shim", "conmon", "conmonrs")  # as comm, which has 15 characters
 
 
-def of_unit(unit: str) -> str:
+def first(names: tuple[str, ...], root: Path) -> str:
+    """Return the first of these units that has a file, otherwise the first; "" of none."""
+    for name in names:
+        if any((root / place / name).exists() for place in _UNITS):
+            return name
+    return names[0] if names else ""
+
+
+def ended_by_restart(unit: str) -> str:
     """Return whose shim or monitor a restart of this unit ends, "" for nothing."""
     shown = systemd.show([unit], "KillMode", "ControlGroup").get(unit, {})
     return _monitored(unit, shown)
