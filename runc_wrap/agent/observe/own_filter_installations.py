@@ -144,7 +144,7 @@ class TracingFilters:
 
 def _traces(program: bytes, words: tuple[int, ...]) -> bool:
     try:
-        return bpf_machine.traces(program, words)
+        return bpf_machine.action(program, words) == TRACE
     except (IndexError, KeyError):  # the kernel did not take it
         return True
 

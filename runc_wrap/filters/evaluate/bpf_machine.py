@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from runc_wrap.profiles.return_codes import ACTION_MASK, TRACE
+from runc_wrap.profiles.return_codes import ACTION_MASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,21 +22,21 @@ _RET_K, _RET_A = 0x06, 0x16
 _LENGTH = 64  # of struct seccomp_data
 
 
-def may_answer(program: bytes, action: int) -> bool:
+def may_answer(program: bytes, wanted: int) -> bool:
     """Return whether any instruction could return this action."""
     return any(
-        code == _RET_A or (code == _RET_K and k & ACTION_MASK == action)
+        code == _RET_A or (code == _RET_K and k & ACTION_MASK == wanted)
         for code, _, _, k in _FORM.iter_unpack(program)
     )
 
 
-def traces(program: bytes, words: tuple[int, ...]) -> bool:
-    """Return whether it answers TRACE; `words` is struct seccomp_data.
+def action(program: bytes, words: tuple[int, ...]) -> int:
+    """Return what it answers, without errno or other data; `words` is struct seccomp_data.
 
     Raises IndexError or KeyError if it is not a valid filter. Jumps lead forward only, so it takes
     no more steps than there are instructions.
     """
-    return run([*_FORM.iter_unpack(program)], words) & ACTION_MASK == TRACE
+    return run([*_FORM.iter_unpack(program)], words) & ACTION_MASK
 
 
 def run(  # noqa: C901 - a machine

@@ -8,8 +8,11 @@ Filters are counted from 0, the oldest; ENOENT means that there are no more.
 The process is stopped while it is read, about a millisecond. PTRACE_SEIZE attaches to it, which
 sends no signal and leaves a stopped process stopped. The kernel restarts blocking calls, except for
 some (epoll_wait, semop, sigtimedwait, see signal(7)): on x86_64 these begin again, too; on other
-machines they return EINTR once. A child process does the tracing: the kernel detaches its tracees
-when it ends, so that even a process which never stops is left alone after the deadline.
+machines they return EINTR once. It continues calls with a relative timeout (poll, nanosleep) by
+restart_syscall(2); where a filter denies this, they begin again on x86_64, and on other machines
+get the filter's answer, as after SIGSTOP and SIGCONT. A child process does the tracing: the kernel
+detaches its tracees when it ends, so that even a process which never stops is left alone after the
+deadline.
 
 Filters belong to threads; `read` takes any thread's id. runc and crun load them before there are
 threads, so that all have at least the filters of the first. `tighten` adds them later: its are read
@@ -27,8 +30,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from runc_wrap.filters.evaluate import bpf_machine
 from runc_wrap.filters.kernel import injected_code
 from runc_wrap.host import bounded_work, procfs
+from runc_wrap.profiles import return_codes
 
 # linux/ptrace.h; the registers' are x86's
 GETREGS, SETREGS = 12, 13
@@ -274,18 +279,28 @@ def let_all_go(pid: int) -> None:
             let_go(*os.waitpid(-1, _WALL))
 
 
-def begin_again(tid: int) -> None:
+def begin_again(tid: int, added: tuple[bytes, ...] = ()) -> None:
     """Have the call of a thread begin again that only our stop ended, as most others do.
 
-    The thread is in a PTRACE_EVENT_STOP. Raises FiltersUnreadableError.
+    Also one that the kernel would continue by restart_syscall(2), if a filter of the thread or one
+    of `added` denies that. The thread is in a PTRACE_EVENT_STOP. Raises FiltersUnreadableError.
     """
     if platform.machine() != "x86_64":
         return
     registers = Registers()
     call(GETREGS, tid, 0, ctypes.byref(registers))
-    if injected_code.is_ended_by_stop(registers.cs, registers.orig_rax, registers.rax):
+    state = registers.cs, registers.orig_rax, registers.rax
+    restart = injected_code.restart_call(*state)
+    is_denied = restart and any(_denies(one, *restart) for one in (*filters(tid), *added))
+    if is_denied or injected_code.is_ended_by_stop(*state):
         registers.rax = injected_code.NO_HANDLER
         call(SETREGS, tid, 0, ctypes.byref(registers))
+
+
+def _denies(program: bytes, number: int, audit: int) -> bool:
+    """Tell whether a filter denies a call without arguments."""
+    action = bpf_machine.action(program, (number, audit, *bytes(14)))  # struct seccomp_data
+    return action not in (return_codes.ALLOW, return_codes.LOG, return_codes.USER_NOTIF)
 
 
 def filters(pid: int) -> Iterator[bytes]:

@@ -100,6 +100,17 @@ def is_ended_by_stop(segment: int, call: int, returned: int) -> bool:
     return is_listed and returned == -errno.EINTR
 
 
+def restart_call(segment: int, call: int, returned: int) -> tuple[int, int] | None:
+    """Return the number and AUDIT_ARCH of restart_syscall(2) if a stopped thread's call needs it.
+
+    So do poll, futex, nanosleep and others with a relative timeout.
+    """
+    machine = MACHINES.get(segment)
+    if machine is None or call < 0 or returned != _RESTART_BLOCK:
+        return None
+    return machine.restart | call & _X32, machine.audit
+
+
 def code(
     machine: Machine,
     at: int,

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyseccomp
 import pytest
 
 from harness.containers.bundles import Bundle
@@ -20,7 +22,7 @@ from harness.node import install
 from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import filter_injection, filter_readback
 from runc_wrap.profiles import actions
 from tests.runtime.conftest import Lab
 from tests.runtime.verify.test_filters import CRI_DEFAULT, give
@@ -53,6 +55,79 @@ def test_every_filter_of_a_process_is_read_and_the_process_continues(
     assert code == actions.code("SCMP_ACT_ERRNO", 111)
     assert filter_readback.status(confined.pid).tracer == 0
     wait_until(lambda: status(confined.pid)["State"].startswith("S"), "the process going on")
+
+
+WAITING = """
+import pyseccomp, select, sys
+f = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+if int(sys.argv[1]):
+    f.add_rule(pyseccomp.ERRNO(111), "restart_syscall")
+f.load()
+print("x", flush=True)
+try:
+    print(select.poll().poll(2_000_000_000))
+except OSError as error:
+    sys.exit(error.errno)
+"""
+
+
+def add_what_denies_restart_syscall(pid: int) -> None:
+    made = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    made.add_rule(pyseccomp.ERRNO(111), "restart_syscall")
+    with tempfile.TemporaryFile() as file:
+        made.export_bpf(file)
+        file.seek(0)
+        program = file.read()
+    child = os.fork()  # who adds it waits for all children
+    if child == 0:
+        how = {"set_no_new_privs": False, "shared": None, "is_meant": lambda: True}
+        added = filter_injection.add_filter(pid, program, **how)  # type: ignore[arg-type]
+        os._exit(int(not added.is_new))
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def waits_in(pid: int, *numbers: str) -> bool:
+    """Tell whether it waits in poll, 7, or in what continues it, restart_syscall, 219."""
+    return Path(f"/proc/{pid}/syscall").read_text().startswith(numbers)
+
+
+def suspend_and_continue(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: status(pid)["State"].startswith("T"), "the stop")
+    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("stop", "is_denied", "ends"),
+    [
+        (suspend_and_continue, True, True),  # so it is without us
+        (filter_readback.read, True, False),
+        (filter_readback.read, False, False),
+        (add_what_denies_restart_syscall, False, False),
+    ],
+)
+def test_a_wait_goes_on_although_a_filter_denies_restart_syscall(
+    stop: Callable[[int], object], *, is_denied: bool, ends: bool
+) -> None:
+    requires(root=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(int(is_denied))], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()
+        wait_until(lambda: waits_in(process.pid, "7 "), "poll")
+        stop(process.pid)
+        if ends:
+            assert process.wait(60) == 111
+        else:
+            wait_until(lambda: waits_in(process.pid, "7 ", "219 "), "the wait")
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[bytes]) -> None:

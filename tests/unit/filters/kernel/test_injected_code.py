@@ -61,3 +61,20 @@ def test_calls_that_only_the_stop_ended(
     segment: int, call: int, returned: int, *, is_ended: bool
 ) -> None:
     assert injected_code.is_ended_by_stop(segment, call, returned) is is_ended
+
+
+@pytest.mark.parametrize(
+    ("segment", "call", "returned", "restart"),
+    [
+        (CS_64, NANOSLEEP, -516, (219, 0xC000003E)),
+        (CS_64, NANOSLEEP | 1 << 30, -516, (219 | 1 << 30, 0xC000003E)),
+        (CS_32, NANOSLEEP, -516, (0, 0x40000003)),
+        (CS_64, NANOSLEEP, -514, None),
+        (CS_64, -1, -516, None),
+        (0x7, NANOSLEEP, -516, None),
+    ],
+)
+def test_calls_that_the_kernel_continues_by_another(
+    segment: int, call: int, returned: int, restart: tuple[int, int] | None
+) -> None:
+    assert injected_code.restart_call(segment, call, returned) == restart
