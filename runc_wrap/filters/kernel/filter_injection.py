@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters.kernel import filter_readback, injected_code
 from runc_wrap.filters.kernel.filter_readback import (
+    FILTERED,
     GETREGS,
     SETREGS,
     FiltersUnreadableError,
@@ -54,7 +55,7 @@ _AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
 _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
 _SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC, _SPEC_ALLOW = 38, 1, 1, 4
-_READ_WRITE, _PRIVATE_ANONYMOUS, _MODE_FILTER = 3, 0x22, 2
+_READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
 _SET_MASK, _ALL_SIGNALS = 2, b"\xff" * _WORD  # SIG_SETMASK
 _NO_CALL = -1  # as orig_rax: not in a call, or none is made
 _SEQUENCE = 32  # bytes of struct rseq_cs, linux/rseq.h
@@ -99,7 +100,7 @@ def add_filter(
         begun = time.monotonic()
         is_other = not is_meant()
         seen = filter_readback.status(tid)
-        had = not is_other and seen.mode == _MODE_FILTER and program in filter_readback.filters(tid)
+        had = not is_other and seen.mode == FILTERED and program in filter_readback.filters(tid)
         is_left = had or (shared is not None and seen.kept != shared.kept)
         if is_other or is_left:
             filter_readback.call(_DETACH, tid)

@@ -43,6 +43,7 @@ _SYSGOOD = 0x80  # in a stop's signal: it is no signal, but a system call
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 _WALL = 0x40000000
 _INSTRUCTION = 8  # sizeof(struct sock_filter)
+FILTERED = 2  # SECCOMP_MODE_FILTER, linux/seccomp.h
 _MOST = 64  # filters; the kernel allows 256 KiB of all, which is far fewer of the longest
 SECONDS = 2.0
 _PAUSE = 0.0005
@@ -164,7 +165,7 @@ def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
     found: dict[int, Read] = {}
     for pid in pids:
         try:
-            if status(pid).mode != 2:  # noqa: PLR2004 (SECCOMP_MODE_FILTER)
+            if status(pid).mode != FILTERED:
                 found[pid] = ()
         except FiltersUnreadableError as error:
             found[pid] = error
@@ -291,7 +292,8 @@ def begin_again(tid: int, added: tuple[bytes, ...] = ()) -> None:
     call(GETREGS, tid, 0, ctypes.byref(registers))
     state = registers.cs, registers.orig_rax, registers.rax
     restart = injected_code.restart_call(*state)
-    is_denied = restart and any(_denies(one, *restart) for one in (*filters(tid), *added))
+    own = filters(tid) if restart and status(tid).mode == FILTERED else ()
+    is_denied = restart and any(_denies(one, *restart) for one in (*own, *added))
     if is_denied or injected_code.is_ended_by_stop(*state):
         registers.rax = injected_code.NO_HANDLER
         call(SETREGS, tid, 0, ctypes.byref(registers))
