@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,7 +106,7 @@ def test_json_on_a_terminal_shows_none(installed: Installed, long_log: Path) -> 
 
 def test_ctrl_c_ends_watch_with_130_and_no_words(installed: Installed) -> None:
     session = Session([installed.ctl, "watch"])
-    time.sleep(1)
+    session.listening()
     session.type("\x03")
     shown, status = session.end()
     assert status == INTERRUPTED, shown
@@ -120,7 +119,7 @@ def test_ctrl_c_ends_a_long_report_with_130_and_no_words(
 ) -> None:
     words = ["x"] if command == "suggest" else []
     session = Session([installed.ctl, command, *words, "--audit-log", long_log])
-    time.sleep(0.7)
+    session.reading(long_log)
     session.type("\x03")
     shown, status = session.end()
     assert status == INTERRUPTED, shown
