@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runc_wrap.apply import apply_policy, policy_proof, profile_operand
+from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
 from runc_wrap.cli.profile import engine_option
 from runc_wrap.evidence.sources.strace_text import StraceReader
@@ -41,6 +41,8 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
 
     Exit status 1: there is an error or a warning.
     """
+    from runc_wrap.apply import apply_policy, policy_proof  # noqa: PLC0415 - takes 70 ms
+
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin).profile
     facts = apply_policy.gather_facts(places, None)
