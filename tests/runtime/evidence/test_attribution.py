@@ -1,12 +1,15 @@
 """Attribution is proved: what a local user (uid 4242) claims proves nothing.
 
-And no call waits for such a user's unreadable memory.
+And no call waits for such a user's unreadable memory, nor for a container's silent file system.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +18,17 @@ import pytest
 
 from harness.attackers import hostile_user as attacker
 from harness.attackers.hostile_user import LOGGED
+from harness.host.hung_files import mounted
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.requirements import program as installed
 from runc_wrap.agent.observe import container_limits
+from runc_wrap.evidence.attribution.process_lifetimes import Family
 from tests.runtime.conftest import BOTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Lab
@@ -207,3 +213,37 @@ def test_a_users_own_logged_calls_remove_safe_from_no_workload(lab: Lab, place: 
     assert not LOGGED & {call.number for call in nobodys.calls}
     found = lab.workload(victim)
     assert "no known container" not in found["confidence"]
+
+
+SHORT = 5.0  # seconds; a look takes some 20 us
+
+
+def _ends(look: Callable[[], None]) -> bool:
+    """Tell whether something ends by itself."""
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(SHORT)
+    return not thread.is_alive()
+
+
+def test_the_agents_look_at_a_process_does_not_wait_for_its_file_system(tmp_path: Path) -> None:
+    found: list[float | None] = []
+    with mounted(tmp_path, Path(installed("busybox")).read_bytes()) as silence:
+        words, path = ["busybox", "sleep", "100"], tmp_path / "program"
+        process = subprocess.Popen(words, executable=path)
+        silence()
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):  # the server has ended
+                Path(f"/proc/{process.pid}/exe").stat()
+
+        def look() -> None:
+            found.append(Family(process.pid).looked(process.pid))
+
+        waits = not _ends(ask)
+        has_looked = _ends(look)
+        process.kill()
+    process.wait()  # a page of it may have been asked for
+    assert waits  # as the agent would
+    assert has_looked
+    assert found[0]  # and it knows the file all the same

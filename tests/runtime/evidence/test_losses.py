@@ -1,4 +1,9 @@
-"""Records that the kernel drops: the report says so; workloads that ran then are not safe."""
+"""Records that the kernel drops, and calls while no agent runs or while it receives none.
+
+The report says so; workloads that ran then are not safe. The kernel's ring buffer has the calls of
+processes that still run. Audit's multicast and the process connector serve only the first network
+namespace; elsewhere joining them works or fails silently.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +14,27 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from harness.host.processes import run, wait_until
 from harness.node import agent as agents
 from harness.node.requirements import program
+from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
+from runc_wrap.evidence.sightings import AUDIT
+from runc_wrap.evidence.sources import log_files, source_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.containers.bundles import Bundle
+    from harness.node.install import Installed
     from tests.runtime.conftest import Lab
 
-UNSHARE, GETPID, MANY = 272, 39, 300
+UNSHARE, GETPID, GETPRIORITY, MANY = 272, 39, 140, 300
+LONG = 60  # seconds, on a busy machine
 RECORDS = 150_000  # more than the kernel queues: 64 MiB of some 830 bytes each
-PROCESSES = 9_000  # more than the process connector queues: 8 MiB, two messages for each
+STARTED = 9_000  # more than the process connector queues: 8 MiB, two messages for each
 
 
 @contextlib.contextmanager
@@ -94,7 +107,7 @@ def test_while_process_events_were_lost_nothing_is_safe(lab: Lab) -> None:
     lab.mode("audit")
     with lab.agent() as agent:
         with _stopped(agent.observe):
-            lab.run("short", PROCESSES, GETPID, seconds=300)
+            lab.run("short", STARTED, GETPID, seconds=300)
             within = lab.run("short", 1, GETPID)
         found = lab.workload(within)
         time.sleep(2.5)
@@ -102,3 +115,101 @@ def test_while_process_events_were_lost_nothing_is_safe(lab: Lab) -> None:
     assert found["verdict"] is None
     assert "lost while its containers ran" in found["reason"]
     assert (later["verdict"], later["lost"]) == ("safe", 0)
+
+
+IN_RING = pytest.mark.skipif(
+    log_files.AUDIT_LOG.exists(),
+    reason="auditd runs: the kernel then prints no record into its ring",
+)
+
+
+def _running(lab: Lab, script: str) -> Bundle:
+    """Start a container whose script has /short, which makes calls."""
+    bundle = lab.running("short").executing("/bin/sh", "-c", script)
+    bundle.create(lab.wrapper)
+    return bundle
+
+
+@IN_RING
+def test_a_call_after_the_agents_stop_is_found_in_the_ring_buffer(lab: Lab) -> None:
+    lab.mode("audit")
+    # One a second, which stay: the kernel prints a few records in five seconds, of all that are
+    calls = "while :; do /bin/unshare -U /bin/sleep 1000 & /bin/sleep 1; done"
+    script = f"while [ ! -e /go ]; do /bin/sleep 0.2; done; {calls}"
+    with lab.agent():
+        bundle = _running(lab, script)
+    assert lab.workload(bundle)["verdict"] in ("safe", None)
+    (bundle.path / "rootfs" / "go").touch()
+    wait_until(lambda: lab.workload(bundle)["verdict"] == "denied", "its call in the report", LONG)
+
+
+@IN_RING
+@pytest.mark.parametrize("with_agent_before", [True, False])
+def test_calls_of_ended_processes_remove_safe_from_workloads_that_ran_then(
+    lab: Lab, with_agent_before: bool
+) -> None:
+    lab.mode("audit")
+    if with_agent_before:
+        with lab.agent():
+            pass
+    script = f"while :; do /short 1 {UNSHARE}; /bin/sleep 0.5; done"
+    bundle = _running(lab, script)
+    wait_until(
+        lambda: "may have been its own" in str(lab.workload(bundle)["reason"]),
+        "its calls as nobody's",
+        LONG,
+    )
+    assert lab.workload(bundle)["verdict"] is None
+
+
+def _sight(node: Installed) -> dict[str, str]:
+    return source_status.read(node.prefix / "var" / "evidence")
+
+
+def _calling(bundle: Bundle, built: Path, number: int) -> Bundle:
+    script = f"while :; do /short 1 {number}; /bin/sleep 1; done"
+    bundle.running(built).executing("/bin/sh", "-c", script)
+    return bundle
+
+
+def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(lab: Lab) -> None:
+    lab.mode("audit")
+    bundle = _calling(lab.bundle(), lab.built("short"), UNSHARE)
+    with agents.running(lab.node, inside=(program("unshare"), "--net")) as agent:
+        agent.wait_ready()
+        bundle.create(lab.wrapper)
+        bundle.call(lab.bare, "start")
+        wait_until(
+            lambda: bool(_sight(lab.node).get(AUDIT)), "it to know that it hears nothing", LONG
+        )
+        assert "the first network namespace" in _sight(lab.node)[AUDIT]
+        doctor = lab.node.control("doctor", ok=False).stdout
+        assert "receives none of the audit records" in doctor
+        assert "hostNetwork: true" in doctor
+        assert "receives none of the audit records" in lab.node.control("status", ok=False).stderr
+        gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 0.0'
+        assert gauge in lab.node.control("metrics").stdout
+        assert "receives none of the audit records" in agent.log.read_text()
+        assert "receives none of the audit records" in lab.node.control("report", ok=False).stderr
+    assert AUDIT not in lab.node.evidence.watched
+    found = lab.node.workload(bundle.name, "--audit-log", "/dev/null")
+    assert found["verdict"] is None, found["confidence"]
+
+
+def test_an_agent_that_receives_records_says_so_and_does_not_count_its_own(lab: Lab) -> None:
+    lab.mode("audit")
+    bundle = lab.bundle()
+    with lab.agent():
+        bundle.create(lab.wrapper)
+        wait_until(lambda: _sight(lab.node) == {AUDIT: "", PROCESSES: ""}, "it to see", LONG)
+        gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 1.0'
+        assert gauge in lab.node.control("metrics").stdout
+        assert "receives none" not in lab.node.control("doctor", ok=False).stdout
+    assert _sight(lab.node) == {}
+    found = lab.node.evidence
+    assert AUDIT in found.watched
+    assert PROCESSES in found.watched
+    both = (found.unattributed, found.unattributed.elsewhere)
+    assert not [call for one in both for call in one.calls if call.number == GETPRIORITY]
+    assert lab.node.workload(bundle.name, "--audit-log", "/dev/null")["verdict"] == "safe"
+    assert lab.kind == bundle.kind

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import socket
 import subprocess
 import threading
@@ -14,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import wait_until
 from harness.kernel import evidence_thread
+from harness.node import agent as agents
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
@@ -22,11 +27,14 @@ from runc_wrap.evidence.attribution.process_tree import ProcessTree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.containers.bundles import Bundle
     from harness.node.install import Installed
     from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
 UNSHARE, MOUNT, KEYCTL, CLONE, GETPID = 272, 165, 250, 56, 39
+NEWUSER, NEWNET = 0x10000000, 0x40000000
+TIMES = 8
 
 
 @pytest.fixture
@@ -169,3 +177,82 @@ def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_
         assert tree.read() == []
     finally:
         tree.news.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([hex(NEWUSER | NEWNET)], ("denied", {NEWUSER | NEWNET})),
+        (["thread"], ("degrades", {None})),  # the connector tells of processes
+        (["0"], ("degrades", {0})),
+        (["0", "unshare"], ("degrades", {0, None})),  # as it is looked at before or after that
+    ],
+)
+def test_a_clone3_that_created_namespaces_is_denied_and_others_are_not(
+    lab: Lab, words: list[str], expected: tuple[str, set[int | None]]
+) -> None:
+    """The records of clone3 in audit lack flags: the processes that it started show them."""
+    with lab.agent():
+        bundle = lab.run("clones", *words)
+        wait_until(lambda: bool(lab.workload(bundle)["calls"]), "the calls on disk", 30)
+        found = lab.workload(bundle)
+    (clone3,) = [one for one in found["calls"] if one["syscall"] == "clone3"]
+    flags = clone3["args"][0][0] if clone3["args"] else None
+    assert clone3["verdict"] == expected[0]
+    assert flags in expected[1]
+    if len(found["calls"]) == 1:  # else unshare decides
+        denied = expected[0] == "denied"
+        assert (found["verdict"] == "denied") is denied  # safe, or unknown beside strangers
+
+
+def _reported(lab: Lab, bundle: Bundle) -> tuple[dict[str, Any], str]:
+    """Return the container's workload, and the notes beside the report."""
+    done = lab.node.control("report", "--json", ok=False)
+    (found,) = [one for one in json.loads(done.stdout) if bundle.name in one["ids"]]
+    return dict(found), done.stderr
+
+
+def _denied(text: str) -> float:
+    """Return the containers' calls: those of nobody, perhaps another test's, have no outcome."""
+    counter = r"^runc_wrap_denied_calls_total\{.*outcome=\"denied\",syscall=\"unshare\".*\} (\S+)$"
+    return sum(map(float, re.findall(counter, text, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_a_call_that_was_just_made_is_in_the_report_each_time(lab: Lab, mode: str) -> None:
+    lab.mode(mode)
+    found = []
+    with lab.agent():
+        for _ in range(TIMES):
+            told, said = _reported(lab, lab.run("short", 1, UNSHARE))
+            found.append((told["verdict"], [call["count"] for call in told["calls"]], said))
+    assert found == [("denied", [1], "")] * TIMES
+
+
+def test_suggest_and_metrics_also_have_it(lab: Lab) -> None:
+    with lab.agent():
+        bundle = lab.run("short", 1, UNSHARE)
+        suggested = json.loads(lab.node.control("suggest", "--json", bundle.name).stdout)
+        assert suggested["added"] or suggested["withheld"]
+        lab.run("short", 1, UNSHARE)
+        assert _denied(lab.node.control("metrics").stdout) == 2
+
+
+# What the ring of the kernel lost while none watched is said as well, as is what one took along
+_MAY_BE_SAID = re.compile(
+    r"note: (as of 20\S+Z: .+|\d+ records were lost \((not printed by the kernel \(rate limit of "
+    r"printk\)|the service observe was killed before it had written them|; )+\): .+)"
+)
+
+
+def test_a_report_waits_until_a_killed_service_is_back_or_says_so(lab: Lab) -> None:
+    """tests/unit/agent/record/test_client_sockets.py has an agent that is absent or hangs."""
+    bundle = lab.run("short", 1, GETPID)
+    with agents.supervised(lab.node) as agent:
+        for _ in range(3):
+            killed = agent.observe
+            os.kill(killed, signal.SIGKILL)
+            _, said = _reported(lab, bundle)
+            assert all(_MAY_BE_SAID.fullmatch(line) for line in said.splitlines()), said
+            agent.wait_both([killed])
+    assert re.search(r"as of 20\S+Z: no agent runs", _reported(lab, bundle)[1])

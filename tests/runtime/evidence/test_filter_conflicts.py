@@ -1,20 +1,30 @@
-"""Filters of the container's own programs: a workload with hidden calls is not safe."""
+"""Programs that deal with filters: the report names what they hide, and what fails under any."""
 
 from __future__ import annotations
 
+from errno import EACCES, EINVAL, EPERM
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.host.processes import wait_until
 from harness.kernel import evidence_thread
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.containers.bundles import Bundle
     from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
 KEYCTL, GETPID = 250, 39
 WAYS = ["prctl", "seccomp", "prctl86", "seccomp86"]
+REFUSED = {
+    "Seccomp:": "2",
+    "PTRACE_O_SUSPEND_SECCOMP": str(EPERM),
+    "PTRACE_SECCOMP_GET_FILTER": str(EACCES),
+    "SECCOMP_SET_MODE_STRICT": str(EINVAL),
+}
 
 
 @pytest.fixture
@@ -76,3 +86,33 @@ def with_hosts_programs(bundle: Bundle) -> Bundle:
     with bundle.edited() as config:
         config["mounts"].append(mount)
     return bundle
+
+
+@pytest.mark.parametrize("mode", ["audit", "observe"])
+def test_what_fails_under_any_filter_is_no_call_and_is_said(lab: Lab, mode: str) -> None:
+    def made() -> Bundle:
+        bundle = lab.running("any_filter")
+        with bundle.edited() as config:
+            for given in config["process"]["capabilities"].values():
+                given += ["CAP_SYS_ADMIN", "CAP_SYS_PTRACE"]
+        return bundle
+
+    def run(bundle: Bundle, by: str | Path) -> dict[str, str]:
+        done = bundle.call(by, "run")
+        assert done.returncode == 0, done.stdout
+        return dict(line.split() for line in done.stdout.splitlines())
+
+    bare = run(made(), lab.bare)
+    assert {name for name, error in bare.items() if error == REFUSED[name]} == set()
+    lab.mode(mode)
+    with lab.agent():
+        bundle = made()
+        assert run(bundle, lab.wrapper) == REFUSED
+
+        def confidence() -> str:
+            found = lab.workload(bundle)
+            assert found["calls"] == []
+            return str(found["confidence"])
+
+        wait_until(lambda: "watched" in confidence(), "the container in the report", 30)
+        assert "It has CAP_SYS_ADMIN: to every process that has a filter" in confidence()
