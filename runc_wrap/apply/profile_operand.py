@@ -23,7 +23,7 @@ from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.container_state import container_status
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources, settings_reader
-from runc_wrap.profiles import captured_profile, platform
+from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
@@ -35,6 +35,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.filters.profile_difference import Side
+    from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
@@ -51,14 +52,19 @@ def read_stdin(*names: str) -> bytes:
 def sides(places: Places, names: tuple[str, str], engine: str) -> list[Side]:
     """Return what two names stand for, to be compared. Raises ProfileError, Refusal and OSError.
 
-    A profile beside a container is as this node would put it in force.
+    A profile beside a container that runc-wrap gave one is as this node would put it in force.
     """
     stdin = read_stdin(*names)
-    applied = any(name.startswith(CONTAINER) for name in names)
+    containers = {
+        name: _entry(places, name.removeprefix(CONTAINER))
+        for name in names
+        if name.startswith(CONTAINER)
+    }
+    applied = any(one.record and one.record.is_injected for one in containers.values())
 
     def side(name: str) -> Side:
-        if name.startswith(CONTAINER):
-            return _of_container(places, name.removeprefix(CONTAINER))
+        if name in containers:
+            return _filters_of(containers[name])
         found = profile(places, name, engine, stdin).profile
         one = in_force(places, found).profile if applied else found
         return compile_profile(one, arch=platform.goarch(), kernel=platform.kernel())
@@ -94,6 +100,7 @@ def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Compo
 
 
 def _named(places: Places, name: str, engine: str, by: str = "") -> Composed:
+    builtin.check_known(name)
     own = policy_sources.read_profiles(*places.sources())
     captured = capture_store.read(places) if captured_profile.MARK in name else {}
     if name == RUNTIME_DEFAULT or named_profiles.is_on_default(name, own):
@@ -110,17 +117,23 @@ def _of_bytes(places: Places, name: str, engine: str, data: bytes) -> Composed:
     return composed_profile.made(name, what, lambda other: _named(places, other, engine, name))
 
 
-def _of_container(places: Places, wanted: str) -> ProcessFilters:
-    """Return the filters of a container's first process. Raises ProfileError, also for no match."""
+def _entry(places: Places, wanted: str) -> Entry:
+    """Return the container whose id begins so and that runs. Raises ProfileError for no such."""
     entries = container_status.gather(places.ledger).entries
-    found = [one for one in entries if wanted and one.container.id.startswith(wanted)]
-    if len(found) != 1 or not found[0].members:
-        what = f"{len(found)} containers" if found else "no container"
+    found = [
+        one for one in entries if one.members and wanted and one.container.id.startswith(wanted)
+    ]
+    if len(found) != 1:
+        what = f"{len(found)} containers that run have" if found else "no container that runs has"
         raise ProfileError(
-            f"{what} that runs has an id that begins with {wanted!a}; `runc-wrapctl status` lists "
-            "them"
+            f"{what} an id that begins with {wanted!a}; `runc-wrapctl status` lists them"
         )
-    pid = found[0].members[0].pid
+    return found[0]
+
+
+def _filters_of(entry: Entry) -> ProcessFilters:
+    """Return the filters of a container's first process. Raises ProfileError."""
+    pid = entry.members[0].pid
     mask = int(procfs.status(pid).get(b"CapBnd", b"0"), 16)
     try:
         programs = tuple(map(bpf.program, filter_readback.read(pid)))

@@ -207,7 +207,8 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     Each is the name of a profile (runtime-default, containerd@2.1, localhost/<file>, a composed
     one), a file by its path, - for stdin, or container:ID for the filters that a running
     container has. They are compared as this node's runtime would load them: what each call gets;
-    flags, such as SECCOMP_FILTER_FLAG_LOG, and the listener's path are not compared.
+    flags, such as SECCOMP_FILTER_FLAG_LOG, and the listener's path are not compared. Beside a
+    container that runc-wrap gave a profile, int_arguments counts as well.
 
     Exit status 1: they differ.
     """

@@ -29,7 +29,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable, Iterator
-    from typing import TypeAlias
+    from typing import TypeAlias, TypeGuard
 
     from runc_wrap.filters.evaluate.block_evaluation import Conditions, Simulation
     from runc_wrap.filters.evaluate.bpf import Args
@@ -90,6 +90,8 @@ def find(
     known = {} if known is None else known
     met: dict[Capabilities, set[_Found]] = {}
     common: list[object] = []  # of both, for the empty set
+    if first == second and fixed:
+        return []
     for capabilities in fixed[:1] or capability_sets(named.values()):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
@@ -186,7 +188,8 @@ def _of_number(
 ) -> Iterator[_Found]:
     sides = before, after
     texts = [one.simulation for one in sides if isinstance(one, Expectation)]
-    programs = chain.from_iterable(one.programs for one in sides if isinstance(one, ProcessFilters))
+    programs = [*chain.from_iterable(map(_programs, sides))]
+    programs += [one.program for one in sides if _is_open(one, abi, number)]
     interest = filter_comparison.to_try(programs, texts, abi, number)
     rules = [*chain.from_iterable(one.rules(abi, number) for one in texts)] if texts[1:] else []
     conditions = [*chain.from_iterable(rules)]
@@ -201,7 +204,7 @@ def _of_number(
         calls.update(interest.calls())
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
-    if every is None and not changes:
+    if not changes and (every is None or (not texts[1:] and interest.is_sampled)):
         raise _too_many(name)
     for expected, found in changes:
         where = [args for args, one in tried.items() if one == (expected, found)]
@@ -211,10 +214,19 @@ def _of_number(
         yield FilterDifference(abi.name, name, number, expected, found, shown), when
 
 
+def _programs(one: _Outcome) -> tuple[bpf.Program, ...]:
+    return one.programs if isinstance(one, ProcessFilters) else ()
+
+
+def _is_open(one: _Outcome, abi: Abi, number: int) -> TypeGuard[Expectation]:
+    """Tell whether a profile's rules leave a call's result to libseccomp's own filter."""
+    return isinstance(one, Expectation) and one.simulation.is_uncertain(abi, number)
+
+
 def _too_many(name: str) -> ProfileError:
     return ProfileError(
-        f"the rules of {name} compare several arguments with more values than can be tried in "
-        "every combination; write fewer"
+        f"{name}: its arguments are compared with more values than can be tried in every "
+        "combination, or after a calculation; write fewer rules on it"
     )
 
 

@@ -23,7 +23,7 @@ _CODES = {
     "SCMP_ACT_ALLOW": return_codes.ALLOW,
 }
 _NAMES = {code: name for name, code in _CODES.items() if name != "SCMP_ACT_KILL"}
-_UNDENIED = (return_codes.ALLOW, return_codes.LOG, return_codes.TRACE, return_codes.USER_NOTIF)
+_UNDENIED = (return_codes.ALLOW, return_codes.LOG, return_codes.USER_NOTIF)
 # kernel/seccomp.c compares actions as signed numbers: smaller is more restrictive.
 _SIGN = 1 << 31
 
@@ -52,7 +52,7 @@ def describe(returned: int) -> str:
 
 
 def denies(returned: int) -> bool:
-    """Tell whether a code denies the call; LOG, NOTIFY and TRACE deny nothing by themselves."""
+    """Tell whether a code denies the call; without a tracer, TRACE does (ENOSYS)."""
     return returned & ACTION_MASK not in _UNDENIED
 
 

@@ -3,7 +3,8 @@
     containerd    containerd@1.7.24     moby    moby@26.1.5 (the version is Docker Engine's)
     containers-common    containers-common@0.62.2    crio    crio@1.30
 
-A name without a version means the newest known one, which is also used for every newer one.
+A name without a version means the newest known one. `load` also takes that for every newer one,
+since an engine's next release mostly keeps its profile; `check_known` refuses those.
 """
 
 from runc_wrap.profiles.engine_defaults.containerd import CONTAINERD
@@ -54,3 +55,18 @@ def load(spec: str) -> Profile:
             f"{source.oldest} to {newest}; write {name}@{source.oldest} for the nearest"
         )
     return source.at(version)
+
+
+def check_known(name: str) -> None:
+    """Raise ProfileError for a built-in profile, or one composed on it, of an unread series."""
+    name, _, text = name.partition(" ")[0].partition("@")
+    source = _SOURCES.get(name)
+    if source is None or not text:
+        return
+    newest = max(source.known())
+    version = parse(text, source.known())
+    if version[:2] > newest[:2]:
+        raise ProfileError(
+            f"{name} {version} is newer than the built-in profiles, {source.oldest} to {newest}, "
+            f"so what it denies is not known; write {name}@{newest} for the nearest"
+        )

@@ -24,6 +24,7 @@ _STRIDE = 2654435761  # a prime: each combination comes once, and a part has nea
 _MOST_STEPS, _STEPS_OF_EACH = 512, 64  # to a value that meets no mask, and to one that meets one
 _AND_K = 0x54
 _RANGES = (LT, LE, GT, GE)
+_INSTRUCTION_POINTER = (2, 3)  # words of struct seccomp_data, linux/seccomp.h
 _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 
 
@@ -31,12 +32,14 @@ _UNKNOWN = 99  # not a word of seccomp_data: the accumulator may hold any value
 class Interest:
     """Values that arguments are compared with, {argument index: values}, by halves of 32 bits.
 
-    `whole` has those of a profile, with their neighbours.
+    `whole` has those of a profile, with their neighbours. `is_calculated`: a filter compares what
+    it calculates of the call, or where it was made from, so no list of values is complete.
     """
 
     low: dict[int, set[int]] = field(default_factory=dict)
     high: dict[int, set[int]] = field(default_factory=dict)
     whole: dict[int, set[int]] = field(default_factory=dict)
+    is_calculated: bool = False
 
     def note(self, index: int, value: int, *, high: bool) -> None:
         """Add a value of half an argument, with its neighbours."""
@@ -82,11 +85,11 @@ class Interest:
 
     def without(self, known: Container[int]) -> "Interest":
         """Return the values of the arguments that are not known."""
-        kept = (
+        low, high, whole = (
             {index: some for index, some in each.items() if index not in known}
             for each in (self.low, self.high, self.whole)
         )
-        return Interest(*kept)
+        return Interest(low, high, whole)
 
     @property
     def indexes(self) -> list[int]:
@@ -107,8 +110,10 @@ class Interest:
 
     @property
     def is_sampled(self) -> bool:
-        """Tell whether `calls` leaves out combinations, since there are more than MOST_CALLS."""
-        return len(self.indexes) > 1 and prod(map(self._count, self.indexes)) > MOST_CALLS
+        """Tell whether `calls` leaves out some: of calculated values, or more than MOST_CALLS."""
+        return self.is_calculated or (
+            len(self.indexes) > 1 and prod(map(self._count, self.indexes)) > MOST_CALLS
+        )
 
     def _count(self, index: int) -> int:
         """Return how many `values` there are."""
@@ -230,8 +235,10 @@ def _to_branch(
         elif code == bpf.LD_ABS:
             is_argument = k >> 2 >= bpf.FIRST_ARGUMENT
             word, value = (k >> 2, 0) if is_argument else (None, words[k >> 2])
+            found.is_calculated |= k >> 2 in _INSTRUCTION_POINTER
         elif code in (bpf.RET_K, bpf.RET_A):
             if code == bpf.RET_A and word is not None:
+                found.is_calculated = True
                 _note(found, word, 0)
             return None
         elif code == bpf.JA:
@@ -243,6 +250,7 @@ def _to_branch(
 
 def _sides(instruction: bpf.Instruction, state: _State, found: Interest) -> list[_State]:
     code, true, false, k = instruction
+    found.is_calculated |= bool(code & bpf.FROM_X)
     _note(found, _UNKNOWN if code & bpf.FROM_X else state.word, k)
     return [state._replace(place=state.place + 1 + jump) for jump in {true, false}]
 
@@ -254,15 +262,19 @@ def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
     which libseccomp and runc never use, counts as any of them.
     """
     if code in (bpf.TXA, bpf.LD_MEM) or (code & 7 == bpf.ALU and code & bpf.FROM_X):
+        found.is_calculated = True
         return state._replace(word=_UNKNOWN)
     if state.word is not None:
         if code == _AND_K:
             _note(found, state.word, k)
             _note(found, state.word, ~k & _MASK)
+        else:
+            found.is_calculated |= code & 7 == bpf.ALU
         return state
     if code & 7 == bpf.ALU and code != bpf.NEG:
         return state._replace(value=bpf_machine.calculated(code, state.value, k))
     if code in (bpf.LD_IMM, bpf.LD_LEN, bpf.NEG):
+        found.is_calculated = True
         return state._replace(word=_UNKNOWN)
     return state
 

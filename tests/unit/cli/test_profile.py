@@ -74,6 +74,7 @@ def test_an_own_profile_is_shown(node: Node) -> None:
         (["moby", "--arch", "vax"], "the architecture 'vax' is not known"),
         (["moby", "--caps", "SYS_ADMN\x1b"], "CAP_SYS_ADMN\\x1b: no such capability"),
         (["moby@1"], "older than the built-in profiles"),
+        (["moby@99.1 + @aio"], "moby 99.1.0 is newer than the built-in profiles, 23.0.0 to"),
         (["runtime-default"], "Run `runc-wrapctl apply`"),
     ],
 )
@@ -140,7 +141,9 @@ def test_what_differs_under_arguments_and_capabilities_is_named(
     assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
 
 
-@pytest.mark.parametrize(("first", "second"), [("TRAP", "ERRNO"), ("ERRNO", "KILL")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("TRAP", "ERRNO"), ("ERRNO", "KILL"), ("TRACE", "TRAP")]
+)
 def test_a_call_that_both_deny_counts_neither_as_denied_nor_as_allowed_more(
     applied: Node, tmp_path: Path, first: str, second: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from itertools import count as count_from
 from itertools import permutations
 from typing import Any
@@ -11,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.node.requirements import machine
-from runc_wrap.filters import profile_difference
-from runc_wrap.filters.evaluate import block_evaluation
+from runc_wrap.filters import filter_comparison, profile_difference
+from runc_wrap.filters.evaluate import block_evaluation, bpf
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.filters.profile_difference import ProcessFilters
+from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.profiles import actions, builtin, platform, syscall_names
+from runc_wrap.profiles import abis, actions, builtin, platform, syscall_names
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -225,8 +228,65 @@ def test_a_call_with_too_many_combinations_of_arguments_does_not_count_as_equal(
         {"names": ["acct"], "args": [_at(index, 100 * n) for index in range(4)]} for n in range(5)
     ]
     assert _found(_profile(READ, *many), _profile(READ, *many)) == set()
-    with pytest.raises(ProfileError, match="the rules of acct compare several arguments with more"):
+    with pytest.raises(ProfileError, match="acct: its arguments are compared with more values"):
         profile_difference.weaker(_profile(READ, *many), _profile(READ, *many[::-1]), RUNC)
+
+
+def _filters(*instructions: tuple[int, int, int, int]) -> ProcessFilters:
+    packed = b"".join(struct.pack("=HBBI", *one) for one in instructions)
+    return ProcessFilters((bpf.program(packed),), NONE)
+
+
+ALLOWED, REFUSED = (0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x50001)
+
+
+def _of_acct(*instructions: tuple[int, int, int, int]) -> ProcessFilters:
+    number = syscall_names.numbers(abis.ABIS["x86_64"])["acct"]
+    skipped = (0x15, 0, len(instructions) + 1, number)
+    return _filters((0x20, 0, 0, 0), skipped, *instructions, REFUSED, ALLOWED)
+
+
+_FIRST = (0x20, 0, 0, 16)  # loads the low half of the first argument
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        *(_of_acct(_FIRST, (code, 0, 0, 5), (0x15, 0, 1, 47)) for code in (0x04, 0x14, 0xA4)),
+        _of_acct((0x20, 0, 0, 8), (0x15, 0, 1, 47)),  # where the call is made from
+    ],
+)
+def test_filters_that_calculate_with_arguments_do_not_count_as_equal(
+    filters: ProcessFilters,
+) -> None:
+    allowing = _profile(default="SCMP_ACT_ALLOW")
+    assert profile_difference.find(filters, filters, RUNC) == []
+    with pytest.raises(ProfileError, match="or after a calculation"):
+        profile_difference.find(filters, allowing, RUNC)
+
+
+def test_filters_with_too_many_combinations_do_not_count_as_equal() -> None:
+    many = [
+        {"names": ["acct"], "args": [_at(index, 100 * n) for index in range(4)]} for n in range(5)
+    ]
+    text = _profile(READ, *many)
+    program = filter_comparison.lazily(json_codec.dumps(resolve(text, NONE)), RUNC).program
+    with pytest.raises(ProfileError, match="acct: its arguments are compared with more values"):
+        profile_difference.find(ProcessFilters((program,), NONE), text, RUNC)
+
+
+def test_where_a_range_ends_is_what_libseccomp_made_of_it() -> None:
+    bounds = [{"index": 1, "value": value, "op": "SCMP_CMP_LE"} for value in (40, 1 << 63)]
+    made = _profile(*({"names": ["acct"], "args": [one]} for one in bounds))
+    text, abi = resolve(made, NONE), abis.ABIS["x86_64"]
+    number = syscall_names.numbers(abi)["acct"]
+    codes = [
+        Expectation(text, RUNC).code(abi, number, (0, value, 0, 0, 0, 0))
+        for value in (0x7FFFFFFF, 1 << 31)
+    ]
+    found = profile_difference.find(_profile(), made, RUNC)
+    (when,) = {one.when for one in found if (one.call.abi, one.call.syscall) == (abi.name, "acct")}
+    assert ("0x0 to 0x7fffffff" in when) == (codes[0] != codes[1]), when
 
 
 @pytest.mark.parametrize("count", [20, 40])
