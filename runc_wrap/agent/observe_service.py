@@ -86,7 +86,6 @@ class Observer:
         self.resting = Resting(self.poll)
         self.metrics = MetricsWriter(prefix)
         self.handlers: dict[int, Callable[[], None]] = {}
-        self.arriving = Arrivals(self.poll, self._take, self._keep)
         self.is_over = self.is_outdated = False
         self.acceptor: Acceptor | None = None
         asked = self._handed(client_sockets.EVIDENCE)
@@ -95,6 +94,7 @@ class Observer:
         self._complained = -_COMPLAINT_SECONDS
         self._looked = time.monotonic()  # at which release is installed
         self.listeners = Listeners(prefix, self.store, self._record)
+        self.arriving = Arrivals(self.poll, self._take, self.listeners.keep)
         self.listeners.restore(held)  # before all that may be slow or fail
         self.inflight = self.listeners.inflight
         self._record_again = 0.0  # on the monotonic clock, while there is no recorder
@@ -305,10 +305,6 @@ class Observer:
             return
         stored = self.listeners.unsettled.pop(number, None)  # by a killed predecessor
         self.arriving.add(arrival, stored)
-
-    def _keep(self, arrival: Arrival) -> None:
-        if arrival.listener is not None:
-            self.listeners.keep(arrival.number, arrival.listener)
 
     def _take(self, arrival: Arrival) -> None:
         """Take the listener that a connection brought."""

@@ -112,15 +112,12 @@ class Arrival:
 class Arrivals:
     """The connections whose message is incomplete, watched by `poll`.
 
-    `take` is called with each finished one after its connection is closed; `keep` once with each
-    whose listener has come, before anything else is done with it.
+    `take` is called with each finished one after its connection is closed; `keep` with the number
+    and the listener of each once that has come, before anything else is done with it.
     """
 
     def __init__(
-        self,
-        poll: select.epoll,
-        take: Callable[[Arrival], None],
-        keep: Callable[[Arrival], None],
+        self, poll: select.epoll, take: Callable[[Arrival], None], keep: Callable[[int, int], None]
     ) -> None:
         self._poll = poll
         self._take = take
@@ -149,7 +146,7 @@ class Arrivals:
         arrival = self._by_fd[fd]
         arrival.read()
         if arrival.listener is not None and not arrival.is_kept:
-            self._keep(arrival)
+            self._keep(arrival.number, arrival.listener)
             arrival.is_kept = True
         if arrival.is_whole:
             self._settle(fd)

@@ -123,7 +123,7 @@ class Door:
         self.kept: list[int] = []
         self.runtimes: list[socket.socket] = []
         self.arrivals = container_process_state.Arrivals(
-            self.poll, self.taken.append, lambda one: self.kept.append(one.number)
+            self.poll, self.taken.append, lambda number, _: self.kept.append(number)
         )
 
     def connect(self, number: int, text: bytes = b"", listener: int | None = None) -> int:
