@@ -1,17 +1,23 @@
-"""A container's state in the kernel, without us and with us."""
+"""A container's state in the kernel, without us and with us, and the line in the ledger."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.containers.bundles import seccomp_of_exec
 from harness.kernel import process_status
+from runc_wrap.hotpath import json_codec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.runtime.conftest import Lab
+
 
 DENY_MKDIR = {
     "defaultAction": "SCMP_ACT_ALLOW",
@@ -98,3 +104,45 @@ def test_the_second_container_with_the_same_profile_has_the_same_bytes(lab: Lab)
     assert json.dumps(first.read()["linux"]["seccomp"]) == json.dumps(
         second.read()["linux"]["seccomp"]
     )
+
+
+def test_each_create_writes_one_line_with_its_decision(lab: Lab) -> None:
+    bundle = lab.bundle()
+    bundle.create(lab.wrapped)
+    line = lab.installed.ledger()[-1]
+    assert line["id"] == bundle.name
+    assert line["bundle"] == str(bundle.path)
+    assert line["root"] == str(bundle.path / "state")
+    assert line["pid_file"] == str(bundle.path / "pid")
+    assert (line["action"], line["mode"], line["engine"]) == ("inject", "enforce", "unknown")
+    assert 0 < line["seconds"] < 10
+    block = json_codec.dumps(bundle.read()["linux"]["seccomp"])
+    assert line["digest"] == hashlib.blake2b(block, digest_size=32).hexdigest()
+
+
+def test_a_command_that_creates_nothing_leaves_no_line(lab: Lab) -> None:
+    bundle = lab.bundle()
+    bundle.create(lab.wrapped)
+    before = lab.installed.ledger()[-1]
+    bundle.call(lab.wrapped, "state")
+    bundle.call(lab.wrapped, "delete", "--force")
+    assert lab.installed.ledger()[-1] == before
+
+
+def test_a_container_starts_although_the_ledger_cannot_be_written(runc: Lab) -> None:
+    ledger = runc.installed.prefix / "var" / "ledger"
+    ledger.mkdir(0o700, exist_ok=True)
+    aside = ledger.with_name("aside")
+    aside.write_text("a file in its place")
+    _exchange(ledger, aside)
+    try:
+        assert process_status.seccomp(runc.bundle().create(runc.wrapped)) == 2
+        assert ledger.is_file()
+    finally:
+        _exchange(ledger, aside)
+        aside.unlink()
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """In one step: whoever writes a line meanwhile makes a missing directory anew."""
+    subprocess.run(["mv", "--exchange", "--no-target-directory", one, other], check=True)
