@@ -29,7 +29,7 @@ debian = @dpkg-query -W $(1) >/dev/null 2>&1 || { apt-get $(APT_PATIENCE) update
 	DEBIAN_FRONTEND=noninteractive apt-get $(APT_PATIENCE) install -y -qq --no-install-recommends $(1); }
 
 # These run a second time, with an agent for each installation: creates must behave the same.
-WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement) \
+WITH_AGENT = tests/runtime/create/test_confinement.py \
 	tests/runtime/create/test_overlay.py::test_two_lines_in_the_policy_deny_from_the_next_container_on
 ALL_WITH_AGENT = $(patsubst %,tests/runtime/%.py,create/test_confinement create/test_overlay \
 	create/test_bad_input launcher/test_exec_runtime \
