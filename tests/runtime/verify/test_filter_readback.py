@@ -285,6 +285,9 @@ def test_a_process_without_its_filter_is_found_beside_them(runc: Lab) -> None:
     assert pid in [one["pid"] for one in found["disagreeing"]]
 
 
+ONE_SIGNAL = {"index": 1, "value": 64, "op": "SCMP_CMP_EQ"}
+
+
 def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_added(
     lab: Lab,
 ) -> None:
@@ -307,3 +310,20 @@ def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_
         assert rows["io_setup"]["second"] == "SCMP_ACT_ERRNO(EPERM)"
     finally:
         lab.installed.configure(kept)
+
+
+def test_a_container_that_kept_its_profile_has_that_as_it_is_written(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Not as int_arguments has those that runc-wrap gives."""
+    bundle, text = lab.bundle(), tmp_path / "own.json"
+    rule = {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [ONE_SIGNAL]}
+    block = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}
+    config = bundle.read()
+    config["linux"]["seccomp"] = {**block, "syscalls": [rule]}
+    bundle.config.write_text(json.dumps(config))
+    text.write_text(json.dumps(config["linux"]["seccomp"]))
+    bundle.create(lab.wrapped)
+    compared = [lab.installed.ctl, "profile", "diff", str(text), f"container:{bundle.key[1]}"]
+    done = attempt(compared)
+    assert (done.returncode, done.stdout) == (0, "They do the same for every call.\n"), done
