@@ -1,4 +1,4 @@
-"""A profile for another mode or other ABIs, derived from the same rules.
+"""A profile for another mode or other ABIs, or with `record`, derived from the same rules.
 
 Every mode except `off` has its own derived profile.
 """
