@@ -1,4 +1,4 @@
-"""Comparing the filters of a process with its profile, call by call.
+"""The filter that a runtime installs for a block, and comparing a process' filters with it.
 
 Every number of every ABI that this kernel may run is compared, including those without a name and
 a few far above. Results are cached by the filters' bytes.
@@ -6,21 +6,58 @@ a few far above. Results are cached by the filters' bytes.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from errno import ENOSYS
 from functools import cached_property, lru_cache
 from itertools import chain
 
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
-from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader, load
 from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.hotpath import json_codec
-from runc_wrap.profiles import abis, actions, syscall_names
+from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.source_profile import ProfileError
 
 _ROOM = 64  # unnamed numbers tried above the largest named
 _FAR = (0xFFF, 0xFFFF, 0x3FFFFFFF)
 _MOST_PROGRAMS = 32
+_JGT, _JGE = 0x25, 0x35
+_NUMBER, _ARCH = 0, 4  # offsets in struct seccomp_data
+
+
+def installed(block: Block, loader: Loader) -> bytes:
+    """Return the filter as struct sock_filter[]. Raises ProfileError."""
+    found = load(block, loader)
+    return _stub(found.stub) + libseccomp_compiler.filter_bytes(found)
+
+
+def passing(name: str) -> bytes:
+    """Return what, before another filter, lets a call through on each ABI that has it."""
+    made: list[bpf.Instruction] = []
+    for abi in abis.runnable(syscall_names.native()):
+        if (number := syscall_names.numbers(abi).get(name)) is not None:
+            made += [
+                (bpf.LD_ABS, 0, 0, _ARCH),
+                (bpf.JEQ, 0, 3, abi.audit),
+                (bpf.LD_ABS, 0, 0, _NUMBER),
+                (bpf.JEQ, 0, 1, number),
+                (bpf.RET_K, 0, 0, return_codes.ALLOW),
+            ]
+    return bpf.packed(made)
+
+
+def _stub(largest: Mapping[Abi, int]) -> bytes:
+    """Return what answers ENOSYS above the largest number named (runc patchbpf)."""
+    made: list[bpf.Instruction] = []
+    for abi, number in largest.items():
+        of_abi = [(bpf.LD_ABS, 0, 0, _NUMBER)]
+        if abi.audit == ABIS["x32"].audit:  # x86_64 and x32 share it
+            of_abi.append((_JGE, 0, 2, X32_BIT) if abi is ABIS["x32"] else (_JGE, 2, 0, X32_BIT))
+        of_abi.append((_JGT, 0, 1, number))
+        of_abi.append((bpf.RET_K, 0, 0, return_codes.ERRNO | ENOSYS))
+        made += [(bpf.LD_ABS, 0, 0, _ARCH), (bpf.JEQ, 0, len(of_abi), abi.audit), *of_abi]
+    return bpf.packed(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +74,14 @@ class FilterDifference:
     expected: int
     found: int
     args: bpf.Args | None = None
+
+    @classmethod
+    def of(
+        cls, abi: Abi, number: int, expected: int, found: int, args: bpf.Args | None
+    ) -> "FilterDifference":
+        """Return the difference of a call by its number."""
+        name = syscall_names.name_of(abi, number)
+        return cls(abi.name, name, number, expected, found, args)
 
     @property
     def is_weaker(self) -> bool:
@@ -102,26 +147,17 @@ class Expectation:
     def _compared(
         self, programs: tuple[bpf.Program, ...], sampled: list[str]
     ) -> Iterator[FilterDifference]:
-        for abi in abis.runnable(syscall_names.native()):
-            for number in numbers(abi):
-                found = self._one(programs, abi, number, sampled)
-                if found is not None:
-                    yield found
-
-    def _one(
-        self, programs: tuple[bpf.Program, ...], abi: Abi, number: int, sampled: list[str]
-    ) -> FilterDifference | None:
-        interest = to_try(programs, [self.simulation], abi, number)
-        if interest.is_sampled:
-            sampled.append(f"{abi.name} {syscall_names.name_of(abi, number)}")
-        for args in interest.calls():
-            found = bpf.combined(programs, bpf.SeccompData(abi.audit, number, args))
-            expected = self.code(abi, number, args)
-            if found != expected:
-                shown = args if interest.indexes else None
-                name = syscall_names.name_of(abi, number)
-                return FilterDifference(abi.name, name, number, expected, found, shown)
-        return None
+        for abi, number in every_number():
+            interest = to_try(programs, [self.simulation], abi, number)
+            if interest.is_sampled:
+                sampled.append(f"{abi.name} {syscall_names.name_of(abi, number)}")
+            for args in interest.calls():
+                found = bpf.combined(programs, bpf.SeccompData(abi.audit, number, args))
+                expected = self.code(abi, number, args)
+                if found != expected:
+                    shown = args if interest.indexes else None
+                    yield FilterDifference.of(abi, number, expected, found, shown)
+                    break
 
 
 @lru_cache(maxsize=_MOST_PROGRAMS * 2)
@@ -152,18 +188,22 @@ def weaker(filters: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> tuple[Filte
 def _weaker(
     filters: Sequence[bpf.Program], wanted: Sequence[bpf.Program]
 ) -> Iterator[FilterDifference]:
+    for abi, number in every_number():
+        interest = to_try((*filters, *wanted), (), abi, number)
+        for args in interest.calls():
+            call = bpf.SeccompData(abi.audit, number, args)
+            codes = bpf.combined(wanted, call), bpf.combined(filters, call)
+            shown = args if interest.indexes else None
+            found = FilterDifference.of(abi, number, *codes, shown)
+            if found.is_weaker:
+                yield found
+                break
+
+
+def every_number() -> Iterator[tuple[Abi, int]]:
+    """Yield the numbers to compare of each ABI that this kernel may run."""
     for abi in abis.runnable(syscall_names.native()):
-        for number in numbers(abi):
-            interest = to_try((*filters, *wanted), (), abi, number)
-            for args in interest.calls():
-                call = bpf.SeccompData(abi.audit, number, args)
-                codes = bpf.combined(wanted, call), bpf.combined(filters, call)
-                shown = args if interest.indexes else None
-                name = syscall_names.name_of(abi, number)
-                found = FilterDifference(abi.name, name, number, *codes, shown)
-                if found.is_weaker:
-                    yield found
-                    break
+        yield from ((abi, number) for number in numbers(abi))
 
 
 @lru_cache(maxsize=32)

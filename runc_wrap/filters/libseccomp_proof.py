@@ -130,12 +130,11 @@ def compare(
     if (own.abis, own.stub) != (both.abis, both.stub):
         raise ProfileError("runc would answer unknown calls otherwise")
     wrong = set()
-    for abi in abis.runnable(syscall_names.native()):
-        for number in filter_comparison.numbers(abi):
-            name = syscall_names.name_of(abi, number)
-            if only is None or name in only:
-                logs = name not in left if abi in other.abis else None
-                wrong |= {name} if _is_wrong(made, abi, number, logs=logs) else set()
+    for abi, number in filter_comparison.every_number():
+        name = syscall_names.name_of(abi, number)
+        if only is None or name in only:
+            logs = name not in left if abi in other.abis else None
+            wrong |= {name} if _is_wrong(made, abi, number, logs=logs) else set()
     return Compared(wrong, *(len(made[at].program.instructions) for at in (0, 2)))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.apply import profile_operand
 from runc_wrap.failure import Failure
-from runc_wrap.filters import runtime_filter
+from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_ambiguity, overlay, policy_file
 from runc_wrap.hotpath.container_identity import UNKNOWN
@@ -72,14 +72,14 @@ def of_overlay(over: Overlay) -> LaidFilter:
     rules = [{"names": [_SOCKETCALL], "action": "SCMP_ACT_LOG"}] if passes else []
     nothing = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": listed, "syscalls": rules}
     block = overlay.with_overlay(nothing, over)
-    program = runtime_filter.installed(block, Loader("crun"))
-    before = runtime_filter.passing(_SOCKETCALL) if passes else b""
+    program = filter_comparison.installed(block, Loader("crun"))
+    before = filter_comparison.passing(_SOCKETCALL) if passes else b""
     return LaidFilter(OVERLAY, block, before + program, over)
 
 
 def of_block(name: str, block: Json, loader: Loader) -> LaidFilter:
     """Return a resolved profile. Raises ProfileError."""
-    return LaidFilter(name, block, runtime_filter.installed(block, loader))
+    return LaidFilter(name, block, filter_comparison.installed(block, loader))
 
 
 class FilterChoice:

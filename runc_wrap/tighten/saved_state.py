@@ -14,8 +14,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runc_wrap.filters import filter_comparison, runtime_filter
-from runc_wrap.filters.evaluate import bpf, bpf_merge
+from runc_wrap.filters import filter_comparison
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.host import files, runtime_state
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.source_profile import ProfileError
@@ -64,9 +64,9 @@ class SavedState(NamedTuple):
         """
         both = (*self.filters, laid.program)
         if loader.kind == "crun":
-            return bpf_merge.merged(*both) if self.filters else laid.program
+            return bpf.merged(*both) if self.filters else laid.program
         block = laid.merged_with(self.block)
-        if left := filter_comparison.weaker((runtime_filter.installed(block, loader),), both):
+        if left := filter_comparison.weaker((filter_comparison.installed(block, loader),), both):
             raise ProfileError(
                 f"no single profile does what both do: {left[0].syscall} on {left[0].abi} would be "
                 "let through to what runc executes in it; recreate the container instead"
@@ -91,7 +91,7 @@ def read(container: RuntimeContainer, loader: Loader) -> SavedState:
         return SavedState(path, mode, text, (text,))
     saved = json.loads(text)["config"].get("seccomp")
     block = block_of(saved) if saved else None
-    filters = (runtime_filter.installed(block, loader),) if block else ()
+    filters = (filter_comparison.installed(block, loader),) if block else ()
     return SavedState(path, mode, text, filters, block)
 
 

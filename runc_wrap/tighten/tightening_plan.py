@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.filters import filter_comparison
-from runc_wrap.filters.evaluate import ebpf_length
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.kernel import filter_injection, filter_readback
 from runc_wrap.host import cgroups, container_discovery, procfs
@@ -112,7 +112,7 @@ def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
             raise Failure(
                 f"its process {tid} is in seccomp's strict mode, to which the kernel adds no filter"
             )
-        elif not ebpf_length.has_room(filters, plan.laid.program, is_hardened=is_hardened):
+        elif not bpf.has_room(filters, plan.laid.program, is_hardened=is_hardened):
             raise Failure(
                 f"the filters of its process {tid} would have more than the 32,768 instructions "
                 "that the kernel allows; restart the container"

@@ -1,14 +1,16 @@
-"""Evaluating seccomp's classic BPF as the kernel would, in a bounded number of steps.
+"""Seccomp's classic BPF: checked, evaluated as the kernel would, merged and measured.
 
 Sources: struct seccomp_data and struct sock_filter of linux/seccomp.h and linux/filter.h;
 kernel/seccomp.c seccomp_check_filter for the instructions that a filter may have; net/core/filter.c
-bpf_check_classic for their number, at most 4096, and for jumps, which only lead forward;
-kernel/seccomp.c seccomp_run_filters for several filters, see `combined`.
+bpf_check_classic for their number, at most 4096, and for jumps, which only lead forward, so that
+evaluating takes a bounded number of steps; kernel/seccomp.c seccomp_run_filters for several
+filters, see `combined`; net/core/filter.c bpf_convert_filter (since 4.16) and kernel/seccomp.c
+seccomp_attach_filter for the length that the kernel counts, see `has_room`.
 """
 
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -22,8 +24,10 @@ _INSTRUCTION = struct.Struct("=HBBI")  # code, jt, jf, k
 _DATA = struct.Struct("=iIQ6Q")  # nr, arch, instruction_pointer, args[6]
 _WORDS = struct.Struct("=16I")
 _MOST = 4096  # BPF_MAXINSNS
-_MASK = 0xFFFFFFFF
 _MEMORY = 16  # BPF_MEMWORDS
+MOST_EBPF = 1 << 15  # MAX_INSNS_PER_PATH, of all filters of a thread
+_EACH = 4  # that the kernel adds for each filter that is there already
+_PROLOGUE = 3
 FIRST_ARGUMENT = 4  # index of the word of seccomp_data at which args begin, two words each
 _LOW = 0 if sys.byteorder == "little" else 1
 
@@ -36,6 +40,7 @@ _OPERATIONS = {0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0}
 _DIV = 0x30
 FROM_X = 0x08
 _JMP, ALU = 0x05, 0x04
+_DIVIDE_BY_X, _IF_SET = 0x3C, 0x40
 _OTHERS = {
     LD_ABS, LD_LEN, LD_IMM, LD_MEM, LDX_LEN, LDX_IMM, LDX_MEM, ST, STX, RET_K, RET_A, TAX, TXA,
     NEG, JA,
@@ -102,6 +107,11 @@ def argument_word(index: int, *, high: bool) -> int:
     return FIRST_ARGUMENT + 2 * index + (_LOW if not high else 1 - _LOW)
 
 
+def packed(instructions: Iterable[Instruction]) -> bytes:
+    """Return instructions as struct sock_filter[]."""
+    return b"".join(_INSTRUCTION.pack(*one) for one in instructions)
+
+
 @lru_cache(maxsize=256)
 def program(data: bytes) -> Program:
     """Return the instructions in a filter's bytes (struct sock_filter[], this machine's order).
@@ -147,7 +157,7 @@ def _check(place: int, instruction: Instruction, length: int) -> None:
         raise BpfError(f"instruction {place} uses memory word {k}, but there are only {_MEMORY}")
     if code == (ALU | _DIV) and k == 0:
         raise BpfError(f"instruction {place} divides by zero")
-    furthest = k if code == JA else max(true, false) if is_branch(code) else 0
+    furthest = k if code == JA else max(true, false) if _is_branch(code) else 0
     if place + 1 + furthest >= length and code not in (RET_K, RET_A):
         raise BpfError(f"instruction {place} jumps past the end of the filter")
 
@@ -155,11 +165,10 @@ def _check(place: int, instruction: Instruction, length: int) -> None:
 def _is_allowed(code: int) -> bool:
     operation, kind = code & 0xF0, code & 0x07
     arithmetic = code < 0x100 and kind == ALU and operation in _OPERATIONS  # noqa: PLR2004
-    return code in _OTHERS or is_branch(code) or arithmetic
+    return code in _OTHERS or _is_branch(code) or arithmetic
 
 
-def is_branch(code: int) -> bool:
-    """Tell whether an instruction jumps on a comparison."""
+def _is_branch(code: int) -> bool:
     return code & 0x07 == _JMP and code & ~FROM_X & 0xFFF8 in _JUMPS
 
 
@@ -185,3 +194,81 @@ def combined(programs: Sequence[Program], call: SeccompData) -> int:
         if actions.restriction(result) < actions.restriction(returned):
             returned = result
     return returned
+
+
+def merged(old: bytes, new: bytes) -> bytes:
+    """Return one filter (struct sock_filter[]) that does what two do together, see `combined`.
+
+    A filter's jumps only lead forward, and only its returns end it: so each return of the older
+    leads into a copy of the newer, whose returns are the combined ones, without what makes no
+    difference there. Raises BpfError if there is none: it would be too long, or one returns a
+    calculated value.
+    """
+    first, second = (program(one).instructions for one in (old, new))
+    if any(one[0] == RET_A for one in (*first, *second)):
+        raise BpfError("one of the two filters returns a calculated value")
+    made = [*first]
+    as_at_start = ((LD_IMM, 0, 0, 0), (TAX, 0, 0, 0))
+    copies: dict[int, int] = {}
+    for place, (code, _, _, returned) in enumerate(first):
+        if code != RET_K:
+            continue
+        if returned not in copies:
+            copies[returned] = len(made)
+            made += _ending((*as_at_start, *second), returned)
+        made[place] = (JA, 0, 0, copies[returned] - place - 1)
+    whole = packed(made)
+    program(whole)
+    return whole
+
+
+def _ending(instructions: Sequence[Instruction], returned: int) -> list[Instruction]:
+    """Return a filter's copy that returns the more restrictive of its result and another.
+
+    Of equal actions the older filter's errno counts, where the kernel takes the newer's: copies are
+    short then. What leads to one return in any case becomes that return, and neighbours that are
+    equal become one, so that no jump gets longer.
+    """
+    made: list[Instruction] = []  # from the last to the first
+    places: list[int] = []  # in `made`, of each instruction from the last to the first
+    for one in reversed(instructions):
+        code, true, false, k = one
+        jumps = (true, false) if _is_branch(code) else (k,) if code == JA else (0,)
+        after = [] if code == RET_K else [places[-1 - jump] for jump in jumps]
+        leads = {made[place] for place in after}
+        further = [len(made) - 1 - place for place in after]
+        if code == RET_K:
+            put = (code, 0, 0, min(returned, k, key=actions.restriction))
+        elif len(leads) == 1 and {lead[0] for lead in leads} == {RET_K}:
+            (put,) = leads
+        elif _is_branch(code):
+            put = (code, further[0], further[1], k)
+        else:
+            put = (code, 0, 0, further[0] if code == JA else k)
+        if put[0] != RET_K or made[-1:] != [put]:
+            made.append(put)
+        places.append(len(made) - 1)
+    return made[::-1]
+
+
+def has_room(filters: Iterable[bytes], added: bytes, *, is_hardened: bool = False) -> bool:
+    """Tell whether the kernel adds a filter to these (struct sock_filter[]). Raises BpfError.
+
+    `is_hardened`: net.core.bpf_jit_harden makes up to three instructions of each
+    (kernel/bpf/core.c bpf_jit_blind_insn), so that the answer may be False where there is room.
+    """
+    each = 3 if is_hardened else 1
+    used = sum(each * ebpf_length(one) + _EACH for one in filters)
+    return used + each * ebpf_length(added) <= MOST_EBPF
+
+
+def ebpf_length(data: bytes) -> int:
+    """Return how many instructions of eBPF the kernel makes of a filter. Raises BpfError."""
+    return _PROLOGUE + sum(_length(*one) for one in program(data).instructions)
+
+
+def _length(code: int, true: int, false: int, k: int) -> int:
+    if _is_branch(code):
+        is_long = false and (true or code & 0xF0 == _IF_SET)
+        return 1 + bool(is_long) + (not code & FROM_X and k >> 31)
+    return {RET_K: 2, _DIVIDE_BY_X: 5}.get(code, 1)

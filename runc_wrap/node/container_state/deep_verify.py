@@ -24,7 +24,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.filters import filter_comparison, runtime_filter
+from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import filter_readback
@@ -157,7 +157,7 @@ class Comparing:
         """
         own, loader = block_of(entry.container.bundle), self._loader(entry.container.kind)
         try:
-            made = [runtime_filter.installed(one, loader) for one in (own, block) if one]
+            made = [filter_comparison.installed(one, loader) for one in (own, block) if one]
             both = (*made[:-1], *map(self._laid, entry.laid)), (*made[-1:],)
             return not any(filter_comparison.weaker(*each) for each in (both, both[::-1]))
         except (ProfileError, BpfError, OSError):
@@ -248,7 +248,7 @@ class Expectations(_Bounded):
         """Return the calls of which these filters together let through more than the block."""
         found: tuple[FilterDifference, ...] = ()
         for loader in (self._loader, *self._others):
-            wanted = runtime_filter.installed(self._block, loader)
+            wanted = filter_comparison.installed(self._block, loader)
             now = filter_comparison.weaker(read, (wanted,))
             if not now:
                 return ()

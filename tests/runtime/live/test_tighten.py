@@ -14,7 +14,7 @@ from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
-from runc_wrap.filters.evaluate import ebpf_length
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.host import procfs
 from runc_wrap.tighten import laid_filter
 from tests.runtime.live.conftest import OVERLAY, TightenedNode, answers
@@ -192,13 +192,13 @@ def test_what_the_kernel_has_no_room_for_is_refused_and_what_just_fits_is_added(
 ) -> None:
     denied = (["keyctl"], ["keyctl", "ptrace"])
     fits, longer = (
-        ebpf_length.length(
+        bpf.ebpf_length(
             laid_filter.of_overlay({"deny": one, "deny_sockets": [], "existing": True}).program
         )
         for one in denied
     )
     assert longer > fits
-    left = ebpf_length.MOST - fits - 8 * 4004
+    left = bpf.MOST_EBPF - fits - 8 * 4004
     node.configure(OFF)
     bundle = make_bundle(node.kind)
     bundle.running(built("tightened"), "/out", "fills", *[4000] * 8, left - 4)

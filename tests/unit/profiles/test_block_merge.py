@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.filters import filter_comparison, runtime_filter
+from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.profiles import actions, block_merge, syscall_names
@@ -79,8 +79,8 @@ def test_calls_that_only_one_block_names_keep_their_rules_however_many_cases_the
 
 
 def assert_is_both(loader: Loader, old: Any, new: Any) -> None:
-    both = tuple(runtime_filter.installed(each, loader) for each in (old, new))
-    one = (runtime_filter.installed(block_merge.merged(old, new), loader),)
+    both = tuple(filter_comparison.installed(each, loader) for each in (old, new))
+    one = (filter_comparison.installed(block_merge.merged(old, new), loader),)
     assert filter_comparison.weaker(one, both) == ()
     assert filter_comparison.weaker(both, one) == ()
 

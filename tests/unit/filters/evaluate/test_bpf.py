@@ -1,15 +1,28 @@
-"""The evaluator: each instruction, refused programs, and several filters together."""
+"""Filters: each instruction, refused programs, several together, one in place of two, lengths."""
 
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
+from bisect import bisect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.filter_comparison import Expectation
+from runc_wrap.hotpath import overlay
 from runc_wrap.profiles import actions, return_codes
+from tests.unit.profiles.resolving import block_of, needs_libseccomp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 X86_64 = 0xC000003E
 _u32 = st.integers(0, 2**32 - 1)
@@ -166,3 +179,157 @@ def test_chains_of_tests_lead_where_single_steps_do(data: st.DataObject) -> None
     made = bpf.program(raw((bpf.LD_ABS, 0, 0, 0), *whole))
     for a in range(7):
         assert bpf.evaluate(made, bpf.SeccompData(X86_64, a)) == _steps(whole, a)
+
+
+RETURNS = [
+    return_codes.KILL_PROCESS,
+    return_codes.KILL_THREAD,
+    return_codes.TRAP,
+    return_codes.ERRNO | 1,
+    return_codes.ERRNO | 38,
+    return_codes.LOG,
+    return_codes.ALLOW,
+]
+JGE, AND = 0x35, 0x54
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> bytes:
+    """Branches, jumps, memory and masks over a call's number and arguments, and returns."""
+    length = draw(st.integers(0, 12))
+    made = [(bpf.ST, 0, 0, 0)]
+    for place in range(length):
+        jump = st.integers(0, length - place - 1)  # as far as the return at the end
+        value = draw(st.integers(0, 3))
+        made.append(
+            draw(
+                st.one_of(
+                    st.just((bpf.LD_ABS, 0, 0, (0, 16, 24, 16)[value])),
+                    st.tuples(st.sampled_from((bpf.JEQ, JGE)), jump, jump, st.just(value)),
+                    st.tuples(st.just(bpf.RET_K), st.just(0), st.just(0), st.sampled_from(RETURNS)),
+                    st.tuples(st.just(bpf.JA), st.just(0), st.just(0), jump),
+                    st.just((bpf.ST, 0, 0, 0)),
+                    st.just((bpf.LD_MEM, 0, 0, 0)),
+                    st.just((AND, 0, 0, value)),
+                )
+            )
+        )
+    made.append((bpf.RET_K, 0, 0, draw(st.sampled_from(RETURNS))))
+    return raw(*made)
+
+
+@given(programs(), programs(), st.integers(0, 4), st.integers(0, 4), st.integers(0, 4))
+def test_the_action_is_the_more_restrictive_of_both(
+    old: bytes, new: bytes, number: int, first: int, second: int
+) -> None:
+    call = bpf.SeccompData(X86_64, number, (first, second, 0, 0, 0, 0))
+    both = bpf.combined([bpf.program(old), bpf.program(new)], call)
+    one = bpf.evaluate(bpf.program(bpf.merged(old, new)), call)
+    assert actions.restriction(one) == actions.restriction(both)
+
+
+def test_a_filter_that_would_be_too_long_is_refused() -> None:
+    allowed, killed = ((bpf.RET_K, 0, 0, code) for code in (return_codes.ALLOW, 0))
+    old = raw(*[(bpf.LD_ABS, 0, 0, 0)] * 4000, allowed)
+    same = raw(*[(bpf.JEQ, 0, 0, 1)] * 200, killed)
+    assert len(bpf.merged(old, same)) // 8 < 4010  # all of it leads to one return
+    new = raw((bpf.LD_ABS, 0, 0, 0), *[(bpf.JEQ, 0, 1, 1), killed] * 100, allowed)
+    with pytest.raises(bpf.BpfError, match="4096"):
+        bpf.merged(old, new)
+
+
+def test_a_calculated_return_is_refused() -> None:
+    ends = raw((bpf.RET_A, 0, 0, 0))
+    with pytest.raises(bpf.BpfError, match="calculated"):
+        bpf.merged(ends, ends)
+
+
+@needs_libseccomp
+@pytest.mark.parametrize("loader", [Loader("crun"), Loader("runc"), Loader.of("runc", "1.1.15")])
+def test_engines_profiles_are_merged_exactly_and_fit(loader: Loader) -> None:
+    over: Any = {"deny": ["keyctl", "clone3"], "deny_sockets": [38], "existing": True}
+    blocks = [block_of("containerd"), block_of("containers-common")]
+    blocks.append(overlay.with_overlay({"defaultAction": "SCMP_ACT_ALLOW"}, over))
+    filters = [filter_comparison.installed(block, loader) for block in blocks]
+    for block, made in zip(blocks, filters, strict=True):
+        assert Expectation(block, loader).differences([made]) == ()
+    for old, new in ((0, 1), (1, 0), (0, 2), (2, 1)):
+        one, both = (
+            (bpf.merged(filters[old], filters[new]),),
+            (filters[old], filters[new]),
+        )
+        assert filter_comparison.weaker(one, both) == ()
+        assert filter_comparison.weaker(both, one) == ()
+
+
+ENOMEM = 12
+X = bpf.FROM_X
+BRANCHES = [
+    (kind | source, true, false, operand)
+    for kind in (0x15, 0x25, 0x35, 0x45)
+    for source in (0, X)
+    for true in (0, 1)
+    for false in (0, 1)
+    for operand in (5, 1 << 31, (1 << 32) - 1)
+]
+OTHERS = [
+    (code, 0, 0, 4)
+    for code in (0x04, 0x34, 0x34 | X, 0xA4, bpf.NEG, bpf.TXA, bpf.ST, bpf.LD_ABS, bpf.LD_LEN)
+]
+ALLOWS = (bpf.RET_K, 0, 0, 0x7FFF0000)
+ADDED = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+for line in sys.stdin:
+    program = bytes.fromhex(line)
+    data = ctypes.create_string_buffer(program)
+    header = (ctypes.c_ulonglong * 2)(len(program) // 8, ctypes.addressof(data))
+    ctypes.set_errno(0)
+    libc.prctl(22, 2, header)
+    print(ctypes.get_errno(), flush=True)
+"""
+
+
+def of_length(length: int) -> bytes:
+    """Return a filter of which the kernel makes so many instructions."""
+    return raw(*[(bpf.LD_IMM, 0, 0, 0)] * (length - 5), ALLOWS)
+
+
+def of_each_kind() -> Iterator[bytes]:
+    """Yield filters that allow all calls by each of their ways."""
+    for line in (*BRANCHES, *OTHERS, (bpf.JA, 0, 0, 0), ALLOWS):
+        yield raw((bpf.LDX_IMM, 0, 0, 3), *[line] * 100, ALLOWS, ALLOWS)
+
+
+def test_there_is_room_for_a_filter_exactly_where_the_kernel_has_it() -> None:
+    hardened = Path("/proc/sys/net/core/bpf_jit_harden")
+    is_hardened = hardened.exists() and hardened.read_text().strip() != "0"
+    there: list[bytes] = []
+    words = [sys.executable, "-c", ADDED]
+    with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        output = process.stdout
+
+        def is_added(program: bytes) -> bool:
+            print(program.hex(), file=process.stdin, flush=True)
+            error = int(output.readline())
+            assert error in (0, ENOMEM)
+            there.extend([program] if error == 0 else [])
+            return error == 0
+
+        for program in of_each_kind():
+            is_added(program)
+        while is_added(of_length(1000)):
+            pass
+        left = 5 + bisect(range(6, 1000), 0, key=lambda n: not bpf.has_room(there, of_length(n)))
+        assert (is_hardened, is_added(of_length(left + 1))) != (False, True)
+        assert is_added(of_length(left)) or is_hardened
+        process.stdin.close()
+
+
+def test_a_hardened_kernel_makes_up_to_three_instructions_of_each() -> None:
+    there = [of_length(3000)] * 3
+    assert bpf.has_room(there, of_length(1918), is_hardened=True)
+    assert not bpf.has_room(there, of_length(1919), is_hardened=True)
