@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.runtime_default import of_table, setting_of
@@ -87,15 +88,32 @@ def _composition(name: str, own_profiles: Mapping[str, bytes]) -> Composition | 
     return composed_profile.parse_file(data, name)
 
 
-def sources(names: dict[str, str], facts: Facts, problems: list[str]) -> dict[str, Profile]:
-    """Return the profiles of these names; append errors to `problems`."""
-    found = {}
+def sources(
+    names: dict[str, str],
+    defaults: dict[str, str],
+    facts: Facts,
+    problems: list[str],
+    remarks: list[str],
+) -> dict[str, Profile]:
+    """Return the profiles of these names; append errors to `problems`.
+
+    A profile that is composed on runtime-default may go with the default of one engine and not
+    with another's: that is a remark if this node has no such engine.
+    """
+    found, errors = {}, {}
     for name, place in names.items():
         try:
             _check_name(name)
             found[name] = of_facts(name, facts)
         except ProfileError as error:
-            problems.append(f"{place}profile {name}: {error}")
+            errors[name] = f"{place}profile {name}: {error}"
+    here = {defaults[engine] for engine in (UNKNOWN, *facts.engines) if engine in defaults}
+    for name, sentence in errors.items():
+        plain, on, default = name.rpartition(ON)
+        if on and default not in here and any(one.startswith(plain + on) for one in found):
+            remarks.append(f"warning: {sentence}; containers of an engine with it are refused")
+        else:
+            problems.append(sentence)
     return found
 
 

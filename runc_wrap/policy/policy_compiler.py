@@ -58,9 +58,8 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         *overlay_settings.problems(values),
         *candidate_settings.problems(values),
     ]
-    sources = named_profiles.sources(
-        named_profiles.named(values, runtime_default, facts), facts, problems
-    )
+    names = named_profiles.named(values, runtime_default, facts)
+    sources = named_profiles.sources(names, runtime_default, facts, problems, remarks)
     if problems:
         raise PolicyError("\n".join(problems))
     as_kernel = values["default.int_arguments"] == narrowed_comparisons.KERNEL
@@ -85,7 +84,11 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     defaults = engine_defaults(values, facts)
     if _adopts(values):
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
-    pairs = candidate_settings.pairs(policy)
+    pairs = [
+        one
+        for one in candidate_settings.pairs(policy)
+        if {one.profile, one.candidate} <= {*sources}
+    ]
     remarks += candidate_settings.remarks(pairs)
     return Compiled(
         policy,

@@ -324,6 +324,6 @@ def test_a_container_that_kept_its_profile_has_that_as_it_is_written(
     bundle.config.write_text(json.dumps(config))
     text.write_text(json.dumps(config["linux"]["seccomp"]))
     bundle.create(lab.wrapped)
-    compared = [lab.installed.ctl, "profile", "diff", str(text), f"container:{bundle.key[1]}"]
-    done = attempt(compared)
+    container = f"container:{bundle.key[1]}"
+    done = attempt([lab.installed.ctl, "profile", "diff", str(text), container])
     assert (done.returncode, done.stdout) == (0, "They do the same for every call.\n"), done

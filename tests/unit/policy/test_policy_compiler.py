@@ -236,6 +236,23 @@ def test_of_a_profile_composed_on_an_engines_only_what_the_owner_changed_is_show
     assert all("denies capset" in one for one in found)
 
 
+@pytest.mark.parametrize(("engines", "refuses"), [({}, False), ({"crio": "1.34"}, True)])
+def test_a_profile_that_goes_with_no_default_of_an_absent_engine_is_a_remark(
+    engines: dict[str, str], *, refuses: bool
+) -> None:
+    """CRI-O's default denies some arguments of socket, to which nothing can be added."""
+    one = {"names": ["socket"], "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]}
+    own = {"a.json": json.dumps({"base": "runtime-default", "add": [one]}).encode()}
+    settings = {"default.profile": "localhost/a.json", "default.candidate": "localhost/a.json"}
+    if refuses:
+        with pytest.raises(PolicyError, match=r"a.json on crio.*: socket.* that are to be added"):
+            compiled(settings, own_profiles=own, engines=engines)
+    else:
+        made = compiled(settings, own_profiles=own, engines=engines)
+        assert "containers of an engine with it are refused" in "".join(made.remarks)
+        assert not any("crio" in one.profile for one in made.pairs)
+
+
 def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
     with pytest.raises(PolicyError) as told:
         _check(own_profiles={"a.json": FLAGGED, "b.json": FLAGGED})
