@@ -100,8 +100,12 @@ def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: in
     codes = {code(rule.action, rule.errno_ret) for rule in own}
     if may(profile, name) or (not codes and last is not None and _number(name, context) > last):
         return False
-    default = code(profile.default_action, profile.default_errno_ret)
-    return (codes or {default}) != {code(ERRNO, ENOSYS)}
+    passing = [rule for rule in profile.rules if name in rule.names and rule.action in PASSING]
+    allowed = {cap for rule in passing for cap in rule.includes.caps}
+    spared = {cap for rule in own for cap in rule.excludes.caps}
+    if not spared <= allowed or not own:  # with one of these capabilities the default applies
+        codes.add(code(profile.default_action, profile.default_errno_ret))
+    return codes != {code(ERRNO, ENOSYS)}
 
 
 def _last_named(profile: Profile, context: Context) -> int:
@@ -110,6 +114,22 @@ def _last_named(profile: Profile, context: Context) -> int:
 
 def _number(name: str, context: Context) -> int:
     return numbers(of_oci(OCI[context.arch])).get(name, 0)
+
+
+@finds("waits-end", "warning", "allow restart_syscall")
+def waits_end(profile: Profile, _: Context) -> Said:
+    """Find profiles without the call by which the kernel continues a wait that was stopped."""
+    waiting = [name for name in _CONTINUED if may(profile, name)]
+    if waiting and not may(profile, _RESTART):
+        what = (
+            f"denies {_RESTART}, by which the kernel continues {', '.join(waiting)} after a stop: "
+            "when a container is paused (cgroup v2) or a process gets SIGSTOP, they fail"
+        )
+        yield "syscalls", what
+
+
+_RESTART = "restart_syscall"  # linux:kernel/signal.c; for calls with a relative timeout
+_CONTINUED = ("futex", "nanosleep", "poll")
 
 
 @finds("done-by-a-ring", "warning", f"deny {', '.join(RING_CALLS)}")
@@ -214,6 +234,7 @@ def _passed(rule: Rule, one: Argument, name: str) -> bool:
 CHECKS: tuple[Check, ...] = (
     runtime_calls_denied,
     fallback_denied,
+    waits_end,
     done_by_a_ring,
     done_by_siblings,
     done_by_multiplexers,

@@ -215,6 +215,17 @@ def _named(*names: str, **more: Any) -> dict[str, Any]:
     return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule], **more}
 
 
+def _clone3(allowed_with: str) -> dict[str, Any]:
+    denied = {**RULE, "names": ["clone3"], "errnoRet": 38}
+    allowed = {"names": ["clone3"], "action": "SCMP_ACT_ALLOW"}
+    document = _named("faccessat2", "fchmodat2", "statx")
+    document["syscalls"] += [
+        {**denied, "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+        {**allowed, "includes": {"caps": [allowed_with]}},
+    ]
+    return document
+
+
 @pytest.mark.parametrize(
     ("document", "runc", "calls"),
     [
@@ -225,6 +236,8 @@ def _named(*names: str, **more: Any) -> dict[str, Any]:
         (_named("read", defaultErrnoRet=38), None, ""),
         ({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["clone3"]}]}, OLD, "clone3"),
         ({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["clone3"], "errnoRet": 38}]}, None, ""),
+        (_clone3("CAP_SYS_ADMIN"), None, ""),
+        (_clone3("CAP_BPF"), None, "clone3"),  # with CAP_SYS_ADMIN the default applies
     ],
 )
 def test_a_denial_after_which_no_older_call_is_tried_is_a_warning(
@@ -233,6 +246,18 @@ def test_a_denial_after_which_no_older_call_is_tried_is_a_warning(
     found = [one for one in _found(document, runc) if one.check == "fallback-denied"]
     assert [one.severity for one in found] == ["warning"] * bool(calls)
     assert all(f"denies {calls} without ENOSYS" in one.sentence for one in found)
+
+
+@pytest.mark.parametrize(
+    ("names", "waiting"),
+    [(["poll"], "poll"), (["poll", "restart_syscall"], ""), (["read"], "")],
+)
+def test_a_wait_that_the_kernel_cannot_continue_is_a_warning(
+    names: list[str], waiting: str
+) -> None:
+    found = [one for one in _found(_named(*names)) if one.check == "waits-end"]
+    assert [one.severity for one in found] == ["warning"] * bool(waiting)
+    assert all(f"continues {waiting} after a stop" in one.sentence for one in found)
 
 
 def test_a_denial_of_a_call_that_linux_does_not_filter_is_a_note() -> None:
