@@ -19,7 +19,14 @@ from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import runtime_default
 from runc_wrap.policy.settings import policy_sources
-from runc_wrap.profiles import actions, builtin, captured_profile, platform, syscall_names
+from runc_wrap.profiles import (
+    actions,
+    builtin,
+    captured_profile,
+    platform,
+    profile_compiler,
+    syscall_names,
+)
 from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.profiles.profile_compiler import compile_profile
 
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from runc_wrap.filters.profile_difference import ProfileChange
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.composition.composed_profile import Composed
+    from runc_wrap.profiles.source_profile import Rule
 
 _MODULES = {
     "capture": "profile_capture",
@@ -157,13 +165,19 @@ def show(  # noqa: PLR0913 - click's parameters
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin)
     compiled = compile_profile(found.profile, arch=arch, kernel=platform.kernel())
-    output.document(_answers(found) if explained else resolve(compiled, caps))
+    output.document(_answers(found, caps, arch) if explained else resolve(compiled, caps))
 
 
-def _answers(found: Composed) -> dict[str, list[str]]:
-    """Return {call: the parts of a composed profile that decide about it}."""
+def _answers(found: Composed, caps: frozenset[str], arch: str) -> dict[str, list[str]]:
+    """Return {call: the parts of a composed profile that decide about it in such a container}."""
+
+    def holds(rule: Rule) -> bool:
+        has = caps.issuperset(rule.includes.caps) and caps.isdisjoint(rule.excludes.caps)
+        return has and profile_compiler.holds(rule, arch, platform.kernel())
+
     rules = [*found.profile.rules, *(part.rule for part in found.parts)]
-    return {call: found.answers(call) for call in sorted({n for one in rules for n in one.names})}
+    calls = sorted({name for rule in rules for name in rule.names})
+    return {call: found.answers(call, holds) for call in calls}
 
 
 class _Difference(NamedTuple):

@@ -24,7 +24,7 @@ from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
 from runc_wrap.profiles.runtime_spec_names import ALLOW, PASSING
-from runc_wrap.profiles.source_profile import ANYWHERE, Profile, ProfileError, Rule
+from runc_wrap.profiles.source_profile import Profile, ProfileError, Rule
 from runc_wrap.safe_text import near
 
 if TYPE_CHECKING:
@@ -137,24 +137,35 @@ def _names(fields: Fields) -> tuple[str, ...]:
 class Composed(NamedTuple):
     """A profile, and if it is composed the name of its base, and the parts in the order applied.
 
-    The base is what is not composed itself; the parts of composed bases come first.
+    The base is what is not composed itself; the parts of composed bases come first. `steps` are the
+    base's profile and what each part made of it.
     """
 
     profile: Profile
     base: str
     parts: tuple[Part, ...] = ()
+    steps: tuple[Profile, ...] = ()
 
-    def answers(self, call: str) -> list[str]:
-        """Return the parts that decide about a call: the last that always applies, and later ones.
+    def answers(self, call: str, holds: Callable[[Rule], bool]) -> list[str]:
+        """Return the parts that decide about a call where rules hold, each as its author wrote it.
 
-        Each as its author wrote it; the base by its name, if it still has a say.
+        The last addition or removal that is about all its arguments, and later additions; the base
+        by its name, if it still has a say, as where it denies what was removed by a rule.
         """
+
+        def of_rules(profile: Profile) -> list[Rule]:
+            return [one for one in profile.rules if call in one.names and holds(one)]
+
         found: list[str] = []
-        for part in reversed(self.parts):
-            if call in part.calls:
-                found.append(part.text)
-                if not part.rule.args and part.rule.includes == part.rule.excludes == ANYWHERE:
-                    return found[::-1]
+        steps = zip(self.parts, self.steps, self.steps[1:], strict=False)
+        for part, before, after in reversed([*steps]):
+            if call not in part.calls or not holds(part.rule):
+                continue
+            if part.sign == REMOVE and (left := of_rules(after)) and left == of_rules(before):
+                continue
+            found.append(part.text)
+            if not part.rule.args:
+                return found[::-1]
         return [self.base, *found[::-1]]
 
 
@@ -166,13 +177,16 @@ def made(name: str, what: Composition, load: Load) -> Composed:
     base = load(what.base)
     profile = base.profile
     parts = tuple(part for one in what.changes for part in _parts(one, load))
+    steps = [*base.steps] or [profile]
     for part in parts:
         try:
             profile = _applied(profile, part)
         except ProfileError as error:
             raise ProfileError(f"{part.text}: {error}") from None
+        steps.append(profile)
     made = replace(profile, name=name, version=None)
-    return Composed(made, base.base if base.parts else what.base, (*base.parts, *parts))
+    root = base.base if base.parts else what.base
+    return Composed(made, root, (*base.parts, *parts), tuple(steps))
 
 
 def _applied(profile: Profile, part: Part) -> Profile:

@@ -32,7 +32,7 @@ from runc_wrap.profiles.source_profile import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Json = dict[str, Any]
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}
@@ -78,18 +78,30 @@ def test_what_is_no_composition_is_refused_with_the_reason(text: str, why: str) 
         _of_text(text)
 
 
+def _held(*caps: str) -> Callable[[Rule], bool]:
+    return lambda rule: {*rule.includes.caps} <= {*caps} and not {*rule.excludes.caps} & {*caps}
+
+
+def test_a_base_answers_where_its_own_denial_stays() -> None:
+    made = _of_text("containerd - clone3")
+    assert made.answers("clone3", _held()) == ["containerd"]
+    assert made.answers("clone3", _held("CAP_SYS_ADMIN")) == ["- clone3"]
+
+
 def test_each_part_answers_for_its_calls() -> None:
     made = _of_text("containerd + @aio - io_submit + moby - mount")
-    assert made.answers("io_getevents") == ["+ moby"]
-    assert made.answers("io_uring_setup") == ["+ @aio"]  # Docker's default lacks it
-    assert made.answers("mount") == ["- mount"]
-    assert made.answers("acct") == ["containerd", "+ moby"]  # under a capability only
+    without, with_it = _held(), _held("CAP_SYS_PACCT")
+    assert made.answers("io_getevents", without) == ["+ moby"]
+    assert made.answers("io_uring_setup", without) == ["+ @aio"]  # Docker's default lacks it
+    assert made.answers("mount", without) == ["- mount"]
+    assert made.answers("acct", without) == ["containerd"]
+    assert made.answers("acct", with_it) == ["+ moby"]
     assert made.profile.name == "containerd + @aio - io_submit + moby - mount"
 
 
 def test_terms_apply_from_left_to_right() -> None:
     made = _of_text("containerd - keyctl - read + read")
-    assert made.answers("read") == ["+ read"]
+    assert made.answers("read", _held()) == ["+ read"]
     allowed = {name for rule in made.profile.rules for name in rule.names}
     assert "read" in allowed
     assert "keyctl" not in allowed
@@ -172,8 +184,9 @@ def test_a_file_adds_first_and_then_removes() -> None:
     )
     made = composed_profile.made("x.json", composed_profile.parse_file(data, "x.json"), _load)
     assert [part.text for part in made.parts] == ["x.json: add[0]", "x.json: remove[0]"]
-    assert made.answers("keyctl") == ["x.json: remove[0]"]
-    assert made.answers("add_key") == ["containerd", "x.json: add[0]"]
+    assert made.answers("keyctl", _held()) == ["x.json: remove[0]"]
+    assert made.answers("add_key", _held()) == ["containerd"]
+    assert made.answers("add_key", _held("CAP_SYS_ADMIN")) == ["x.json: add[0]"]
     assert made.parts[0].rule.names == systemd_sets.calls("@keyring")
 
 
@@ -183,10 +196,10 @@ def test_each_part_of_a_composed_base_answers_for_itself() -> None:
     made = composed_profile.made(
         "y.json", composed_profile.parse_file(data, "y.json"), lambda _: base
     )
-    assert made.answers("io_setup") == ["y.json: remove[0]"]
-    assert made.answers("io_submit") == ["+ @aio"]
-    assert made.answers("keyctl") == ["- keyctl"]
-    assert made.answers("read") == ["containerd"]
+    assert made.answers("io_setup", _held()) == ["y.json: remove[0]"]
+    assert made.answers("io_submit", _held()) == ["+ @aio"]
+    assert made.answers("keyctl", _held()) == ["- keyctl"]
+    assert made.answers("read", _held()) == ["containerd"]
 
 
 @pytest.mark.parametrize(
