@@ -134,12 +134,14 @@ def sentences(block: Mapping[str, Any], rows: Sequence[CallRow]) -> list[str]:
     seen = {row.syscall for row in rows}
     runtimes = seen - {row.syscall for row in rows if row.how != BY_RUNTIME.how}
     own = f"; the runtime alone made {', '.join(sorted(runtimes))}" if runtimes else ""
-    base = sorted(names - seen)
+    base, more = sorted((names - seen) & BASE), sorted(names - seen - BASE)
     recorded = safe_text.number(len(names & seen), "call")
     asked = f"{safe_text.number(len(base), 'call')} about which the agent is never asked"
+    added = f"It adds {safe_text.number(len(more), 'call')} that it would deny: {', '.join(more)}."
     return [
         f"The profile keeps {recorded} that were recorded{own}.",
         f"It keeps {asked}: {', '.join(base)}.",
+        *([added] if more else []),
     ]
 
 

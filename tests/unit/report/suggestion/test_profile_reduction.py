@@ -102,7 +102,11 @@ def test_arguments_that_are_not_all_known_limit_nothing() -> None:
 def test_entries_that_were_added_stay_and_an_open_profile_is_refused() -> None:
     added = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
     whole = {**block("containerd"), "syscalls": [*block("containerd")["syscalls"], added]}
-    assert added in profile_reduction.reduced(whole, [], [added])["syscalls"]
+    made = profile_reduction.reduced(whole, [], [added])
+    assert added in made["syscalls"]
+    kept, asked, more = profile_reduction.sentences(made, [])
+    assert more == "It adds 1 call that it would deny: mount."
+    assert "mount" not in kept + asked
     with pytest.raises(Failure, match="lets through what no rule names"):
         profile_reduction.reduced({"defaultAction": "SCMP_ACT_ALLOW"}, [], [])
 
