@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
-from runc_wrap.host import engine_names, program
+from runc_wrap.host import engine_names, program, runtime_state
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import whole_ledger
@@ -171,13 +171,8 @@ def check_switch(places: Places, kind: str) -> None:
 def _existing(keys: Iterable[Key]) -> Iterator[str]:
     """Yield <root>/<id> of those that their runtime has not deleted."""
     for root, name in keys:
-        path = f"{root}/{name}"
-        if root.startswith("/") and _is_plain(name) and os.path.lexists(path):
+        if root.startswith("/") and (path := runtime_state.directory((root, name))):
             yield path
-
-
-def _is_plain(name: str) -> bool:
-    return name not in ("", ".", "..") and "/" not in name
 
 
 def _named(paths: list[str]) -> str:

@@ -78,8 +78,8 @@ def read_profiles(*directories: Path) -> dict[str, bytes]:
 def snapshot(*directories: Path) -> dict[str, str]:
     """Return the digest of every source: config.toml, conf.d, profiles, the system's file.
 
-    Names are relative to the directories, of which the last with a name counts;
-    the system's file, which engines share, has its full path. Raises PolicyError and OSError.
+    Names are relative to the directories, of which the last that has a name counts; the system's
+    file, which engines share, has its full path. Raises PolicyError and OSError.
     """
     return {name: _digest(path) for name, path in _sources(*directories)}
 
