@@ -15,7 +15,6 @@ from typing import Any
 import pyseccomp
 import pytest
 
-from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, wait_until
 from harness.kernel.process_status import status
 from harness.node import install
@@ -26,6 +25,7 @@ from runc_wrap.filters.kernel import filter_injection, filter_readback
 from runc_wrap.profiles import actions
 from tests.runtime.conftest import Lab
 from tests.runtime.verify.test_filters import CRI_DEFAULT, give
+from tests.runtime.verify.test_verify import behind_our_back, loosened
 
 
 @pytest.fixture
@@ -229,10 +229,6 @@ def node(runc: Lab, tmp_path: Path) -> Installed:
     return install.copy_of(runc.installed, tmp_path / "prefix")
 
 
-def unstoppable(bundle: Bundle, program: Path, *words: int) -> None:
-    bundle.running(program, *words)
-
-
 def states(pid: int) -> list[str]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [status(int(child))["State"][0] for child in children]
@@ -250,8 +246,7 @@ def deep(node: Installed) -> tuple[int, Any, str, float]:
 def test_processes_that_cannot_stop_cost_one_deadline_and_are_reported_unchecked(
     runc: Lab, parents: int, held: int
 ) -> None:
-    bad, good = runc.bundle(), runc.bundle()
-    unstoppable(bad, runc.built("unstoppable"), parents, held)
+    bad, good = runc.running("unstoppable", parents, held), runc.bundle()
     pid = bad.create(runc.wrapper)
     good.create(runc.wrapper)
     wait_until(lambda: states(pid).count("D") == parents + held, "all of them waiting")
@@ -268,16 +263,7 @@ def test_processes_that_cannot_stop_cost_one_deadline_and_are_reported_unchecked
 
 def test_a_process_without_its_filter_is_found_beside_them(runc: Lab) -> None:
     """No process can hide behind processes that cannot be traced."""
-    bundle = runc.bundle()
-    unstoppable(bundle, runc.built("unstoppable"), PARENTS, 1)
-    bundle.create(runc.wrapper)
-    bundle.delete(runc.bare)
-    decided = bundle.config.read_bytes()
-    config = bundle.read()
-    config["linux"]["seccomp"]["syscalls"].append({"names": ["mount"], "action": "SCMP_ACT_ALLOW"})
-    bundle.config.write_text(json.dumps(config))
-    pid = bundle.create(runc.bare)
-    bundle.config.write_bytes(decided)
+    pid = behind_our_back(runc, runc.running("unstoppable", PARENTS, 1), loosened)
     wait_until(lambda: states(pid).count("D") == PARENTS + 1, "all of them waiting")
     code, found, _, seconds = deep(runc.node)
     assert seconds < SECONDS
