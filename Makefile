@@ -43,14 +43,11 @@ FORKY_PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybo
 # Of the runtimes' tests, what a newer runtime or libseccomp can break.
 FORKY_RUNTIME = $(patsubst %,create/test_%,bad_input confinement int_arguments modes restore rootless) \
 	live/test_execs observe/test_calls evidence/test_runtimes_own_calls verify/test_filters
-FORKY_ENGINE = $(addprefix confinement_,clients containerd podman) builtin_profiles profile_capture \
-	optout_containerd \
-	modes_containerd
+FORKY_ENGINE = $(addprefix confinement_,clients containerd) builtin_profiles profile_capture modes_containerd
 ALL_OF_FORKY = $(wildcard tests/worlds/test_*.py) $(patsubst %,tests/runtime/%.py,$(FORKY_RUNTIME)) \
 	$(patsubst %,tests/engine/test_%.py,$(FORKY_ENGINE))
 SOME_OF_FORKY = tests/worlds/test_forky.py tests/runtime/create/test_modes.py \
-	tests/engine/test_modes_containerd.py \
-	tests/engine/test_confinement_clients.py tests/engine/test_confinement_podman.py
+	tests/engine/test_modes_containerd.py tests/engine/test_confinement_clients.py
 
 # In this order: the first test installs, each file leaves the machine as it found it, and the last
 # uninstalls. What a box shows as well (tests/boxes) is not here.
@@ -143,7 +140,7 @@ SLOW = $(patsubst %,tests/runtime/%.py,verify/test_status_speed evidence/test_au
 	observe/test_flood)
 OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_other_runtimes.py
 # What judges by the kernel's records, where calls of other containers cast doubt on a verdict.
-READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd candidate) \
+READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd) \
 	$(patsubst %,tests/corpus/test_%.py,sample candidate hostile)
 IGNORED = $(addprefix --ignore=,$(READING))
 LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))

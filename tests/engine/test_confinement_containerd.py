@@ -1,11 +1,16 @@
 """containerd: through CRI as the kubelet speaks it, and through ctr.
 
-Every test shows the opposite first, on the bare runtime or without the tested setting.
+Every test shows the opposite first, on the bare runtime or without the tested setting. A pod's
+author may write any annotation at any time: each is shown where it counts, too.
 """
 
+from __future__ import annotations
+
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,15 +21,19 @@ from harness.engines.images import REFERENCE
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
 
+if TYPE_CHECKING:
+    from harness.engines.cri import Pod
+    from harness.node.install import Installed
+
 EACH_RUNTIME = pytest.mark.parametrize(
     ("bare", "wrapped"), [("runc", "wrapped"), ("crun", "wrapped-crun")]
 )
 SHOW = ("/bin/cat", "/proc/self/status")
 
 
-def started(cri: Cri, handler: str, logs: Path, ask: Ask) -> int:
-    """Run a pod of one container; return the Seccomp value of its first process."""
-    return process_status.seccomp(cri.pid(cri.run(cri.run_pod(handler, logs), ask)))
+def _started(cri: Cri, pod: Pod, ask: Ask | None = None) -> int:
+    """Run a container of a pod; return the Seccomp value of its first process."""
+    return process_status.seccomp(cri.pid(cri.run(pod, ask or Ask())))
 
 
 @EACH_RUNTIME
@@ -90,8 +99,8 @@ def test_all_capabilities_alone_do_not_make_a_container_privileged(
     cri: Cri, tmp_path: Path, unmasked: bool
 ) -> None:
     everything = Ask(add=["ALL"], unmasked=unmasked)
-    assert started(cri, "runc", tmp_path, everything) == DISABLED
-    assert started(cri, "wrapped", tmp_path, everything) == FILTER
+    assert _started(cri, cri.run_pod("runc", tmp_path), everything) == DISABLED
+    assert _started(cri, cri.run_pod("wrapped", tmp_path), everything) == FILTER
 
 
 def test_a_profile_that_the_engine_wrote_is_kept(
@@ -157,3 +166,93 @@ def test_ctr_run_of_a_privileged_container_is_left_unchanged(
     wrapped = ["--runc-binary", str(runtimes["wrapped"])]
     assert ctr_run(node, "plain", *wrapped) == FILTER
     assert ctr_run(node, "privileged", *wrapped, "--privileged") == DISABLED
+
+
+OWN = "runc-wrap/seccomp"
+KEYS = [
+    OWN,
+    "runc-wrap/seccomp.main",
+    "seccomp.security.alpha.kubernetes.io/pod",
+    "container.seccomp.security.alpha.kubernetes.io/main",
+]
+FORGED = {
+    "io.kubernetes.cri.image-name": "trusted.example/debugger:1",
+    "io.kubernetes.cri.container-name": "exempt",
+    "io.kubernetes.cri.container-type": "container",
+    "io.kubernetes.cri.sandbox-namespace": "kube-system",
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_pod_opts_out_by_an_annotation_that_it_has_from_the_start_and_not_later(
+    cri: Cri, tmp_path: Path, key: str
+) -> None:
+    opt_out, other = {key: "unconfined"}, {f"{key}.other": "unconfined"}
+    late = cri.run_pod("wrapped", tmp_path / "late", other).annotated({**other, **opt_out})
+    assert _started(cri, late) == FILTER
+    assert _started(cri, cri.run_pod("wrapped", tmp_path / "start", opt_out)) == DISABLED
+
+
+def test_the_owner_may_honour_late_opt_outs(cri: Cri, tmp_path: Path) -> None:
+    opt_out = {"runc-wrap/seccomp.debugger": "unconfined"}
+    for handler, found in (("wrapped", FILTER), ("honours", DISABLED)):
+        pod = cri.run_pod(handler, tmp_path / handler)
+        assert _started(cri, pod) == FILTER
+        assert _started(cri, pod.annotated(opt_out), Ask(name="debugger")) == found
+
+
+def test_without_a_usable_sandbox_config_no_opt_out_counts(
+    node: Containerd, cri: Cri, tmp_path: Path, installed: Installed
+) -> None:
+    """Here, as a user could have written it; the other reasons: test_sandbox_annotations."""
+    pod = cri.run_pod("wrapped", tmp_path, {OWN: "unconfined"})
+    assert _started(cri, pod, Ask(name="before")) == DISABLED
+    shutil.chown(node.bundle(pod.id) / "config.json", 4242)
+    container = cri.run(pod, Ask(name="after"))
+    assert process_status.seccomp(cri.pid(container)) == FILTER
+    line = installed.ledger(container)[0]
+    assert line["ignored"] == OWN
+    assert "was made with it is unknown" in line["reason"]
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        pytest.param({OWN: "unconfined"}, id="an opt-out that counts by image"),
+        pytest.param({"io.kubernetes.cri.image-name": "exempt.example/x"}, id="a rule by image"),
+        pytest.param({}, id="a rule by container"),
+    ],
+)
+def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
+    cri: Cri, tmp_path: Path, annotations: dict[str, str]
+) -> None:
+    forged = {**FORGED, **annotations}
+    sandbox = cri.run_pod("open-by-image", tmp_path, forged, seccomp=UNCONFINED)
+    assert process_status.seccomp(cri.sandbox_pid(sandbox)) == FILTER
+    assert _started(cri, sandbox) == FILTER
+
+
+def test_a_sandbox_opts_out_if_every_image_may(cri: Cri, tmp_path: Path) -> None:
+    """The opposite of the previous test: the annotation does reach the sandbox."""
+    opt_out = {**FORGED, OWN: "unconfined"}
+    sandbox = cri.run_pod("open", tmp_path, opt_out, seccomp=UNCONFINED)
+    assert process_status.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
+
+
+def test_a_sandbox_is_identified_only_by_its_namespace_and_pod(
+    cri: Cri, tmp_path: Path, installed: Installed
+) -> None:
+    pod = cri.run_pod("open", tmp_path, FORGED, seccomp=UNCONFINED)
+    line = installed.ledger(pod.id)[0]
+    assert (line["namespace"], line["pod"]) == ("team", pod.config.metadata.name)
+    assert (line["container"], line["image"]) == (None, None)
+
+
+def test_a_pod_cannot_overwrite_containerds_annotations_of_a_container(
+    cri: Cri, tmp_path: Path, installed: Installed
+) -> None:
+    """Every annotation is passed on; containerd's own, which decide, come last."""
+    pod = cri.run_pod("open", tmp_path, {**FORGED, "io.kubernetes.cri.sandbox-id": "../x"})
+    line = installed.ledger(cri.run(pod, Ask()))[0]
+    assert (line["namespace"], line["container"]) == ("team", "main")
+    assert "trusted" not in line["image"]
