@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.containers.bundles import Bundle
+from harness.host.processes import attempt
 from harness.node import install
 from tests.runtime.conftest import Pair
 
@@ -40,9 +41,13 @@ class TightenedNode:
     def configure(self, text: str) -> None:
         self.installed.configure(f'runtime = ["{self.kind}"]\n{text}')
 
-    def tighten(self, *words: str, status: int = 0) -> list[Any]:
-        """Tighten and return the containers; the exit status is as expected."""
-        done = self.installed.control("tighten", "--json", *words, ok=False, seconds=600)
+    def tighten(self, *words: str, status: int = 0, inside: Sequence[str] = ()) -> list[Any]:
+        """Tighten and return the containers; the exit status is as expected.
+
+        `inside` are the words of a mount namespace, without which all of the machine's are meant.
+        """
+        argv = [*inside, str(self.installed.ctl), "tighten", "--json", *words]
+        done = attempt(argv, seconds=600)
         assert done.returncode == status, done.stdout + done.stderr
         found: list[Any] = json.loads(done.stdout)["containers"]
         return found

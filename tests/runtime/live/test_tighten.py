@@ -5,11 +5,14 @@ import os
 import pty
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from harness.containers.bundles import Bundle
+from harness.host.namespaces import private_mounts
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node import install
@@ -45,13 +48,20 @@ def test_a_running_container_gets_the_overlay_and_so_do_later_execs_after_an_upg
         assert last[name] == created[name] is not None
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[list[str]]:
+    """Words before a command that then sees no containers of others: /run is empty."""
+    with private_mounts(tmp_path, {}) as space:
+        yield space.prefix
+
+
 def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
-    node: TightenedNode, started: Callable[..., Bundle]
+    node: TightenedNode, started: Callable[..., Bundle], alone: list[str]
 ) -> None:
     opted_out = started(annotations={"runc-wrap/seccomp": "unconfined"})
     confined = started()
     node.configure(OVERLAY)
-    assert [one["id"] for one in node.tighten("--overlay")] == [confined.name]
+    assert [one["id"] for one in node.tighten("--overlay", inside=alone)] == [confined.name]
     assert answers(confined, "no")
     assert answers(opted_out, "yes")
     node.tighten("--overlay", opted_out.name)
@@ -59,12 +69,12 @@ def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
 
 
 def test_apply_names_it_as_stale_until_it_is_tightened(
-    node: TightenedNode, started: Callable[..., Bundle]
+    node: TightenedNode, started: Callable[..., Bundle], alone: list[str]
 ) -> None:
     bundle = started()
     node.configure(OVERLAY)
     assert _stale(node) == [bundle.name]
-    node.tighten("--overlay")
+    node.tighten("--overlay", inside=alone)
     assert _stale(node) == []
 
 
