@@ -306,7 +306,7 @@ dist: .venv/dist-ready   ## builds the release archives, for amd64 and arm64, in
 
 dist-packages: dist   ## builds the packages, .deb, from the archives in build/dist
 	$(call debian,$(PACKAGE_PACKAGES))
-	.venv/bin/python -m deploy.packages $(MACHINES)
+	.venv/bin/python -m deploy.packages.debian_package $(MACHINES)
 
 image: image-debian dist   ## builds the image of a cluster's installer, for amd64 and arm64, from the archives in build/dist; buildah
 	.venv/bin/python -m deploy.image $(IMAGE_URLS) $(MACHINES)

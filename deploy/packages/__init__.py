@@ -1,7 +1,7 @@
 """Builds the package for Debian's family from the release archive.
 
-`python -m deploy.packages` (make dist-packages) lays an unpacked archive out as a distribution has
-it (package_tree.py), then has debhelper pack it. debhelper writes what systemd's units
+`debian_package.py` (make dist-packages) lays an unpacked archive out as a distribution has
+it, then has debhelper pack it. debhelper writes what systemd's units
 need in the scripts; nfpm, which is on the Python index, would leave that to us. Two builds from the
 same archive give the same bytes.
 """

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.packages import __main__ as packager
-from deploy.packages.package_tree import Archive
+from deploy.packages import debian_package
+from deploy.packages.debian_package import Archive
 from harness.containers import bundles
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Run, attempt, run
@@ -29,7 +29,7 @@ def unpacked(file: Path, machine: str, place: Path) -> Archive:
 
 def build(archive: Archive, to: Path) -> Path:
     """Build the package quickly."""
-    return packager.build(archive, to, level=1)
+    return debian_package.build(archive, to, level=1)
 
 
 def as_version(original: Archive, version: str, place: Path) -> Archive:

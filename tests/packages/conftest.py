@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.archive.machines import here
-from deploy.packages.package_tree import Archive
+from deploy.packages.debian_package import Archive
 from harness.node import archive, packages
 from harness.node.packages import Node
 from harness.node.requirements import requires

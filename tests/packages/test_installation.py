@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from deploy.archive.machines import here
-from deploy.packages import package_tree
-from deploy.packages.package_tree import Archive
+from deploy.packages import debian_package
+from deploy.packages.debian_package import Archive
 from harness.host.processes import attempt, run, wait_until
 from harness.node.packages import CTL, PREFIX, Node, build
 from harness.node.requirements import requires
@@ -232,9 +232,9 @@ def test_what_dpkg_would_replace_too_early_is_not_its_own(first: Path) -> None:
 
 
 def test_no_path_of_the_tarball_is_named(archives: dict[str, Archive], tmp_path: Path) -> None:
-    package_tree.lay(archives[here().debian], tmp_path)
+    debian_package.lay(archives[here().debian], tmp_path)
     named = [*tmp_path.glob("usr/lib/systemd/system/*"), *tmp_path.rglob("hooks/*.d/*.json")]
     assert len(named) >= 4
     for path in named:
-        assert package_tree.DEFAULT_PREFIX not in path.read_text(), path
-        assert package_tree.PREFIX in path.read_text(), path
+        assert debian_package.DEFAULT_PREFIX not in path.read_text(), path
+        assert debian_package.PREFIX in path.read_text(), path

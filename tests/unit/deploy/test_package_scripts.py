@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.packages import package_tree
+from deploy.packages import debian_package
 
 
 def test_a_release_is_kept_whole_after_an_upgrade_that_was_interrupted(tmp_path: Path) -> None:
@@ -17,8 +17,8 @@ def test_a_release_is_kept_whole_after_an_upgrade_that_was_interrupted(tmp_path:
     (tmp_path / "current").symlink_to("releases/1")
     for left in ("1.new", "1.kept"):
         (tmp_path / "releases" / left / "half").mkdir(parents=True)
-    script = (package_tree.OWN / "keep_release.sh").read_text()
-    own = script.replace(f"lib={package_tree.PREFIX}/lib", f"lib={tmp_path}")
+    script = (debian_package.OWN / "keep_release.sh").read_text()
+    own = script.replace(f"lib={debian_package.PREFIX}/lib", f"lib={tmp_path}")
     for _ in range(2):  # it was interrupted after that, and is called again
         subprocess.run(["/bin/sh", "-euc", f"{own}keep_release"], check=True)
         kept = tmp_path / "current"
@@ -38,8 +38,8 @@ def test_a_handler_that_led_to_the_real_runtime_since_a_removal_is_ours_again(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "runc-wrapctl").symlink_to("../lib/current/venv/bin/runc-wrapctl")
     (tmp_path / "bin" / "strict").symlink_to("/usr/bin/runc")  # by leave-path
-    script = package_tree.filled((package_tree.OWN / "switch-release").read_text(), VERSION="1")
-    own = script.replace(f"prefix={package_tree.PREFIX}", f"prefix={tmp_path}")
+    script = debian_package.filled((debian_package.OWN / "switch-release").read_text(), VERSION="1")
+    own = script.replace(f"prefix={debian_package.PREFIX}", f"prefix={tmp_path}")
     subprocess.run(["/bin/sh", "-c", own], check=True)
     links = {path.name: str(path.readlink()) for path in (tmp_path / "bin").glob("*[lt]")}
     assert links == {"runc-wrapctl": "../lib/current/venv/bin/runc-wrapctl", "strict": "runc-wrap"}
@@ -66,8 +66,8 @@ def _remove(prefix: Path, *programs: str) -> tuple[int, str]:
     machine.mkdir()
     for name in ("ln", "mv", *programs):
         (machine / name).symlink_to("/bin/true" if name in programs else Path("/bin") / name)
-    script = (package_tree.OWN / "leave-path").read_text()
-    own = script.replace(f"prefix={package_tree.PREFIX}", f"prefix={prefix}")
+    script = (debian_package.OWN / "leave-path").read_text()
+    own = script.replace(f"prefix={debian_package.PREFIX}", f"prefix={prefix}")
     own = own.replace("PATH=/usr/sbin:/usr/bin:/sbin:/bin", f"PATH={machine}")
     done = subprocess.run(["/bin/sh", "-c", own], capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
