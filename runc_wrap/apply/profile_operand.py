@@ -19,9 +19,10 @@ from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.privileged import CAPABILITIES
-from runc_wrap.node import installed_programs, runtime_loader
+from runc_wrap.node import abi_probe, installed_programs, runtime_loader
 from runc_wrap.node.container_state import container_status
-from runc_wrap.policy import named_profiles
+from runc_wrap.policy import named_profiles, policy_compiler
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import builtin, captured_profile, platform
 from runc_wrap.profiles.arguments import narrowed_comparisons
@@ -35,6 +36,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 if TYPE_CHECKING:
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.filters.profile_difference import Side
+    from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
@@ -81,8 +83,15 @@ def loader(places: Places) -> Loader:
 def in_force(places: Places, found: Profile) -> Narrowed:
     """Return a profile as the policy has its arguments compared. Raises PolicyError, OSError."""
     wanted = settings_reader.read(*places.sources())["default.int_arguments"]
-    is_kernel = wanted == narrowed_comparisons.KERNEL
-    return (narrowed_comparisons.narrowed if is_kernel else narrowed_comparisons.as_written)(found)
+    return narrowed_comparisons.as_set(found, wanted)
+
+
+def enforced(places: Places, found: Profile, arch: str) -> CompiledProfile:
+    """Return a profile as the node's policy would enforce it. Raises PolicyError and OSError."""
+    values = settings_reader.read(*places.sources())
+    runnable = abi_probe.runnable(arch) if arch == platform.goarch() else None
+    facts = Facts("", "", "", arch, platform.kernel(), abis=runnable)
+    return policy_compiler.enforced(found, values, facts)
 
 
 def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Composed:

@@ -28,7 +28,6 @@ from runc_wrap.profiles import (
     syscall_names,
 )
 from runc_wrap.profiles.composition import systemd_sets
-from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,13 +158,16 @@ def show(  # noqa: PLR0913 - click's parameters
 
     NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24), an
     engine's captured one (containerd@captured), localhost/<file>, a composed one
-    ("runtime-default + @aio - keyctl"), a file by its path, or - for stdin. It is printed as it is
-    enforced, without a candidate beside it and without what `record` adds.
+    ("runtime-default + @aio - keyctl"), a file by its path, or - for stdin. It is printed as this
+    node's policy enforces it (int_arguments, abis, the overlay), without a candidate beside it and
+    without what `record` adds.
     """
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin)
-    compiled = compile_profile(found.profile, arch=arch, kernel=platform.kernel())
-    output.document(_answers(found, caps, arch) if explained else resolve(compiled, caps))
+    if explained:
+        output.document(_answers(found, caps, arch))
+    else:
+        output.document(resolve(profile_operand.enforced(places, found.profile, arch), caps))
 
 
 def _answers(found: Composed, caps: frozenset[str], arch: str) -> dict[str, list[str]]:

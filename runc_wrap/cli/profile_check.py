@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
 from runc_wrap.cli.profile import engine_option
-from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy import policy_lint
-from runc_wrap.profiles import platform, syscall_names
-from runc_wrap.profiles.abis import of_oci
-from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles import abis, platform, syscall_names
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.report import profile_simulation
 from runc_wrap.report.enforced_profile import Enforced
@@ -73,32 +71,31 @@ def simulate(
 ) -> bool:
     """Print what the profile NAME would deny of calls that were seen, and where each was first.
 
-    CALLS is strace's output (best with -f -n -X raw) or an audit log, - for stdin; without it, the
-    calls in this node's evidence. NAME is as for `profile show`; it counts for a container with an
-    engine's usual capabilities.
+    CALLS is strace's output, made with -f -n -X raw -o, or an audit log, - for stdin; without it,
+    the calls in this node's evidence. NAME is as for `profile show`; it counts as this node's
+    policy would enforce it for a container with an engine's usual capabilities.
 
-    Exit status 1: a call would be denied, also with ENOSYS, or may be. A clone3 that gets ENOSYS
-    does not count if C libraries then use clone.
+    Exit status 1: a call would be denied, also with ENOSYS, or may be, or a line could not be
+    judged. A clone3 that gets ENOSYS does not count if C libraries then use clone.
     """
     stdin = profile_operand.read_stdin(name)
     source = profile_operand.profile(places, name, engine, stdin).profile
-    compiled = compile_profile(source, arch=platform.goarch(), kernel=platform.kernel())
-    enforced = Enforced(resolve(compiled, USUAL), profile_operand.loader(places))
+    made = profile_operand.enforced(places, source, platform.goarch())
+    profile = Enforced(resolve(made, USUAL), profile_operand.loader(places))
+    reader = profile_simulation.LineReader()
     recorded = (one for _, one in profile_simulation.of_evidence(places))
-    strace, unread = StraceReader(), list[str]()
-    seen = profile_simulation.of_lines(_lines(calls), strace, unread) if calls else recorded
-    rows = profile_simulation.simulated(seen, enforced)
-    if strace.lacks_modes and any(
-        of_oci(one) is not syscall_names.native() for one in source.abis(platform.goarch())
-    ):
+    rows = profile_simulation.simulated(reader.calls(_lines(calls)) if calls else recorded, profile)
+    unsure = reader.strace.lacks_modes and len(abis.runnable(syscall_names.native())) > 1
+    if unsure:
         output.warn(
             "The trace has no numbers of calls, so calls of 32-bit and x32 programs count as "
             "64-bit ones; trace with `strace -n`."
         )
-    if unread:
+    if reader.unread:
         output.warn(
-            f"Of audit records only SECCOMP ones are judged; {unread[0]} is the first of another "
-            "type that records a call."
+            f"Not judged: {safe_text.number(reader.unread, 'line')} that may record a call, or say "
+            f"that records are missing; the first is line {reader.first_unread}. Give what `strace "
+            "-f -n -X raw -o FILE COMMAND` writes, or `ausearch --raw -m SECCOMP`."
         )
     if as_json:
         output.document(rows)
@@ -107,8 +104,8 @@ def simulate(
         cells = [tuple(str(one[key]) for key in keys) for one in rows]
         output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
     else:
-        output.say("It lets every call through that was seen.")
-    return not all(one["expected"] for one in rows)
+        output.say("It lets every call through that was judged.")
+    return unsure or bool(reader.unread) or not all(one["expected"] for one in rows)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -62,9 +62,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     sources = named_profiles.sources(names, runtime_default, facts, problems, remarks)
     if problems:
         raise PolicyError("\n".join(problems))
-    as_kernel = values["default.int_arguments"] == narrowed_comparisons.KERNEL
-    make = narrowed_comparisons.narrowed if as_kernel else narrowed_comparisons.as_written
-    made = {name: make(source) for name, source in sources.items()}
+    made = {name: _compared(source, values) for name, source in sources.items()}
     profiles = {
         (name, form): _profile(one, form, values, facts)
         for name, one in made.items()
@@ -96,11 +94,20 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         sources,
         tuple(remarks),
         narrowed,
-        as_kernel,
+        values["default.int_arguments"] == narrowed_comparisons.KERNEL,
         defaults,
         _as_applied(defaults, facts),
         pairs,
     )
+
+
+def enforced(source: Profile, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
+    """Return a profile as the policy enforces it."""
+    return _profile(_compared(source, values), ENFORCE, values, facts)
+
+
+def _compared(source: Profile, values: Mapping[str, Any]) -> Narrowed:
+    return narrowed_comparisons.as_set(source, values["default.int_arguments"])
 
 
 def _left_wide(name: str, made: Narrowed) -> Iterator[str]:

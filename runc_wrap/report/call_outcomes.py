@@ -22,6 +22,8 @@ from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from runc_wrap.evidence.store.call_counts import CallKind
     from runc_wrap.filters.evaluate.bpf_arguments import Interest
 
@@ -129,13 +131,10 @@ def of(call: CallKind, profile: Filter) -> CallOutcome:
     abi = abi_of(call.arch, call.number)
     if abi is None:
         return CallOutcome(DEPENDS, None, "an unknown architecture", frozenset())
-    found = _answered(call, abi, profile)
-    if (
-        found.verdict == DEGRADES
-        and syscall_names.name_of(abi, call.number & 0xFFFFFFFF) == "clone3"
-    ):
-        return _by_way_of_clone(call, abi, profile, found)
-    return found
+    if syscall_names.name_of(abi, call.number & 0xFFFFFFFF) != "clone3":
+        return _answered(call, abi, profile)
+    found = _answered(call._replace(args=None), abi, profile)  # a pointer: a filter sees no flags
+    return _by_way_of_clone(call, abi, profile, found) if found.verdict == DEGRADES else found
 
 
 def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutcome) -> CallOutcome:
@@ -146,9 +145,9 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
     if flags & _NEWTIME:  # clone has no such flag
         return found._replace(verdict=DENIED, how=f"{found.how}, and clone has no CLONE_NEWTIME")
     if flags & _NAMESPACES:
-        args = (0, flags) if abi.name.startswith("s390") else (flags,)
         number = syscall_names.numbers(abi)["clone"]
-        then = _answered(call._replace(number=number, args=args), abi, profile)
+        made = call._replace(number=number, args=clone_arguments(abi, flags))
+        then = _answered(made, abi, profile)
         if then.verdict != SAFE:
             return found._replace(
                 verdict=DENIED, errno=then.errno, how=f"{then.how} by way of clone"
@@ -156,6 +155,11 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
     if beyond := _beyond_clone(flags, tids or 0):
         return found._replace(how=f"{found.how}, and clone has no {beyond}")
     return found._replace(is_expected=True, unread=NAMESPACES_ONLY if tids is None else "")
+
+
+def clone_arguments(abi: Abi, flags: int | None) -> tuple[int | None, ...]:
+    """Return the arguments of a clone of which the flags are known."""
+    return (None, flags) if abi.name.startswith("s390") else (flags,)
 
 
 def _why_unread(call: CallKind) -> str:
@@ -172,6 +176,15 @@ def _beyond_clone(flags: int, tids: int) -> str:
         beyond |= _PIDFD_AND_TID
     found = call_text.arguments("clone3", (beyond,)) if beyond else ""
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))
+
+
+def either(outcomes: Collection[CallOutcome]) -> CallOutcome:
+    """Return what a call gets of which it is not known how it was made."""
+    first, *others = dict.fromkeys(outcomes)
+    if not others:
+        return first
+    how = f"{' or '.join(dict.fromkeys(one.how for one in outcomes))}: the trace does not tell"
+    return CallOutcome(DEPENDS, None, how, first.codes.union(*(one.codes for one in others)))
 
 
 def _answered(call: CallKind, abi: Abi, profile: Filter) -> CallOutcome:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from runc_wrap.evidence.sources import audit_record
+from runc_wrap.evidence.sources.strace_text import StraceReader
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
+from runc_wrap.filters.evaluate import block_evaluation
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.report import call_outcomes, call_row, workload_names
@@ -18,10 +21,13 @@ from runc_wrap.report.enforced_profile import Enforced
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
+    from runc_wrap.evidence.sightings import Args
+    from runc_wrap.evidence.sources.strace_text import TracedCall
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.paths import Places
+    from runc_wrap.profiles.abis import Abi
+    from runc_wrap.profiles.source_profile import Argument
     from runc_wrap.report.call_outcomes import CallOutcome, Filter
     from runc_wrap.report.workload_names import Workload
 
@@ -30,20 +36,31 @@ _LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
 _MOST_ROWS = 1 << 12  # then numbers without a name count together: a program may try all there are
 _NO_CALL = (
-    "no call was found, so there is no verdict; give what `strace -f -n -X raw -o FILE COMMAND` "
-    "writes, or an audit log as the kernel writes it (`ausearch --raw`); without a file, the agent "
-    "has to have recorded calls of containers under observe or audit"
+    "no call could be read, so there is no verdict; give what `strace -f -n -X raw -o FILE "
+    "COMMAND` writes, or an audit log as the kernel writes it (`ausearch --raw -m SECCOMP`); "
+    "without a file, the agent has to have recorded calls of containers under observe or audit"
 )
-_OTHER_RECORD = re.compile(rb".{0,200}?\btype=(?:SYSCALL|1300|URINGOP|1336) ")
-_MADE = re.compile(rb"\) += [-?0-9]|<unfinished \.\.\.>$")
-_ABI_OF = {"64": "x86_64", "32": "x86", "x32": "x32"}
+# what may record a call, or says that records are missing, wherever it stands in a line
+_CLAIM = re.compile(
+    rb"\bSECCOMP\b|type=(?:1326|SYSCALL|1300|URINGOP|1336)\b|\[1326\]"
+    rb"|callbacks suppressed|audit_lost=[1-9]|audit: [a-z]{1,9} limit exceeded"
+    rb"|\) {1,99}= [-?0-9]|\.\.\.>\s{0,9}\Z|\[[ ?\d]{1,10}\] [\w?]{1,64} ?\("
+)
+_RESUMED = re.compile(rb"[^(\n]{0,99}<\.\.\. (?:\w{1,64} resumed|resuming )")
+_MODES = ("64", "32", "x32")  # as strace calls a machine's ABIs
+_HALF = (1 << 32) - 1
 
 
 class SeenAt(NamedTuple):
-    """A call that a source shows, and where: a line, or a workload."""
+    """A call that a source shows, and where: a line, or a workload.
 
-    kind: CallKind
+    `kinds` are several if the source does not tell which of them was made. `is_traced`: of an
+    argument of 32 bits strace does not tell how the register was filled up.
+    """
+
+    kinds: tuple[CallKind, ...]
     where: str
+    is_traced: bool = False
 
 
 def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
@@ -53,51 +70,68 @@ def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
         record = records.get(key)
         named = filter(None, (record.namespace, record.pod, record.container) if record else ())
         where = "/".join(named) or key[1]
-        yield from ((record, SeenAt(kind, where)) for kind in seen.calls)
+        yield from ((record, SeenAt((kind,), where)) for kind in seen.calls)
 
 
-def of_lines(lines: Iterable[bytes], strace: StraceReader, unread: list[str]) -> Iterator[SeenAt]:
-    """Yield the calls in an audit log or strace's output, each with its line's number.
+class LineReader:
+    """Reads the calls in an audit log or strace's output.
 
-    `unread` gets the first line that records a call in another way.
+    `unread` counts the lines that claim to record a call, or that some are missing, and are not
+    read; `first_unread` is the number of the first.
     """
-    for number, line in enumerate(lines, 1):
-        if record := audit_record.parse(line):
-            kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")
-            yield SeenAt(kind, f"line {number}")
-        elif audit_record.claims(line):
-            raise Failure(
-                f"line {number}: the audit record is cut off or not as the kernel writes it; give "
-                "what `ausearch --raw -m SECCOMP` prints"
-            )
-        elif call := strace.call(line):
-            if made := _traced(call):
-                yield SeenAt(made, f"line {number}")
-            elif _MADE.search(line):  # else it may be a program's own text
-                raise Failure(
-                    f"line {number}: this libseccomp knows no call {call.name!r}; trace with the "
-                    "calls' numbers, apart from what the program prints (`strace -n -o FILE`)"
-                )
-        elif not unread and _OTHER_RECORD.match(line):
-            unread.append(f"line {number}")
+
+    def __init__(self) -> None:
+        self.strace = StraceReader()
+        self.unread = self.first_unread = 0
+
+    def calls(self, lines: Iterable[bytes]) -> Iterator[SeenAt]:
+        """Yield the calls, each with its line's number."""
+        for number, line in enumerate(lines, 1):
+            if record := audit_record.parse(line):
+                kind = CallKind(record.arch, record.number, return_codes.LOG, None, "", "")
+                yield SeenAt((kind,), f"line {number}")
+            elif (call := self.strace.call(line)) and (kinds := self._traced(call)):
+                yield SeenAt(kinds, f"line {number}", is_traced=True)
+            elif _CLAIM.search(line) and not _RESUMED.match(line):
+                self.unread += 1
+                self.first_unread = self.first_unread or number
+
+    def _traced(self, call: TracedCall) -> tuple[CallKind, ...]:
+        """Return what a traced call may be; nothing for an unknown name without a number."""
+        every = abis.runnable(syscall_names.native())
+        named = [(abi, *to) for abi in every for to in block_evaluation.targets(abi, call.name)]
+        if call.number is not None:
+            some = named or [(abi, call.number, None) for abi in every]
+            found = [one for one in some if one[1] == call.number]
+            if len(found) == 1:
+                self.strace.runs(call, _MODES[every.index(found[0][0])])
+        else:
+            found = named
+        if call.bits or call.number is None:
+            likely = dict(zip(_MODES, every, strict=False)).get(call.bits, every[0])
+            found = [one for one in found if one[0] is likely] or found[:1]
+        return tuple(_kind(call, *one) for one in found)
 
 
-def _traced(call: TracedCall) -> CallKind | None:
-    """Return a traced call by its number, None for an unknown name without a number."""
-    native = syscall_names.native()
-    likely = abis.ABIS[_ABI_OF[call.bits]] if native is abis.ABIS["x86_64"] else native
-    known = [
-        (number != call.number, abi is not likely, abi.audit, number)
-        for abi in abis.runnable(native)
-        if (number := syscall_names.numbers(abi).get(call.name)) is not None
+def _kind(call: TracedCall, abi: Abi, number: int, through: Argument | None) -> CallKind:
+    """Return a traced call; one `through` a multiplexer has its arguments in memory."""
+    args: Args = (through.value,) if through else call.args
+    if call.name == "clone":
+        args = call_outcomes.clone_arguments(abi, call.args[0])
+    return CallKind(abi.audit, number, return_codes.USER_NOTIF, args, "", "")
+
+
+def _readings(kind: CallKind) -> Iterator[CallKind]:
+    """Yield a traced call with registers that were filled up with zeros, or with the sign."""
+    each = [
+        (one & _HALF, one | ~_HALF & (1 << 64) - 1) if _is_negative(one) else (one,)
+        for one in kind.args or ()
     ]
-    if call.number is not None:  # also if the name is unknown here
-        known.append((True, True, likely.audit, call.number))
-    if not known:
-        return None
-    *_, audit, number = min(known)
-    args = None if call.name == "clone3" else call.args  # a pointer; the evidence has flags there
-    return CallKind(audit, number, return_codes.LOG, args, "", "")
+    yield from (kind._replace(args=args) for args in product(*each))
+
+
+def _is_negative(value: int | None) -> TypeGuard[int]:
+    return value is not None and bool(value >> 31 & 1) and value >> 32 in (0, _HALF)
 
 
 def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
@@ -109,20 +143,23 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
     """
 
     @lru_cache(_MOST)
-    def judged(kind: CallKind) -> tuple[str, str, CallOutcome]:
-        abi = call_outcomes.abi_of(kind.arch, kind.number)
-        name = call_row.name_of(abi, kind.number)
-        return name, abi.name if abi else "", call_outcomes.of(kind, profile)
+    def judged(kinds: tuple[CallKind, ...], *, traced: bool) -> tuple[str, str, CallOutcome]:
+        of = [call_outcomes.abi_of(kind.arch, kind.number) for kind in kinds]
+        name = call_row.name_of(of[0], kinds[0].number)
+        each = [one for kind in kinds for one in (_readings(kind) if traced else (kind,))]
+        outcome = call_outcomes.either([call_outcomes.of(one, profile) for one in each])
+        return name, " or ".join(dict.fromkeys(abi.name for abi in of if abi)), outcome
 
     found: dict[tuple[str, str, CallOutcome], Json] = {}
-    for kind, where in seen:
-        name, abi, outcome = judged(kind)
+    for kinds, where, traced in seen:
+        name, abi, outcome = judged(kinds, traced=traced)
         if len(found) >= _MOST_ROWS and name.startswith("#"):
             name = "other numbers"
         key = name, abi, outcome
         if outcome.verdict != call_outcomes.SAFE and key not in found:
             what = {"verdict": outcome.verdict, "errno": outcome.errno, "outcome": outcome.how}
-            seen_at = {"expected": outcome.is_expected, "count": 0, "first": where}
+            is_known = outcome.is_expected and outcome.unread != call_outcomes.UNREADABLE
+            seen_at = {"expected": is_known, "count": 0, "first": where}
             found[key] = {"syscall": name, "abi": abi, **what, **seen_at}
         if key in found:
             found[key]["count"] += 1
@@ -140,7 +177,7 @@ class SeenCalls:
     def __init__(self, places: Places) -> None:
         self._seen: dict[Workload, list[SeenAt]] = {}
         for record, each in of_evidence(places):
-            if record and each.kind.code & return_codes.ACTION_MASK in _LET_THROUGH:
+            if record and each.kinds[0].code & return_codes.ACTION_MASK in _LET_THROUGH:
                 self._seen.setdefault(workload_names.of(record), []).append(each)
 
     def lost(self, whose: Workload, block: Mapping[str, Any], loader: Loader) -> list[Json]:

@@ -1,9 +1,10 @@
-"""Calls in strace's output: its own text, with -f, -t, -r, -T, -i, -Y or -o; best with -n -X raw.
+"""Calls in strace's output: its own text, with -f, -t, -r, -T, -i or -o; best with -n -X raw.
 
-An argument is known only if strace printed a number, and no string or structure before it. A call
-that strace shows in two parts counts where it begins. With -o the file does not say which process
-is a 32-bit one; the numbers that -n prints do. Source: strace 6.13, src/strace.c (printleader) and
-strace.1.
+An argument is known only if strace printed a number, and only strings and numbers before it: names
+of files in <>, which -y prints, may contain anything. So may those of programs, which -Y prints:
+such lines are not read. A call that strace shows in two parts counts where it begins. With -o the
+file does not say which process is a 32-bit one; the numbers that -n prints do. Source: strace 6.13,
+src/strace.c (printleader), src/clone.c and strace.1.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from runc_wrap.evidence.sightings import Args
 
-_COMMAND = rb"(?:<[^\n]{0,64}?>)?"
-_PID = rb"(?:\[pid +(\d{1,10})" + _COMMAND + rb"\] |(\d{1,10})" + _COMMAND + rb" +)?"
+_PID = rb"(?:\[pid +(\d{1,10})\] |(\d{1,10}) +)?"
 # {0,16}: of two runs of blanks in a row without a bound, trying takes quadratic time
 _LINE = re.compile(
     _PID + rb"(?: {0,16}(?:\d\d:\d\d:\d\d|\d{1,11})(?:\.\d{1,9})? )?"
@@ -25,24 +25,29 @@ _LINE = re.compile(
 )
 _UNNAMED = re.compile(r"syscall_(0x[0-9a-f]{1,16})")
 _ENDED = re.compile(_PID + rb".{0,99}\+\+\+ (?:exited|killed) ")
-_MODE = re.compile(rb"\[ Process PID=(\d{1,10}) runs in (32|x32|64)(?: bit)? mode\. \]")
-# as Python and C read it alike: 017 is octal, as strace prints modes
-_NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|0|[1-9]\d{0,19})")
-_END = re.compile(rb'["()\[{]')  # of the arguments, or of those that are numbers
+_MODE = re.compile(
+    rb"(?:[^ \n]{1,200}: )?\[ Process PID=(\d{1,10}) runs in (32|x32|64)(?: bit)? mode\. \]"
+)
+_NUMBER = re.compile(rb"-?(?:0x[0-9a-f]{1,16}|[1-9]\d{0,19})|0[0-7]{0,22}")
+_WORD = re.compile(rb' ?("(?:[^"\\]|\\.)*+"(?:\.\.\.)?|[^"()\[{<,]*+)([,)])')
+_FLAGS = re.compile(rb"(?:child_stack=\w{1,18}, |\{)flags=([\w|]{1,300})")  # of clone and clone3
 _ARGUMENTS = 6
+_CLONES = {"clone": 1, "clone3": 2}  # how many of their arguments are known
 _MASK = (1 << 64) - 1
 
 
 class TracedCall(NamedTuple):
-    """One call: `bits` is "64", "32" or "x32"; `args` are six, None for what is no number.
+    """One call: `bits` is "64", "32" or "x32", "" if unknown.
 
-    `number` is the one that strace printed, if it did.
+    `args` are six, None for what is no number; of clone the flags alone, of clone3 these and
+    whether it has set_tid. `number` is the one that strace printed, if it did; `pid` likewise.
     """
 
     name: str
     bits: str
     args: Args
     number: int | None = None
+    pid: bytes = b""
 
 
 class StraceReader:
@@ -59,25 +64,29 @@ class StraceReader:
 
     def call(self, line: bytes) -> TracedCall | None:
         """Return the call in a line, None for any other line."""
-        if mode := _MODE.search(line):
+        if mode := _MODE.match(line):
             self._modes[mode[1]] = mode[2].decode()
             self._has_some = True
         elif found := _LINE.match(line):
-            name, bits = found[4].decode(), self._mode(found[1] or found[2])
+            name, pid = found[4].decode(), found[1] or found[2] or self._only
             unnamed = _UNNAMED.fullmatch(name)
             number = int(found[3]) if found[3] else _signed(unnamed[1]) if unnamed else None
             self._has_some |= number is not None
             self.lacks_modes = not self._has_some
-            return TracedCall(name, bits, _arguments(found[5]), number)
+            args = _flags(name, found[5]) if name in _CLONES else _arguments(found[5])
+            return TracedCall(name, self._modes.get(pid, ""), args, number, pid)
         elif ended := _ENDED.match(line):
             self._modes.pop(ended[1] or ended[2], None)
         return None
 
-    def _mode(self, pid: bytes | None) -> str:
-        """Return a process' mode; strace names no process while it traces only one."""
-        if pid or len(self._modes) != 1:
-            return self._modes.get(pid or b"", "64")
-        return next(iter(self._modes.values()))
+    def runs(self, call: TracedCall, bits: str) -> None:
+        """Remember in which mode a process made a call; after execve it may be another."""
+        self._modes[call.pid] = "" if call.name.startswith("execve") else bits
+
+    @property
+    def _only(self) -> bytes:
+        """The process, if it is the only one: strace names none while it traces only one."""
+        return next(iter(self._modes)) if len(self._modes) == 1 else b""
 
 
 def _signed(word: str) -> int:
@@ -86,13 +95,24 @@ def _signed(word: str) -> int:
 
 
 def _arguments(text: bytes) -> Args:
-    words = _END.split(text, maxsplit=1)[0].split(b",")[:_ARGUMENTS]
-    known = [_number(word.strip()) for word in words]
-    return (*known, *[None] * (_ARGUMENTS - len(known)))
+    known: list[int | None] = []
+    at, end = 0, b","
+    while end == b"," and (word := _WORD.match(text, at)):
+        known.append(_number(word[1]))
+        at, end = word.end(), word[2]
+    return (*known, *[None] * _ARGUMENTS)[:_ARGUMENTS]
+
+
+def _flags(name: str, text: bytes) -> Args:
+    found = _FLAGS.match(text)
+    args = _number(found[1]) if found else None, int(b"set_tid" in text)
+    return (*args[: _CLONES[name]], *[None] * _ARGUMENTS)[:_ARGUMENTS]
 
 
 def _number(word: bytes) -> int | None:
     bits = word.split(b"|")
     if not all(map(_NUMBER.fullmatch, bits)):
         return None
-    return reduce(or_, (int(one, 0) & _MASK for one in bits))
+    octal = (one[:1] == b"0" and one.isdigit() for one in bits)
+    values = (int(one, 8 if is_octal else 0) for one, is_octal in zip(bits, octal, strict=True))
+    return reduce(or_, values) & _MASK

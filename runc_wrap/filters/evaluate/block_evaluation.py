@@ -214,16 +214,16 @@ _NAMES: dict[Abi, tuple[_Names, set[str]]] = {}  # of all blocks, with the names
 
 
 def _named(abi: Abi, names: KeysView[str]) -> _Names:
-    """Return {number: {name whose rules apply to it: see _targets}} of these names, and others."""
+    """Return {number: {name whose rules apply to it: see targets}} of these names, and others."""
     found, known = _NAMES.setdefault(abi, ({}, set()))
     for name in names - known:
-        for number, through in _targets(abi, name):
+        for number, through in targets(abi, name):
             found.setdefault(number, {})[name] = through
         known.add(name)
     return found
 
 
-def _targets(abi: Abi, name: str) -> tuple[tuple[int, Argument | None], ...]:
+def targets(abi: Abi, name: str) -> tuple[tuple[int, Argument | None], ...]:
     """Return the numbers that a rule applies to (arch_filter_rule_add).
 
     Of a multiplexer the comparison of its first argument stands beside its number.

@@ -49,9 +49,9 @@ class Narrowed:
     left: tuple[str, ...] = ()
 
 
-def as_written(profile: Profile) -> Narrowed:
-    """Return the profile as its authors wrote it."""
-    return Narrowed(profile)
+def as_set(profile: Profile, int_arguments: str) -> Narrowed:
+    """Return the profile as default.int_arguments has its arguments compared."""
+    return narrowed(profile) if int_arguments == KERNEL else Narrowed(profile)
 
 
 def narrowed(profile: Profile) -> Narrowed:
