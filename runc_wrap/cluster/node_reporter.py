@@ -125,8 +125,6 @@ class Reporter:
         before = state_file.read(self.places)
         is_other = self.is_heard is False or (before.state, before.reason) != _what(decision)
         is_over = decision.word == next_step.REMOVED
-        if not is_over:
-            state_file.show(self.places, state=decision.word, reason=decision.why, **vars(shown))
         state = None if is_over else node_object.state(decision.word, shown.policy)
         try:
             node = self._node or self.node()
@@ -141,6 +139,8 @@ class Reporter:
         except _TROUBLE as error:
             self.tell(str(error))
             self.is_heard = _is_final(error)
+        if not is_over:  # last: a pod that is killed before it leaves the Event to the next one
+            state_file.show(self.places, state=decision.word, reason=decision.why, **vars(shown))
 
     def _events(
         self, node: KubernetesNode, decision: NextStep, shown: Shown, note: str, *, is_other: bool
