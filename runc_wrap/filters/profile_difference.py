@@ -188,8 +188,7 @@ def _of_number(
 ) -> Iterator[_Found]:
     sides = before, after
     texts = [one.simulation for one in sides if isinstance(one, Expectation)]
-    programs = [*chain.from_iterable(map(_programs, sides))]
-    programs += [one.program for one in sides if _is_open(one, abi, number)]
+    programs = chain.from_iterable(map(_programs, sides))
     interest = filter_comparison.to_try(programs, texts, abi, number)
     rules = [*chain.from_iterable(one.rules(abi, number) for one in texts)] if texts[1:] else []
     conditions = [*chain.from_iterable(rules)]
@@ -202,6 +201,8 @@ def _of_number(
         if texts[1:] and all(one.is_any_of(abi, number) for one in texts):
             interest = interest.of_rules()
         calls.update(interest.calls())
+        made = [one.program for one in sides if _is_open(one, abi, number)]
+        calls.update(filter_comparison.to_try(made, (), abi, number).calls())
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
     if not changes and (every is None or (not texts[1:] and interest.is_sampled)):

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, OBSERVE, profile_of
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy.settings import schema
-from runc_wrap.profiles import builtin
-from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -73,10 +71,6 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
                 f"{what} is looked at beside a profile that is enforced, and the mode is {mode}: "
                 f"use {', '.join(MODES[:2])} or {OBSERVE}, or write the candidate as the profile."
             )
-        try:
-            builtin.check_known(str(table.written[KEY]))
-        except ProfileError as error:
-            yield f"{what}: {error}."
         if table.effective["record"]:
             yield (
                 f"{what} and record = true go not together: the agent could not tell what the "

@@ -11,7 +11,7 @@ from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.runtime_default import of_table, setting_of
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
-from runc_wrap.profiles import captured_profile
+from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_parser
@@ -95,25 +95,22 @@ def sources(
     problems: list[str],
     remarks: list[str],
 ) -> dict[str, Profile]:
-    """Return the profiles of these names; append errors to `problems`.
-
-    A profile that is composed on runtime-default may go with the default of one engine and not
-    with another's: that is a remark if this node has no such engine.
-    """
-    found, errors = {}, {}
+    """Return the profiles of these names; append errors to `problems`."""
+    found = {}
+    here = {defaults[engine] for engine in (UNKNOWN, *facts.engines) if engine in defaults}
     for name, place in names.items():
         try:
             _check_name(name)
             found[name] = of_facts(name, facts)
         except ProfileError as error:
-            errors[name] = f"{place}profile {name}: {error}"
-    here = {defaults[engine] for engine in (UNKNOWN, *facts.engines) if engine in defaults}
-    for name, sentence in errors.items():
-        plain, on, default = name.rpartition(ON)
-        if on and default not in here and any(one.startswith(plain + on) for one in found):
-            remarks.append(f"warning: {sentence}; containers of an engine with it are refused")
-        else:
-            problems.append(sentence)
+            is_absent = ON in name and name.rpartition(ON)[2] not in here
+            more = "; this node has no engine with that default: name another base" * is_absent
+            problems.append(f"{place}profile {name}: {error}{more}")
+    for name in names.keys() - defaults.values():
+        try:
+            builtin.check_known(name.partition(ON)[0])
+        except ProfileError as error:
+            remarks.append(f"warning: {names[name]}profile {name}: {error}.")
     return found
 
 

@@ -82,11 +82,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     defaults = engine_defaults(values, facts)
     if _adopts(values):
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
-    pairs = [
-        one
-        for one in candidate_settings.pairs(policy)
-        if {one.profile, one.candidate} <= {*sources}
-    ]
+    pairs = candidate_settings.pairs(policy)
     remarks += candidate_settings.remarks(pairs)
     return Compiled(
         policy,

@@ -58,10 +58,14 @@ def load(spec: str) -> Profile:
 
 
 def check_known(name: str) -> None:
-    """Raise ProfileError for a built-in profile, or one composed on it, of an unread series."""
-    name, _, text = name.partition(" ")[0].partition("@")
+    """Raise ProfileError for a built-in profile, or one composed of it, of an unread series."""
+    for word in name.split():
+        _check_read(*word.partition("@")[::2])
+
+
+def _check_read(name: str, text: str) -> None:
     source = _SOURCES.get(name)
-    if source is None or not text:
+    if source is None or not text[:1].isdecimal():  # others are captured, or this node's
         return
     newest = max(source.known())
     version = parse(text, source.known())

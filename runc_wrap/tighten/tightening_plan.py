@@ -12,7 +12,7 @@ from runc_wrap.failure import Failure
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
-from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel import filter_injection, filter_readback, injected_code
 from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -33,6 +33,10 @@ PLANNED, REFUSED, HAS_IT, LEFT = "would be tightened", "refused", "has it", "lef
 PARTLY, TIGHTENED = "partly", "tightened"
 _STRICT = 1  # SECCOMP_MODE_STRICT, linux/seccomp.h
 ERRORS = (OSError, ValueError, KeyError, Refusal, Failure)  # of files, filters and profiles
+_ENDS_WAITS = (
+    "it denies restart_syscall, by which the kernel continues what waits when it is stopped, so "
+    "waiting calls would fail; allow it in the profile"
+)
 _OBSERVED = (
     "the agent answers calls of its own filter first, so another one would not do what it says: "
     "recreate the container under enforce"
@@ -77,6 +81,9 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         if laid is None:
             return None
         plan.laid = laid
+        machine = injected_code.X86_64
+        if filter_readback.denies(laid.program, machine.restart, machine.audit):
+            raise Failure(_ENDS_WAITS)
         if entry.container.state == container_discovery.CREATED:
             raise Failure("it is created and not started: start it, then run this again")
         if cgroups.is_frozen(entry.container.pid or 0):

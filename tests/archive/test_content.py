@@ -148,7 +148,7 @@ MADE = {
     r".*/venv/bin/(python|runc-wrapctl)|.*/hotpath/hotpath\.packed": "runc-wrap",
     r".*/share/(man|completions)/.*|.*/share/licences/[^/]+/CHANGES": "runc-wrap",
     r".*/share/licences/libgcc-s1/copyright": "libgcc-s1",  # is gcc-14-base's
-    r".*/private/(ld\.so|libc\.so\.6)": "libc6",  # changed: isolation.py
+    r".*/private/(ld\.so|libc\.so\.6)": "libc6",  # changed: deploy/archive
 }
 
 

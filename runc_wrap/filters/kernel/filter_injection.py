@@ -96,7 +96,7 @@ def add_filter(
     filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
     try:
         filter_readback.call(_INTERRUPT, tid)
-        _halt(tid, program)
+        _halt(tid)
         begun = time.monotonic()
         is_other = not is_meant()
         seen = filter_readback.status(tid)
@@ -130,15 +130,12 @@ def _steps(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall
     ]
 
 
-def _halt(tid: int, added: bytes) -> None:
-    """Wait until an interrupted thread stops; deliver the signals that come before.
-
-    `added` is the filter that it gets.
-    """
+def _halt(tid: int) -> None:
+    """Wait until an interrupted thread stops; deliver the signals that come before."""
     for _ in range(_ATTEMPTS):
         stop = _wait(tid)
         if _is_event(stop):
-            filter_readback.begin_again(tid, (added,))
+            filter_readback.begin_again(tid)
             return
         filter_readback.call(_CONT, tid, 0, stop)
     raise FiltersUnreadableError(f"the thread {tid} gets signals all the time")
@@ -192,7 +189,7 @@ class _Run:
         all(map(self._make, self._calls))  # until one finds that it is the last
         filter_readback.call(_INTERRUPT, self._tid)
         filter_readback.call(_CONT, self._tid)
-        _halt(self._tid, self._program)  # before it runs
+        _halt(self._tid)  # before it runs
         filter_readback.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
         if self._saved.rax == injected_code.NO_HANDLER and self._is_woken(blocked):
             self._saved.rax = injected_code.ALWAYS

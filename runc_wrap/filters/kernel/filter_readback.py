@@ -280,11 +280,11 @@ def let_all_go(pid: int) -> None:
             let_go(*os.waitpid(-1, _WALL))
 
 
-def begin_again(tid: int, added: tuple[bytes, ...] = ()) -> None:
+def begin_again(tid: int) -> None:
     """Have the call of a thread begin again that only our stop ended, as most others do.
 
-    Also one that the kernel would continue by restart_syscall(2), if a filter of the thread or one
-    of `added` denies that. The thread is in a PTRACE_EVENT_STOP. Raises FiltersUnreadableError.
+    Also one that the kernel would continue by restart_syscall(2), if a filter of the thread denies
+    that. The thread is in a PTRACE_EVENT_STOP. Raises FiltersUnreadableError.
     """
     if platform.machine() != "x86_64":
         return
@@ -293,13 +293,13 @@ def begin_again(tid: int, added: tuple[bytes, ...] = ()) -> None:
     state = registers.cs, registers.orig_rax, registers.rax
     restart = injected_code.restart_call(*state)
     own = filters(tid) if restart and status(tid).mode == FILTERED else ()
-    is_denied = restart and any(_denies(one, *restart) for one in (*own, *added))
+    is_denied = restart and any(denies(one, *restart) for one in own)
     if is_denied or injected_code.is_ended_by_stop(*state):
         registers.rax = injected_code.NO_HANDLER
         call(SETREGS, tid, 0, ctypes.byref(registers))
 
 
-def _denies(program: bytes, number: int, audit: int) -> bool:
+def denies(program: bytes, number: int, audit: int) -> bool:
     """Tell whether a filter denies a call without arguments."""
     action = bpf_machine.action(program, (number, audit, *bytes(14)))  # struct seccomp_data
     return action not in (return_codes.ALLOW, return_codes.LOG, return_codes.USER_NOTIF)

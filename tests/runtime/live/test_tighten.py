@@ -22,6 +22,7 @@ from runc_wrap.host import procfs
 from runc_wrap.tighten import laid_filter
 from tests.runtime.live.conftest import OVERLAY, TightenedNode, answers
 
+DENIES_RESTARTS = {"names": ["restart_syscall"], "action": "SCMP_ACT_ERRNO"}
 OFF = '[default]\nmode = "off"\n'
 
 
@@ -135,7 +136,7 @@ def test_no_new_privs_is_set_only_if_that_is_asked_for(
     assert node.disagreeing() == ([], [])
 
 
-def test_a_profile_that_only_logs_or_asks_a_listener_is_refused(
+def test_a_profile_that_only_logs_asks_a_listener_or_ends_waits_is_refused(
     node: TightenedNode, started: Callable[..., Bundle]
 ) -> None:
     bundle = started()
@@ -150,6 +151,9 @@ def test_a_profile_that_only_logs_or_asks_a_listener_is_refused(
     (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
     assert found["result"] == "refused"
     assert "listener" in found["reasons"][0]
+    asks.write_text(json.dumps({**profile, "syscalls": [{**rule, **DENIES_RESTARTS}]}))
+    (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
+    assert "it denies restart_syscall" in found["reasons"][0]
 
 
 def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_if_not_paused(

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyseccomp
 import pytest
 
 from harness.host.processes import attempt, wait_until
@@ -21,7 +19,7 @@ from harness.node import install
 from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.profiles import actions
 from tests.runtime.conftest import Lab
 from tests.runtime.verify.test_filters import CRI_DEFAULT, give
@@ -71,21 +69,6 @@ except OSError as error:
 """
 
 
-def add_what_denies_restart_syscall(pid: int) -> None:
-    made = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
-    made.add_rule(pyseccomp.ERRNO(111), "restart_syscall")
-    with tempfile.TemporaryFile() as file:
-        made.export_bpf(file)
-        file.seek(0)
-        program = file.read()
-    child = os.fork()  # who adds it waits for all children
-    if child == 0:
-        how = {"set_no_new_privs": False, "shared": None, "is_meant": lambda: True}
-        added = filter_injection.add_filter(pid, program, **how)  # type: ignore[arg-type]
-        os._exit(int(not added.is_new))
-    assert os.waitpid(child, 0)[1] == 0
-
-
 def waits_in(pid: int, *numbers: str) -> bool:
     """Tell whether it waits in poll, 7, or in what continues it, restart_syscall, 219."""
     return Path(f"/proc/{pid}/syscall").read_text().startswith(numbers)
@@ -103,7 +86,6 @@ def suspend_and_continue(pid: int) -> None:
         (suspend_and_continue, True, True),  # so it is without us
         (filter_readback.read, True, False),
         (filter_readback.read, False, False),
-        (add_what_denies_restart_syscall, False, False),
     ],
 )
 def test_a_wait_goes_on_although_a_filter_denies_restart_syscall(

@@ -267,7 +267,6 @@ def test_podmans_default_can_be_previewed(node: Node) -> None:
     [
         ('mode = "audit"\ncandidate = "moby"', "default.candidate is looked at beside a profile"),
         ('mode = "off"\ncandidate = "moby"', "the mode is off: use enforce, enforce-log or obs"),
-        ('candidate = "moby@99"', "default.candidate: moby 99.0.0 is newer than the built-in"),
         ('candidate = "nobody"', "profile nobody: no built-in profile is called"),
         ('[[rule]]\nname = "a"\nmode = "off"\ncandidate = "moby"', "has no meaning with mode off"),
         ('[[rule]]\nname = "a"\nmode = "audit"\ncandidate = "moby"', "and the mode is audit"),

@@ -74,7 +74,8 @@ def test_an_own_profile_is_shown(node: Node) -> None:
         (["moby", "--arch", "vax"], "the architecture 'vax' is not known"),
         (["moby", "--caps", "SYS_ADMN\x1b"], "CAP_SYS_ADMN\\x1b: no such capability"),
         (["moby@1"], "older than the built-in profiles"),
-        (["moby@99.1 + @aio"], "moby 99.1.0 is newer than the built-in profiles, 23.0.0 to"),
+        (["crio + moby@99.1"], "moby 99.1.0 is newer than the built-in profiles, 23.0.0 to"),
+        (["moby@captured"], "no such profile is captured; captured are: none"),
         (["runtime-default"], "Run `runc-wrapctl apply`"),
     ],
 )

@@ -21,6 +21,7 @@ from runc_wrap.filters.profile_difference import ProcessFilters
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, actions, builtin, platform, syscall_names
+from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -273,6 +274,17 @@ def test_filters_with_too_many_combinations_do_not_count_as_equal() -> None:
     program = filter_comparison.lazily(json_codec.dumps(resolve(text, NONE)), RUNC).program
     with pytest.raises(ProfileError, match="acct: its arguments are compared with more values"):
         profile_difference.find(ProcessFilters((program,), NONE), text, RUNC)
+
+
+def test_what_libseccomps_filter_compares_hides_nothing_of_what_rules_compare() -> None:
+    """Values to try are bounded; more of the one must not mean fewer of the other."""
+    strict, other = (
+        compile_profile(
+            narrowed_comparisons.narrowed(builtin.load(name)).profile, arch="amd64", kernel=(6, 12)
+        )
+        for name in ("containers-common@0.62.2", "moby@29")
+    )
+    assert "socket" in {name for name, _ in _found(strict, other)}
 
 
 def test_where_a_range_ends_is_what_libseccomp_made_of_it() -> None:

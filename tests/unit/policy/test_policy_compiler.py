@@ -236,24 +236,25 @@ def test_of_a_profile_composed_on_an_engines_only_what_the_owner_changed_is_show
     assert all("denies capset" in one for one in found)
 
 
-@pytest.mark.parametrize(("engines", "refuses"), [({}, False), ({"podman": "5.8.0"}, True)])
-def test_a_profile_that_goes_with_no_default_of_an_absent_engine_is_a_remark(
-    engines: dict[str, str], *, refuses: bool
+@pytest.mark.parametrize(("engines", "is_here"), [({}, False), ({"podman": "5.8.0"}, True)])
+def test_a_profile_that_goes_with_one_engines_default_only_is_refused_with_what_to_write(
+    engines: dict[str, str], *, is_here: bool
 ) -> None:
-    """CRI-O's default denies some arguments of socket, to which nothing can be added."""
+    """Podman 5.8's denies some arguments of socket, to which nothing can be added."""
     one = {"names": ["socket"], "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]}
     own = {"a.json": json.dumps({"base": "runtime-default", "add": [one]}).encode()}
-    settings = {"default.profile": "localhost/a.json", "default.candidate": "localhost/a.json"}
-    if refuses:
-        with pytest.raises(
-            PolicyError, match=r"a.json on containers-common.*: socket.* to be added"
-        ):
-            compiled(settings, own_profiles=own, engines=engines)
-    else:
-        made = compiled(settings, own_profiles=own, engines=engines)
-        assert "containers of an engine with it are refused" in "".join(made.remarks)
-        assert made.pairs
-        assert not any("crio" in one.profile for one in made.pairs)
+    with pytest.raises(PolicyError, match=r"a.json on containers-common.* to be added") as refused:
+        compiled(own_profiles=own, engines=engines)
+    lines = [one for one in str(refused.value).splitlines() if "on containers-common" in one]
+    advised = {one.endswith("no engine with that default: name another base") for one in lines}
+    assert (False in advised) == is_here
+
+
+def test_a_version_of_an_unread_series_is_remarked_upon() -> None:
+    made = compiled({"default.profile": "moby@99", "default.candidate": "containerd@99 + mount"})
+    newer = [one for one in made.remarks if "is newer than the built-in profiles" in one]
+    assert len(newer) == 2
+    assert compiled(engines={"containerd": "99.0"}).remarks == compiled().remarks
 
 
 def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
