@@ -1,12 +1,10 @@
 """Fixtures that every folder of tests uses."""
 
-from __future__ import annotations
-
 import os
 import signal
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,9 +12,6 @@ from hypothesis import HealthCheck, settings
 from harness.host.processes import run
 from harness.node import install
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Examples have no deadline. CI tries the same ones each time: a new one's finding should stop the
 # person who runs `make check`, which tries new ones, and not the next commit. At night more are

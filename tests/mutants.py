@@ -8,8 +8,6 @@ defects (+ for **) and those in type annotations are not planted. Defects for wh
 time are listed. Exits with 1 if a defect was not detected.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import os
@@ -19,13 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 300  # for the tests without a defect

@@ -7,8 +7,6 @@
 Standard library only: it runs before any virtual environment is made.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import os
 import subprocess

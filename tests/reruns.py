@@ -7,14 +7,8 @@ failure. So are more tests that failed once than MOST. Those that failed once ar
 with what they said: each is a defect, of the test or of what it tests.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
-
-if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
+from _pytest.terminal import TerminalReporter
 
 MOST = 3  # tests in one run that may fail once
 _RERUN = "rerun"  # pytest-rerunfailures' outcome

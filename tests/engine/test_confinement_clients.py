@@ -5,24 +5,18 @@ alone belongs how it calls a runtime, its log, its defaults, its annotations: `w
 runtime_supports_json, `renamed` is: Podman calls them differently.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.containers.block_rules import as_the_kernel_compares, differences, of_bundle
+from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.engines.docker import Docker
-    from harness.engines.podman import Podman
-    from harness.node.install import Installed
-    from tests.engine.conftest import Client
+from harness.node.install import Installed
+from tests.engine.conftest import Client
 
 OPT_OUT = ("--annotation", "runc-wrap/seccomp=unconfined")
 

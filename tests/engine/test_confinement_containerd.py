@@ -4,26 +4,20 @@ Every test shows the opposite first, on the bare runtime or without the tested s
 author may write any annotation at any time: each is shown where it counts, too.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers.block_rules import as_the_kernel_compares, differences, of_bundle
 from harness.engines.containerd import CRI_NAMESPACE, Containerd
-from harness.engines.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError
+from harness.engines.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError, Pod
 from harness.engines.images import REFERENCE
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
-
-if TYPE_CHECKING:
-    from harness.engines.cri import Pod
-    from harness.node.install import Installed
+from harness.node.install import Installed
 
 EACH_RUNTIME = pytest.mark.parametrize(
     ("bare", "wrapped"), [("runc", "wrapped"), ("crun", "wrapped-crun")]

@@ -6,35 +6,27 @@ which have containerd 1; canonical/microk8s microk8s-resources. k3s' and RKE2's 
 --data-dir, the others at their own paths, in the mount namespace of the test.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import tomlkit
 
 from harness.engines.containerd import CRI_NAMESPACE, SMALL, Containerd, Handler, configuration
 from harness.engines.cri import Ask, client
-from harness.host.namespaces import private_mounts
-from harness.host.processes import Daemon, attempt, run, short_directory
+from harness.host.namespaces import MountNamespace, private_mounts
+from harness.host.processes import Daemon, Run, attempt, run, short_directory
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 from runc_wrap.node import installed_programs
 from tests.unit.cluster import api_stand_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.host.namespaces import MountNamespace
-    from harness.host.processes import Run
 
 CRI = "io.containerd.grpc.v1.cri"
 HAS_CONTAINERD_1 = (installed_programs.version("containerd") or "").startswith("1.")
@@ -242,7 +234,7 @@ class Brought(Containerd):
         config = ("--config", self.layout.config)
         return attempt([*self.space.prefix, self.ours.ctl, *words, *config], seconds=300)
 
-    def restart(self) -> Brought:
+    def restart(self) -> "Brought":
         """Return it after a restart: what it generates is generated again."""
         self.daemon.stop()
         return _started(self.layout, self.ours)

@@ -3,18 +3,17 @@
 Every file belongs to the test; Podman reads it in a mount namespace over /etc/containers.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
 import tomllib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -27,11 +26,6 @@ from runc_wrap.host import program
 from runc_wrap.node.paths import Places
 from tests.unit.engines import engine_node
 from tests.unit.engines.generated_toml import documents, of_podman
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from click.testing import Result
 
 CRI = f'[plugins."{OLD_CRI}"'
 SYSTEMD = (

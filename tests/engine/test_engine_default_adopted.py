@@ -4,27 +4,21 @@
 `adopts-weaker` (crun) takes over for `audit` and opt-outs, too.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers.block_rules import of_bundle
-from harness.engines.cri import RUNTIME_DEFAULT, Ask
+from harness.engines.containerd import Containerd
+from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri
+from harness.host.namespaces import MountNamespace
 from harness.host.processes import attempt, installed_version
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri
-    from harness.host.namespaces import MountNamespace
-    from harness.node.install import Installed
-    from tests.engine.conftest import Client
+from harness.node.install import Installed
+from tests.engine.conftest import Client
 
 Json = dict[str, Any]
 OPT_OUT = {"runc-wrap/seccomp": "unconfined"}

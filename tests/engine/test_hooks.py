@@ -1,26 +1,22 @@
 """hooks/: with real Podman, on the bare runtimes; the opposite, without the hook, first."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.containers.block_rules import of_bundle
 from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
 from harness.host.processes import attempt
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
+from harness.node.install import Installed
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.json_codec import digest
-
-if TYPE_CHECKING:
-    from harness.engines.podman import Podman
-    from harness.node.install import Installed
 
 BOTH = pytest.mark.parametrize("runtime", ["runc", "crun"])
 

@@ -1,20 +1,13 @@
 """Modes by rule, through CRI: the pod's namespace decides how it is confined."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.containers import logged_calls
-from harness.engines.cri import Ask
+from harness.engines.cri import Ask, Cri
 from harness.kernel import process_status
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.engines.cri import Cri
-    from harness.node.install import Installed
+from harness.node.install import Installed
 
 # keyctl(99): an operation that does not exist, so the kernel's own answer is harmless
 KEYCTL = "x86_64:250:99"

@@ -3,19 +3,20 @@
 The harness' engines are in mount namespaces of their own; runc-wrapctl runs in there, too.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.containers import recording_runtime
-from harness.engines.cri import RUNTIME_DEFAULT, Ask, CriError
+from harness.containers.recording_runtime import Recorder
+from harness.engines.containerd import Containerd
+from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
+from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import short_directory
@@ -24,12 +25,6 @@ from harness.node.requirements import program, requires
 from runc_wrap.hotpath.main import CAPTURE
 from runc_wrap.profiles import captured_profile, platform
 from runc_wrap.profiles.json_profiles import profile_parser
-
-if TYPE_CHECKING:
-    from harness.containers.recording_runtime import Recorder
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri
-    from harness.engines.docker import Docker
 
 Json = dict[str, Any]
 

@@ -1,29 +1,22 @@
 """`record` on a rule under real engines; two nodes' recordings are added up."""
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from harness.containers import logged_calls
-from harness.engines.cri import Ask, CriError
+from harness.engines.containerd import Containerd
+from harness.engines.cri import Ask, Cri, CriError
 from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
 from harness.node import agent
+from harness.node.install import Installed
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri
-    from harness.engines.podman import Podman
-    from harness.node.install import Installed
-
-    Configured = Callable[[Installed, str], None]
-    Nodes = dict[str, Installed]
+Configured = Callable[[Installed, str], None]
+Nodes = dict[str, Installed]
 
 POD, NAME = "web-7d9c8b5f6-x2k4p", "shop/web/main"
 RULE = 'runtime = ["{}"]\n[[rule]]\nname = "look at all"\n{} = ["{}"]\nrecord = true\n'

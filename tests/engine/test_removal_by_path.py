@@ -3,24 +3,17 @@
 Podman stores that path with the container, and no configuration has a name for it.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.engines.images import REFERENCE
-from harness.engines.podman import UID, own_podman, rootless
+from harness.engines.podman import UID, OwnPodman, Rootless, own_podman, rootless
 from harness.host.processes import attempt, short_directory
 from harness.node.install import Installed, install
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.engines.podman import OwnPodman, Rootless
 
 NAME = "one"
 

@@ -3,10 +3,10 @@
 Podman runs the runtime as uid 0 of a user namespace, with XDG_RUNTIME_DIR set.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +14,6 @@ from harness.engines.images import REFERENCE
 from harness.engines.podman import OWN, UID, Rootless, rootless
 from harness.host.processes import Run, short_directory
 from harness.node.install import Installed, copy_of, install
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 KINDS = ("runc", "crun")
 

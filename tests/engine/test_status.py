@@ -1,26 +1,20 @@
 """status and verify on nodes of real engines: every container is found, named, and checked."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.engines.cri import Ask
+from harness.engines.containerd import Containerd
+from harness.engines.cri import Ask, Cri
+from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
+from harness.host.namespaces import MountNamespace
 from harness.host.processes import Daemon, attempt, wait_until
+from harness.node.install import Installed
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri
-    from harness.engines.docker import Docker
-    from harness.engines.podman import Podman
-    from harness.host.namespaces import MountNamespace
-    from harness.node.install import Installed
 
 OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 

@@ -1,27 +1,21 @@
 """Containers of real engines are tightened while they run, and so is what the engine executes."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from harness.engines.cri import Ask
+from harness.engines.containerd import Containerd
+from harness.engines.cri import Ask, Cri
+from harness.engines.podman import Podman
+from harness.host.namespaces import MountNamespace
 from harness.host.processes import attempt
+from harness.node.install import Installed
 from harness.node.requirements import requires
 from tests.engine.test_status import verified
 from tests.runtime.tighten import rounds
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri
-    from harness.engines.podman import Podman
-    from harness.host.namespaces import MountNamespace
-    from harness.node.install import Installed
 
 SOURCES = Path(rounds.__file__).with_name("workloads")
 # This machine's redis, for at most ten minutes, in the image's busybox

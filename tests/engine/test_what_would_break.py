@@ -3,30 +3,24 @@
 And a candidate beside an engine's own default, which containers bring: `adopt`, and the report.
 """
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from harness.containers import logged_calls
-from harness.engines.cri import RUNTIME_DEFAULT, Ask
+from harness.engines.containerd import Containerd
+from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, Pod
 from harness.engines.images import REFERENCE
+from harness.engines.podman import Podman
 from harness.node import agent
+from harness.node.install import Installed
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.engines.containerd import Containerd
-    from harness.engines.cri import Cri, Pod
-    from harness.engines.podman import Podman
-    from harness.node.install import Installed
-
-    Configured = Callable[[Installed, str], None]
-    Nodes = dict[str, Installed]
+Configured = Callable[[Installed, str], None]
+Nodes = dict[str, Installed]
 
 NEW_USERS = "unshare -U true"  # what tools that build images do first
 LOOK = """

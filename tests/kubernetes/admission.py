@@ -8,8 +8,6 @@ about, that a variable has the type of its expression, that a mutation is a list
 cannot hide (k8s.io/apiserver/pkg/admission/plugin/policy).
 """
 
-from __future__ import annotations
-
 import copy
 import os
 import subprocess

@@ -8,22 +8,16 @@ The pod's specification is that of a rendered overlay. What is added is what a k
     memory's emptyDir one for the whole pod, but on disk: Podman 5 makes one for each container
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import yaml
 
 from runc_wrap.cluster import api_server
 from tests.kubernetes import rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tests.kubernetes.rendered import Object
+from tests.kubernetes.rendered import Object
 
 CONTAINER = "installer"
 _MOUNT = {"name": "token", "mountPath": str(api_server.FILES), "readOnly": True}

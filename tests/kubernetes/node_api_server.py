@@ -5,8 +5,6 @@ tests read; one that is started again goes on from there. Whoever imports this t
 the image's ssl before (runc_wrap.cluster.api_server).
 """
 
-from __future__ import annotations
-
 import json
 import ssl
 from http.server import ThreadingHTTPServer

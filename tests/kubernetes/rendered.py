@@ -1,7 +1,5 @@
 """What kubectl makes of deploy/kubernetes: the objects of an overlay."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

@@ -1,17 +1,11 @@
 """What manifests ask for beyond a pod of the level `restricted`, and what the guide lists."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from harness.node.install import SOURCE
 from tests.kubernetes import rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.kubernetes.rendered import Object
+from tests.kubernetes.rendered import Object
 
 _GUIDE = SOURCE / "docs" / "kubernetes.md"
 # Of these only roles and DaemonSets ask for anything.

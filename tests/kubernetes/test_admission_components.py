@@ -1,7 +1,5 @@
 """The components of admission: valid where they are said to be, and the same by other names."""
 
-from __future__ import annotations
-
 import kubernetes_validate
 import pytest
 

@@ -1,7 +1,5 @@
 """What admission writes into a pod: an explicit Unconfined as our annotation, a RuntimeClass."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

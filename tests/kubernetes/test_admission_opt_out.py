@@ -1,7 +1,5 @@
 """Who may opt out of the node's default: the policies opt-out-by-label and opt-out-by-right."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

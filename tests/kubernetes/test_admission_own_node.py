@@ -1,7 +1,5 @@
 """The installer's account may change its own node only, and there only what is its own."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any

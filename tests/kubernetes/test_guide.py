@@ -1,13 +1,12 @@
 """docs/kubernetes.md: what it says to write renders, and what it says to run is understood."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import textwrap
 import tomllib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -17,11 +16,7 @@ from harness.host.processes import Run, attempt
 from harness.node.install import SOURCE
 from harness.node.requirements import program
 from tests.kubernetes import rendered
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.kubernetes.rendered import Object
+from tests.kubernetes.rendered import Object
 
 SCHEMA = "1.30"
 POLICY = "runc-wrap-policy"

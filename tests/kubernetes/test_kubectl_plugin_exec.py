@@ -3,28 +3,23 @@
 kubectl's discovery, its lists and its exec over WebSockets are real; the cluster is not.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from harness.cluster import stand_in_api_server
+from harness.cluster.stand_in_api_server import Cluster
 from harness.host.processes import environment
 from harness.node.node_reports import call, document, workload
 from harness.node.requirements import unmet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.cluster.stand_in_api_server import Cluster
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 RIGHTS = MANIFESTS / "plugin" / "rights.yaml"

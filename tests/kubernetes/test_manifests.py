@@ -1,7 +1,5 @@
 """Every overlay is what Kubernetes' schemas allow, and asks for no more than the docs list."""
 
-from __future__ import annotations
-
 import os
 import re
 import tomllib

@@ -1,18 +1,13 @@
 """The page in headless Chromium, in an empty network namespace."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.node.requirements import program
 from harness.shown import browser, reports
 from runc_wrap.report import html
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 OVERFLOWS = "document.documentElement.scrollWidth > innerWidth"
 REPORTS = {

@@ -1,7 +1,5 @@
 """Creates through the launcher and the agent, whatever happens to it; callers that are others."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -10,27 +8,23 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, traced, wait_until
 from harness.kernel import process_status
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.agent import Agent
 from harness.node.requirements import requires
 from runc_wrap.agent.decide import wire
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
-
-if TYPE_CHECKING:
-    from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
-    from tests.runtime.conftest import Lab
-
+from tests.runtime.conftest import Lab
 
 MANY, FEW = 100, 3
 MEMORY = ("mmap", "mremap", "munmap", "brk")

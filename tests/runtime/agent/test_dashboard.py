@@ -1,25 +1,20 @@
 """Every query of Grafana's dashboard, on a Prometheus that scraped an agent with containers."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.node import agent as agents
+from harness.node import install
 from harness.node.requirements import requires
 from harness.shown import prometheus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.bundles import Bundle
-    from harness.node import install
-    from harness.shown.prometheus import Prometheus
+from harness.shown.prometheus import Prometheus
 
 Json = dict[str, Any]
 

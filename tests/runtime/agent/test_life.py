@@ -1,13 +1,10 @@
 """The life of the two services without a supervisor: sockets, cost at rest, ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +13,7 @@ from harness.host.processes import attempt, wait_until
 from harness.measurement import resident
 from harness.node import agent as agents
 from harness.node import install
-
-if TYPE_CHECKING:
-    from harness.node.agent import Agent
+from harness.node.agent import Agent
 
 RESIDENT = 25.0  # MB
 REST = 5.0  # seconds

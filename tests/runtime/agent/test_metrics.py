@@ -1,33 +1,27 @@
 """The metrics: the agent's file, as node_exporter meets it, and the pod that serves it."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import Daemon, attempt, free_port, run, wait_until
 from harness.kernel.process_status import parse_status
 from harness.node import agent as agents
+from harness.node import install
 from harness.node.install import SOURCE
 from harness.node.requirements import program, requires
 from harness.shown import prometheus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.bundles import Bundle
-    from harness.node import install
-    from harness.shown.prometheus import Prometheus
-
+from harness.shown.prometheus import Prometheus
 
 USER, GROUP = 4242, 4243
 

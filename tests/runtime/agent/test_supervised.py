@@ -1,12 +1,11 @@
 """The two services under a real systemd: deaths, hangs, sockets, stored descriptors."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,7 @@ from harness.containers import bundles
 from harness.host.processes import attempt, environment, run, wait_until
 from harness.node import agent as agents
 from harness.node import install
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.agent import Supervised
+from harness.node.agent import Supervised
 
 BOUND = 0.5  # seconds for a create that the service does not answer, on a busy machine
 

@@ -1,20 +1,15 @@
 """The services go on as another release that is installed."""
 
-from __future__ import annotations
-
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.host.processes import CommandError, wait_until
 from harness.node import agent as agents
 from harness.node import install
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NEW = f"/{install.SECOND}/"
 

@@ -4,8 +4,6 @@ The launcher's own waits are read from its system calls, so that a loaded machin
 not count.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -14,25 +12,21 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from math import inf
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, limited, run, traced, wait_until
 from harness.node import agent as agents
 from harness.node import install, launchers
+from harness.node.agent import Agent
 from harness.node.launchers import VERSION, message
 from harness.node.requirements import program, requires
 from runc_wrap.ledger import whole_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
 
 BOUND = 0.1  # seconds, the issue's
 _TIMED = re.compile(r"^(?:connect|sendto|recvfrom|poll|ppoll)\(.*<([0-9.]+)>$", re.MULTILINE)

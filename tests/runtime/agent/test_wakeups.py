@@ -3,21 +3,16 @@
 And that this is early enough for a process that joins a new container.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from runc_wrap.agent.observe.container_limits import WAKE_EVERY
 from runc_wrap.evidence.store import evidence_reader
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 PROCESSES, APART = 60, 0.03  # seconds
 ROUNDS, UNSHARE = 8, 272

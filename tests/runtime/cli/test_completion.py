@@ -1,23 +1,17 @@
 """The completions of an installation in the real shells, through its own entry point."""
 
-from __future__ import annotations
-
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.manual import write
 from harness.host.processes import environment, run
+from harness.node.install import Installed
 from harness.node.requirements import program
 from harness.shown.terminal import Session
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.node.install import Installed
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,15 @@
 """What a command shows on a terminal while it works, and how it ends by Ctrl-C."""
 
-from __future__ import annotations
-
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import environment
+from harness.node.install import Installed
 from harness.shown.terminal import Session
 from runc_wrap.cli.output import MOMENT
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.node.install import Installed
 
 LOG = "type=SYSCALL msg=audit(1700000000.000:%d): arch=c000003e syscall=59 success=yes exit=0\n"
 SHOWN = "Reading records of calls"

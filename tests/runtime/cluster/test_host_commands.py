@@ -1,16 +1,15 @@
 """The installer's commands and kubectl's requests as transient units of a real systemd."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -32,10 +31,6 @@ from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import document_stream
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 SECONDS = 60.0
 

@@ -1,7 +1,5 @@
 """The cluster's policy on a node: checked as a whole, put in force at once, or not at all."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

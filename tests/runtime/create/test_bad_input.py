@@ -1,27 +1,22 @@
 """Bad input: a clear refusal in bounded time, the old config, and no container."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, run
 from harness.kernel import process_status
 from harness.node import install
 from harness.node.requirements import program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 SECONDS = 20  # far more than any refusal takes; a hang lasts forever
 

@@ -1,23 +1,17 @@
 """A container's state in the kernel, without us and with us, and the line in the ledger."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers.bundles import seccomp_of_exec
 from harness.kernel import process_status
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.runtime.conftest import Lab
-
+from tests.runtime.conftest import Lab
 
 DENY_MKDIR = {
     "defaultAction": "SCMP_ACT_ALLOW",

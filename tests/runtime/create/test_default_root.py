@@ -1,11 +1,8 @@
 """A runtime's default state directory: as runc and crun choose it, and as the ledger says."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +10,7 @@ from harness.host.namespaces import private_mounts
 from harness.host.processes import attempt, run, short_directory
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath import main
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 USER = 14242
 OURS = "import posix, sys; from runc_wrap.hotpath.main import default_root as d; \

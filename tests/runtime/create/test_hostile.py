@@ -1,13 +1,12 @@
 """A create on a hostile machine: environment, locks, prefix."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +15,6 @@ from harness.host.processes import attempt, short_directory
 from harness.node import install
 from harness.node.requirements import requires
 from runc_wrap.node import selftest_container
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
 
 # Modules that Python imports by name on the way, and those that it imports by itself.
 MODULES = """

@@ -1,17 +1,12 @@
 """default.int_arguments on real runtimes: a program sets upper bits of an int."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from runc_wrap.profiles import abis, syscall_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 UNIX, UNIX_HIGH = "x86_64:41:1:1:0", "x86_64:41:0x100000001:1:0"
 INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"

@@ -1,21 +1,17 @@
 """Modes and ABIs in the kernel: what is denied, what is let through, what is logged."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.containers import logged_calls
+from harness.node.install import Installed
 from harness.node.requirements import unmet
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import abi_probe
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
-
-if TYPE_CHECKING:
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"
 MOUNT_X86, GETPID, GETPID_X86, GETPID_X32 = "x86:21:0", "x86_64:39", "x86:20", "x32:39"

@@ -1,21 +1,15 @@
 """gVisor's runsc: why runc-wrap refuses it, shown on the real one, and that it does."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.containers.bundles import Bundle
+from harness.node.install import Installed
 from harness.node.requirements import program, requires
 from tests.runtime.create.test_confinement import DENY_MKDIR
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
 
 # Neither the sandbox's network nor its cgroup matters here, and CI's machine cannot give them.
 ALONE = '#!/bin/sh\nexec {runsc} --network=none --ignore-cgroups {more} "$@"\n'

@@ -1,8 +1,6 @@
 """The overlay on real runtimes: a container tries denied calls."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,9 +9,7 @@ from runc_wrap.hotpath.overlay import with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 AF_UNIX, AF_INET = 1, 2
 UNAME, UNAME_X86, CLONE3, NEWEST = "x86_64:63:0", "x86:122:0", "x86_64:435:0", "x86_64:9999"

@@ -4,24 +4,19 @@ So it is refused if its profile must be enforced, unless the policy says otherwi
 decides about processes that are exec'd later: it is edited as at a create.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers.bundles import Bundle, seccomp_of_exec
+from harness.host.processes import Run
 from harness.kernel import process_status
+from harness.node.install import Installed
 from harness.node.requirements import requires
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.host.processes import Run
-    from harness.node.install import Installed
 
 AS_DUMPED = 'restore = "as-dumped"\n'
 

@@ -1,19 +1,14 @@
 """A user's own containers: the runtime is uid 0 of a user namespace, as under rootless Podman."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 from harness.containers import bundles
 from harness.host.processes import attempt
 from harness.node import install
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 USER = 12345
 

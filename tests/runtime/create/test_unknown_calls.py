@@ -3,19 +3,15 @@
 Each runtime has libseccomp 2.6.0, which does not know file_getattr (Linux 6.17).
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runc_wrap.node import seccomp_features
 from runc_wrap.profiles import abis, engine_versions, syscall_names
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 NAME, CALL = "file_getattr", "x86_64:468:0:0:0:0"
 KNOWN, KNOWN_CALL = "getcpu", "x86_64:309:0:0:0"

@@ -1,13 +1,8 @@
 """What the kernel said does not depend on the runtime, unless a test says so (BOTH)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Pair
+from tests.runtime.conftest import Pair
 
 
 @pytest.fixture

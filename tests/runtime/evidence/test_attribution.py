@@ -3,21 +3,20 @@
 And no call waits for such a user's unreadable memory, nor for a container's silent file system.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.attackers import hostile_user as attacker
 from harness.attackers.hostile_user import LOGGED
+from harness.containers.bundles import Bundle
 from harness.host.hung_files import mounted
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
@@ -25,13 +24,7 @@ from harness.node import install
 from harness.node.requirements import program as installed
 from runc_wrap.agent.observe import container_limits
 from runc_wrap.evidence.attribution.process_lifetimes import Family
-from tests.runtime.conftest import BOTH
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import BOTH, Lab
 
 KEYCTL, CALLS = 250, 20
 

@@ -1,7 +1,5 @@
 """Every source of audit records on the real thing: this kernel, auditd, journald."""
 
-from __future__ import annotations
-
 import os
 import select
 import signal
@@ -10,11 +8,11 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,9 +31,6 @@ from runc_wrap.evidence.sources import (
     log_files,
     merged_sources,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 NAMES = (b"plain", b'a" b', b"exe=syscall=1", b"a\\x41", b"\x1b[31m<b>", b"\xff\x01", b"\xc3\xa4")
 COMMS = [name.decode("utf-8", "surrogateescape") for name in NAMES]

@@ -1,23 +1,16 @@
 """A candidate beside an enforced profile, in real containers: the report equals enforcing it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.containers import every_call
+from harness.containers.bundles import Bundle
 from harness.kernel import evidence_thread
 from harness.node import agent as agents
 from harness.node.requirements import machine
 from runc_wrap.profiles.abis import ABIS
-from tests.runtime.conftest import BOTH
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import BOTH, Lab
 
 CURRENT, REMOVED = "containerd@1.7.24", ("getpgid", "mkdirat", "sysinfo")
 CANDIDATE = " - ".join(("containerd@2.3.1", *REMOVED))

@@ -3,25 +3,20 @@
 Each test is an attack that once made a workload `safe` whose processes made denied calls.
 """
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.node import agent as agents
 from harness.node import install
+from runc_wrap.evidence.store.call_counts import CallKind, Tally
 from runc_wrap.profiles import syscall_names
-from tests.runtime.conftest import BOTH
-
-if TYPE_CHECKING:
-    from harness.containers.bundles import Bundle
-    from runc_wrap.evidence.store.call_counts import CallKind, Tally
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import BOTH, Lab
 
 Json = dict[str, Any]
 NUMBERS = syscall_names.numbers(syscall_names.native())

@@ -1,20 +1,15 @@
 """Programs that deal with filters: the report names what they hide, and what fails under any."""
 
-from __future__ import annotations
-
 from errno import EACCES, EINVAL, EPERM
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel import evidence_thread
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
 KEYCTL, GETPID = 250, 39

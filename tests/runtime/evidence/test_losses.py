@@ -5,31 +5,26 @@ processes that still run. Audit's multicast and the process connector serve only
 namespace; elsewhere joining them works or fails silently.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import run, wait_until
 from harness.node import agent as agents
+from harness.node.install import Installed
 from harness.node.requirements import program
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import log_files, source_status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 UNSHARE, GETPID, GETPRIORITY, MANY = 272, 39, 140, 300
 LONG = 60  # seconds, on a busy machine

@@ -1,7 +1,5 @@
 """What would break, before anything is enforced: real containers, real records, one report."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -10,26 +8,23 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel import evidence_thread
 from harness.node import agent as agents
+from harness.node.install import Installed
 from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.containers.bundles import Bundle
-    from harness.node.install import Installed
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
 UNSHARE, MOUNT, KEYCTL, CLONE, GETPID = 272, 165, 250, 56, 39

@@ -5,17 +5,11 @@ With no_new_privs off, the engines' default, runc loads the filter first, and th
 these calls, so they affect no verdict and no suggestion.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from harness.containers import logged_calls
 from harness.host.processes import installed_version
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 OPEN_TREE, FSOPEN, FSCONFIG, FSMOUNT = 428, 430, 431, 432
 

@@ -1,18 +1,12 @@
 """An installation in observe, of runc, unless a test says that both runtimes matter (BOTH)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from harness.host.processes import short_directory
 from harness.node import install
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.runtime.conftest import Pair
+from tests.runtime.conftest import Pair
 
 
 @pytest.fixture

@@ -1,33 +1,28 @@
 """observe on real runtimes: exactly what enforce would deny is recorded, and nothing is denied."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.containers import logged_calls
+from harness.containers.bundles import Bundle
 from harness.host.processes import CommandError, Run, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.agent import Agent, Supervised
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
 from tests.runtime.conftest import BOTH, Lab
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent, Supervised
 
 UNSHARE, CLONE_NEWNS = "x86_64:272:0x20000", 0x20000
 MOUNT, CLONE3, KEYCTL, VSOCK = "x86_64:165:0", "x86_64:435:0", "x86_64:250:99", "x86_64:41:40:99:0"

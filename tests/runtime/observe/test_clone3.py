@@ -1,22 +1,17 @@
 """clone3 in observe: what clone cannot do is named, and what is not known hides nothing."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 CGROUP = "/cgroup2"
 CLONE_NEWUSER = "0x10000000"

@@ -1,23 +1,18 @@
 """observe beside a container that makes denied calls in a loop: only that one is slowed."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import Daemon, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent.observe.container_limits import BURST, RATE
-
-if TYPE_CHECKING:
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
+from tests.runtime.conftest import Lab
 
 SECONDS = 5  # of flooding beyond the burst
 LISTENERS = 3  # the container's own, and of processes that join it

@@ -1,33 +1,27 @@
 """The service takes a container's listener even if it dies at any step; lost ones are reported."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import signal
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from harness.containers import logged_calls
+from harness.containers.bundles import Bundle
 from harness.host.processes import traced, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.agent import Agent
+from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.evidence.store import evidence_memory
+from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.node.container_state import lost_listeners
 from tests.runtime.conftest import BOTH, Lab
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
-    from harness.node.install import Installed
-    from runc_wrap.evidence.store.call_counts import Tallies
-
 
 KEYCTL, AS_USUAL = "x86_64:250:99", "errno 95"
 NOTIFY = 0x7FC00000

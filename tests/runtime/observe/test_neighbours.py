@@ -1,25 +1,19 @@
 """observe beside a container with unreadable memory, and with a disk that does not answer."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.containers.bundles import Bundle
 from harness.host.hung_files import deaf_file, frozen, own_disk
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent.observe import container_limits
 from runc_wrap.agent.record.recorder import WRITE_AFTER
-
-if TYPE_CHECKING:
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Lab
-
+from tests.runtime.conftest import Lab
 
 KEYCTL, CLONE3 = 250, 435
 SAID = "reading callers in "

@@ -1,32 +1,27 @@
 """What is recorded, on real runtimes and of a command: what is denied stays denied."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.containers import logged_calls
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.agent import Agent
+from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import USER_NOTIF
 from tests.runtime.conftest import BOTH, Lab
 from tests.runtime.observe.test_calls import CALLS, GETPID, MOUNT, PERSONALITY, VSOCK, block
-
-if TYPE_CHECKING:
-    from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
-    from harness.node.install import Installed
-
 
 INET, PERSONALITY_8 = "x86_64:41:2:1:0", "x86_64:135:0x8"
 MKDIR_X86 = "x86:39:0:0"

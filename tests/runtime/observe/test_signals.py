@@ -1,15 +1,13 @@
 """Signals while a call waits for an answer: the effect of the flag WAIT_KILLABLE_RECV."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import installed_version, short_directory, wait_until
 from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.hotpath.resolve import resolve
@@ -18,9 +16,6 @@ from runc_wrap.node.installed_programs import InstalledRuntime
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.mode_profiles import modes
 from tests.runtime.conftest import BOTH, Lab, Pair
-
-if TYPE_CHECKING:
-    from harness.containers.bundles import Bundle
 
 CALLS, MICROSECONDS = "200", "1000"
 INTERRUPTED = re.compile(r"(\d+) of \d+ interrupted, (\d+) signals")

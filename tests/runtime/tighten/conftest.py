@@ -1,24 +1,19 @@
 """Containers of real runtimes whose processes get one more filter."""
 
-from __future__ import annotations
-
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from runc_wrap.host import container_discovery
 from runc_wrap.tighten import container_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
+from tests.runtime.conftest import Pair
 
 KEYCTL, KEYCTL_32 = 250, 288
 ERRNO = 77  # EBADFD: no call of these programs returns it

@@ -1,21 +1,15 @@
 """Containers that are started together and tightened by one command."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from harness.containers.bundles import Bundle
 from harness.kernel.process_status import status
 from runc_wrap.host import procfs
+from tests.runtime.live.conftest import TightenedNode
 from tests.runtime.tighten import rounds
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.live.conftest import TightenedNode
 
 
 class Group:

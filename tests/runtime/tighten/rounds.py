@@ -1,15 +1,10 @@
 """Programs that work in rounds, and write a line at the end of each."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from harness.host.processes import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 ERRNO = 77  # EBADFD, "File descriptor in bad state": no call of these programs returns it
 ARCHITECTURES = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]

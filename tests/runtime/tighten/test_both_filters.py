@@ -1,7 +1,5 @@
 """The kernel's answer under both filters is the most restrictive of theirs, as we compute it."""
 
-from __future__ import annotations
-
 import random
 import struct
 import subprocess

@@ -3,12 +3,11 @@
 RUNC_WRAP_TEST_RUNS is the number of fresh containers that sit in each call, 1 if it is not set.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -25,15 +24,10 @@ from tests.runtime.tighten.conftest import (
     KEYCTL,
     KEYCTL_32,
     RETURNED,
+    Running,
     calls,
     denying,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.runtime.tighten.conftest import Running
 
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "1"))
 SECONDS = 4 if RUNS == 1 else 8  # three containers at a time, each with a thread that computes

@@ -3,17 +3,16 @@
 RUNC_WRAP_TEST_KILLS is how many of them are tried, 10 if it is not set.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -22,10 +21,6 @@ from harness.node.requirements import requires
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_rounds
 from tests.runtime.tighten.conftest import DENY_KEYCTL, ERRNO, RETURNED, calls
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 SECONDS = (4, 16, 64)  # of each call
 TRIED = int(os.environ.get("RUNC_WRAP_TEST_KILLS", "10"))

@@ -1,11 +1,12 @@
 """Every process of a container is tightened or named, and nobody else."""
 
-from __future__ import annotations
-
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
+
+from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import program
@@ -13,16 +14,8 @@ from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.tighten import process_rounds
 from runc_wrap.tighten.process_tightening import FilterRequest
+from tests.runtime.conftest import Pair
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import pytest
-
-    from harness.containers.bundles import Bundle
-    from tests.runtime.conftest import Pair
-
 
 WITHOUT_PERMISSION = FilterRequest(denying(KEYCTL))
 

@@ -1,21 +1,17 @@
 """What another thread of the process could make of the code that a tightening injects."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from harness.node.requirements import requires
 from runc_wrap.filters.kernel import injected_code
+from runc_wrap.filters.kernel.injected_code import InjectedCall
 from runc_wrap.tighten import process_rounds
 from tests.runtime.tighten.conftest import DENY_KEYCTL
-
-if TYPE_CHECKING:
-    from runc_wrap.filters.kernel.injected_code import InjectedCall
 
 PROGRAM = "print('begun', flush=True); input(); print('went on')"
 EXECUTABLE = (0, 4096, 7, 0x22, -1, 0)

@@ -1,10 +1,10 @@
 """What one thread does while another is about to get the filter neither stops nor escapes it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,10 +14,6 @@ from runc_wrap.filters.kernel import filter_readback, injected_code
 from runc_wrap.tighten import process_rounds, process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 SEIZE, GETREGS, DETACH, GET_SIGMASK = 0x4206, 12, 17, 0x420A  # linux/ptrace.h
 # Two threads, which say their numbers; one of them acts once a file is there.

@@ -4,28 +4,22 @@ RUNC_WRAP_TEST_RUNS is the number of fresh containers of each program and runtim
 there are ten, of OFTEN: the others' packages are large.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers import system_bundles
 from harness.host.processes import run
 from harness.node.requirements import program, requires
+from tests.runtime.conftest import Pair
 from tests.runtime.live.conftest import TightenedNode
 from tests.runtime.tighten import rounds
 from tests.runtime.tighten.group import Group, stood
 from tests.runtime.tighten.rounds import MKDIR, RENAME
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.runtime.conftest import Pair
 
 IS_LONG = "RUNC_WRAP_TEST_RUNS" in os.environ
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "10"))

@@ -1,20 +1,15 @@
 """A clock, descriptors that are always readable, and systemd's socket, for services' tests."""
 
-from __future__ import annotations
-
 import os
 import select
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from harness.host.processes import short_directory
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture

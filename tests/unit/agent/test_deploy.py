@@ -1,21 +1,16 @@
 """The systemd units match what the services do."""
 
-from __future__ import annotations
-
 import _socket
 import re
 import subprocess
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.node.requirements import program
 from runc_wrap.agent import service_lifecycle
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 UNITS = Path(__file__).parents[3] / "deploy" / "systemd"
 PREFIX = "/opt/runc-wrap"

@@ -1,7 +1,5 @@
 """The service observe as a process, with listeners of processes that are not in containers."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math
@@ -10,7 +8,6 @@ import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,15 +21,13 @@ from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.profiles import syscall_names
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from harness.containers.listener_process import Sender
-
 if syscall_names.known_to_libseccomp([]) is None:
     pytest.skip("needs libseccomp", allow_module_level=True)
 
+from collections.abc import Iterator
+
 from harness.containers import listener_process
+from harness.containers.listener_process import Sender
 
 LISTENER = "anon_inode:seccomp notify"
 SECONDS_TO_NOTICE = 5  # that another release is installed: docs/agent.md

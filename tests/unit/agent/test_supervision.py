@@ -1,26 +1,19 @@
 """What a service has of its supervisor: descriptors, their store, watchdog, log, its command."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.agent import service_log, start_command, systemd_protocol
 from runc_wrap.agent.descriptor_store import DescriptorStore
 from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from tests.unit.agent.conftest import Systemd
-
+from tests.unit.agent.conftest import Systemd
 
 _SHOW = """
 import os

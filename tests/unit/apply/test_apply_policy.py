@@ -1,8 +1,8 @@
 """A node's facts, gathered for the compiler."""
 
-from __future__ import annotations
+from pathlib import Path
 
-from typing import TYPE_CHECKING
+import pytest
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.node.paths import Places
@@ -10,11 +10,6 @@ from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
 from tests.unit.node import machine
 from tests.unit.policy.node import PROFILE
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def test_all_of_a_node_is_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

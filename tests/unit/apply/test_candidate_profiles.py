@@ -1,10 +1,10 @@
 """A candidate beside a profile, compiled by libseccomp: proved, or the call is not previewed."""
 
-from __future__ import annotations
-
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,15 +24,10 @@ from runc_wrap.profiles.mode_profiles.candidate_mode import previewed
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
+from tests.unit.cli.ctl import Node
 from tests.unit.policy.node import compiled
 from tests.unit.profiles.mode_profiles import test_candidate_mode as drawn
 from tests.unit.profiles.resolving import answer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 RUNC, CRUN = Loader("runc"), Loader("crun")
 PASSING = (return_codes.ALLOW, return_codes.LOG)

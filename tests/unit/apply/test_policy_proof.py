@@ -1,9 +1,8 @@
 """What libseccomp compiles wrongly is written with masks, or refused; what is proved is kept."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,11 +16,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
+from tests.unit.cli.ctl import Node
 
 CRUN = Loader("crun")
 OPS = ("LT", "LE", "GT", "GE", "NE", "EQ")

@@ -1,10 +1,9 @@
 """An installation for each test, and the evidence of a simulated agent."""
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +12,11 @@ from runc_wrap.evidence.sources import kmsg, log_files
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 from runc_wrap.node.container_state import users_containers
+from runc_wrap.node.paths import Places
 from runc_wrap.report.merge.document_stream import asking
 from runc_wrap.time_text import rfc3339
 from tests.unit.cli import ctl
 from tests.unit.evidence.samples import line, write_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 

@@ -1,22 +1,16 @@
 """Calling runc-wrapctl on a test's own installation."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from click.testing import CliRunner
+import pytest
+from click.testing import CliRunner, Result
 
 from runc_wrap.cli.root_command import main
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
-    from click.testing import Result
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Node:
         for name, data in profiles.items():
             (self.places.profiles / f"{name}.json").write_bytes(data)
 
-    def apply(self, policy: str, **profiles: bytes) -> Node:
+    def apply(self, policy: str, **profiles: bytes) -> "Node":
         """Put this policy in force."""
         self.configure(policy, **profiles)
         result = self.ctl("apply")

@@ -1,19 +1,13 @@
 """apply: all or nothing, and what it prints."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.ctl import Node
 from tests.unit.evidence.samples import write_ledger
 from tests.unit.node.machine import fake
 from tests.unit.policy.node import PROFILE, profile
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 
 def test_the_runtimes_link_stays_the_same_while_the_runtime_does(applied: Node) -> None:

@@ -1,15 +1,15 @@
 """runc-wrapctl cluster: the installer's loop between looks, and what it is asked by kubectl."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from runc_wrap.cli import cluster
 from runc_wrap.cli.root_command import main
@@ -29,15 +29,8 @@ from runc_wrap.documents.reader import taken
 from runc_wrap.fleet.policy_answers import PolicyAnswer
 from runc_wrap.host import locks
 from runc_wrap.node.paths import Places
+from tests.unit.cli.ctl import Node
 from tests.unit.cluster.host_stand_in import Host
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from click.testing import Result
-
-    from tests.unit.cli.ctl import Node
 
 
 @pytest.fixture

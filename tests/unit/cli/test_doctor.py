@@ -1,12 +1,12 @@
 """doctor: what it finds, what it advises, how it exits."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +14,8 @@ from runc_wrap.doctor.runtime_checks import kernel_filtering
 from runc_wrap.host import systemd
 from runc_wrap.node import seccomp_features
 from runc_wrap.policy.settings import policy_sources
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
-
 
 NAMES = [
     "in-force",

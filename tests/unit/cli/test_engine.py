@@ -1,13 +1,11 @@
 """runc-wrapctl engine: its output and exit status, and what is refused before anything changes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.root_command import main
@@ -24,10 +22,6 @@ from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from click.testing import Result
-
 
 NODE = {"containerd": "config.toml", "crio": "crio.conf", "docker": "daemon.json"}
 

@@ -1,16 +1,12 @@
 """explain: the decision for a config, in one sentence or as JSON."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
+from tests.unit.cli.ctl import Node
 
 
 def _bundle(tmp_path: Path, **config: Any) -> str:

@@ -1,11 +1,9 @@
 """What all commands print: foreign text, tables, failures, and how far they are."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -16,12 +14,8 @@ from runc_wrap.cli import output, verify
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.node.container_state.container_status import Entry, Node
+from tests.unit.cli import ctl
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.unit.cli import ctl
 
 
 @given(st.text())

@@ -1,20 +1,14 @@
 """runc-wrapctl profile list, show, groups, diff, lint and simulate, and what record refuses."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.node.requirements import machine
 from runc_wrap.report import profile_simulation
+from tests.unit.cli.ctl import Node
 from tests.unit.policy.node import PROFILE, profile
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 
 def test_the_list_has_the_built_in_ones_and_the_owners(applied: Node) -> None:

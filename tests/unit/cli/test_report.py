@@ -1,10 +1,10 @@
 """runc-wrapctl report of one node: the table, a workload in full, the page, what was lost."""
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from runc_wrap.report import call_row, evidence_gathering
 from runc_wrap.report.call_outcomes import UNKNOWN
 from runc_wrap.time_text import rfc3339
 from tests.unit.cli.conftest import Evidence
+from tests.unit.cli.ctl import Node
 from tests.unit.evidence.samples import (
     MOUNT,
     NEWUSER,
@@ -24,12 +25,6 @@ from tests.unit.evidence.samples import (
     sighting,
     write_ledger,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 KEYS = """
 namespace pod container image verdict containers first last lost calls

@@ -1,32 +1,24 @@
 """report --merge and suggest --merge: many nodes' documents through the command."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import subprocess
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from harness.node.install import SOURCE
 from harness.node.node_reports import call, document, unknown, workload
 from runc_wrap.cli.root_command import main
 from runc_wrap.node.container_state import users_containers
 from runc_wrap.report.merge import node_document
-from tests.unit.cli.conftest import APP, merge_file, merge_lines, own_report
+from tests.unit.cli.conftest import APP, Evidence, merge_file, merge_lines, own_report
+from tests.unit.cli.ctl import Node
 from tests.unit.evidence.samples import MOUNT, sighting
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from click.testing import Result
-
-    from tests.unit.cli.conftest import Evidence
-    from tests.unit.cli.ctl import Node
 
 HOSTILE = '\x1b[31m<script>alert(1)</script>\u202e"'
 BLOCK = {

@@ -3,15 +3,13 @@
 Help, JSON, status, nothing on a pipe but output, and no traceback however it ends.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
@@ -22,11 +20,7 @@ from deploy.manual import contexts
 from harness.host.processes import environment
 from runc_wrap.cli.root_command import COMMANDS, main
 from runc_wrap.metrics import prometheus_series
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
+from tests.unit.cli.ctl import Node
 
 HELP = """
 import sys

@@ -1,15 +1,9 @@
 """selftest, with runtimes that only print a status."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from tests.unit.cli.ctl import Node
 
 RUNTIME = r"""[ "$1" = --version ] && { echo runc version 1.1.15; exit; }
 printf 'Seccomp:\t0\n'"""

@@ -1,12 +1,12 @@
 """status and verify, on a node with simulated states and this test's own processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,14 +17,9 @@ from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.node.container_state import container_status, deep_verify
 from runc_wrap.node.container_state.container_processes import Process
+from tests.unit.cli.ctl import Node
 from tests.unit.evidence.samples import write_ledger
 from tests.unit.host.test_container_discovery import runc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 NOTHING = {"checked": 0, "disagreeing": [], "unchecked": [], "sampled": [], "users": []}
 HOSTILE = "\x1b[31m[bold]red[/bold]\u202e\x07"

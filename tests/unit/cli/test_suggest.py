@@ -1,25 +1,18 @@
 """runc-wrapctl suggest: what it adds, what it withholds, and what `record` saw."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runc_wrap.evidence.sightings import OBSERVE, RECORDED, LossSpan
+from runc_wrap.evidence.sightings import OBSERVE, RECORDED, LossSpan, Sighting
 from runc_wrap.evidence.store.call_counts import RUNTIME
 from runc_wrap.hotpath import policy_file
 from runc_wrap.profiles.return_codes import USER_NOTIF
-from tests.unit.cli.conftest import APP, merge_file, own_report
+from tests.unit.cli.conftest import APP, Evidence, merge_file, own_report
+from tests.unit.cli.ctl import Node
 from tests.unit.evidence.samples import CLONE3, sighting
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.evidence.sightings import Sighting
-    from tests.unit.cli.conftest import Evidence
-    from tests.unit.cli.ctl import Node
 
 MBIND, BPF, SECCOMP = 237, 321, 317
 MKDIR, SOCKET, OPENAT2, SYMLINK = 83, 41, 437, 88

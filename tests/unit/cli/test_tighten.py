@@ -1,12 +1,11 @@
 """Which containers `tighten` takes, what it asks, and how it ends."""
 
-from __future__ import annotations
-
 import json
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,15 +19,11 @@ from runc_wrap.ledger import decision_record
 from runc_wrap.node.container_state.container_status import Apart, Entry, Node
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import call_outcomes
+from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import container_tightening, saved_state, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import LaidFilter
 from runc_wrap.tighten.tightening_plan import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
 from tests.unit.cli import ctl
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.report.workload_names import Workload
 
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
 FROZEN = 5

@@ -1,8 +1,6 @@
 """uninstall's refusals; what it does is tested on a machine of its own (tests/runtime/launcher)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,9 +12,6 @@ from runc_wrap.host import change_set, locks
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import releases, uninstall_obstacles, uninstaller
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _failed(prefix: Path, *words: str) -> str:

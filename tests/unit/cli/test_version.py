@@ -1,19 +1,14 @@
 """version: of runc-wrap, its parts, and what it works with."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from tests.unit.cli.ctl import Node
 
 
 def test_it_names_the_release_its_parts_and_the_machine(node: Node) -> None:

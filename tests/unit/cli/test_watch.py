@@ -1,8 +1,7 @@
-from __future__ import annotations
-
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +10,6 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.report.live_feed import SeenCall
 from tests.unit.cli import ctl
 from tests.unit.evidence.samples import GETPID, LOG, MOUNT, X86_64, line, write_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEY = ("/run/test", "c1")
 

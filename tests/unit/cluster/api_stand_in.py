@@ -1,21 +1,17 @@
 """An API server on loopback, with one node: it merges patches as the real one does."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.cluster.api_server import ApiServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 NODE = "/api/v1/nodes/n1"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"

@@ -1,21 +1,16 @@
 """A host with a systemd that runs the installer's commands at once: what each would do there."""
 
-from __future__ import annotations
-
 import fnmatch
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.cluster import policy_directory, preconditions
 from runc_wrap.cluster.configmap_policy import PolicyNotTaken
 from runc_wrap.cluster.host_commands.systemd_manager import DONE, FAILED, GONE, RUNNING, UnitEnd
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}
 

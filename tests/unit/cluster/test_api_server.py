@@ -1,29 +1,23 @@
 """The API server's answers, good and bad: bounded, and never believed more than they say."""
 
-from __future__ import annotations
-
 import contextlib
+import http.client
 import json
 import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.node.requirements import program
 from runc_wrap.cluster import api_server
+from runc_wrap.cluster.api_server import ApiServer
 from tests.unit.cluster import api_stand_in
 from tests.unit.cluster.api_stand_in import NODE, StandIn
-
-if TYPE_CHECKING:
-    import http.client
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.cluster.api_server import ApiServer
 
 
 @pytest.fixture

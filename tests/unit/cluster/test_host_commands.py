@@ -1,7 +1,5 @@
 """Why a command on the host failed, in a sentence, and what the node says of the handler."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the installer does next, and what it says of the node: pure decisions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is read of a node's object, and what the installer tells: labels, taints, Events, a log."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import replace
 from typing import Any

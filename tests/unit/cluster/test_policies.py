@@ -1,9 +1,7 @@
 """The policy: from ConfigMaps, into its directory, put in force, refused and compiled again."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +12,6 @@ from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
 from tests.unit.cluster.conftest import READY, Scene
 from tests.unit.cluster.host_stand_in import Killed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _refuses(_: Places) -> None:

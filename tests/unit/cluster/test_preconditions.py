@@ -1,9 +1,8 @@
 """What keeps runc-wrap off a node, or on it, is said before anything is changed there."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -16,10 +15,6 @@ from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.host import program
 from runc_wrap.node import seccomp_features
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 CONTAINERD = """#!/bin/sh
 case $* in

@@ -1,7 +1,5 @@
 """The installer on a node whose host and API server are stand-ins: what it does, in which order."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

@@ -1,7 +1,5 @@
 """The installer and another release: proved by a canary, or refused beside the one in force."""
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 from functools import partial

@@ -3,19 +3,13 @@
 A kubelet that starts rejects each running pod whose nodeSelector its node does not meet any more.
 """
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from runc_wrap.cluster import policy_directory, state_file
 from tests.unit.cluster.conftest import INSTALLED, LISTED, NOT_READY, READY, STATE, Scene
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 REMOVAL = "remaining remaining status unregister status uninstall"
 

@@ -1,7 +1,5 @@
 """Prometheus' alerts: by `promtool test rules`, and the metrics that they name exist."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which Debian packages a release archive is made of, and what is changed of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

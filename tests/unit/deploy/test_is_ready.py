@@ -1,10 +1,8 @@
 """The readiness probe of the installer's pod: what it says and how it ends."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +10,6 @@ from harness.node.install import SOURCE
 from harness.node.requirements import program
 from runc_wrap.cluster.node_reporter import READY_MARK, READY_SENTENCE
 from tests.kubernetes import rendered
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROBE = SOURCE / "deploy" / "image" / "is_ready.c"
 

@@ -1,9 +1,7 @@
 """The manual: the texts of --help, in roff that nothing complains about."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 import pytest
@@ -13,9 +11,6 @@ from deploy.manual import write
 from harness.host.processes import attempt, run
 from harness.node.requirements import program
 from runc_wrap.cli.root_command import COMMANDS, main
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHEN = 1750000000
 

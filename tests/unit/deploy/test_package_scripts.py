@@ -1,7 +1,5 @@
 """A package's scripts: what preinst keeps, the switch to a release, a removal without Python."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

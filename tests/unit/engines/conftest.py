@@ -1,16 +1,11 @@
 """A machine without programs, and a node for each test of a transaction."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.engines.transaction.killed_node import FakeNode, node, proved
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

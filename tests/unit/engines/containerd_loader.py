@@ -3,15 +3,11 @@
 tests/worlds compares it with the containerd that is installed there.
 """
 
-from __future__ import annotations
-
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.engines import toml_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 NEWEST = {1: 3, 2: 3, 3: 4}  # minor release of containerd 2: the configuration's version

@@ -1,15 +1,11 @@
 """A simulated node: an installed wrapper, an engine's configuration, and its files."""
 
-from __future__ import annotations
-
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_state import Where
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CONFIGS = {
     "containerd": "config.toml",

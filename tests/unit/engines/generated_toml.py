@@ -1,7 +1,5 @@
 """Configurations of engines as people write them, valid or not, for properties."""
 
-from __future__ import annotations
-
 from hypothesis import strategies as st
 
 CRI = "io.containerd.grpc.v1.cri"

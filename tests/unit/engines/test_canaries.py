@@ -1,7 +1,5 @@
 """How each engine starts a canary and removes it, and what a transaction asks before."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -4,11 +4,10 @@ containerd_loader has the model of its own loader. The files of the distribution
 are as each writes them, in its own words where a fact depends on it, below a directory of the test.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from runc_wrap.engines.containerd import distributions, loaded_files
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.registration.registration_state import Where
 from tests.unit.engines.containerd_loader import (
     DROP_INS,
     MAINS,
@@ -25,11 +25,6 @@ from tests.unit.engines.containerd_loader import (
     without_ours,
 )
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.engines.registration.registration_state import Where
 
 # One in eleven of all combinations: each main file, drop-in, version and name occurs.
 DRAWN = [*product(MAINS, DROP_INS, NEWEST, ["10-own.toml", "90-own.toml"])][::11]

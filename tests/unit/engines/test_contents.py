@@ -3,10 +3,9 @@
 What containerd 2 makes of its files is in test_containerd.py.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,13 +14,9 @@ from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.ledger import whole_ledger
 from tests.unit.engines.engine_node import FACTS, add, node, remove, snapshot, toml, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.engines.registration.registration_state import Where
 
 
 def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
 """What a restart of an engine ends, what takes a change back at boot, and who must be restarted."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,9 +22,6 @@ from runc_wrap.host import procfs, systemd
 from runc_wrap.node.paths import DEFAULT_PREFIX, Places
 from tests.unit.engines.engine_node import add, node, write
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 UNIT = "containerd.service"
 REQUIRED = "KillMode=process\nControlGroup=/x\nRequiredBy=kubelet.service docker.service\n"

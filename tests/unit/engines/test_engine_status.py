@@ -1,10 +1,10 @@
 """`engine status` does not say "in force" of a handler by whose name something else is called."""
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +17,6 @@ from tests.unit.engines.transaction.killed_node import (
     FakeNode,
     engine_says,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
 
 pytestmark = pytest.mark.usefixtures("registered")
 

@@ -3,12 +3,10 @@
 An engine's name stands in its own room, in host/engine_names and in the hot path's tables.
 """
 
-from __future__ import annotations
-
 import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,15 +15,11 @@ from runc_wrap.engines import engine_registry, engine_unit
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import Handler
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath import container_identity, privileged
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.engines.engine_class import Engine
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")

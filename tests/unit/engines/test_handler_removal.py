@@ -1,7 +1,5 @@
 """The containers that need a handler: what an engine's files and users say, and does not say."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

@@ -3,13 +3,11 @@
 And what must not happen to an engine's files: a partial change, a lost mode, an overwritten edit.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,12 +16,8 @@ from hypothesis import strategies as st
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration.registration_state import Where
 from tests.unit.engines.engine_node import CONFIGS, FACTS, add, node, remove, snapshot, toml, write
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.engines.registration.registration_state import Where
 
 SYSTEMD = """version = 2
 # mine

@@ -3,12 +3,10 @@
 tomlkit reads TOML a second time, so that no reading of ours judges itself.
 """
 
-from __future__ import annotations
-
 import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import tomlkit
@@ -20,12 +18,10 @@ from runc_wrap.engines import toml_text
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import EngineError, Handler, check_name
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.toml_text import Saved
 from tests.unit.engines.engine_node import add, node, remove, snapshot, write
 from tests.unit.engines.generated_toml import CRI, documents
-
-if TYPE_CHECKING:
-    from runc_wrap.engines.registration.registration_state import Where
 
 OURS = "[ours]\nb = 1\n"
 json_values = st.recursive(

@@ -1,23 +1,17 @@
 """Sightings, ledger lines and profiles for tests of evidence."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
-from runc_wrap.evidence.store.evidence_writer import DAYS, MOST_CONTAINERS, remove
+from runc_wrap.evidence.store.evidence_writer import DAYS, MOST_CONTAINERS, EvidenceWriter, remove
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.report.enforced_profile import Enforced
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 
 X86_64, X86 = 0xC000003E, 0x40000003
 LOG, NOTIFY, ERRNO, KILL = 0x7FFC0000, 0x7FC00000, 0x50000, 0x80000000

@@ -1,7 +1,5 @@
 """Comparing: what counts as a difference, and that no difference is missed."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -4,8 +4,6 @@ A child process loads the filter itself and makes calls that ignore their argume
 call has tell denials apart. tests/runtime/verify makes every call in containers.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct

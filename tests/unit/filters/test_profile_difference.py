@@ -1,7 +1,5 @@
 """Which calls one profile lets through more than another."""
 
-from __future__ import annotations
-
 import struct
 from itertools import count as count_from
 from itertools import permutations

@@ -3,20 +3,14 @@
 It lists nodes and pods from files, and answers exec by files.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from runc_wrap.cli.kubectl_plugin import plugin
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from click.testing import Result
 
 Json = dict[str, Any]
 _SCRIPT = """#!/bin/sh

@@ -1,15 +1,15 @@
 """kubectl runc-wrap, by a stand-in for kubectl: who is asked, how often, and what is made of it."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,13 +22,7 @@ from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import AskedNode
 from runc_wrap.fleet.node_queries import Asking, Cluster, Query
 from runc_wrap.host.progress_meter import Meter
-from tests.unit.fleet.conftest import run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.fleet.conftest import StandIn
+from tests.unit.fleet.conftest import StandIn, run
 
 WEB, DB = workload("web"), workload("db")
 

@@ -1,12 +1,11 @@
 """Hostile nodes cannot make a merge take all memory, and the largest one is named."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,9 +16,6 @@ from runc_wrap.fleet.memory_bound import MemoryBound
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import FORM
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def _taken(found: FleetReport, documents: Iterable[Any]) -> None:

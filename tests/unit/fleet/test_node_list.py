@@ -1,7 +1,5 @@
 """What the API server lists, page by page, becomes nodes, and the pod to ask on each."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,27 +1,20 @@
 """kubectl runc-wrap policy check: every node's answer counts, and none that is missing is safe."""
 
-from __future__ import annotations
-
 import json
 import re
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.fleet import memory_bound, policy_answers
 from runc_wrap.fleet.policy_answers import PolicyAnswers
-from tests.unit.fleet.conftest import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from click.testing import Result
-
-    from tests.unit.fleet.conftest import StandIn
+from tests.unit.fleet.conftest import StandIn, run
 
 Json = dict[str, Any]
 ENFORCE = {"action": "inject", "mode": "enforce", "profile": "containerd", "reason": "x"}

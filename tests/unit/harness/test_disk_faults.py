@@ -1,19 +1,14 @@
 """The control of harness.host.disk_faults: every way of writing is intercepted and can fail."""
 
-from __future__ import annotations
-
 import os
 import posix
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from harness.host import disk_faults
 from runc_wrap.host.files import sync
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 OLD = {"old": b"old"}
 

@@ -1,16 +1,11 @@
 """The record of nightly targets: what failed, is old or never ran is said."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from tests import nightly
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def test_what_did_not_pass_within_ten_days_is_old(

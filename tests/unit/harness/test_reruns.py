@@ -1,7 +1,5 @@
 """A test that fails once is named, and many of them fail the run."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,8 +1,7 @@
-from __future__ import annotations
-
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,9 +9,6 @@ from hypothesis import strategies as st
 
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import new_records, whole_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LONG = json.dumps({"id": "a" * 70_000}).encode()
 LINE = {"time": "2026-01-01T00:00:00Z", "id": "a", "root": "/r", "action": "inject", "filters": 1}

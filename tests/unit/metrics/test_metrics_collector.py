@@ -1,6 +1,5 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +9,6 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import metrics_collector
 from tests.unit.cli import ctl
 from tests.unit.evidence.samples import CLONE3, GETPID, LOG, MOUNT, X86_64, write_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LINE = {
     "id": "c1",

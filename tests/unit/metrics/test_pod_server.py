@@ -1,7 +1,5 @@
 """The server of a cluster's pod: its gauges, what it serves, and its bounds."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket
@@ -9,17 +7,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from runc_wrap.failure import Failure
 from runc_wrap.metrics import pod_server
 from runc_wrap.metrics.pod_server import STATES, PodServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def _values(word: str, *, is_up: bool = True) -> dict[str, str]:

@@ -1,9 +1,8 @@
-from __future__ import annotations
-
 import json
 import posix
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,12 +12,8 @@ from harness.shown import reports
 from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import new_records
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.metrics import metrics_collector, prometheus_series
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.ledger.decision_record import Record
 
 LINE = {"id": "a", "action": "inject", "mode": "audit", "via": "cold", "engine": "podman"}
 _, OLDER, NEWER = ledger_file.OLDEST_FIRST

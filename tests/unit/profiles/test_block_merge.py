@@ -1,7 +1,5 @@
 """One block in place of two: what libseccomp makes of it is as strict as both filters together."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The built-in profiles and other dated tables, against facts about releases (literal here)."""
 
-from __future__ import annotations
-
 import errno
 
 import pytest

@@ -1,10 +1,9 @@
 """A profile is put together from an engine's blocks, which are compared by what they do."""
 
-from __future__ import annotations
-
 import json
+import random
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +15,6 @@ from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 from tests.unit.profiles.strategies import bounding, oci_blocks
-
-if TYPE_CHECKING:
-    import random
 
 Json = dict[str, Any]
 Caps = frozenset[str]

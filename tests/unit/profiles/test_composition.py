@@ -1,10 +1,9 @@
 """Composed profiles: text, files, the part that answers for a call, and what it gets afterwards."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -30,9 +29,6 @@ from runc_wrap.profiles.source_profile import (
     ProfileError,
     Rule,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 Json = dict[str, Any]
 AT = {"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}

@@ -1,7 +1,5 @@
 """The tables of calls and codes, against the kernel's headers and libseccomp."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,24 +1,20 @@
 """What is said of candidates is not said of what is enforced, and the other way round."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import candidate_evidence
+from runc_wrap.report.call_outcomes import Filter
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import GETPID, MOUNT, UNSHARE, sighting
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
-
-if TYPE_CHECKING:
-    from runc_wrap.evidence.store.evidence_memory import Evidence
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.report.call_outcomes import Filter
 
 DAY = 86400.0
 DIGEST = "d" * 64

@@ -2,10 +2,6 @@
 filter's action, the profile.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +10,7 @@ from runc_wrap import time_text
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
 from runc_wrap.evidence.store.evidence_memory import Strays
 from runc_wrap.report import call_outcomes
+from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.confidence import WORDS, Suspicion, may_be, watched_well
 from runc_wrap.report.container_evidence import seconds_within
 from tests.unit.evidence.samples import (
@@ -31,9 +28,6 @@ from tests.unit.evidence.samples import (
 )
 from tests.unit.report import test_verdict
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
-
-if TYPE_CHECKING:
-    from runc_wrap.report.call_outcomes import Filter
 
 case, profile = test_verdict.case, test_verdict.profile  # fixtures
 ENDED = HOUR  # after BEGIN

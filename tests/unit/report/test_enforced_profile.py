@@ -1,7 +1,6 @@
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,16 +9,12 @@ from runc_wrap.hotpath import json_codec, policy_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import decision_record as ledger_record
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import line
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.ledger.decision_record import Record
 
 SYSLOG = 103  # allowed with CAP_SYSLOG
 CHROOT = 161  # allowed with CAP_SYS_CHROOT

@@ -1,10 +1,8 @@
 """What a report takes beside an agent's evidence: from the kernel's ring, logs, and processes."""
 
-from __future__ import annotations
-
 import os
 from math import inf
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +13,6 @@ from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.report import evidence_gathering
 from runc_wrap.report.log_sources import Asked, chosen, unwatched_part
 from tests.unit.evidence.samples import line
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """The effect of a workload's own filters on its verdict."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,14 +11,12 @@ from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.report import filter_conflicts
+from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.container_evidence import Carried
 from runc_wrap.report.enforced_profile import Enforced
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import UNSHARE, observed, sighting
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
-
-if TYPE_CHECKING:
-    from runc_wrap.report.call_outcomes import Filter
 
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
 SECCOMP_X32 = 0x40000000 | SECCOMP

@@ -1,23 +1,17 @@
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed
 from runc_wrap.report.live_feed import Watching
 from tests.unit.evidence.samples import CLONE3, NEWUSER, NOTIFY, UNSHARE, observed, sighting
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.evidence.attribution.ledger_containers import Known
-    from runc_wrap.hotpath.ledger_file import Key
 
 KEY = ("/run/test", "c1")
 

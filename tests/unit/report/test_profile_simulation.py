@@ -1,10 +1,10 @@
 """What a workload would lose by a further filter: what it was seen to do and may do now."""
 
-from __future__ import annotations
-
 import json
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+
+import pytest
 
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
@@ -16,11 +16,6 @@ from runc_wrap.report import profile_simulation
 from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import laid_filter
 from tests.unit.profiles.resolving import needs_libseccomp
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 pytestmark = needs_libseccomp
 WEB, OTHER = (Workload("team", name, "main", None) for name in ("web", "other"))

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from runc_wrap.report import workload_names

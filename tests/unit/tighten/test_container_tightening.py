@@ -1,14 +1,13 @@
 """What is kept of filters that were laid on containers, and what is looked at again."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import subprocess
 import threading
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,9 +19,6 @@ from runc_wrap.profiles import syscall_names
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
 from runc_wrap.tighten.process_tightening import ProcessOutcome, SeccompState
 from runc_wrap.tighten.tightening_plan import PARTLY, TIGHTENED, Tightening
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_filters_that_the_ledger_does_not_name_any_more_are_removed(tmp_path: Path) -> None:

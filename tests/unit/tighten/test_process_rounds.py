@@ -1,7 +1,5 @@
 """Which processes are looked for, and for how long."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from itertools import count

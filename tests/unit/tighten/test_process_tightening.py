@@ -1,11 +1,10 @@
 """What is asked of each thread, and that the kernel's answer counts, not the tracer's."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,9 +14,6 @@ from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAY_ADD = """
 import ctypes, struct, sys

@@ -1,7 +1,5 @@
 """What runtimes saved: read, made stricter, and replaced without touching what others share."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -6,12 +6,11 @@ that it injected are left out of the configs. The containers ran under an earlie
 digests, the policy and the evidence are in the form that 0.2.0 writes.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,6 +22,7 @@ from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call as Created
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.hotpath.main import Outcome
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
@@ -34,11 +34,6 @@ from runc_wrap.report.enforced_profile import Enforced, Profiles
 from tests.unit.cli import ctl
 from tests.unit.evidence import samples
 from tests.unit.policy import node as policies
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.hotpath.main import Outcome
 
 Json = dict[str, Any]
 DATA = Path(__file__).parent / "data"

@@ -1,10 +1,9 @@
 """Configs and command lines from hypothesis, and the cold path's results for them."""
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -13,9 +12,6 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.exec_runtime import Launch
 from tests.unit.policy.node import PROFILE, compiled
 from tests.unit.profiles.strategies import oci_blocks, texts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Json = dict[str, Any]
 

@@ -1,12 +1,11 @@
 """The agent's answers: the same as the cold path's results, and never a change of a config."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,9 +27,6 @@ from tests.unit.agent.decide.creates import (
     words,
 )
 from tests.unit.policy.node import compiled
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = dict[str, Any]
 CONTAINER = "k8s.io/c1"

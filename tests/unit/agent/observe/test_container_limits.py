@@ -1,9 +1,8 @@
 """How often the service turns to a source, and to one container's calls and callers."""
 
-from __future__ import annotations
-
+import select
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
@@ -19,10 +18,6 @@ from runc_wrap.agent.observe.container_limits import (
     Pace,
     Resting,
 )
-
-if TYPE_CHECKING:
-    import select
-    from collections.abc import Callable
 
 
 def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pause(

@@ -1,14 +1,13 @@
 """A runtime's message, complete or in pieces, valid or not: a received listener is kept."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource
 import select
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +18,6 @@ from runc_wrap.agent.descriptor_store import DescriptorStore
 from runc_wrap.agent.observe import call_arguments, container_process_state
 from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival
 from runc_wrap.agent.systemd_protocol import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STATE = {"id": "c1", "bundle": "/b", "pid": 5, "annotations": {"a": "b" * 100}}
 MESSAGE = {"fds": ["seccompFd"], "pid": 7, "metadata": "runc-wrap/1", "state": STATE}

@@ -1,7 +1,5 @@
 """What is read of a caller and its memory, and by whom: an inspector that may hang."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import errno
@@ -11,8 +9,8 @@ import signal
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,10 +21,6 @@ from runc_wrap.agent.observe.inspector import process, program, purpose
 from runc_wrap.agent.observe.inspector_client import MOST_STUCK, Inspector, Late
 from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _PR_SET_NAME = 15
 

@@ -1,10 +1,9 @@
 """What is recorded of a call that a listener sent, and what of a listener outlives its service."""
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -18,10 +17,6 @@ from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.sightings import UNMADE, Sighting
 from runc_wrap.host import runtime_state
 from runc_wrap.profiles.return_codes import USER_NOTIF
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 CAPSET, CLONE3, X86_64 = 126, 435, 0xC000003E
 CALL = seccomp_unotify.Notification((7, 0, 0, CAPSET, X86_64, 0, 1, 2, 3, 4, 5, 6))

@@ -1,13 +1,12 @@
 """A program's own filters: which are kept, and which calls they stop."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct
+from collections.abc import Callable
 from errno import ENOMEM, ENOSYS, EPERM
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,9 +24,6 @@ from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.filters.evaluate import bpf, bpf_machine
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 X86_64, X86 = 0xC000003E, 0x40000003
 SECCOMP, PRCTL, KEYCTL, CLONE3 = 317, 157, 250, 435

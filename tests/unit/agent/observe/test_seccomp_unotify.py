@@ -1,12 +1,9 @@
 """The kernel's handling of sent calls; none is lost with the answering process."""
 
-from __future__ import annotations
-
 import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,15 +13,13 @@ from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.agent.observe.seccomp_unotify import Inflight
 from runc_wrap.profiles import syscall_names
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.listener_process import Sender
-
 if syscall_names.known_to_libseccomp([]) is None:
     pytest.skip("needs libseccomp", allow_module_level=True)
 
+from collections.abc import Callable, Iterator
+
 from harness.containers import listener_process
+from harness.containers.listener_process import Sender
 
 NUMBER = 7
 

@@ -1,14 +1,13 @@
 """Only root may report an exec to the service observe, or ask it to write; it answers together."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,15 +17,10 @@ from runc_wrap.agent.record import client_sockets
 from runc_wrap.agent.record.client_sockets import Executions, Questions, named
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import socket_peers
+from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.node import agent_flush
 from runc_wrap.node.paths import Places
 from tests.unit.evidence.samples import line, write_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.hotpath.ledger_file import Key
 
 PYTHON = "/usr/bin/python3"  # one that every user can run
 WORDS = b"runc-wrap/1\0/usr/bin/runc-wrap\0exec\0ID\0"

@@ -1,11 +1,11 @@
 """Work that waits for the disk in a thread, and a recorder that loses nothing while it is full."""
 
-from __future__ import annotations
-
 import math
 import select
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from harness.host import disk_faults
 from runc_wrap.agent.observe.seccomp_unotify import Inflight
@@ -16,11 +16,6 @@ from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from tests.unit.agent.record.test_recorder import KEY, logged, recorder
 from tests.unit.evidence.samples import UNSHARE, observed
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def test_the_work_is_done_at_once_if_no_thread_can_start(

@@ -1,14 +1,12 @@
 """The intervals that the recorder reports as watched, and the order in which it reads."""
 
-from __future__ import annotations
-
 import errno
 import os
 import select
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,10 +24,6 @@ from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import line, observed, sighting, write_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 KEY = ("/run/test", "c1")
 ALL = "log errno"

@@ -1,10 +1,9 @@
 """How the agent tests whether a source delivers: by its own test record, or any later one."""
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +17,6 @@ from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from tests.unit.agent.record import test_recorder
 from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 connected, logged = test_recorder.connected, test_recorder.logged  # fixtures
 PROBE, GETPRIORITY = 77, 140

@@ -3,10 +3,10 @@
 CRI-O is asked by CRI: a stand-in for it hands each container to a stand-in for the launcher.
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,13 +24,8 @@ from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 BPF = {"names": ["bpf"], "action": "SCMP_ACT_ALLOW"}
 BLOCK: dict[str, Any] = {

@@ -1,10 +1,10 @@
 """A stored capture holds only for the engine, its files, the kernel and the machine it is of."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,13 +14,8 @@ from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
+from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.unit.cli.ctl import Node
 
 PROFILE = (
     b'{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_ERRNO"}]}'

@@ -1,23 +1,17 @@
 """A server of HTTP/2 for one call, which does after the request what a test says."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import StreamEnded
+from h2.events import Event, StreamEnded
 
 from harness.host.processes import short_directory
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from h2.events import Event
 
 STREAM = 1
 HEAD = ((":status", "200"), ("content-type", "application/grpc"))

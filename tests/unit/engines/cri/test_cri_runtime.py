@@ -1,7 +1,5 @@
 """The calls of CRI and their messages: a canary's pod, no other's, and answers that are none."""
 
-from __future__ import annotations
-
 import contextlib
 import struct
 from pathlib import Path

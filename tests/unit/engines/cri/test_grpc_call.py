@@ -1,11 +1,10 @@
 """gRPC calls to real servers of HTTP/2: those that answer, and those that mean harm."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,10 +14,6 @@ from harness.host.processes import short_directory
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.handler import CallFailed
 from tests.unit.engines.cri.http2_server import HEAD, STREAM, Peer, served
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 PATIENCE = 60.0  # seconds that no call here needs
 DATA, HEADERS, PUSH_PROMISE, WINDOW_UPDATE, CONTINUATION = 0, 1, 5, 8, 9

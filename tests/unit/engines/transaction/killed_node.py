@@ -4,14 +4,16 @@ The killed command is a child process; before each change of a file (an audit ev
 ends if that is the wanted one, without any cleanup. So what is left is what SIGKILL leaves.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
 
 from runc_wrap.engines import engine_status, toml_text
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI
@@ -30,13 +32,6 @@ from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.node.paths import Places
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    import pytest
-
-
 UNIT = "engine.service"
 TEXT = "# the owner's\nversion = 2\n"
 KILLED, ENDED = 99, 7
@@ -49,7 +44,7 @@ _CHANGES = frozenset(
 class FakeEngine:
     """What `Engine` asks; the engine has read what is in `read`."""
 
-    node: FakeNode
+    node: "FakeNode"
     unit: str = UNIT
     version: str | None = "1.7.24"
     checks_files: ClassVar[bool] = True

@@ -3,12 +3,10 @@
 Nothing is changed or left behind but the record.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -23,16 +21,11 @@ from tests.unit.engines.engine_node import snapshot
 from tests.unit.engines.transaction.killed_node import (
     UNIT,
     FakeEngine,
+    FakeNode,
     engine_says,
     interrupted,
     proved,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.unit.engines.transaction.killed_node import FakeNode
 
 pytestmark = pytest.mark.usefixtures("registered")
 

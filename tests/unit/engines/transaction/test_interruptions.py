@@ -1,13 +1,12 @@
 """Whatever ends a transaction's steps, it is taken back: a terminal that is gone, a defect."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import tempfile
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -26,12 +25,7 @@ from runc_wrap.engines.transaction import (
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
-from tests.unit.engines.transaction.killed_node import TEXT, interrupted, job
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.unit.engines.transaction.killed_node import FakeNode
+from tests.unit.engines.transaction.killed_node import TEXT, FakeNode, interrupted, job
 
 
 def _is_as_before(one: FakeNode) -> bool:

@@ -1,8 +1,8 @@
 """A transaction is done whole or taken back whole, wherever it fails, and wherever it is killed."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,21 +13,16 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
 from runc_wrap.host import change_set, files, locks
+from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import snapshot
 from tests.unit.engines.transaction.killed_node import (
     TEXT,
+    FakeNode,
     interrupted,
     killed,
     node,
     proved,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
-    from tests.unit.engines.transaction.killed_node import FakeNode
 
 MANY, MOST_CHANGES = 20, 400
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {

@@ -1,19 +1,15 @@
 """The namespaces that a clone3 created, from the processes that it started."""
 
-from __future__ import annotations
-
 import posix
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runc_wrap.evidence.attribution import child_namespaces
 from runc_wrap.evidence.attribution.child_namespaces import Clones, Namespaces
+from runc_wrap.evidence.sightings import Sighting
 from tests.unit.evidence.samples import sighting
-
-if TYPE_CHECKING:
-    from runc_wrap.evidence.sightings import Sighting
 
 KEY = ("/run/test", "c1")
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000

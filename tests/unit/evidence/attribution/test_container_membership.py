@@ -1,9 +1,8 @@
 """A process' container by cgroup and namespace, against everything that a user can imitate."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +11,8 @@ from runc_wrap.evidence.attribution.container_membership import Membership
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import cgroups, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies, Mount
+from runc_wrap.hotpath.ledger_file import Key
 from tests.unit.evidence.samples import line, write_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from runc_wrap.hotpath.ledger_file import Key
 
 ID, INNER = "a" * 64, "b" * 64
 KEY, NESTED = ("/run/test", ID), ("/run/test", INNER)

@@ -1,9 +1,7 @@
-from __future__ import annotations
-
 import select
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,12 +9,8 @@ from runc_wrap import time_text
 from runc_wrap.evidence.attribution import ledger_containers
 from runc_wrap.evidence.attribution.ledger_containers import Appended, Known
 from runc_wrap.host import runtime_state
+from runc_wrap.hotpath.ledger_file import Key
 from tests.unit.evidence.samples import line, write_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.hotpath.ledger_file import Key
 
 ID = "a" * 64
 POD = "kubepods-besteffort-pod1234.slice"

@@ -1,7 +1,5 @@
 """Processes that are known to be in no container, and those that are not."""
 
-from __future__ import annotations
-
 import pytest
 
 from runc_wrap.evidence.attribution.outside_processes import FASTEST, MOST_ENDED, Hosts

@@ -1,8 +1,6 @@
 """A process' container at a moment, at the borders of its life, and whether it is the runtime's."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +8,6 @@ from runc_wrap.evidence.attribution import process_lifetimes
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family, Life, Lives, Runtimes
 from runc_wrap.evidence.sightings import COARSE
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 

@@ -1,10 +1,8 @@
-from __future__ import annotations
-
 import errno
 import os
 import struct
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,13 +17,9 @@ from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs, runtime_state
+from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.time_text import rfc3339
 from tests.unit.evidence.samples import line, sighting, write_ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.hotpath.ledger_file import Key
 
 KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max

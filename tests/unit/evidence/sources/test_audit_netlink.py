@@ -1,7 +1,5 @@
 """The live audit source, with a socket pair instead of the kernel."""
 
-from __future__ import annotations
-
 import errno
 import struct
 import time

@@ -1,7 +1,5 @@
 """The parts of live sources that need no kernel; the rest is in tests/runtime."""
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

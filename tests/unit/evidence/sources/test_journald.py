@@ -1,9 +1,7 @@
-from __future__ import annotations
-
 import json
 import time
 from math import inf
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +11,6 @@ from harness.kernel.audit_records import FIELDS, STAMP, fields
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, journald
 from runc_wrap.host import program
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SENT = {
     "_TRANSPORT": "audit",

@@ -1,18 +1,13 @@
-from __future__ import annotations
-
 import gzip
 import os
 from math import inf
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.kernel.audit_records import line, write
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, log_files
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def serials(found: list[Sighting | LossSpan]) -> list[int]:

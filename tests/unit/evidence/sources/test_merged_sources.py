@@ -1,7 +1,6 @@
-from __future__ import annotations
-
+import random
+from collections.abc import Iterator
 from math import inf
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +9,6 @@ from hypothesis import strategies as st
 from harness.kernel.audit_records import line
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, merged_sources
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Iterator
 
 
 class Fixed:

@@ -1,17 +1,12 @@
 """Which sources of records the running agent says to deliver."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(("later", "found"), [(0, {"audit": ""}), (1, {})])

@@ -1,12 +1,10 @@
 """The store on disk: what is written is read, and on a failing disk is evidence or a known loss."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +13,7 @@ from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_memory, evidence_reader, evidence_writer
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter, put
+from runc_wrap.hotpath.ledger_file import Key
 from tests.unit.evidence.samples import (
     ERRNO,
     NOTIFY,
@@ -24,11 +23,6 @@ from tests.unit.evidence.samples import (
     observed,
     sighting,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.hotpath.ledger_file import Key
 
 KEY = ("/run/test", "c1")
 KEYS = [("/run/test", f"c{number}") for number in range(3)]

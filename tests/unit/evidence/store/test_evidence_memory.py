@@ -1,10 +1,9 @@
 """Unattributed calls with their times, and intervals of lost records: all are kept, few of each."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,9 +14,6 @@ from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import MOST_OF_ONE, Hole, Strays
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 9), st.floats(0, 1e6), st.floats(0, 5e3)),

@@ -1,7 +1,5 @@
 """The simulation against libseccomp's filter for the same rules."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

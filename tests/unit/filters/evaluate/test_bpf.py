@@ -1,13 +1,12 @@
 """Filters: each instruction, refused programs, several together, one in place of two, lengths."""
 
-from __future__ import annotations
-
 import struct
 import subprocess
 import sys
 from bisect import bisect
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,9 +19,6 @@ from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath import overlay
 from runc_wrap.profiles import actions, return_codes
 from tests.unit.profiles.resolving import block_of, needs_libseccomp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 X86_64 = 0xC000003E
 _u32 = st.integers(0, 2**32 - 1)

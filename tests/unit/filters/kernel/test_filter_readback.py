@@ -1,16 +1,12 @@
 """Several processes are read although one blocks the reader; each goes on from any stop."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+
+import pytest
 
 from runc_wrap.filters.kernel import filter_readback
-
-if TYPE_CHECKING:
-    import pytest
 
 BLOCKED = filter_readback.FiltersUnreadableError("it blocks")
 FILTERS = (b"a filter",)

@@ -1,7 +1,5 @@
 """How an interrupted call goes on after code was injected, and which ones a stop ends."""
 
-from __future__ import annotations
-
 import errno
 
 import pytest

@@ -3,15 +3,14 @@
 The expected answer is that of the profile as written for arguments with the unused bits cleared.
 """
 
-from __future__ import annotations
-
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.block_evaluation import Simulation, compares
 from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.filters.evaluate.libseccomp_input import Load, Loader, load
@@ -21,7 +20,7 @@ from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.arguments import narrowed_comparisons, parameter_widths
 from runc_wrap.profiles.arguments.argument_sets import blocks, meet, rest, span_of, spans
 from runc_wrap.profiles.mode_profiles import modes
-from runc_wrap.profiles.source_profile import Argument, ProfileError
+from runc_wrap.profiles.source_profile import Argument, Profile, ProfileError
 from tests.unit.profiles.resolving import (
     OPERATORS,
     answer,
@@ -30,10 +29,6 @@ from tests.unit.profiles.resolving import (
     program_of,
     read,
 )
-
-if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate import bpf
-    from runc_wrap.profiles.source_profile import Profile
 
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
 EPERM = return_codes.ERRNO | 1

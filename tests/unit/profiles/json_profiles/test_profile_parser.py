@@ -1,7 +1,5 @@
 """Reading profile files: what is accepted, and what is refused with which message."""
 
-from __future__ import annotations
-
 import errno
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """A candidate beside a profile: the profile's denials stay, what it denies more is logged."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

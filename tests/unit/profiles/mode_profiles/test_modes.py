@@ -1,10 +1,8 @@
 """Modes, what they record, and ABIs, derived from the very same rules."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,13 +16,11 @@ from runc_wrap.hotpath.rule_algebra import FAMILIES
 from runc_wrap.profiles import abis, builtin, return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from runc_wrap.profiles.runtime_spec_names import NATIVE
+from runc_wrap.profiles.source_profile import Profile
 from runc_wrap.profiles.unobserved_calls import BASE
 from tests.unit.hotpath import profile_verdict
 from tests.unit.profiles import strategies
 from tests.unit.profiles.resolving import block_of, needs_libseccomp, program_of, read
-
-if TYPE_CHECKING:
-    from runc_wrap.profiles.source_profile import Profile
 
 BUILT_IN = ["containerd@1.6.0", "moby", "containers-common", "containers-common@0.49.0", "crio"]
 AF_VSOCK = 40

@@ -1,7 +1,5 @@
 """observe sends what enforce denies: tested with libseccomp's filters for both."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

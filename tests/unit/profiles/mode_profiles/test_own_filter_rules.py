@@ -1,14 +1,13 @@
 """Installations of filters are reported: tested with libseccomp's filters for the rules."""
 
-from __future__ import annotations
-
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.operators import EQ
 from runc_wrap.hotpath.resolve import resolve
@@ -16,7 +15,7 @@ from runc_wrap.profiles import actions, builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 from tests.unit.profiles.resolving import (
     OPERATORS,
     answer,
@@ -25,10 +24,6 @@ from tests.unit.profiles.resolving import (
     program_of,
     read,
 )
-
-if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate import bpf
-    from runc_wrap.profiles.source_profile import Profile
 
 pytestmark = needs_libseccomp
 BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]

@@ -1,10 +1,9 @@
 """A stream of answers: whoever asks says whose each is, and a node has one line."""
 
-from __future__ import annotations
-
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,9 +11,6 @@ from hypothesis import strategies as st
 
 from runc_wrap.report.merge import document_stream
 from runc_wrap.report.merge.document_stream import Document, Unusable, answers, asking
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Read = list[tuple[str | None, Any]]
 ALONE = "has several lines"

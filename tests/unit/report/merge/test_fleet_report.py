@@ -1,11 +1,9 @@
 """Documents of many nodes become workloads of the fleet; what is unknown stays so."""
 
-from __future__ import annotations
-
 import io
 import json
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,9 +13,7 @@ from harness.node.node_reports import WATCHED, call, document, fleet, unknown, w
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport
-
-if TYPE_CHECKING:
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
 DEGRADES = workload("web", call(verdict="degrades", errno="ENOSYS"), verdict="degrades")

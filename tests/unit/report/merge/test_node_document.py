@@ -1,7 +1,5 @@
 """A node's document is taken whole or refused with a sentence."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,15 +1,11 @@
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import policy_snippets
 from tests.unit.evidence import samples
 from tests.unit.report.test_verdict import Case
-
-if TYPE_CHECKING:
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 APP = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "web:1"}
 

@@ -1,7 +1,5 @@
-from __future__ import annotations
-
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,6 +10,7 @@ from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition
 from runc_wrap.report.suggestion.profile_addition import Suggestion
 from tests.unit.evidence import samples
@@ -26,9 +25,6 @@ from tests.unit.evidence.samples import (
     sighting,
 )
 from tests.unit.report.test_verdict import KEY, Case
-
-if TYPE_CHECKING:
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 LOADER = Loader.of("runc", "1.3.0")
 BLOCK: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}

@@ -1,7 +1,5 @@
 """A profile reduced to recorded calls: no looser than it was, and with everything recorded."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from typing import Any
