@@ -27,7 +27,16 @@ from tests.unit.cli import ctl
 
 WEB = ["web-7d9c8b5f6-x2k4p", "web-7d9c8b5f6-bbbbb"]
 FROZEN = 5
-DENIES_ALL = struct.pack("=HBBI", bpf.RET_K, 0, 0, return_codes.ERRNO)
+RESTART_SYSCALL = 219
+DENIES_ALL_ELSE = b"".join(
+    struct.pack("=HBBI", *one)
+    for one in (
+        (bpf.LD_ABS, 0, 0, 0),
+        (bpf.JEQ, 0, 1, RESTART_SYSCALL),
+        (bpf.RET_K, 0, 0, return_codes.ALLOW),
+        (bpf.RET_K, 0, 0, return_codes.ERRNO),
+    )
+)
 PIDS = {"late": 2, "strict": 4}
 
 
@@ -50,7 +59,7 @@ class Choice:
         return (
             None
             if one.container.id == "opted-out" and not self._is_named
-            else LaidFilter("x", {}, DENIES_ALL)
+            else LaidFilter("x", {}, DENIES_ALL_ELSE)
         )
 
     def loader(self, _: str) -> Loader:
