@@ -106,11 +106,11 @@ def sources(
             is_absent = ON in name and name.rpartition(ON)[2] not in here
             more = "; this node has no engine with that default: name another base" * is_absent
             problems.append(f"{place}profile {name}: {error}{more}")
-    for name in names.keys() - defaults.values():
+    for name, place in names.items():
         try:
-            builtin.check_known(name.partition(ON)[0])
+            builtin.check_known("" if name in defaults.values() else name.partition(ON)[0])
         except ProfileError as error:
-            remarks.append(f"warning: {names[name]}profile {name}: {error}.")
+            remarks.append(f"warning: {place}profile {name}: {error}.")
     return found
 
 

@@ -74,6 +74,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
     Changes nothing. Its processes are stopped one by one, to read their filters.
     """
     plan = Tightening(entry, choice.loader(entry.container.kind))
+    machine = injected_code.X86_64
     try:
         if owner := entry.container.owner:
             raise Failure(f"it belongs to uid {owner}, who can change what its runtime saved")
@@ -81,9 +82,6 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         if laid is None:
             return None
         plan.laid = laid
-        machine = injected_code.X86_64
-        if filter_readback.denies(laid.program, machine.restart, machine.audit):
-            raise Failure(_ENDS_WAITS)
         if entry.container.state == container_discovery.CREATED:
             raise Failure("it is created and not started: start it, then run this again")
         if cgroups.is_frozen(entry.container.pid or 0):
@@ -95,6 +93,8 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         lacking = _lacking(plan, saved)
         if has_saved and not lacking:
             plan.result = HAS_IT
+        elif filter_readback.denies(laid.program, machine.restart, machine.audit):
+            raise Failure(_ENDS_WAITS)
         elif not set_no_new_privs and any(map(_needs_no_new_privs, lacking)):
             raise Failure(filter_injection.NEEDS_NO_NEW_PRIVS)
     except ERRORS as error:
