@@ -52,6 +52,24 @@ def test_what_the_engine_has_not_read_is_told_and_no_installation_afterwards(rea
     ]
 
 
+def test_an_event_that_a_killed_pod_did_not_send_is_sent_by_the_next(
+    ready: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object) -> None:
+        raise Killed
+
+    ready.host.drift = ["a was changed"]
+    ready.passes("drifted", "status")
+    ready.host.drift = ["b was changed"]
+    real = api_server.ApiServer.create
+    monkeypatch.setattr(api_server.ApiServer, "create", dies)
+    with pytest.raises(Killed):
+        ready.installer().run()
+    monkeypatch.setattr(api_server.ApiServer, "create", real)
+    ready.passes("drifted", "status")
+    assert [one["note"] for one in ready.api.events[2:]] == ["a was changed", "b was changed"]
+
+
 def test_a_canary_that_failed_is_not_told_as_one_that_ran(ready: Scene) -> None:
     ready.host.upgraded, ready.host.fails["prove"] = True, "no canary"
     ready.passes("unproved")
