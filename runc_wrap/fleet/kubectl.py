@@ -7,15 +7,14 @@ with the images that it has, that took 12 s of CPU and 700 MB; kubectl passes th
 0.2 s.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from runc_wrap import safe_text
@@ -23,11 +22,7 @@ from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, read, record, taken
 from runc_wrap.failure import Failure
 from runc_wrap.host import program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from runc_wrap.host.program import Ended
+from runc_wrap.host.program import Ended
 
 _MOST_SAID = 1000  # characters
 _ENDED = "command terminated with exit code"

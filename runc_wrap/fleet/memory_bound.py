@@ -1,19 +1,14 @@
 """How much memory the documents of all nodes may take, and reading them without the collector."""
 
-from __future__ import annotations
-
 import gc
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.report.merge.node_document import LONGEST_NODE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_MEMORY = 300 << 20  # bytes that all documents may add to this process
 

@@ -3,15 +3,11 @@
 A node writes its own annotations, labels and conditions, and its pods' phase; a long one is cut.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Annotated, NamedTuple
 
 from runc_wrap.documents.constraints import First, Key
 from runc_wrap.documents.reader import record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 SELECTOR = "app.kubernetes.io/name=runc-wrap"
 _NO_POD = "the installer has no pod on it"

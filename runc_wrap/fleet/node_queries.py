@@ -5,24 +5,19 @@ held as nodes are asked at once. Each becomes a document that names the node tha
 whatever name the answer has.
 """
 
-from __future__ import annotations
-
 import time
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runc_wrap import time_text
 from runc_wrap.fleet import kubectl, node_list
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
+from runc_wrap.fleet.node_list import AskedNode, ListedNode
+from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath import json_codec
 from runc_wrap.report.merge import document_stream, node_document
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Sequence
-
-    from runc_wrap.fleet.node_list import AskedNode, ListedNode
-    from runc_wrap.host.progress_meter import Meter
 
 Json = dict[str, Any]
 ATTEMPTS = 2

@@ -5,11 +5,10 @@ alone. A node that did not answer, or not in this form, is named: it is never ta
 would take the policy.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from runc_wrap.documents.constraints import Count, First, Most
 from runc_wrap.documents.reader import DocumentError, record, taken
@@ -17,9 +16,6 @@ from runc_wrap.report import workload_names
 from runc_wrap.report.merge.merged_workload import CountedNodes
 from runc_wrap.report.merge.node_document import SilentNode
 from runc_wrap.report.workload_names import Workload
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Json = dict[str, Any]
 FORM = 1

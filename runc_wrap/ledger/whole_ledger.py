@@ -5,23 +5,18 @@ already decided. A ledger may be damaged, and a rootless user may write anything
 malformed lines are counted and skipped, and every read is bounded.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from runc_wrap.hotpath import ledger_file
+from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger import decision_record
+from runc_wrap.ledger.decision_record import Json, LaidFilters, Record
 from runc_wrap.ledger.new_records import LARGEST, opened
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Json, LaidFilters, Record
-
-    Starts = dict[Key, tuple[str | None, int]]
+Starts = dict[Key, tuple[str | None, int]]
 
 
 class Ledger(NamedTuple):

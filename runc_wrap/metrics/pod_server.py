@@ -3,24 +3,20 @@
 Whoever reaches the pod may ask: connections are few, and each ends after some seconds.
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.cluster import next_step
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.metrics.prometheus_series import GAUGE, MetricFamily, text_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    Request = Any  # a socket, which typeshed also lets be a pair
+Request = Any  # a socket, which typeshed also lets be a pair
 
 
 UP, STATE = "runc_wrap_agent_up", "runc_wrap_node_state"

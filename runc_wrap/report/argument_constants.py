@@ -6,8 +6,6 @@ asm-generic/ioctls.h). The numbers of ioctl and of socket types are asm-generic'
 riscv64, s390x and loongarch64 use; mips and powerpc differ.
 """
 
-from __future__ import annotations
-
 
 class Flags(dict[int, str]):
     """The names of bits, of which an argument has any."""

@@ -9,23 +9,18 @@ If clone3 gets ENOSYS, C libraries call clone instead: the program gets what clo
 arguments are its flags and set_tid_size; in audit those for namespaces may be known.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection
 from errno import ENOSYS, errorcode
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runc_wrap.evidence.sightings import UNMADE
+from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_text
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from runc_wrap.evidence.store.call_counts import CallKind
-    from runc_wrap.filters.evaluate.bpf_arguments import Interest
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
@@ -73,7 +68,7 @@ class Filter(Protocol):
     def interest(self, abi: Abi, number: int) -> Interest:
         """Return the values of arguments on which the outcome depends."""
 
-    def with_block(self, block: dict[str, Any]) -> Filter:
+    def with_block(self, block: dict[str, Any]) -> "Filter":
         """Return another block as the same runtime loads it."""
 
 

@@ -1,23 +1,17 @@
 """A call in a report: what it would get under enforce, how often and by which programs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from runc_wrap import time_text
 from runc_wrap.documents.constraints import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
-from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.evidence.store.call_counts import CallKind, Tally
 from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.return_codes import LOG
 from runc_wrap.report import call_outcomes, call_text
-from runc_wrap.report.call_outcomes import WORST_FIRST
-
-if TYPE_CHECKING:
-    from runc_wrap.evidence.store.call_counts import Tally
-    from runc_wrap.profiles.abis import Abi
-    from runc_wrap.report.call_outcomes import CallOutcome, Filter
+from runc_wrap.report.call_outcomes import WORST_FIRST, CallOutcome, Filter
 
 Json = dict[str, Any]
 MOST_KINDS = 32  # of arguments

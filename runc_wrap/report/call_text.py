@@ -4,18 +4,14 @@ Unknown arguments are `…`. If the kernel takes an int, higher bits are shown b
 filter compares all 64.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Mapping
 from signal import Signals
-from typing import TYPE_CHECKING
 
 from runc_wrap.report import argument_constants
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+Args = tuple[int | None, ...]
+Names = Mapping[int, str]
 
-    Args = tuple[int | None, ...]
-    Names = Mapping[int, str]
 
 MOST = 2  # kinds of arguments in a sentence
 _INT = 0xFFFFFFFF

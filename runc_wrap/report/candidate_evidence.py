@@ -5,31 +5,26 @@ text. What its filter logged, or sent to the agent, since then is what the candi
 what it denied is what is enforced, and does not count.
 """
 
-from __future__ import annotations
-
 import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
+from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.ledger.decision_record import Record
+from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_outcomes, workload_names
+from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.container_evidence import CANDIDATE
 from runc_wrap.report.enforced_profile import Profiles
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from runc_wrap.evidence.store.evidence_memory import Evidence
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.call_outcomes import Filter
 
 _MOST_NAMED = 5
 

@@ -4,19 +4,15 @@ Workloads may choose all texts in a report: `_element` makes each one inert and 
 page's Content-Security-Policy allows its own style and script by their hashes, and nothing else.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import shlex
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap import safe_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 Json = dict[str, Any]
 MOST_WORKLOADS, MOST_CALLS = 500, 40  # of a page, of a workload; it says how many more there are

@@ -4,12 +4,11 @@ The kernel sends audit records to every listener, so that a running agent takes 
 in mode observe go to the agent alone: they are read from its store as soon as it has written them.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
@@ -18,20 +17,14 @@ from runc_wrap.evidence.sources.audit_netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import is_repeated
+from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.ledger.decision_record import Record
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.enforced_profile import Profiles
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from runc_wrap.evidence.attribution.proc_connector import ProcessNews
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow
 
 
 class SeenCall(NamedTuple):
@@ -66,10 +59,8 @@ class Watching:
         lost: list[LossSpan] = []
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            waited: list[Live | ProcessNews] = (
-                [self._live, self.tree.news] if self.tree.news.fileno() >= 0 else [self._live]
-            )
-            if select.select(waited, [], [], left)[0]:
+            waited = (one.fileno() for one in (self._live, self.tree.news))
+            if select.select([one for one in waited if one >= 0], [], [], left)[0]:
                 self._read(found, lost)
         news = [SeenCall(times[0], key, call, len(times)) for (key, call), times in found.items()]
         return sorted([*news, *self._stored()], key=lambda one: one.time), lost
@@ -127,7 +118,7 @@ class DeniedCalls:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._profile_of: Callable[[Record], Filter | str] = Profiles(places.prefix).of
+        self._profile_of = Profiles(places.prefix).of
         self._ledger = whole_ledger.Ledger({})
 
     def of(self, seen: Iterable[SeenCall]) -> Iterator[tuple[SeenCall, Record | None, CallRow]]:

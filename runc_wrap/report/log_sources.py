@@ -1,24 +1,17 @@
 """The sources of records beside the agent's store: which are read, and the times they cover."""
 
-from __future__ import annotations
-
 import re
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from runc_wrap.evidence.sightings import LossSpan
+from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import journald, kmsg, log_files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.evidence.sources.merged_sources import Source
-    from runc_wrap.evidence.store.evidence_memory import Evidence
-    from runc_wrap.host.progress_meter import Meter
+from runc_wrap.evidence.sources.merged_sources import Source
+from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.host.progress_meter import Meter
 
 Interval = tuple[float, float]
 _HEADER = re.compile(rb"audit\((\d{1,12})\.\d+:\d+\)")

@@ -1,35 +1,28 @@
 """What a profile would do to calls that were seen: strace's, an audit log's, or the evidence's."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from runc_wrap.evidence.sources import audit_record
-from runc_wrap.evidence.sources.strace_text import StraceReader
+from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate import block_evaluation
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.ledger.decision_record import Record
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles import abis, return_codes, syscall_names
+from runc_wrap.profiles.abis import Abi
+from runc_wrap.profiles.source_profile import Argument
 from runc_wrap.report import call_outcomes, call_row, workload_names
+from runc_wrap.report.call_outcomes import CallOutcome, Filter
 from runc_wrap.report.enforced_profile import Enforced
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from runc_wrap.evidence.sightings import Args
-    from runc_wrap.evidence.sources.strace_text import TracedCall
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.abis import Abi
-    from runc_wrap.profiles.source_profile import Argument
-    from runc_wrap.report.call_outcomes import CallOutcome, Filter
-    from runc_wrap.report.workload_names import Workload
+from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 _LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
@@ -115,7 +108,7 @@ class LineReader:
 
 def _kind(call: TracedCall, abi: Abi, number: int, through: Argument | None) -> CallKind:
     """Return a traced call; one `through` a multiplexer has its arguments in memory."""
-    args: Args = (through.value,) if through else call.args
+    args = (through.value,) if through else call.args
     if call.name == "clone":
         args = call_outcomes.clone_arguments(abi, call.args[0])
     return CallKind(abi.audit, number, return_codes.USER_NOTIF, args, "", "")

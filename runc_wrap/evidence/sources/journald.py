@@ -5,23 +5,19 @@ audit, it also has it as `_TRANSPORT=audit`, whose MESSAGE has no header: other 
 stamp. Only journald writes fields whose names begin with _ (systemd.journal-fields(7)).
 """
 
-from __future__ import annotations
-
 import os
 import select
 import time
+from collections.abc import Iterator
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record
 from runc_wrap.evidence.sources.line_stream import UNPRINTED, Lines, LineSplitter
 from runc_wrap.host import program
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 PATIENCE = 60.0  # seconds without output after which journalctl is ended
 LONGEST = 256 * 1024  # bytes of an entry; a message that is not UTF-8 is an array of numbers

@@ -4,19 +4,14 @@ The kernel prints records only while no auditd is connected (linux:kernel/audit.
 kauditd_printk_skb). Only facility 0 is the kernel's; what programs write to /dev/kmsg is not.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.line_stream import Lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PATH = Path("/dev/kmsg")
 _DIGITS = 20  # of a 64 bit sequence number

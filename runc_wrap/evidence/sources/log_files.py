@@ -4,16 +4,14 @@ Files are opened newest first, so that a rotation in between may show one twice 
 and read oldest first. All stay open meanwhile, so that no inode number is reused.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
@@ -21,9 +19,6 @@ from runc_wrap.evidence.sources.line_stream import Lines
 from runc_wrap.host.files import Irregular
 from runc_wrap.host.files import opened as open_regular
 from runc_wrap.host.progress_meter import Meter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 AUDIT_LOG = Path("/var/log/audit/audit.log")
 MOST = 64  # files of one log that are read

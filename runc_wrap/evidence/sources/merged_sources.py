@@ -5,19 +5,15 @@ every boot, stamps do not recur. Memory is bounded: sources are sorted within a 
 SEEN records are remembered as hashes.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
 from operator import itemgetter
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 WINDOW = 4096  # records by which one source may be out of order
 SEEN = 131072  # records by which copies may lie apart, at least

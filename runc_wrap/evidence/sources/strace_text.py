@@ -7,15 +7,12 @@ file does not say which process is a 32-bit one; the numbers that -n prints do. 
 src/strace.c (printleader), src/clone.c and strace.1.
 """
 
-from __future__ import annotations
-
 import re
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from runc_wrap.evidence.sightings import Args
+from runc_wrap.evidence.sightings import Args
 
 _PID = rb"(?:\[pid +(\d{1,10})\] |(\d{1,10}) +)?"
 # {0,16}: of two runs of blanks in a row without a bound, trying takes quadratic time

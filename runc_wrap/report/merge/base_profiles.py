@@ -4,28 +4,21 @@ A node may be hostile: of what it says only the profile's name is taken, which m
 one, a file here, or given.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs, runtime_loader
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import USUAL
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 from runc_wrap.report.enforced_profile import Enforced, compiled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.source_profile import Profile
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 _NOT_KNOWN = "give the profile itself by --base FILE"
 

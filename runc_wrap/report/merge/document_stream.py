@@ -9,14 +9,10 @@ begin another's answer; an empty line is none. A document of which nobody says w
 must be alone in its file.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 LARGEST = 16 << 20  # bytes of one document: some thousand workloads
 MOST_CONTAINERS = 400_000  # lists and objects of one: each takes 20 times its text in memory

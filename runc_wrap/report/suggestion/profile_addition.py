@@ -18,11 +18,10 @@ Evidence may be an attacker's: dangerous calls (report.suggestion.dangerous_call
 listed apart, and added only if that is asked for.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store import call_counts
@@ -35,16 +34,11 @@ from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.report import call_outcomes, call_text
-from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE
+from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE, Filter
+from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.suggestion import dangerous_calls, profile_reduction
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.recorded_calls import RecordedCalls
 
 Json = dict[str, Any]
 _MOST_SHOWN = 5  # programs in a comment

@@ -11,12 +11,12 @@ arguments. No rule compares one argument twice, since runtimes would accept eith
 denial that already compares an argument cannot be narrowed by it, unless it compares for equality.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping, Sequence
 from errno import ENOSYS, EPERM
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap import safe_text
+from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.failure import Failure
 from runc_wrap.filters.evaluate.block_evaluation import compares
 from runc_wrap.filters.evaluate.libseccomp_input import comparison
@@ -28,14 +28,9 @@ from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, TRACE
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report.call_outcomes import Filter
+from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.recorded_calls import BY_RUNTIME
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow
 
 Json = dict[str, Any]
 Arguments = list[Json]
