@@ -79,7 +79,7 @@ def hand_over(launch: Launch) -> "NoReturn":
 
 
 def _erase(descriptor: int, length: int) -> None:
-    """Erase a line as launcher/log.c does: the position is the end of that line."""
+    """Erase the launcher's line, at whose end the position is."""
     try:
         end = posix.lseek(descriptor, 0, 1)
         size = posix.fstat(descriptor).st_size

@@ -67,10 +67,10 @@ __attribute__((noreturn, format(printf, 2, 3))) static void give_up(struct launc
     va_end(values);
     if (runs_unmodified(launch)) {
         snprintf(warning, sizeof warning, "started unmodified: %s", message);
-        write_log(launch->words + 1, "warning", warning, false);
+        write_log(launch->words + 1, "warning", warning, NULL);
         become_runtime(launch);
     }
-    write_log(launch->words + 1, "error", message, false);
+    write_log(launch->words + 1, "error", message, NULL);
     fail("%s\n", message);
 }
 
@@ -181,16 +181,22 @@ static void add_word(const char ***end, const char *name, const char *value)
     "the interpreter %s was started and did not come as far as runc-wrap's own code; run " \
     "install.sh again, or reinstall the package."
 
+#define NOT_EXECUTED                                                                              \
+    "the interpreter %s cannot be executed (errno %d); run install.sh again, or reinstall the " \
+    "package."
+
 static void start_python(struct launch *launch)
 {
     static struct python python;
-    char message[LONGEST_MESSAGE];
+    char message[LONGEST_MESSAGE], ahead[AHEAD_SIZE] = "";
     find_python(launch, &python);
+    if (access(python.words[0], X_OK) != 0)
+        give_up(launch, NOT_EXECUTED, python.name, errno);
     if (runs_unmodified(launch) && !python_starts(python.words))
         give_up(launch, NOT_STARTED, python.name);
 
     snprintf(message, sizeof message, NOT_STARTED " See stderr.", python.name);
-    struct ahead ahead = write_log(launch->words + 1, "error", message, true);
+    write_log(launch->words + 1, "error", message, ahead);
     const char **all = calloc(python.count + MOST_WORDS + 1 + (size_t)launch->count, sizeof *all);
     if (all == NULL)
         fail("no memory for the arguments.\n");
@@ -202,16 +208,11 @@ static void start_python(struct launch *launch)
     add_word(&end, "--called-as", launch->words[0]);
     add_word(&end, "--ignored", ignored_signals());
     add_word(&end, "--locale", locale_given());
-    add_word(&end, "--ahead", ahead.word);
+    add_word(&end, "--ahead", ahead);
     *end++ = "--";
     memcpy(end, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
     execv(all[0], (char **)all);
-    int error = errno;
-    take_back(&ahead);
-    give_up(launch,
-            "the interpreter %s cannot be executed (errno %d); run install.sh again, or reinstall "
-            "the package.",
-            python.name, error);
+    give_up(launch, NOT_EXECUTED, python.name, errno);
 }
 
 int main(int argc, char **argv)

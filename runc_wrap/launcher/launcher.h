@@ -49,13 +49,8 @@ enum verdict parse_answer(const char *text, size_t length, struct answer *answer
 
 /* log.c: `words` as for args.c. */
 #define LONGEST_MESSAGE (PATH_MAX + 300)
-struct ahead {
-    int descriptor; /* -1: there is nothing to take back */
-    off_t length;
-    char word[64]; /* for hotpath's Launch: "DESCRIPTOR:LENGTH" or "" */
-};
-struct ahead write_log(char **words, const char *level, const char *message, bool ahead);
-void take_back(const struct ahead *ahead);
+#define AHEAD_SIZE 64 /* of "DESCRIPTOR:LENGTH", for hotpath's Launch */
+void write_log(char **words, const char *level, const char *message, char *ahead);
 __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...); /* on stderr */
 
 #endif

@@ -85,63 +85,28 @@ static size_t write_line(int descriptor, bool json, const char *level, const cha
     return written < 0 ? 0 : (size_t)written;
 }
 
-/* `ahead`: written before Python starts, because Python could not report its own failure to start;
- * cold.py takes it back first of all. Only in an empty log: one with content may be shared. The
- * lock is for creates with the same log: only one of them has such a line. */
-struct ahead write_log(char **words, const char *level, const char *message, bool ahead)
+/* `ahead`: the line is written before Python starts, because Python could not report its own
+ * failure to start; cold.py takes it back first of all, from the open descriptor and the length
+ * that are put here. Only in an empty log: one with content may be shared. The lock is for creates
+ * with the same log: only one of them has such a line. */
+void write_log(char **words, const char *level, const char *message, char *ahead)
 {
-    struct ahead written = {.descriptor = -1};
     struct stat found;
     struct log log = find_log(words);
-    int descriptor = open_log(&log);
-    if (descriptor >= 0 && ahead) {
-        if (flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &found) == 0 &&
-            S_ISREG(found.st_mode) && found.st_size == 0)
-            written.descriptor = fcntl(descriptor, F_DUPFD, 3); /* not CLOEXEC, not stdio */
-        close(descriptor);
-        descriptor = written.descriptor;
+    int opened = open_log(&log), descriptor = opened;
+    if (opened >= 0 && ahead != NULL) {
+        bool alone = flock(opened, LOCK_EX | LOCK_NB) == 0 && fstat(opened, &found) == 0 &&
+                     S_ISREG(found.st_mode) && found.st_size == 0;
+        descriptor = alone ? fcntl(opened, F_DUPFD, 3) : -1; /* not CLOEXEC, not stdio */
+        close(opened);
     }
     if (descriptor < 0)
-        return written;
-    written.length = (off_t)write_line(descriptor, log.json, level, message);
-    if (ahead && written.length > 0) {
-        snprintf(written.word, sizeof written.word, "%d:%jd", descriptor, (intmax_t)written.length);
-        return written;
-    }
-    close(descriptor);
-    return (struct ahead){.descriptor = -1};
-}
-
-/* Other writers' lines stay intact: if one follows, ours becomes spaces, which are not JSON.
- * The descriptor's position is the end of our line. It only appends, so another one is opened to
- * write. */
-static bool erase(const struct ahead *ahead)
-{
-    char itself[64], spaces[LONGEST_MESSAGE + 128];
-    struct stat found;
-    off_t end = lseek(ahead->descriptor, 0, SEEK_CUR), start = end - ahead->length;
-    if (fstat(ahead->descriptor, &found) != 0 || start < 0)
-        return false;
-    if (found.st_size == end)
-        return ftruncate(ahead->descriptor, start) == 0;
-    if (found.st_size < end)
-        return true; /* another program has truncated it already */
-    memset(spaces, ' ', sizeof spaces);
-    spaces[ahead->length - 1] = '\n';
-    snprintf(itself, sizeof itself, "/proc/self/fd/%d", ahead->descriptor);
-    int anew = open(itself, O_WRONLY | O_CLOEXEC);
-    bool erased = pwrite(anew, spaces, (size_t)ahead->length, start) == ahead->length;
-    close(anew);
-    return erased;
-}
-
-void take_back(const struct ahead *ahead)
-{
-    if (ahead->descriptor < 0)
         return;
-    if (!erase(ahead))
-        fputs("runc-wrap: its log cannot be written.\n", stderr);
-    close(ahead->descriptor);
+    size_t length = write_line(descriptor, log.json, level, message);
+    if (ahead != NULL && length > 0)
+        snprintf(ahead, AHEAD_SIZE, "%d:%zu", descriptor, length);
+    else
+        close(descriptor);
 }
 
 void fail(const char *format, ...)
