@@ -29,7 +29,7 @@ from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_files, profile_parser
-from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
+from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 

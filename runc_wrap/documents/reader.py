@@ -9,8 +9,9 @@
 
 Types are str, int, float, bool, Literal, list[X], tuple[X, ...], tuple[X, Y], dict[str, X],
 X | None, a record, and Any, which is kept as it is. Null counts as absent, as in Go's decoder. Keys
-that a record does not have are ignored: a newer release may write them. Of a key that occurs twice
-the last counts. What types cannot say, a record's __post_init__ checks; it raises ValueError.
+that a record does not have are ignored, unless it is `closed`: a newer release may write them. Of a
+key that occurs twice the last counts. What types cannot say, a record's __post_init__ checks; it
+raises ValueError.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ def record(kind: type[Record]) -> type[Record]:
     mypy keeps it immutable; to keep it so at run time would double the time that reading takes.
     """
     return dataclass(unsafe_hash=True)(kind)
+
+
+@dataclass_transform(frozen_default=True)
+def closed(kind: type[Record]) -> type[Record]:
+    """Make a class a record that refuses keys which it does not have."""
+    kind.is_closed = True  # type: ignore[attr-defined]  # _object reads it
+    return record(kind)
 
 
 def read(kind: type[Record], data: bytes) -> Record:
@@ -165,10 +173,15 @@ def _key(name: str, hint: Any) -> str:
 
 def _object(kind: Any) -> Reads:
     members = _members(kind)
+    known, is_closed = [key for _, key, _, _ in members], getattr(kind, "is_closed", False)
 
     def reads(value: Any) -> Any:
         if type(value) is not dict:
             raise _unfit(value, "an object")
+        if is_closed and (unknown := [key for key in value if key not in known]):
+            error = _Unfit(f"the key is not known{safe_text.near(unknown[0], known)}")
+            error.steps.append(unknown[0])
+            raise error
         get, made, key = value.get, [], ""
         try:
             for _, key, inner, default in members:
@@ -208,9 +221,12 @@ def _text(_: Any, marks: Marks) -> Reads:
         if type(value) is str and len(value) <= most:
             if like is None or like.fits(value):
                 return value
-            raise _unfit(value, like.words)
+            near = safe_text.near(value, map(str, like.values)) if isinstance(like, Among) else ""
+            raise _unfit(value, like.words + near)
         if type(value) is str and is_cut:
             return value[:most]
+        if value is None and like:
+            raise _unfit(value, like.words)
         raise _unfit(value, f"a text of at most {most} characters")
 
     return reads

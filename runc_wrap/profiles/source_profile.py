@@ -7,10 +7,14 @@ Architectures in conditions have libseccomp's names (x86, amd64, arm64, mipsel64
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
+from runc_wrap.documents.constraints import Among, Key, Within
 from runc_wrap.failure import Failure
+from runc_wrap.profiles.runtime_spec_names import OPERATORS
 
 Kernel = tuple[int, int]
+_Number = Annotated[int, Within(0, (1 << 64) - 1)]
 
 
 class ProfileError(Failure):
@@ -24,10 +28,11 @@ class Argument:
     For MASKED_EQ `value` is the mask, `value_two` the datum.
     """
 
-    index: int
-    value: int
-    op: str
-    value_two: int = 0
+    is_closed: ClassVar = True
+    index: Annotated[int, Within(0, 5)]
+    value: _Number
+    op: Annotated[str, Among(*sorted(OPERATORS))]
+    value_two: Annotated[_Number, Key("valueTwo")] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin, captured_profile, engine_versions, platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
-from runc_wrap.profiles.json_profiles import json_fields
+from runc_wrap.profiles.json_profiles import strict_json
 from runc_wrap.profiles.runtime_spec_names import USUAL
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _record(data: bytes, source: str) -> Json | None:
     """Return what hotpath.captured_block wrote. Raises ProfileError."""
     if not data:
         return None
-    record = json_fields.decode(data, source)
+    record = strict_json.decode(data, source)
     if not isinstance(record, dict) or not isinstance(record.get("seccomp"), dict):
         raise EngineError(f"{source}'s record is not one of this release", "one", "install again")
     bounding = record.get("bounding")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler, refuse_taken
-from runc_wrap.profiles.json_profiles.json_fields import refuse_constant, unique_members
+from runc_wrap.profiles.json_profiles.strict_json import refuse_constant, unique_members
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
+from runc_wrap.documents.constraints import Like
+from runc_wrap.documents.reader import closed
 from runc_wrap.profiles import builtin, syscall_names
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.composition import operations, systemd_sets
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
-from runc_wrap.profiles.json_profiles import profile_parser
-from runc_wrap.profiles.json_profiles.json_fields import Fields, decode
+from runc_wrap.profiles.json_profiles.profile_parser import Conditions, Text
+from runc_wrap.profiles.json_profiles.strict_json import decode, taken
 from runc_wrap.profiles.runtime_spec_names import ALLOW, PASSING
-from runc_wrap.profiles.source_profile import Profile, ProfileError, Rule
+from runc_wrap.profiles.source_profile import Argument, Profile, ProfileError, Rule
 from runc_wrap.safe_text import near
 
 if TYPE_CHECKING:
@@ -35,8 +37,40 @@ if TYPE_CHECKING:
 _SIGN = re.compile(r" +([+-]) +")
 _CALL = re.compile(r"[a-z_][a-z0-9_]*")
 _MOST = 64  # terms; more belong into a file
-_TOP = frozenset({"base", "add", "remove", "comment"})
-_ENTRY = frozenset({"names", "args", "comment", "includes", "excludes"})
+
+
+@closed
+class _Entry:
+    names: tuple[Text, ...] = ()
+    args: tuple[Argument, ...] = ()
+    comment: Text = ""
+    includes: Conditions = Conditions()
+    excludes: Conditions = Conditions()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise ValueError("names no call; name one or a group")
+        for name in self.names:
+            if not _named_calls(name):
+                raise ValueError(f"{name!a} is neither a call like openat nor a group like @aio")
+
+    @property
+    def rule(self) -> Rule:
+        calls = dict.fromkeys(call for name in self.names for call in _named_calls(name) or ())
+        conditions = self.includes.condition, self.excludes.condition
+        return Rule(tuple(calls), ALLOW, None, self.args, *conditions)
+
+
+@closed
+class _File:
+    base: Annotated[Text, Like(".+", "the name of a profile like runtime-default")]
+    add: tuple[_Entry, ...] = ()
+    remove: tuple[_Entry, ...] = ()
+    comment: Text = ""
+
+    def __post_init__(self) -> None:
+        if any(one.args for one in self.remove):
+            raise ValueError("a removal is of the whole call; remove it and add what stays")
 
 
 class Term(NamedTuple):
@@ -105,33 +139,13 @@ def has_base(data: bytes, source: str) -> bool:
 
 def parse_file(data: bytes, source: str) -> Composition:
     """Return what a file says; `source` names it in errors, and its parts. Raises ProfileError."""
-    top = Fields(decode(data, source), source, "", _TOP)
-    top.text("comment")
-    base = top.text("base") or top.fail("base", "missing; name a profile like runtime-default")
-    changes = [*_changes(top, "add", ADD, source), *_changes(top, "remove", REMOVE, source)]
-    return Composition(base, tuple(changes))
-
-
-def _changes(top: Fields, key: str, sign: str, source: str) -> Iterator[Part]:
-    for number, fields in enumerate(top.objects(key, _ENTRY)):
-        fields.text("comment")
-        args = tuple(profile_parser.arguments(fields))
-        if args and sign == REMOVE:
-            fields.fail("args", "a removal is of the whole call; remove it and add what stays")
-        includes, excludes = profile_parser.conditions(fields)
-        rule = Rule(_names(fields), ALLOW, None, args, includes, excludes)
-        yield Part(f"{source}: {key}[{number}]", sign, rule)
-
-
-def _names(fields: Fields) -> tuple[str, ...]:
-    written = fields.words("names") or fields.fail("names", "names no call; name one or a group")
-    found: dict[str, None] = {}
-    for name in written:
-        calls = _named_calls(name)
-        if calls is None:
-            fields.fail("names", f"{name!r} is neither a call like openat nor a group like @aio")
-        found |= dict.fromkeys(calls)
-    return tuple(found)
+    top = taken(_File, decode(data, source), source)
+    parts = [
+        Part(f"{source}: {key}[{number}]", sign, one.rule)
+        for key, sign, entries in (("add", ADD, top.add), ("remove", REMOVE, top.remove))
+        for number, one in enumerate(entries)
+    ]
+    return Composition(top.base, tuple(parts))
 
 
 class Composed(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runc_wrap.host import files
-from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
+from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES
 from runc_wrap.profiles.source_profile import ProfileError
 
 # The first that exists applies (containers/common pkg/config): the administrator's, the package's

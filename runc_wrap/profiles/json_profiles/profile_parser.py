@@ -12,10 +12,11 @@ object: one with a base is refused.
 """
 
 import errno
-import re
-from collections.abc import Iterator
+from typing import Annotated
 
-from runc_wrap.profiles.json_profiles.json_fields import UINT64_MAX, Fields, decode
+from runc_wrap.documents.constraints import Among, Key, Like, Most, Within
+from runc_wrap.documents.reader import closed
+from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES, decode, taken
 from runc_wrap.profiles.return_codes import DATA_MASK
 from runc_wrap.profiles.runtime_spec_names import (
     ACTIONS,
@@ -25,61 +26,100 @@ from runc_wrap.profiles.runtime_spec_names import (
     FLAGS,
     GOARCH,
     NOTIFY,
-    OPERATORS,
     TRACE,
 )
-from runc_wrap.profiles.source_profile import (
-    Argument,
-    Condition,
-    Kernel,
-    Profile,
-    ProfileError,
-    Rule,
-)
+from runc_wrap.profiles.source_profile import Argument, Condition, Profile, ProfileError, Rule
 
 # libseccomp refuses more (src/db.c, db_action_valid): neither runc nor crun starts a container
 MAX_ERRNO = 4094
-LAST_ARGUMENT = 5
-
-_TOP = frozenset(
-    {
-        "defaultAction",
-        "defaultErrnoRet",
-        "defaultErrno",
-        "architectures",
-        "archMap",
-        "flags",
-        "listenerPath",
-        "listenerMetadata",
-        "syscalls",
-        "comment",  # files in the field have these two, which every runtime ignores
-        "description",
-    }
-)
-_RULE = frozenset(
-    {
-        "name",
-        "names",
-        "action",
-        "errnoRet",
-        "errno",
-        "args",
-        "comment",
-        "includes",
-        "excludes",
-    }
-)
-_ARGUMENT = frozenset({"index", "value", "valueTwo", "op"})
-_CONDITION = frozenset({"caps", "arches", "minKernel"})
-_ARCH_MAP = frozenset({"architecture", "subArchitectures"})
+_ERRNO = {name: number for number, name in errno.errorcode.items()}
 
 _KIND, _GROUP = "SeccompProfile", "security-profiles-operator.x-k8s.io/"
 _OF_THE_OBJECT = ("disabled", "baseProfileName", "targetWorkload")  # the last until v1alpha1
 _INSTALLED = "/var/lib/kubelet/seccomp/operator/<name>.json"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CAPABILITY = re.compile(r"CAP_[A-Z0-9_]+")
-_KERNEL = re.compile(r"(\d{1,3})\.(\d{1,3})")
+# JSON can say half of a surrogate pair, which no file can hold
+Text = Annotated[str, Most(MAX_BYTES), Like("[^\ud800-\udfff]*", "whole characters")]
+_Action = Annotated[str, Among(*sorted(ACTIONS))]
+_Architecture = Annotated[str, Among(*sorted(ARCHITECTURES))]
+_NAME, _NAMED = r"[A-Za-z_]\w*", "a system call like openat"
+_Number = Annotated[int | None, Within(0, DATA_MASK)]
+
+
+@closed
+class Conditions:
+    """What `includes` or `excludes` has."""
+
+    caps: tuple[Annotated[str, Like("CAP_[A-Z0-9_]+", "a capability like CAP_KILL")], ...] = ()
+    arches: tuple[Annotated[str, Among(*sorted(CONDITION_ARCHES))], ...] = ()
+    min_kernel: Annotated[
+        str | None,
+        Like(r"(?!0\.0$)\d{1,3}\.\d{1,3}", "a kernel version like 4.8"),
+        Key("minKernel"),
+    ] = None
+
+    @property
+    def condition(self) -> Condition:
+        """The same as a rule has it."""
+        version, _, major = (self.min_kernel or "").partition(".")
+        return Condition(self.caps, self.arches, (int(version), int(major)) if major else None)
+
+
+@closed
+class _Entry:
+    action: _Action
+    name: Annotated[str, Like(f"({_NAME})?", _NAMED)] = ""  # moby's, formerly
+    names: tuple[Annotated[str, Like(_NAME, _NAMED)], ...] = ()
+    errno_ret: Annotated[_Number, Key("errnoRet")] = None
+    errno: Text = ""
+    args: tuple[Argument, ...] = ()
+    comment: Text = ""
+    includes: Conditions = Conditions()
+    excludes: Conditions = Conditions()
+
+    def __post_init__(self) -> None:
+        if self.name and self.names:
+            raise ValueError("name is given together with names; keep names")
+        if not (self.name or self.names):
+            raise ValueError("names no system call; name one or remove the rule")
+        if self.action == NOTIFY and "write" in (self.name, *self.names):
+            raise ValueError("runc refuses SCMP_ACT_NOTIFY on write; leave write out")
+        _errno(self.action, self.errno, self.errno_ret)
+
+    @property
+    def rule(self) -> Rule:
+        number = _errno(self.action, self.errno, self.errno_ret)
+        names = self.names or (self.name,)
+        conditions = self.includes.condition, self.excludes.condition
+        return Rule(names, self.action, number, self.args, *conditions)
+
+
+@closed
+class _ArchMap:
+    architecture: _Architecture
+    others: Annotated[tuple[_Architecture, ...], Key("subArchitectures")] = ()
+
+
+@closed
+class _Document:
+    action: Annotated[_Action, Key("defaultAction")]
+    errno_ret: Annotated[_Number, Key("defaultErrnoRet")] = None
+    errno: Annotated[Text, Key("defaultErrno")] = ""
+    architectures: tuple[_Architecture, ...] | None = None
+    arch_map: Annotated[tuple[_ArchMap, ...] | None, Key("archMap")] = None
+    flags: tuple[Annotated[str, Among(*sorted(FLAGS))], ...] | None = None
+    listener_path: Annotated[Text | None, Key("listenerPath")] = None
+    listener_metadata: Annotated[Text | None, Key("listenerMetadata")] = None
+    syscalls: tuple[_Entry, ...] = ()
+    comment: Text = ""  # files in the field have these two, which every runtime ignores
+    description: Text = ""
+
+    def __post_init__(self) -> None:
+        if self.action == NOTIFY:
+            raise ValueError("runc refuses SCMP_ACT_NOTIFY as defaultAction; name calls")
+        if None not in (self.architectures, self.arch_map):
+            raise ValueError("archMap is given together with architectures; keep one of them")
+        _errno(self.action, self.errno, self.errno_ret)
 
 
 def parse(data: bytes, source: str) -> Profile:
@@ -93,25 +133,22 @@ def parse(data: bytes, source: str) -> Profile:
             f"{source}: ociVersion: found a container's config.json, wanted its linux.seccomp; "
             "`jq .linux.seccomp` prints that"
         )
-    top = Fields(document, source, "", _TOP)
-    action = top.word("defaultAction", ACTIONS) or top.fail(
-        "defaultAction", "missing; write SCMP_ACT_ERRNO to deny what no rule names"
-    )
-    if action == NOTIFY:
-        top.fail("defaultAction", "runc refuses SCMP_ACT_NOTIFY for every call; name calls")
-    if top.has("architectures") and top.has("archMap"):
-        top.fail("archMap", "is given together with architectures; keep one of them")
+    top = taken(_Document, document, source)
+    arch_map: dict[str, tuple[str, ...]] = {}
+    for one in top.arch_map or ():
+        if one.architecture in GOARCH:  # of two entries for one architecture the first counts
+            arch_map.setdefault(GOARCH[one.architecture], (one.architecture, *one.others))
     return Profile(
         name=source,
         version=None,
-        default_action=action,
-        default_errno_ret=_errno(top, "defaultErrno", "defaultErrnoRet", action),
-        architectures=top.words("architectures", ARCHITECTURES),
-        arch_map=_arch_map(top),
-        flags=top.words("flags", FLAGS) if top.has("flags") else None,
-        listener_path=top.text("listenerPath"),
-        listener_metadata=top.text("listenerMetadata"),
-        rules=tuple(_rule(fields) for fields in top.objects("syscalls", _RULE)),
+        default_action=top.action,
+        default_errno_ret=_errno(top.action, top.errno, top.errno_ret),
+        architectures=top.architectures or (),
+        arch_map=arch_map,
+        flags=top.flags,
+        listener_path=top.listener_path,
+        listener_metadata=top.listener_metadata,
+        rules=tuple(one.rule for one in top.syscalls),
     )
 
 
@@ -148,106 +185,14 @@ def _without_errno_0(rule: object) -> object:
     return rule
 
 
-def _arch_map(top: Fields) -> dict[str, tuple[str, ...]]:
-    """Return archMap by GOARCH; of two entries for one architecture the first counts."""
-    found: dict[str, tuple[str, ...]] = {}
-    for fields in top.objects("archMap", _ARCH_MAP):
-        architecture = fields.word("architecture", ARCHITECTURES) or fields.fail(
-            "architecture", "missing; name one like SCMP_ARCH_X86_64"
-        )
-        subordinate = fields.words("subArchitectures", ARCHITECTURES)
-        if architecture in GOARCH:
-            found.setdefault(GOARCH[architecture], (architecture, *subordinate))
-    return found
-
-
-def _rule(fields: Fields) -> Rule:
-    names = _names(fields)
-    action = fields.word("action", ACTIONS) or fields.fail(
-        "action", "missing; write SCMP_ACT_ALLOW to allow the calls named"
-    )
-    if action == NOTIFY and "write" in names:
-        fields.fail("action", "runc refuses SCMP_ACT_NOTIFY on write; leave write out")
-    fields.text("comment")
-    includes, excludes = conditions(fields)
-    return Rule(
-        names=names,
-        action=action,
-        errno_ret=_errno(fields, "errno", "errnoRet", action),
-        args=tuple(arguments(fields)),
-        includes=includes,
-        excludes=excludes,
-    )
-
-
-def conditions(fields: Fields) -> tuple[Condition, Condition]:
-    """Return an entry's `includes` and `excludes`. Raises ProfileError."""
-    includes, excludes = (fields.nested(key, _CONDITION) for key in ("includes", "excludes"))
-    return _condition(includes), _condition(excludes)
-
-
-def _names(fields: Fields) -> tuple[str, ...]:
-    """Return the calls of a rule, from `names` or from moby's former `name`."""
-    former, names = fields.text("name"), fields.words("names")
-    if former and names:
-        fields.fail("name", "is given together with names; keep names")
-    names = names or ((former,) if former else ())
-    if not names:
-        fields.fail("names", "names no system call; name one or remove the rule")
-    for name in names:
-        if not _NAME.fullmatch(name):
-            fields.fail("names", f"{name!r} is not a system call's name; write it like openat")
-    return names
-
-
-def _errno(fields: Fields, text_key: str, number_key: str, action: str) -> int | None:
+def _errno(action: str, text: str, number: int | None) -> int | None:
     """Return the error number; the string, a name or a decimal, overrides the number."""
-    number = fields.integer(number_key, DATA_MASK if action == TRACE else MAX_ERRNO)
-    if text := fields.text(text_key):
-        number = _errno_of(fields, text_key, text)
-    if number is not None and action not in ACTIONS_WITH_ERRNO:
-        fields.fail(number_key, f"has no meaning with {action}; use SCMP_ACT_ERRNO or drop it")
-    return number
-
-
-def _errno_of(fields: Fields, key: str, text: str) -> int:
     if text.isdecimal() and text.isascii() and len(text) <= len(str(MAX_ERRNO)):
         number = int(text)
-    else:
-        numbers = {name: number for number, name in errno.errorcode.items()}
-        number = getattr(errno, text) if text in numbers else MAX_ERRNO + 1
-    if number > MAX_ERRNO:
-        fields.fail(key, f"{text!r} is not an error of errno(3); write it like EPERM or 1")
+    elif text:
+        number = _ERRNO.get(text, MAX_ERRNO + 1)
+    if number is not None and number > MAX_ERRNO and (text or action != TRACE):
+        raise ValueError(f"found {text or number!a}, wanted an error of errno(3), EPERM or 1")
+    if number is not None and action not in ACTIONS_WITH_ERRNO:
+        raise ValueError(f"an errno has no meaning with {action}; use SCMP_ACT_ERRNO or drop it")
     return number
-
-
-def arguments(fields: Fields) -> Iterator[Argument]:
-    """Yield the comparisons of an entry's `args`. Raises ProfileError."""
-    for argument in fields.objects("args", _ARGUMENT):
-        index = argument.integer("index", LAST_ARGUMENT)
-        value = argument.integer("value", UINT64_MAX)
-        if index is None or value is None:
-            missing = "index" if index is None else "value"
-            argument.fail(missing, "missing; a comparison needs index, value and op")
-        op = argument.word("op", OPERATORS) or argument.fail(
-            "op", "missing; write a comparison like SCMP_CMP_EQ"
-        )
-        yield Argument(index, value, op, argument.integer("valueTwo", UINT64_MAX) or 0)
-
-
-def _condition(fields: Fields) -> Condition:
-    caps = fields.words("caps")
-    for cap in caps:
-        if not _CAPABILITY.fullmatch(cap):
-            fields.fail("caps", f"{cap!r} is not a capability; write it like CAP_SYS_ADMIN")
-    return Condition(caps, fields.words("arches", CONDITION_ARCHES), _min_kernel(fields))
-
-
-def _min_kernel(fields: Fields) -> Kernel | None:
-    text = fields.text("minKernel")
-    if text is None:
-        return None
-    match = _KERNEL.fullmatch(text)
-    if match is None or text == "0.0":
-        fields.fail("minKernel", f"{text!r} is not a kernel version; write it like 4.8")
-    return int(match[1]), int(match[2])

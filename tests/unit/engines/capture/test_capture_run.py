@@ -108,8 +108,8 @@ OTHERS = ANSWER.replace('"$caps"', """'["CAP_KILL"]'""")
 BAD: dict[str, tuple[str, str]] = {
     "no call": (":", "podman did not hand a container with no capability to runc-wrap: Error: "),
     "too much": (HUGE, "is larger than 1048576 bytes"),
-    "no JSON": ("echo x >REQUESTS/$token", "podman: not JSON at line 1"),
-    "deep": (DEEP, "nested too deeply"),
+    "no JSON": ("echo x >REQUESTS/$token", "podman: not JSON: "),
+    "deep": (DEEP, "maximum recursion depth"),
     "a list": ("echo '[]' >REQUESTS/$token", "podman's record is not one of this release"),
     "no block": (_instead("{}"), "with no capability no seccomp profile"),
     "an unknown action": (_instead('{"defaultAction":"SCMP_ACT_SING"}'), "podman: defaultAction: "),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.profiles.json_profiles import profile_files
-from runc_wrap.profiles.json_profiles.json_fields import MAX_BYTES
+from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES
 from runc_wrap.profiles.source_profile import ProfileError
 
 
