@@ -68,7 +68,7 @@ def apply(  # noqa: PLR0913 - click gives each option as a parameter
         output.say(line)
     output.say("In force for new containers." if in_force else _NOT_IN_FORCE)
     if live:
-        tighten.run(places, (), None)
+        click.get_current_context().invoke(tighten.tighten, overlay=True)
 
 
 def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:

@@ -16,11 +16,12 @@ from runc_wrap.report.profile_simulation import SeenCalls
 from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState
+from runc_wrap.tighten.tightening_plan import planned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from runc_wrap.node.container_state.container_status import Entry
+    from runc_wrap.node.container_state.container_status import Entry, Node
     from runc_wrap.node.paths import Places
     from runc_wrap.report.workload_names import Workload
     from runc_wrap.tighten.tightening_plan import Tightening
@@ -48,7 +49,7 @@ _SHOWN = 5
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.pass_obj
-def tighten(
+def tighten(  # noqa: PLR0913 - the options
     places: Places,
     /,
     names: tuple[str, ...],
@@ -56,7 +57,12 @@ def tighten(
     overlay: bool,
     profile: bool,
     named: str | None,
-    **options: Any,  # noqa: ANN401 - as click gives them
+    canary: int | None,
+    dry_run: bool,
+    set_no_new_privs: bool,
+    even_if_denied: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Add a filter to every process of containers that already run, and to each later exec in them.
 
@@ -69,65 +75,49 @@ def tighten(
     """
     if overlay + profile + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
-    run(places, names, None if overlay else named or "", **options)
-
-
-def run(  # noqa: PLR0913 - the command's options
-    places: Places,
-    names: Sequence[str],
-    profile: str | None,
-    *,
-    canary: int | None = None,
-    dry_run: bool = False,
-    set_no_new_privs: bool = False,
-    even_if_denied: bool = False,
-    yes: bool = False,
-    as_json: bool = False,
-) -> None:
-    """Tighten, print what was done, and end the command with 1 if anything is left."""
     if sentence := tracing_obstacles.obstacle():
         raise Failure(sentence)
     node = look(places)
-    entries, users = node.entries, [one for user in node.users for one in user.entries]
-    choice = FilterChoice(places, profile, is_named=bool(names))
+    choice = FilterChoice(places, None if overlay else named or "", is_named=bool(names))
     with output.progress("Reading the processes' filters") as meter:
-        running = [one for one in (*entries, *(users if names else ())) if one.members]
-        chosen = [*_chosen(running, names)]
-        found = [
-            tightening_plan.planned(entry, choice, set_no_new_privs=set_no_new_privs)
-            for entry in meter.counting(chosen)
-        ]
+        chosen = meter.counting(_chosen(node, names))
+        found = [planned(one, choice, set_no_new_privs=set_no_new_privs) for one in chosen]
     plans = [plan for plan in found if plan]
     if left := len(found) - len(plans):
         output.warn(f"left as they are, since the policy gives them no such filter: {left}")
-    if users and not names:
-        output.warn(f"left as they are, since they belong to other users: {len(users)}")
     _refuse_denied(places, plans, even_if_denied=even_if_denied)
     _leave(plans, canary)
+    todo = [] if dry_run else _todo(plans)
+    if todo and not yes and sys.stdin.isatty():
+        question = f"Add the filter to {len(todo)} containers? Only a restart takes it away."
+        click.confirm(question, abort=True, err=True)
     if not dry_run:
-        todo = _planned(plans)
-        _ask(len(todo), yes=yes)
         container_tightening.remove_unnamed(places)
-        containers = [one.container for one in entries]
-        with output.progress("Tightening containers") as meter:
-            for plan in meter.counting(todo):
-                container_tightening.tighten(
-                    places, plan, containers, set_no_new_privs=set_no_new_privs
-                )
+    containers = [one.container for one in node.entries]
+    with output.progress("Tightening containers") as meter:
+        for plan in meter.counting(todo):
+            container_tightening.tighten(places, plan, containers)
     _show(plans, as_json=as_json)
     if any(plan.reasons for plan in plans):
         raise SystemExit(output.WRONG)
 
 
-def _chosen(entries: Sequence[Entry], names: Sequence[str]) -> Iterator[Entry]:
-    """Yield the containers that are named, all without names. Raises Failure for an unknown one."""
+def _chosen(node: Node, names: Sequence[str]) -> list[Entry]:
+    """Return the containers that are named, all of root's without names. Raises Failure."""
+    users = [one for user in node.users for one in user.entries if one.members]
+    running = [one for one in node.entries if one.members]
+    if not names:
+        if users:
+            output.warn(f"left as they are, since they belong to other users: {len(users)}")
+        return running
+    running += users
     for name in names:
-        if not any(_is_named(entry, name) for entry in entries):
+        if not any(_is_named(one, name) for one in running):
             raise Failure(
                 f"{name}: no container or workload of this name runs here under runc or crun; "
                 "`runc-wrapctl status` lists them"
             )
-    yield from (one for one in entries if not names or any(_is_named(one, each) for each in names))
+    return [one for one in running if any(_is_named(one, name) for name in names)]
 
 
 def _is_named(entry: Entry, name: str) -> bool:
@@ -141,7 +131,7 @@ def _workload(entry: Entry) -> Workload | None:
     return workload_names.of(entry.record) if entry.record else None
 
 
-def _planned(plans: Sequence[Tightening]) -> list[Tightening]:
+def _todo(plans: Sequence[Tightening]) -> list[Tightening]:
     return [plan for plan in plans if plan.result == tightening_plan.PLANNED]
 
 
@@ -149,7 +139,7 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
     """Refuse containers of workloads that were seen to need what they would lose; say what."""
     seen = SeenCalls(places)
     is_denied: dict[tuple[Workload | None, str], bool] = {}
-    for plan in _planned(plans):
+    for plan in _todo(plans):
         key = whose, _ = _workload(plan.entry), plan.laid.digest
         if key not in is_denied:
             lost = seen.lost(whose, plan.laid.block, plan.loader) if whose else []
@@ -165,17 +155,11 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
 def _leave(plans: Sequence[Tightening], most: int | None) -> None:
     """Leave all but so many containers of each workload as they are."""
     counted: Counter[Workload | str] = Counter()
-    for plan in _planned(plans):
+    for plan in _todo(plans):
         whose = _workload(plan.entry) or plan.entry.container.id
         counted[whose] += 1
         if most and counted[whose] > most:
             plan.result = tightening_plan.LEFT
-
-
-def _ask(number: int, *, yes: bool) -> None:
-    if number and not yes and sys.stdin.isatty():
-        question = f"Add the filter to {number} containers? Only a restart takes it away."
-        click.confirm(question, abort=True, err=True)
 
 
 def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:

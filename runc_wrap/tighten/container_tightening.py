@@ -22,8 +22,7 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
 from runc_wrap.node.container_state.container_status import RUNTIMES_OWN
 from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.process_rounds import tighten_processes
-from runc_wrap.tighten.process_tightening import FilterRequest
+from runc_wrap.tighten.process_tightening import FilterRequest, tighten_processes
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
 
 if TYPE_CHECKING:
@@ -46,13 +45,7 @@ _ENDED = "it ended, or was started again, after it had been looked at; run this 
 _UNSEEN = "its first process ended before it could be read back, or was not found; run this again"
 
 
-def tighten(
-    places: Places,
-    plan: Tightening,
-    containers: Sequence[RuntimeContainer],
-    *,
-    set_no_new_privs: bool,
-) -> None:
+def tighten(places: Places, plan: Tightening, containers: Sequence[RuntimeContainer]) -> None:
     """Lay the filter on a container, and record it. Raises OSError if that cannot be recorded.
 
     `containers` are all of the node: who is in one depends on who is in the others.
@@ -60,7 +53,7 @@ def tighten(
     if _is_there(plan):
         _record(places, plan, "begun")
         try:
-            _carry_out(plan, FilterRequest(plan.laid.program, set_no_new_privs), containers)
+            _carry_out(plan, containers)
         except ERRORS as error:
             plan.reasons.append(f"what its runtime saved cannot be replaced: {error}")
         found = [one for one in plan.processes.values() if one.reason]
@@ -71,10 +64,9 @@ def tighten(
     plan.result = PARTLY if plan.reasons else TIGHTENED
 
 
-def _carry_out(
-    plan: Tightening, request: FilterRequest, containers: Sequence[RuntimeContainer]
-) -> None:
+def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None:
     container = plan.entry.container
+    request = FilterRequest(plan.laid.program, plan.set_no_new_privs)
     place = containers.index(container)
     changed, tries, deadline = _save(plan), 1, time.monotonic() + SECONDS
     while True:
@@ -108,10 +100,15 @@ def _under_way(
 
     And whether a process in it is still the runtime.
     """
-    execs = _execs(containers[place], changed)  # first: who has ended has its child there
+    container = containers[place]
+    execs = [  # first: who has ended has its child there
+        pid
+        for pid in procfs.pids()
+        if (procfs.born(pid) or (changed + 1,))[0] <= changed and _is_exec(pid, container)
+    ]
     inside = members(containers, place)
     known = {pid for one in inside for pid in (one.pid, one.parent)}
-    is_arriving = any(not _is_program(one.pid, containers[place]) for one in inside)
+    is_arriving = not all(_is_program(one.pid, container) for one in inside)
     return [pid for pid in execs if pid not in known], is_arriving
 
 
@@ -135,15 +132,6 @@ def _is_program(pid: int, container: RuntimeContainer) -> bool:
     name = procfs.read(f"/proc/{pid}/comm", 64) or b""
     is_named = name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
     return not (is_named and _is_exec((procfs.born(pid) or (0, 0))[1], container))
-
-
-def _execs(container: RuntimeContainer, changed: int) -> list[int]:
-    """Return the runtime's processes that began to execute something in it before a time."""
-    return [
-        pid
-        for pid in procfs.pids()
-        if (procfs.born(pid) or (changed + 1,))[0] <= changed and _is_exec(pid, container)
-    ]
 
 
 def _is_exec(pid: int, container: RuntimeContainer) -> bool:

@@ -1,27 +1,39 @@
-"""Adding a filter to all threads of one process, reading it back of all, and what came of it.
+"""Adding a filter to all processes of a container, those born meanwhile included.
 
-Called by the tracer (tighten.process_rounds), whose threads are only its tracees.
+A child process traces, since whoever traces may have to wait for ever: it works through the
+processes, and is replaced if one does not stop. It is in a session of its own and blocks signals:
+what ends the command lets it finish the process that it has stopped. Where it is killed, the kernel
+lets its tracee go (filters.kernel.injected_code says what that then does).
+
+No cgroup is frozen: the kernel would not thaw it if we were killed, and would make calls of all its
+processes return EINTR. Children of a process that has the filter have it, too; those that were born
+before are seen by the next look, and looking ends once four looks found nobody without it.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+import gc
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
-from runc_wrap.host import procfs
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Status
+from runc_wrap.host import bounded_work, procfs
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
-
-    from runc_wrap.filters.kernel.filter_injection import AddedFilter
-    from runc_wrap.filters.kernel.filter_readback import Status
-
-    Identity = tuple[int, int]  # a process: pid and start time
-
+Identity = tuple[int, int]  # a process: pid and start time
+Listed = Callable[[bool], Iterable[int]]
+SECONDS = 30.0
+_HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
+_QUICK, _QUIET = 2, 4  # looks
 _ROUNDS = 20  # of looking for threads that were made meanwhile
-_FILTER = 2  # SECCOMP_MODE_FILTER
+_OVER = 0, 0  # in place of a process: no look finds one any more
+_LATE = "no time was left for it; run this again"
+_DIED = "the tracer ended while it was at this process; run this again"
 
 
 class FilterRequest(NamedTuple):
@@ -61,6 +73,123 @@ class ProcessOutcome(NamedTuple):
     reason: str | None
 
 
+_NONE = SeccompState(0, None)
+
+
+def tighten_processes(
+    listed: Listed, request: FilterRequest, seconds: float = SECONDS
+) -> tuple[ProcessOutcome, ...]:
+    """Add the filter to each process that `listed` returns, until no look finds one without.
+
+    `listed` returns host pids of processes (not of threads), and is called in a child process that
+    has no open files: with False twice, when it has to be quick, so that none can escape by making
+    others; then with True twice. Processes that have ended are left out: they run nothing; so are
+    those that were born with the filter meanwhile. Whoever could not be tightened is returned with
+    a `reason`. Nothing is undone, and running it again adds the filter only where it is missing.
+    """
+    outcomes: dict[Identity, ProcessOutcome | None] = {}
+    begun, deadline = procfs.ticks(), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if _trace(listed, request, outcomes, begun, deadline):
+            break
+    else:
+        for pid in {*listed(False), *listed(True)}:  # noqa: FBT003 - as its type has it
+            one = pid, (procfs.born(pid) or (0,))[0]
+            if one not in outcomes:  # who has ended may have made another, and that one others
+                late = ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
+                outcomes[one] = _outcome(one, _LATE) or late
+    return tuple(one for one in outcomes.values() if one)
+
+
+def _trace(
+    listed: Listed,
+    request: FilterRequest,
+    outcomes: dict[Identity, ProcessOutcome | None],
+    begun: int,
+    deadline: float,
+) -> bool:
+    """Tighten with one tracer until a process fails or blocks it; tell whether all is done."""
+    known = set(outcomes)
+    tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(listed, request, known, begun))
+    at: Identity | None = None  # the process that it has begun
+    is_waited_for = True
+    while is_waited_for:
+        for pid, start, *made in tracer.within(deadline, lambda: _HELD if at else math.inf):  # noqa: B023
+            at = None if made else (pid, start)
+            if made:
+                outcomes[pid, start] = made[0] and _received(*made[0])
+        is_late = time.monotonic() >= deadline
+        is_waited_for = at is not None and not is_late and _runs(at[0], tracer.pid)
+    is_over = at == _OVER
+    if at and not is_over:
+        stopped = _LATE if is_late else str(filter_readback.unstopped(at[0]))
+        outcomes[at] = _outcome(at, _DIED if tracer.is_over else stopped)
+    tracer.end()
+    return is_over
+
+
+def _received(*fields: Any) -> ProcessOutcome:  # noqa: ANN401 - as JSON has them
+    pid, start, threads, before, after, *rest = fields
+    return ProcessOutcome(pid, start, threads, SeccompState(*before), SeccompState(*after), *rest)
+
+
+def _runs(pid: int, tracer: int) -> bool:
+    """Tell whether a tracer's thread waits for nothing but a processor: it has a small share."""
+    return any((one.tracer, one.state) == (tracer, b"R") for one in _living(pid).values())
+
+
+def _looks(
+    listed: Listed, request: FilterRequest, known: set[Identity], begun: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then _OVER.
+
+    After a failure it ends early, since only the tracer's end frees what did not stop.
+    """
+    _become_tracer()
+    quiet = 0
+    while quiet < _QUIET:
+        news = _new(listed, quiet >= _QUICK, known)
+        quiet += 1
+        for one in news:
+            known.add(one)
+            outcome = yield from tighten_process(one, request)
+            is_news = not outcome or bool(outcome.reason) or outcome.after != outcome.before
+            quiet = 0 if is_news else quiet  # who has ended may have made another before
+            is_shown = is_news or one[1] <= begun
+            yield *one, outcome if outcome and is_shown else None
+            if outcome and outcome.reason:
+                return
+    yield _OVER
+
+
+def _become_tracer() -> None:
+    """Let nothing disturb what is done while a thread stands still."""
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    if os.geteuid() == 0:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    gc.disable()
+
+
+def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Identity]:  # noqa: FBT001
+    """Return the processes that are not known yet; [] only if there is none.
+
+    Each was listed before and after being asked for its start time: so its number has not become
+    another's meanwhile. Where all had ended by then, their children are looked for; in a quick look
+    also where one had ended before it was asked, since it may have made another.
+    """
+    known = set(known)
+    while True:
+        first = {pid: procfs.born(pid) for pid in listed(is_whole)}
+        news = [(pid, born[0]) for pid, born in first.items() if born]
+        news = [one for one in news if one not in known]
+        if not news and (is_whole or all(first.values())):
+            return []
+        again = set(listed(is_whole))
+        if there := sorted(one for one in news if one[0] in again):
+            return there
+
+
 def _living(pid: int) -> dict[int, Status]:
     return {tid: filter_readback.status_of(fields) for tid, fields in procfs.living(pid).items()}
 
@@ -76,7 +205,7 @@ def _is_there(process: Identity) -> bool:
     return (procfs.born(process[0]) or (None,))[0] == process[1]
 
 
-def outcome(
+def _outcome(
     process: Identity,
     reason: str | None,
     before: Mapping[int, Status] | None = None,
@@ -90,7 +219,7 @@ def outcome(
     return ProcessOutcome(*process, len(threads), had, now, longest, reason)
 
 
-def tighten(
+def tighten_process(
     process: Identity, request: FilterRequest
 ) -> Generator[Identity, None, ProcessOutcome | None]:
     """Add the filter to all threads of a process; yield it before each that has to stop.
@@ -104,7 +233,7 @@ def tighten(
             yield from added.to_all(before)
     except FiltersUnreadableError as error:
         reason = str(error)
-    return outcome(process, reason, before, added.longest) if before else None
+    return _outcome(process, reason, before, added.longest) if before else None
 
 
 class _Process:
@@ -129,8 +258,11 @@ class _Process:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
             yield from self._to_each()
-        now = _living(self._process[0])
-        if left := self._missing(now):
+        now, least = _living(self._process[0]), min(self._wanted.values(), default=1)
+        lacking = {
+            tid for tid, one in now.items() if (one.count or 0) < self._wanted.get(tid, least)
+        }
+        if left := len(lacking):
             raise FiltersUnreadableError(f"{left} of its {len(now)} threads did not get the filter")
 
     def _to_each(self) -> Iterator[Identity]:
@@ -157,7 +289,9 @@ class _Process:
                 raise self._untraced[asked[0]]
         raise FiltersUnreadableError(f"the process {first} makes new threads all the time")
 
-    def _add(self, tid: int, status: Status, *, shared: bool) -> AddedFilter | None:
+    def _add(
+        self, tid: int, status: Status, *, shared: bool
+    ) -> filter_injection.AddedFilter | None:
         """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""
         comm = f"/proc/{self._process[0]}/task/{tid}/comm"
         try:
@@ -178,14 +312,6 @@ class _Process:
             return None
         self.longest = max(self.longest, added.seconds)
         return added
-
-    def _missing(self, threads: Mapping[int, Status]) -> int:
-        """Return how many threads have fewer filters than they should."""
-        least = min(self._wanted.values(), default=1)
-        return sum(
-            one.mode != _FILTER or (one.count or 0) < self._wanted.get(tid, least)
-            for tid, one in threads.items()
-        )
 
 
 def _soonest(threads: Mapping[int, Status]) -> list[int]:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from runc_wrap.tighten.laid_filter import LaidFilter
 
 Json = dict[str, Any]
-_FILES = {"runc": ("state.json", 0o600), "crun": ("seccomp.bpf", 0o700)}  # as each creates it
+_FILES = {"runc": "state.json", "crun": "seccomp.bpf"}
+_MODE = 0o700  # as crun creates it; runc's is there, and keeps its own
 # As runc has them (libcontainer/configs/config.go Seccomp, seccomp/config.go): numbers from 1, and
 # architectures by the names of Go; a rule has one call
 _ACTIONS = "KILL ERRNO TRAP ALLOW TRACE LOG NOTIFY KILL_THREAD KILL_PROCESS".split()
@@ -39,10 +40,12 @@ _OF_GO = {name: go for go, name in _GO.items()}
 
 
 class SavedState(NamedTuple):
-    """`filters` is what an executed process gets: one filter, or none. `block` is runc's."""
+    """`filters` is what an executed process gets: one filter, or none.
+
+    `text` is runc's file, `block` the filter as that has it.
+    """
 
     path: Path
-    mode: int
     text: bytes
     filters: tuple[()] | tuple[bytes]
     block: Json | None = None
@@ -77,33 +80,30 @@ class SavedState(NamedTuple):
 
     def replace(self, text: bytes) -> None:
         """Put another file in its place. Raises OSError."""
-        files.replace(self.path, text, self.mode, is_synced=False, keeps=True)
+        files.replace(self.path, text, _MODE, is_synced=False, keeps=True)
 
 
 def read(container: RuntimeContainer, loader: Loader) -> SavedState:
     """Return what a container's runtime saved. Raises OSError, ValueError, KeyError, Failure."""
-    name, mode = _FILES[container.kind]
-    path = Path(container.root, container.id, name)
-    if container.kind == "crun" and not path.exists():
-        return SavedState(path, mode, b"", ())
-    text = files.read(path, runtime_state.LARGEST)
+    path = Path(container.root, container.id, _FILES[container.kind])
     if container.kind == "crun":
-        return SavedState(path, mode, text, (text,))
+        filters = (files.read(path, runtime_state.LARGEST),) if path.exists() else ()
+        return SavedState(path, b"", filters)
+    text = files.read(path, runtime_state.LARGEST)
     saved = json.loads(text)["config"].get("seccomp")
     block = block_of(saved) if saved else None
     filters = (filter_comparison.installed(block, loader),) if block else ()
-    return SavedState(path, mode, text, filters, block)
+    return SavedState(path, text, filters, block)
 
 
 def block_of(saved: Json) -> Json:
     """Return linux.seccomp of what runc saved. Raises ProfileError for what is not known."""
     try:
+        abis = saved["architectures"] or ()
         return {
             "defaultAction": _WORDS[saved["default_action"]],
             "defaultErrnoRet": saved.get("default_errno_ret"),
-            "architectures": [
-                f"SCMP_ARCH_{_GO.get(one, one.upper())}" for one in saved["architectures"] or ()
-            ],
+            "architectures": [f"SCMP_ARCH_{_GO.get(one, one.upper())}" for one in abis],
             "flags": saved.get("flags") or [],
             "syscalls": [_rule(one) for one in saved["syscalls"] or ()],
         }

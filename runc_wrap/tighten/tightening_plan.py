@@ -5,6 +5,7 @@ All that is refused is known before anything is touched.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.kernel import filter_injection, filter_readback, injected_code
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
+    from runc_wrap.filters.kernel.filter_readback import Status
     from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.tighten.laid_filter import FilterChoice
     from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
@@ -49,6 +52,7 @@ class Tightening:
 
     entry: Entry
     loader: Loader
+    set_no_new_privs: bool = False
     laid: LaidFilter = LaidFilter("-", {}, b"")  # noqa: RUF009 - immutable
     result: str = PLANNED
     reasons: list[str] = field(default_factory=list)
@@ -73,7 +77,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
 
     Changes nothing. Its processes are stopped one by one, to read their filters.
     """
-    plan = Tightening(entry, choice.loader(entry.container.kind))
+    plan = Tightening(entry, choice.loader(entry.container.kind), set_no_new_privs)
     machine = injected_code.X86_64
     try:
         if owner := entry.container.owner:
@@ -95,7 +99,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
             plan.result = HAS_IT
         elif filter_readback.denies(laid.program, machine.restart, machine.audit):
             raise Failure(_ENDS_WAITS)
-        elif not set_no_new_privs and any(map(_needs_no_new_privs, lacking)):
+        elif not set_no_new_privs and not all(one.may_add for one in lacking):
             raise Failure(filter_injection.NEEDS_NO_NEW_PRIVS)
     except ERRORS as error:
         text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
@@ -103,28 +107,29 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
     return plan
 
 
-def _lacking(plan: Tightening, saved: SavedState) -> list[int]:
-    """Return the threads without the filter, or whose filters cannot be read.
+def _lacking(plan: Tightening, saved: SavedState) -> list[Status]:
+    """Return what threads without the filter have, or whose filters cannot be read.
 
     Raises Failure if a process has no room for it or may have none.
     """
     found = []
     is_hardened = (procfs.read("/proc/sys/net/core/bpf_jit_harden", 16) or b"0").strip() != b"0"
     for _, tid, filters in filter_readback.read_threads([one.pid for one in plan.entry.members]):
-        if isinstance(filters, filter_readback.FiltersUnreadableError):
+        if isinstance(filters, FiltersUnreadableError):
             pass  # on a busy machine: it is waited for later, and named if it does not stop
         elif not _lacks(plan, saved, filters):
             continue
-        elif not filters and _is_strict(tid):
-            raise Failure(
-                f"its process {tid} is in seccomp's strict mode, to which the kernel adds no filter"
-            )
         elif not bpf.has_room(filters, plan.laid.program, is_hardened=is_hardened):
             raise Failure(
                 f"the filters of its process {tid} would have more than the 32,768 instructions "
                 "that the kernel allows; restart the container"
             )
-        found.append(tid)
+        with suppress(FiltersUnreadableError):  # it has ended
+            found.append(filter_readback.status(tid))
+            if found[-1].mode == _STRICT:
+                raise Failure(
+                    f"its process {tid} is in seccomp's strict mode, to which no filter is added"
+                )
     return found
 
 
@@ -144,17 +149,3 @@ def _lacks(plan: Tightening, saved: SavedState, filters: tuple[bytes, ...]) -> b
         return program not in filters and bool(filter_comparison.weaker((*own, *laid), (program,)))
     except BpfError:
         return True
-
-
-def _is_strict(tid: int) -> bool:
-    try:
-        return filter_readback.status(tid).mode == _STRICT
-    except filter_readback.FiltersUnreadableError:  # it has ended
-        return False
-
-
-def _needs_no_new_privs(tid: int) -> bool:
-    try:
-        return not filter_readback.status(tid).may_add
-    except filter_readback.FiltersUnreadableError:  # it has ended
-        return False

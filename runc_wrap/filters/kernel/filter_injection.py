@@ -27,13 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap.filters.kernel import filter_readback, injected_code
-from runc_wrap.filters.kernel.filter_readback import (
-    FILTERED,
-    GETREGS,
-    SETREGS,
-    FiltersUnreadableError,
-    Registers,
-)
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Registers
 from runc_wrap.filters.kernel.injected_code import KEPT, InjectedCall
 from runc_wrap.host import procfs
 
@@ -43,7 +37,7 @@ if TYPE_CHECKING:
     from runc_wrap.filters.kernel.filter_readback import Status
 
 # linux/ptrace.h
-_POKEDATA, _CONT, _DETACH, _SYSCALL = 5, 7, 17, 24
+_POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
 _SETOPTIONS, _SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
 _GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
 _GET_SYSCALL_INFO = 0x420E
@@ -92,21 +86,22 @@ def add_filter(
     asked once the thread's number cannot become another's. After an error, a thread may be traced
     until the calling process ends. Blocks until the thread stops.
     """
-    steps = _steps(len(program), _SPEC_ALLOW | _TSYNC * bool(shared), set_no_new_privs)
+    calls = _calls(len(program), _SPEC_ALLOW | _TSYNC * bool(shared), set_no_new_privs)
     filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
     try:
         filter_readback.call(_INTERRUPT, tid)
         _halt(tid)
         begun = time.monotonic()
-        is_other = not is_meant()
-        seen = filter_readback.status(tid)
-        had = not is_other and seen.mode == FILTERED and program in filter_readback.filters(tid)
-        is_left = had or (shared is not None and seen.kept != shared.kept)
-        if is_other or is_left:
+        if not is_meant():
             filter_readback.call(_DETACH, tid)
-        if is_other:
             raise filter_readback.gone(tid)
-        is_new = not is_left and _Run(tid, program, steps).finish(seen.blocked) == 0
+        seen = filter_readback.status(tid)
+        had = seen.mode == filter_readback.FILTERED and program in filter_readback.filters(tid)
+        if had or (shared and seen.kept != shared.kept):
+            filter_readback.call(_DETACH, tid)
+            is_new = False
+        else:
+            is_new = _Run(tid, program, calls).finish(seen.blocked) == 0
     except ChildProcessError:
         raise filter_readback.gone(tid) from None
     except OSError as error:
@@ -116,18 +111,15 @@ def add_filter(
     return AddedFilter(is_new, time.monotonic() - begun)
 
 
-def _steps(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall]:  # noqa: FBT001
+def _calls(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall]:  # noqa: FBT001
     size = -(-(length + 2 * _WORD) // _PAGE) * _PAGE
-    mapped = (0, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0)
-    permission = (
-        [InjectedCall("prctl", (_SET_NO_NEW_PRIVS, 1, 0, 0, 0))] if set_no_new_privs else []
-    )
-    return [
-        InjectedCall("mmap", mapped, keeps=True),
-        *permission,
+    made = [
+        InjectedCall("mmap", (0, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0), keeps=True),
+        InjectedCall("prctl", (_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
         InjectedCall("seccomp", (_SET_MODE_FILTER, flags, KEPT)),
         InjectedCall("munmap", (KEPT, size)),
     ]
+    return [one for one in made if set_no_new_privs or one.name != "prctl"]
 
 
 def _halt(tid: int) -> None:
@@ -193,7 +185,7 @@ class _Run:
         filter_readback.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
         if self._saved.rax == injected_code.NO_HANDLER and self._is_woken(blocked):
             self._saved.rax = injected_code.ALWAYS
-        self._registers(SETREGS, self._saved)
+        self._registers(_SETREGS, self._saved)
         self._poke(bytes(self._length))
         is_added = not self._failure and not self._returned
         if is_added and [*filter_readback.filters(self._tid)][-1] != self._program:
@@ -215,7 +207,7 @@ class _Run:
         """Write the code, point the thread to it, and block its signals."""
         if any(_asked(self._tid, _GET_DISPATCH, 4 * _WORD)[:_WORD]):  # since 6.4
             raise FiltersUnreadableError("its calls become signals (Syscall User Dispatch)")
-        self._registers(GETREGS, self._saved)
+        self._registers(_GETREGS, self._saved)
         if self._saved.cs not in injected_code.MACHINES:
             raise FiltersUnreadableError("it runs in a code segment of its own")
         self._machine = injected_code.MACHINES[self._saved.cs]
@@ -232,25 +224,25 @@ class _Run:
         self._length = -(-len(code) // _WORD) * _WORD + _WORD
         filter_readback.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | _SUSPEND_SECCOMP)
         self._poke((self._mask.raw + code).ljust(self._length, b"\0"))
-        self._registers(GETREGS, self._now)
+        self._registers(_GETREGS, self._now)
         self._now.rip, self._now.orig_rax = at, _NO_CALL
         self._now.eflags &= ~_TRACE_FLAG
-        self._registers(SETREGS, self._now)
+        self._registers(_SETREGS, self._now)
         filter_readback.call(_SET_SIGMASK, self._tid, _WORD, _ALL_SIGNALS)
 
     def _make(self, call: InjectedCall) -> bool:
         """Let the thread make its next call; tell whether it can make others."""
         is_ours = self._resumed()
-        self._registers(GETREGS, self._now)
+        self._registers(_GETREGS, self._now)
         is_ours = is_ours and self._is_ours(call)
         if not is_ours or (self._failure and call.name == "seccomp"):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
-            self._registers(SETREGS, self._now)
+            self._registers(_SETREGS, self._now)
         if not is_ours:
             self._fail("another of its threads changed what it executes")
             return False
         self._resumed()
-        self._registers(GETREGS, self._now)
+        self._registers(_GETREGS, self._now)
         self._account(call, self._now.rax)
         return bool(self._address)
 
@@ -311,7 +303,7 @@ class _Run:
         end = -(-(start + sections + size * count) // _WORD) * _WORD
         rest = self._read(end, -end % _PAGE)
         used = -(-len(rest.rstrip(b"\0")) // _WORD) * _WORD + 2 * _WORD  # code ends with zeros
-        self._registers(GETREGS, self._now)  # fails if it was killed: it has no memory then
+        self._registers(_GETREGS, self._now)  # fails if it was killed: it has no memory then
         if not sections or len(rest) - used < _WORD + injected_code.LONGEST:
             raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
         return int(end) + used
@@ -347,6 +339,4 @@ class _Run:
 def _refused(name: str, returned: int) -> str:
     if name == "seccomp" and returned == -errno.EACCES:
         return NEEDS_NO_NEW_PRIVS
-    if name == "seccomp" and returned == -errno.ENOMEM:
-        return "its filters would have more than 32,768 instructions in all"
     return f"{name} returned {errno.errorcode.get(-returned, returned)} in the process"

@@ -7,7 +7,7 @@ import sys
 
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.tighten import process_rounds
+from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.tighten.conftest import KEYCTL
 
@@ -54,7 +54,9 @@ def test_the_effective_answer_is_the_most_restrictive_of_both() -> None:
             process.stdin.write(f"{ARGUMENTS[0]}\n")
             process.stdin.flush()
             process.stdout.readline()  # its filter is there
-            (one,) = process_rounds.tighten_processes(lambda _: [process.pid], FilterRequest(added))
+            (one,) = process_tightening.tighten_processes(
+                lambda _: [process.pid], FilterRequest(added)
+            )
             found, _ = process.communicate("".join(f"{one}\n" for one in ARGUMENTS), timeout=60)
         assert (one.reason, one.after.filters) == (None, (one.before.filters or 0) + 1)
         programs = [bpf.program(own), bpf.program(added)]

@@ -19,7 +19,7 @@ import pytest
 from harness.host.processes import wait_until
 from harness.node.requirements import requires
 from runc_wrap.host import procfs
-from runc_wrap.tighten import process_rounds
+from runc_wrap.tighten import process_tightening
 from tests.runtime.tighten.conftest import DENY_KEYCTL, ERRNO, RETURNED, calls
 
 SECONDS = (4, 16, 64)  # of each call
@@ -31,7 +31,7 @@ NOT_RESTARTED = {"epoll_wait", "epoll_pwait", "recv_timed", "sigtimedwait", "sem
 DRIVER = """
 import os, signal, sys
 from runc_wrap.filters.kernel import filter_readback
-from runc_wrap.tighten import process_rounds
+from runc_wrap.tighten import process_tightening
 from tests.runtime.tighten.conftest import DENY_KEYCTL
 
 pid, left, who = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -45,7 +45,7 @@ def counted(*words):
     return real(*words)
 
 filter_readback.call = counted
-print([one.reason for one in process_rounds.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
+print([one.reason for one in process_tightening.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
 """
 
 
@@ -102,7 +102,7 @@ def killed_once(pid: int, who: str, step: int) -> list[str]:
     words = [sys.executable, "-c", DRIVER, str(pid), str(step), who]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     wait_until(lambda: not traced(pid), "the tracer's end")
-    again = process_rounds.tighten_processes(lambda _: [pid], DENY_KEYCTL)
+    again = process_tightening.tighten_processes(lambda _: [pid], DENY_KEYCTL)
     is_right = done.returncode == (-9 if who == "command" else 0)
     return [str(one.reason) for one in again if one.reason] + (
         [] if is_right else [done.stdout + done.stderr]

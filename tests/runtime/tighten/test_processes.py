@@ -12,7 +12,7 @@ from harness.kernel.process_status import status
 from harness.node.requirements import program
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
-from runc_wrap.tighten import process_rounds
+from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.conftest import Pair
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
@@ -127,7 +127,7 @@ def test_a_zombie_is_left_out(start: Callable[..., Running], pair: Pair) -> None
 def test_a_process_that_gets_hardly_any_processor_time_is_waited_for(
     pair: Pair, make_bundle: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_rounds, "_HELD", 0.5)
+    monkeypatch.setattr(process_tightening, "_HELD", 0.5)
     bundle = make_bundle(pair.kind)
     with bundle.edited() as config:
         config["process"]["args"] = ["/bin/sh", "-c", "while :; do :; done"]

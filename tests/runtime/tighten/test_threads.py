@@ -11,7 +11,7 @@ import pytest
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from runc_wrap.filters.kernel import filter_readback, injected_code
-from runc_wrap.tighten import process_rounds, process_tightening
+from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
 
@@ -68,7 +68,7 @@ class TwoThreads:
             lambda threads: sorted(threads, key=lambda one: one != order[0]),
         )
         request = FilterRequest(denying(KEYCTL))
-        (one,) = process_rounds.tighten_processes(lambda _: [self.first], request)
+        (one,) = process_tightening.tighten_processes(lambda _: [self.first], request)
         assert self._file.exists(), "nothing happened"
         return one
 

@@ -66,8 +66,9 @@ class OfRunc:
     def tightened(self) -> Tightening:
         running = SimpleNamespace(is_running=lambda: True)
         first: Any = SimpleNamespace(pid=os.getpid(), handle=running)
-        plan = Tightening(Entry(self.container, None, [first]), self.loader, self.laid)
-        container_tightening.tighten(self.places, plan, [self.container], set_no_new_privs=False)
+        entry = Entry(self.container, None, [first])
+        plan = Tightening(entry, self.loader, laid=self.laid)
+        container_tightening.tighten(self.places, plan, [self.container])
         return plan
 
 

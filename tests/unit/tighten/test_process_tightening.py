@@ -42,7 +42,7 @@ def tightened(process: tuple[int, int], request: FilterRequest) -> ProcessOutcom
     """Return what came of a process, which is named before each of its threads has to stop."""
 
     def made() -> Iterator[object]:
-        yield (yield from process_tightening.tighten(process, request))
+        yield (yield from process_tightening.tighten_process(process, request))
 
     *begun, outcome = made()
     assert set(begun) == {process}

@@ -134,4 +134,4 @@ def test_a_filter_that_asks_a_listener_is_noticed() -> None:
     asks = laid_filter.of_block("", block, CRUN).program
     none = laid_filter.of_overlay(OVERLAY).program
     for one, notifies in ((asks, True), (none, False)):
-        assert saved_state.SavedState(Path("/"), 0o700, one, (one,)).notifies is notifies
+        assert saved_state.SavedState(Path("/"), b"", (one,)).notifies is notifies

@@ -4,7 +4,7 @@ import os
 import subprocess
 from itertools import count
 
-from runc_wrap.tighten import process_rounds
+from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest
 
 
@@ -15,7 +15,7 @@ def test_processes_that_end_before_they_are_stopped_are_named_in_time() -> None:
     def listed(_: bool) -> list[int]:
         return [] if next(calls) % 2 else [os.getpid()]
 
-    (one,) = process_rounds.tighten_processes(listed, FilterRequest(b""), seconds=0.3)
+    (one,) = process_tightening.tighten_processes(listed, FilterRequest(b""), seconds=0.3)
     assert "run this again" in (one.reason or "")
 
 
@@ -24,7 +24,7 @@ def test_a_process_that_ended_before_it_was_asked_may_have_made_another() -> Non
         pass
     with subprocess.Popen(["/bin/sleep", "10"]) as made:
         looks = iter([[ended.pid], [ended.pid]])
-        (one,) = process_rounds.tighten_processes(
+        (one,) = process_tightening.tighten_processes(
             lambda is_whole: [] if is_whole else next(looks, [made.pid]), FilterRequest(b"")
         )
         made.terminate()
