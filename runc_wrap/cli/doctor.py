@@ -15,8 +15,10 @@ from runc_wrap.installation import releases
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runc_wrap.doctor.remedies import Finding, Mended
+    from runc_wrap.doctor.remedies import Finding
     from runc_wrap.node.paths import Places
+
+    Tried = tuple[Finding, Exception | None]  # what --fix tried to mend, and why it failed
 
 
 @click.command()
@@ -36,7 +38,7 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
         raise click.UsageError("--dry-run says what --fix would do; give both")
     if not releases.is_there(places.prefix):
         raise Failure(releases.missing(places.prefix))
-    mended: list[Mended] = []
+    mended: list[Tried] = []
     with output.progress("Checking this node"):
         findings = checks.run(places)
         if fix and not dry_run:
@@ -49,11 +51,11 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
     return any(each.severity != "note" for each in findings)
 
 
-def _document(findings: Sequence[Finding], mended: Sequence[Mended]) -> dict[str, Any]:
+def _document(findings: Sequence[Finding], mended: Sequence[Tried]) -> dict[str, Any]:
     return {
-        "checks": checks.names(),
+        "checks": [*checks.CHECKS],
         "findings": [_fields(each) for each in findings],
-        "mended": [{**_fields(each.finding), "failure": each.failure} for each in mended],
+        "mended": [{**_fields(each), "failure": _why(failure)} for each, failure in mended],
     }
 
 
@@ -62,32 +64,24 @@ def _fields(finding: Finding) -> dict[str, Any]:
     return {**{name: getattr(finding, name) for name in names}, "fixable": bool(finding.fix)}
 
 
-def _print(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> None:
-    for done in mended:
-        output.say(_mended(done))
+def _why(failure: Exception | None) -> str:
+    return output.sentence(failure) if failure else ""
+
+
+def _print(findings: Sequence[Finding], mended: Sequence[Tried], *, is_rehearsal: bool) -> None:
+    for each, failure in mended:
+        done, how = ("not mended", _why(failure)) if failure else ("mended", each.command)
+        output.say(f"{done}: {each.sentence.rstrip('.')}: {how}")
     for each in findings:
         output.say(f"{each.severity}: {each.sentence.rstrip('.')}; {each.remedy}.")
         if each.command and each.command not in each.remedy:
             output.say(f"    {each.command}")
-    if is_rehearsal:
-        commands = dict.fromkeys(each.command for each in findings if each.fix)
-        for command in commands:
-            output.say(f"would do: {command}")
-    output.say(_summary(findings, mended, is_rehearsal=is_rehearsal))
-
-
-def _mended(done: Mended) -> str:
-    finding = done.finding
-    if done.failure:
-        return f"not mended: {finding.sentence.rstrip('.')}: {done.failure}"
-    return f"mended: {finding.sentence.rstrip('.')}: {finding.command}"
-
-
-def _summary(findings: Sequence[Finding], mended: Sequence[Mended], *, is_rehearsal: bool) -> str:
-    said = f"{len(checks.names())} checks, {safe_text.number(len(findings), 'finding')}"
-    fixable = sum(1 for each in findings if each.fix)
+    fixable = [each.command for each in findings if each.fix]
+    for command in dict.fromkeys(fixable if is_rehearsal else ()):
+        output.say(f"would do: {command}")
+    said = f"{len(checks.CHECKS)} checks, {safe_text.number(len(findings), 'finding')}"
     if mended:
-        return f"{said}, {sum(1 for each in mended if not each.failure)} mended"
-    if fixable and not is_rehearsal:
-        return f"{said}, of which --fix mends {fixable}"
-    return said
+        said += f", {sum(1 for _, failure in mended if not failure)} mended"
+    elif fixable and not is_rehearsal:
+        said += f", of which --fix mends {len(fixable)}"
+    output.say(said)

@@ -14,7 +14,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.cli import output
-from runc_wrap.doctor.installation_checks import records_written
+from runc_wrap.doctor import installation_checks
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT
@@ -86,7 +86,7 @@ def look(places: Places) -> Node:
     blind = source_status.sentences(source_status.read(places.evidence))
     for sentence in (*node.notes, *blind.values()):
         output.warn(f"note: {sentence}")
-    for finding in records_written.find(places):
+    for finding in installation_checks.records(places):
         if finding.severity == "error":
             output.warn(f"{finding.sentence}; {finding.remedy}: {finding.command}")
     for sentence in node.unreadable:

@@ -1,74 +1,52 @@
-"""The checks of `runc-wrapctl doctor`: one module for each, entered in CHECKS.
+"""The checks of `runc-wrapctl doctor`, by name; the modules beside hold them by subject.
 
-The rooms below hold the checks by subject.
-A check has a NAME and `find(places)`, which returns Findings: none if all is well. It changes
-nothing, and every finding says what to do.
+A check is a function of the places that yields Findings: none if all is well. It changes nothing,
+and every finding says what to do.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runc_wrap.doctor.engine_checks import (
-    canaries_left,
-    cri_annotations,
-    features_known,
-    handlers_in_force,
-)
-from runc_wrap.doctor.installation_checks import (
-    cold_create,
-    installation_owner,
-    launcher_runs,
-    records_written,
-)
-from runc_wrap.doctor.policy_checks import (
-    captured_defaults,
-    policy_freshness,
-    policy_in_force,
-)
-from runc_wrap.doctor.runtime_checks import (
-    kernel_filtering,
-    real_runtime,
-    runtime_libseccomp,
-)
-from runc_wrap.doctor.service_checks import (
-    agent_answers,
-    agent_sources,
-    listeners_held,
-    services_run,
+from runc_wrap.doctor import (
+    engine_checks,
+    installation_checks,
+    policy_checks,
+    runtime_checks,
+    service_checks,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from runc_wrap.doctor.remedies import Finding
     from runc_wrap.node.paths import Places
 
-CHECKS = (
-    policy_in_force,
-    policy_freshness,
-    captured_defaults,
-    real_runtime,
-    runtime_libseccomp,
-    kernel_filtering,
-    launcher_runs,
-    cold_create,
-    installation_owner,
-    records_written,
-    services_run,
-    agent_answers,
-    agent_sources,
-    listeners_held,
-    handlers_in_force,
-    cri_annotations,
-    features_known,
-    canaries_left,
-)
+CHECKS: dict[str, Callable[[Places], Iterator[Finding]]] = {
+    "in-force": policy_checks.in_force,
+    "sources": policy_checks.sources,
+    "captured": policy_checks.captured,
+    "runtime": runtime_checks.runtime,
+    "libseccomp": runtime_checks.libseccomp,
+    "kernel": runtime_checks.kernel,
+    "launcher": installation_checks.launcher,
+    "cold-create": installation_checks.cold_create,
+    "ownership": installation_checks.owner,
+    "records": installation_checks.records,
+    "services": service_checks.services,
+    "agent": service_checks.agent,
+    "sight": service_checks.sight,
+    "listeners": service_checks.listeners,
+    "handlers": engine_checks.handlers,
+    "passed-on": engine_checks.passed_on,
+    "features": engine_checks.features,
+    "canaries": engine_checks.canaries,
+}
 
 
 def run(places: Places) -> list[Finding]:
     """Return the findings of all checks, in the order of CHECKS."""
-    return [finding for check in CHECKS for finding in check.find(places)]
-
-
-def names() -> list[str]:
-    """Return the names of the checks."""
-    return [check.NAME for check in CHECKS]
+    return [
+        replace(finding, check=name) for name, check in CHECKS.items() for finding in check(places)
+    ]

@@ -6,10 +6,11 @@ import os
 import shlex
 import stat
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from runc_wrap.failure import Failure
-from runc_wrap.host import program, systemd
+from runc_wrap.host import program
 from runc_wrap.installation import services
 from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
 
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 
 
-class NotMended(Failure):
-    """A fix failed and changed nothing, or nothing that matters; the message says why."""
-
-
 @dataclass(frozen=True)
 class Finding:
     """One thing that is not as it should be.
@@ -35,16 +32,21 @@ class Finding:
     owner expects. note: for information.
     `remedy` says in words what to do. `command` is one line for root's shell that does it, "" if
     no command of runc-wrap, of systemd or of the kernel does: packages and boot loaders are the
-    owner's. `fix`, if it is safe without asking, does what `command` does; it raises NotMended or
-    OSError.
+    owner's. `fix`, if it is safe without asking, does what `command` does; it raises Failure or
+    OSError, and has changed nothing then, or nothing that matters. `check` is the check's name.
     """
 
-    check: str
     severity: Severity
     sentence: str
     remedy: str
     command: str = ""
-    fix: Callable[[], None] | None = field(default=None, compare=False, repr=False)
+    fix: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+    check: str = ""
+
+
+error = partial(Finding, "error")
+warning = partial(Finding, "warning")
+note = partial(Finding, "note")
 
 
 def line(*words: object) -> str:
@@ -93,62 +95,29 @@ def start_service(name: str) -> str:
     return command if services.is_known(name) else ""
 
 
-def run_systemctl(*arguments: str) -> Callable[[], None]:
-    """Return what runs systemctl with these arguments."""
-
-    def act() -> None:
-        if why := systemd.failure(*arguments):
-            raise NotMended(why)
-
-    return act
-
-
-def changed_mode(path: Path, *, takes: int = 0, gives: int = 0) -> Callable[[], None]:
-    """Return what takes these bits from the mode of a file or directory, and gives it others."""
-
-    def act() -> None:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
-        try:
-            found = os.fstat(descriptor)
-            if found.st_uid not in (0, os.geteuid()):  # replaced meanwhile, by those who could
-                raise NotMended(f"it belongs to uid {found.st_uid} now")
-            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~takes | gives)
-        finally:
-            os.close(descriptor)
-
-    return act
+def change_mode(path: Path, *, takes: int = 0, gives: int = 0) -> None:
+    """Take these bits from the mode of a file or directory, and give it others."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid not in (0, os.geteuid()):  # replaced meanwhile, by those who could
+            raise Failure(f"it belongs to uid {found.st_uid} now")
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & ~takes | gives)
+    finally:
+        os.close(descriptor)
 
 
-@dataclass(frozen=True)
-class Mended:
-    """A finding that was to be mended; `failure` is why it could not, "" if it was."""
-
-    finding: Finding
-    failure: str
-
-
-def mend(found: Sequence[Finding]) -> list[Mended]:
-    """Mend what can be mended, each command once.
+def mend(found: Sequence[Finding]) -> list[tuple[Finding, Exception | None]]:
+    """Mend what can be mended, each command once; return what was tried, and why it failed.
 
     What a fix uncovers is found afterwards, and mended by the next `doctor --fix`.
     """
-    tried: dict[str, str] = {}
-    fixable = [each for each in found if each.fix]
-    for each in fixable:
-        if each.command not in tried:
-            tried[each.command] = _failure(each)
-    return [Mended(each, tried[each.command]) for each in fixable]
-
-
-def _failure(finding: Finding) -> str:
-    try:
-        if finding.fix:
-            finding.fix()
-    except NotMended as error:
-        return str(error)
-    except PermissionError as error:
-        return f"{error.filename}: {error.strerror}; run this as root"
-    except OSError as error:
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    return ""
+    tried: dict[str, Exception | None] = {}
+    for each in found:
+        if each.fix and each.command not in tried:
+            tried[each.command] = None
+            try:
+                each.fix()
+            except (Failure, OSError) as failure:
+                tried[each.command] = failure
+    return [(each, tried[each.command]) for each in found if each.fix]

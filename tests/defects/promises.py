@@ -29,7 +29,7 @@ def promises() -> list[str]:
     found = [f"command {each}" for each in _commands(root_command.main, "runc-wrapctl")]
     found += [f"setting {name} takes {one.takes}" for name, one in schema.BY_NAME.items()]
     found += [f"state {each}" for each in next_step.STATES]
-    found += [f"check {each}" for each in _checks()]
+    found += [f"check {each}" for each in CHECKS]
     texts = [path.read_text() for path in (ROOT / "runc_wrap").rglob("*.py")]
     found += [f"metric {each}" for each in sorted({m for t in texts for m in _METRIC.findall(t)})]
     for path in sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]):
@@ -48,11 +48,6 @@ def _commands(command: click.Command, name: str) -> Iterator[str]:
             if found := command.get_command(context, each):
                 whole = found.loaded() if isinstance(found, root_command.Lazy) else found
                 yield from _commands(whole, f"{name} {each}")
-
-
-def _checks() -> Iterator[str]:
-    for each in CHECKS:
-        yield each.NAME
 
 
 def _rows(text: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.cli.root_command import main
-from runc_wrap.doctor.engine_checks import handlers_in_force
+from runc_wrap.doctor import engine_checks
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
@@ -158,7 +158,7 @@ def test_containerd_ignores_a_drop_in_that_it_does_not_import_and_doctor_says_so
     imports = f'imports = ["{folder}/*.toml"]\n' if is_imported else ""
     config.write_text(f"{imports}version = 2\n")
     assert ("own" in _containerd(config)["runtimes"]) is is_imported
-    told = [each.sentence for each in handlers_in_force.find(Places(tmp_path))]
+    told = [each.sentence for each in engine_checks.handlers(Places(tmp_path))]
     ignored = f"{folder}/own.toml defines the handler own, but {config} does not import it"
     assert told == ([] if is_imported else [ignored])
 

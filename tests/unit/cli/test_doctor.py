@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.doctor.runtime_checks import kernel_filtering
+from runc_wrap.doctor import runtime_checks
 from runc_wrap.host import systemd
 from runc_wrap.node import seccomp_features
 from runc_wrap.policy.settings import policy_sources
@@ -137,12 +137,12 @@ def test_an_agent_that_does_not_answer_is_reported(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _well(node)
-    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_answers._PAUSE", 0.05)
+    monkeypatch.setattr("runc_wrap.doctor.service_checks._PAUSE", 0.05)
     with _answering(node, b"", b""):
         assert "gives no answer" in node.ctl("doctor").stdout
     with _answering(node, b"", b"once more"):
         assert node.ctl("doctor").stdout == f"{len(NAMES)} checks, 0 findings\n"
-    monkeypatch.setattr("runc_wrap.doctor.service_checks.agent_answers._SECONDS", 0.05)
+    monkeypatch.setattr("runc_wrap.doctor.service_checks._SECONDS", 0.05)
     with _listening(node):
         assert "gives no answer" in node.ctl("doctor").stdout
 
@@ -208,7 +208,7 @@ def test_a_kernel_that_does_not_do_what_the_policy_needs_is_found(
     for name, text in files.items():
         (tmp_path / f"actions_{name}").write_text(text)
     monkeypatch.setattr(seccomp_features, "_KERNEL", tmp_path)
-    monkeypatch.setattr(kernel_filtering, "warnings", list)  # a test beside may have audit rules
+    monkeypatch.setattr(runtime_checks, "warnings", list)  # a test beside may have audit rules
     found = [each for each in _findings(node) if each["check"] == "kernel"]
     assert [each["severity"] for each in found] == ([wanted[0]] if wanted else [])
     assert not wanted or wanted[1] in found[0]["remedy"]
@@ -217,7 +217,7 @@ def test_a_kernel_that_does_not_do_what_the_policy_needs_is_found(
 def test_a_kernel_that_may_log_nothing_is_a_finding_if_a_mode_relies_on_it(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel_filtering, "warnings", lambda: [UNHEARD])
+    monkeypatch.setattr(runtime_checks, "warnings", lambda: [UNHEARD])
     assert UNHEARD not in [each["sentence"] for each in _findings(_well(node))]
     [found] = [each for each in _findings(_well(node, "audit")) if each["sentence"] == UNHEARD]
     assert (found["command"], "or use the mode observe" in found["remedy"]) == ("auditctl -l", True)

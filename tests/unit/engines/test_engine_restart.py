@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.node.requirements import program
-from runc_wrap.doctor.engine_checks import features_known
+from runc_wrap.doctor import engine_checks
 from runc_wrap.engines import engine_registry, engine_unit, features_asked
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -196,7 +196,7 @@ def test_an_engine_that_is_older_than_the_runtime_is_named(
     said = f"containerd ({engine.config}) asked for the runtime's features when it started"
     assert remark.startswith(f"warning: {said}")
     assert remark.endswith("restart it: systemctl restart k3s")
-    (finding,) = features_known.find(Places(tmp_path))
+    (finding,) = engine_checks.features(Places(tmp_path))
     assert finding.sentence.startswith(said)
     assert finding.command == "systemctl restart k3s"
 

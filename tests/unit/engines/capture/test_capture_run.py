@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.doctor.policy_checks import captured_defaults
+from runc_wrap.doctor import policy_checks
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.cri import grpc_call
@@ -342,7 +342,7 @@ def test_a_distributions_containerd_beside_another_is_what_is_captured(
     assert told == f"the containerd of {config} is not installed any more"
     node.configure("")
     assert node.ctl("apply").exit_code == 0
-    (found,) = captured_defaults.find(node.places)
+    (found,) = policy_checks.captured(node.places)
     assert found.command.endswith(f" profile capture containerd --config {config}")
     node.configure('[runtime_default]\nsource = "captured"\n')
     assert f"profile capture containerd --config {config}` and" in node.failure("apply")

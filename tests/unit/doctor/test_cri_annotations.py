@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.doctor.engine_checks import cri_annotations
+from runc_wrap.doctor import engine_checks
 from tests.unit.cli import ctl
 from tests.unit.node import machine
 
@@ -39,8 +39,8 @@ def test_a_pattern_that_passes_on_the_cri_plugins_own_annotations_is_a_warning(
 ) -> None:
     binary = node.places.wrapper.with_name(name)
     _containerd(node, plugin, binary, kind, ["runc-wrap/*", "*"])
-    (found,) = cri_annotations.find(node.places)
-    assert (found.check, found.severity) == ("passed-on", "warning")
+    (found,) = engine_checks.passed_on(node.places)
+    assert found.severity == "warning"
     assert f"{kind} of its handler h have '*'" in found.sentence
     assert "io.kubernetes.cri.container-type" in found.sentence
     assert "runc-wrap/*" in found.remedy
@@ -49,31 +49,31 @@ def test_a_pattern_that_passes_on_the_cri_plugins_own_annotations_is_a_warning(
 def test_the_patterns_of_engine_add_are_no_warning(node: ctl.Node) -> None:
     given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]
     _containerd(node, OLD, node.places.wrapper, "pod_annotations", given)
-    assert list(cri_annotations.find(node.places)) == []
+    assert list(engine_checks.passed_on(node.places)) == []
 
 
 def test_another_runtimes_handler_is_not_checked(node: ctl.Node) -> None:
     _containerd(node, OLD, node.programs / "runc", "pod_annotations", ["*"])
-    assert list(cri_annotations.find(node.places)) == []
+    assert list(engine_checks.passed_on(node.places)) == []
 
 
 def test_a_missing_or_silent_containerd_is_no_warning(node: ctl.Node) -> None:
-    assert list(cri_annotations.find(node.places)) == []
+    assert list(engine_checks.passed_on(node.places)) == []
     machine.fake(node.programs, "containerd", "exit 1")
-    assert list(cri_annotations.find(node.places)) == []
+    assert list(engine_checks.passed_on(node.places)) == []
     machine.fake(node.programs, "containerd", "echo '['")
-    assert list(cri_annotations.find(node.places)) == []
+    assert list(engine_checks.passed_on(node.places)) == []
 
 
 def test_the_configuration_with_the_registered_handler_is_checked(node: ctl.Node) -> None:
     _containerd(node, OLD, node.places.wrapper, "pod_annotations", ["*"])
     dumped = node.programs / "dumped"
     machine.fake(node.programs, "containerd", f'[ "$2" = /own.toml ] && cat {dumped}')
-    assert list(cri_annotations.find(node.places)) == []
+    assert list(engine_checks.passed_on(node.places)) == []
     node.places.engines.mkdir(parents=True)
     state = machine.registered("/own.toml")
     (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
-    assert len(list(cri_annotations.find(node.places))) == 1
+    assert len(list(engine_checks.passed_on(node.places))) == 1
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_the_configuration_with_the_registered_handler_is_checked(node: ctl.Node
     ],
 )
 def test_patterns_match_like_containerds(pattern: str, key: str, passes: bool) -> None:
-    assert cri_annotations.matches(pattern, key) is passes
+    assert engine_checks.matches(pattern, key) is passes

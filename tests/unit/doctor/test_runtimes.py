@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.doctor.runtime_checks import real_runtime, runtime_libseccomp
+from runc_wrap.doctor import runtime_checks
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.profiles import syscall_names
 from tests.unit.cli.ctl import Node
@@ -15,9 +15,9 @@ from tests.unit.node import machine
 def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:
     node.configure("")
     assert node.ctl("apply").exit_code == 0
-    assert list(real_runtime.find(node.places)) == []
+    assert list(runtime_checks.runtime(node.places)) == []
     (node.programs / "runc").unlink()
-    [found] = real_runtime.find(node.places)
+    [found] = runtime_checks.runtime(node.places)
     assert found.severity == "error"
     assert found.remedy.startswith("install runc again, or have runc-wrapctl apply")
 
@@ -52,8 +52,8 @@ def test_calls_that_the_runtime_leaves_out_are_told(
     node: Node, kind: str, version: str, severity: str, words: str
 ) -> None:
     _runtime(node, kind, _library(version))
-    [found] = runtime_libseccomp.find(node.places)
-    assert (found.check, found.severity) == ("libseccomp", severity)
+    [found] = runtime_checks.libseccomp(node.places)
+    assert found.severity == severity
     assert words in found.sentence
     assert f"{node.programs}/{kind} uses libseccomp {version}, which does not" in found.sentence
 
@@ -64,7 +64,7 @@ def test_crun_with_a_profile_whose_default_is_enosys_is_only_a_note(node: Node) 
     machine.fake(node.programs, "podman", "echo podman version 5.4.2")
     node.configure('runtime = ["crun"]\n[default]\nprofile = "containers-common"\n')
     assert node.ctl("apply").exit_code == 0
-    [found] = runtime_libseccomp.find(node.places)
+    [found] = runtime_checks.libseccomp(node.places)
     assert (found.severity, "ENOSYS" in found.sentence) == ("note", True)
 
 
@@ -83,13 +83,13 @@ def test_a_library_of_a_known_version_that_lacks_calls_is_found(
     node: Node, kind: str, features: dict[str, Any] | None, printed: str, *, is_found: bool
 ) -> None:
     _runtime(node, kind, features, printed)
-    found = [each.sentence for each in runtime_libseccomp.find(node.places)]
+    found = [each.sentence for each in runtime_checks.libseccomp(node.places)]
     assert ["uses libseccomp 2.5.4" in each for each in found] == [True] * is_found
 
 
 def test_a_runtime_without_seccomp_is_an_error(node: Node) -> None:
     _runtime(node, "runc", {"linux": {"seccomp": {"enabled": False}}})
-    [found] = runtime_libseccomp.find(node.places)
+    [found] = runtime_checks.libseccomp(node.places)
     assert (found.severity, "built without seccomp" in found.sentence) == ("error", True)
     assert found.remedy == "install a runc with seccomp"
 
@@ -107,7 +107,7 @@ def test_the_remedy_depends_on_how_the_library_is_linked(
 ) -> None:
     _runtime(node, "runc", _library("2.5.4"))
     _linked(node, inside)
-    [found] = runtime_libseccomp.find(node.places)
+    [found] = runtime_checks.libseccomp(node.places)
     assert words in found.remedy
 
 
@@ -134,7 +134,7 @@ def test_the_library_that_both_have_loaded_is_asked_which_calls_it_lacks(
         patch.setattr(
             syscall_names, "known_to_libseccomp", lambda names: frozenset(names) - {lacks}
         )
-        found = [each.sentence for each in runtime_libseccomp.find(node.places)]
+        found = [each.sentence for each in runtime_checks.libseccomp(node.places)]
     told = f"uses libseccomp {version}, which does not know {lacks}"
     assert [told in each for each in found] == [True] * is_told
 
@@ -145,6 +145,6 @@ def test_a_denied_call_that_the_library_does_not_know_stays_allowed(node: Node) 
     _runtime(node, "runc", _library("2.5.5"))
     node.configure('[default]\nprofile = "localhost/own.json"\n', own=json.dumps(profile).encode())
     assert node.ctl("apply").exit_code == 0
-    [found] = [each for each in runtime_libseccomp.find(node.places) if each.severity != "note"]
+    [found] = [each for each in runtime_checks.libseccomp(node.places) if each.severity != "note"]
     told = "does not know mseal, which a profile in force denies: they stay allowed"
     assert told in found.sentence

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 import runc_wrap
-from runc_wrap.doctor.installation_checks import cold_create
+from runc_wrap.doctor import installation_checks
 from runc_wrap.installation import releases
 from runc_wrap.launcher import pack_hotpath
 from tests.unit.cli.ctl import Node
@@ -47,7 +47,7 @@ def own(node: Node, release: Path) -> Path:
 
 @pytest.mark.usefixtures("own")
 def test_nothing_is_found_in_a_whole_release(node: Node) -> None:
-    assert list(cold_create.find(node.places)) == []
+    assert list(installation_checks.cold_create(node.places)) == []
 
 
 def _damage(path: Path) -> None:
@@ -84,7 +84,7 @@ def test_what_refuses_every_create_is_an_error_and_what_makes_it_slower_a_warnin
 ) -> None:
     breakage, severity, why = BREAKAGES[what]
     breakage(own)
-    (found,) = cold_create.find(node.places)
+    (found,) = installation_checks.cold_create(node.places)
     assert (found.severity, why in found.sentence) == (severity, True), found
     assert f"./install.sh --prefix {node.places.prefix}" in found.remedy
 
@@ -95,17 +95,17 @@ def test_what_others_can_change_is_not_started(node: Node, own: Path, part: str)
     started = own / "started"
     (own / "hotpath" / "cold.py").write_text(f"open({str(started)!r}, 'w')")
     (own / part).chmod(0o777)
-    assert list(cold_create.find(node.places)) == []
+    assert list(installation_checks.cold_create(node.places)) == []
     assert not started.exists()
     (own / part).chmod(0o755)
-    list(cold_create.find(node.places))
+    list(installation_checks.cold_create(node.places))
     assert started.exists()
 
 
 def test_an_interpreter_that_hangs_is_an_error_after_a_while(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cold_create, "_SECONDS", 0.2)
+    monkeypatch.setattr(installation_checks, "_SECONDS", 0.2)
     machine.fake(node.places.prefix / "lib" / "current", "python", "exec sleep 60")
-    (found,) = cold_create.find(node.places)
+    (found,) = installation_checks.cold_create(node.places)
     assert (found.severity, "did not end within" in found.sentence) == ("error", True), found

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from runc_wrap.doctor import service_checks
 from runc_wrap.doctor.remedies import Finding
-from runc_wrap.doctor.service_checks import services_run
 from runc_wrap.host import systemd
 from runc_wrap.installation import services
 from tests.unit.cli.ctl import Node
@@ -48,7 +48,7 @@ def states(node: Node, monkeypatch: pytest.MonkeyPatch) -> Systemd:
 
 
 def _found(node: Node) -> list[Finding]:
-    return list(services_run.find(node.places))
+    return list(service_checks.services(node.places))
 
 
 def test_without_systemd_or_units_there_is_no_finding(node: Node, states: Systemd) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.doctor.engine_checks import handlers_in_force
+from runc_wrap.doctor import engine_checks
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI
 from tests.unit.cli.ctl import Node
@@ -49,21 +49,21 @@ def test_a_registered_handler_that_containerd_does_not_show_is_a_warning(
     node: Node, config: Path
 ) -> None:
     path = _registered(node, config, default=True)
-    [found] = handlers_in_force.find(node.places)
-    assert (found.check, found.severity, found.fix) == ("handlers", "warning", None)
+    [found] = engine_checks.handlers(node.places)
+    assert (found.severity, found.fix) == ("warning", None)
     assert f"containerd does not show the handler runc-wrap, which is registered in {config}" in (
         found.sentence
     )
     add = f"engine add containerd --handler runc-wrap --config {config} --default"
     assert found.command.endswith(f"{add} && systemctl restart containerd")
     (node.programs / "dumped").write_text(_tables("runc-wrap", path))
-    assert list(handlers_in_force.find(node.places)) == []
+    assert list(engine_checks.handlers(node.places)) == []
 
 
 def test_a_configuration_that_containerd_cannot_read_is_an_error(node: Node, config: Path) -> None:
     _registered(node, config)
     (node.programs / "dumped").unlink()
-    [found] = handlers_in_force.find(node.places)
+    [found] = engine_checks.handlers(node.places)
     assert (found.severity, "would not start again" in found.sentence) == ("error", True)
     assert found.command == f"containerd -c {config} config dump"
 
@@ -71,7 +71,7 @@ def test_a_configuration_that_containerd_cannot_read_is_an_error(node: Node, con
 def test_an_engine_that_is_not_installed_is_no_finding(node: Node, config: Path) -> None:
     _registered(node, config)
     (node.programs / "containerd").unlink()
-    assert list(handlers_in_force.find(node.places)) == []
+    assert list(engine_checks.handlers(node.places)) == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_drop_in_that_nothing_imports_is_a_warning_if_it_names_our_launcher(
     drop_in.write_text(_tables("mine", node.places.wrapper.with_name(named)))
     if imported:
         (node.programs / "dumped").write_text(drop_in.read_text())
-    found = list(handlers_in_force.find(node.places))
+    found = list(engine_checks.handlers(node.places))
     assert [each.severity for each in found] == ["warning"] * is_found
     told = f"{drop_in} defines the handler mine, but {config} does not import it"
     assert [each.sentence for each in found] == [told] * is_found
@@ -96,13 +96,13 @@ def test_a_drop_in_that_nothing_imports_is_a_warning_if_it_names_our_launcher(
 def test_another_drop_in_is_no_finding(node: Node, config: Path, text: str) -> None:
     drop_in = config.parent / "conf.d" / "own.toml"
     drop_in.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert list(handlers_in_force.find(node.places)) == []
+    assert list(engine_checks.handlers(node.places)) == []
 
 
 def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Path) -> None:
     _registered(node, config)
     (node.places.engines / "containerd-0.json").write_text("{")
-    [found] = handlers_in_force.find(node.places)
+    [found] = engine_checks.handlers(node.places)
     assert (found.severity, "containerd-0.json" in found.sentence) == ("warning", True)
 
 
@@ -118,16 +118,16 @@ def strict(node: Node, config: Path) -> Path:
 def test_a_link_that_leads_to_the_launcher_is_well(node: Node, strict: Path, target: str) -> None:
     strict.with_name("other").symlink_to("runc-wrap")
     strict.symlink_to(target.format(bin=strict.parent))
-    assert list(handlers_in_force.find(node.places)) == []
+    assert list(engine_checks.handlers(node.places)) == []
     node.places.wrapper.unlink()  # that is another check's
-    assert list(handlers_in_force.find(node.places)) == []
+    assert list(engine_checks.handlers(node.places)) == []
 
 
 def test_a_file_in_the_place_of_a_link_is_an_error_that_root_has_to_mend(
     node: Node, strict: Path
 ) -> None:
     machine.fake(strict.parent, "strict", "true")
-    [found] = handlers_in_force.find(node.places)
+    [found] = engine_checks.handlers(node.places)
     assert f"as its handler strict, leads to {strict}, without runc-wrap" in found.sentence
     assert (found.severity, found.fix) == ("error", None)
 
@@ -138,5 +138,5 @@ def test_the_command_makes_the_link_whatever_is_there(
 ) -> None:
     if target:
         strict.symlink_to(target)
-    [found] = handlers_in_force.find(node.places)
+    [found] = engine_checks.handlers(node.places)
     assert found.command == f"ln -sfn runc-wrap {strict}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.doctor.installation_checks import records_written
+from runc_wrap.doctor import installation_checks
 from tests.unit.cli.ctl import Node
 
 
@@ -24,30 +24,30 @@ def _mounted(where: Path, *options: str) -> Iterator[None]:
 
 
 def test_a_directory_that_is_writable_or_does_not_exist_yet_is_no_finding(node: Node) -> None:
-    assert list(records_written.find(node.places)) == []
+    assert list(installation_checks.records(node.places)) == []
     node.places.ledger.mkdir(parents=True, mode=0o700)
-    assert list(records_written.find(node.places)) == []
+    assert list(installation_checks.records(node.places)) == []
 
 
 def test_a_read_only_mount_is_an_error(node: Node) -> None:
     var = node.places.var
     var.mkdir(parents=True)
     with _mounted(var, "-o", "ro"):
-        [found] = records_written.find(node.places)
-        assert (found.check, found.severity) == ("records", "error")
+        [found] = installation_checks.records(node.places)
+        assert found.severity == "error"
         assert f"{var} is mounted read-only" in found.sentence
         assert found.command == f"mount -o remount,rw {var}"
         subprocess.run(found.command.split(), check=True)
-        assert list(records_written.find(node.places)) == []
+        assert list(installation_checks.records(node.places)) == []
 
 
 def test_a_full_file_system_is_an_error(node: Node) -> None:
     ledger = node.places.ledger
     ledger.mkdir(parents=True, mode=0o700)
     with _mounted(ledger, "-o", "size=2m,mode=700"):
-        assert list(records_written.find(node.places)) == []
+        assert list(installation_checks.records(node.places)) == []
         (ledger / "large").write_bytes(bytes(1536 * 1024))
-        [found] = records_written.find(node.places)
+        [found] = installation_checks.records(node.places)
         assert f"the file system of {ledger} is full" in found.sentence
         assert found.command == f"du -xh {ledger} | sort -h | tail"
 
@@ -57,7 +57,7 @@ def test_a_file_system_without_inodes_is_an_error(node: Node) -> None:
     var.mkdir(parents=True)
     with _mounted(var, "-o", "nr_inodes=2"):
         (var / "last").touch()
-        [found] = records_written.find(node.places)
+        [found] = installation_checks.records(node.places)
         assert f"the file system of {var} is full" in found.sentence
 
 
@@ -68,5 +68,5 @@ def test_a_directory_that_root_may_not_write_is_an_error(
         pytest.skip("root can write everywhere else")
     node.places.var.mkdir(parents=True)
     monkeypatch.setattr(os, "access", lambda *_: False)  # not every file system has chattr +i
-    [found] = records_written.find(node.places)
+    [found] = installation_checks.records(node.places)
     assert found.command == f"chattr -i {node.places.var}"

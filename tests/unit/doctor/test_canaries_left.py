@@ -7,8 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from runc_wrap.cli.root_command import main
-from runc_wrap.doctor.engine_checks import canaries_left
-from runc_wrap.doctor.remedies import NotMended
+from runc_wrap.doctor import engine_checks
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.transaction import transaction_revert
@@ -35,21 +34,21 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
 
 def test_what_is_left_is_found_and_removed(made: tuple[FakeNode, Places]) -> None:
     one, places = made
-    assert [*canaries_left.find(places)] == []
+    assert [*engine_checks.canaries(places)] == []
     one.canaries += ["a", "b"]
-    (finding,) = canaries_left.find(places)
+    (finding,) = engine_checks.canaries(places)
     assert "still has 2 test containers that a killed command left there" in finding.sentence
     assert finding.fix
     finding.fix()
     assert one.canaries == []
-    assert [*canaries_left.find(places)] == []
+    assert [*engine_checks.canaries(places)] == []
 
 
 def test_one_that_a_command_uses_now_is_none(made: tuple[FakeNode, Places]) -> None:
     one, places = made
     one.canaries.append("a")
     with transaction_revert.exclusive(places):
-        assert [*canaries_left.find(places)] == []
+        assert [*engine_checks.canaries(places)] == []
         transaction_revert.remove_left_canaries(places, [one.where])
     assert one.canaries == ["a"]
 
@@ -60,7 +59,7 @@ def test_another_installations_are_left_to_it(
     one, places = made
     monkeypatch.setattr(paths, "installed", lambda: Places(places.prefix / "other"))
     one.canaries.append("a")
-    assert [*canaries_left.find(places)] == []
+    assert [*engine_checks.canaries(places)] == []
     transaction_revert.remove_left_canaries(places, [one.where])
     assert one.canaries == ["a"]
 
@@ -87,14 +86,14 @@ def test_an_engine_that_does_not_answer_is_another_checks(
 ) -> None:
     one, places = made
     one.canaries.append("a")
-    (finding,) = canaries_left.find(places)
+    (finding,) = engine_checks.canaries(places)
     one.stopped = True
     assert finding.fix
-    with pytest.raises(NotMended, match="nobody answers"):
+    with pytest.raises(CallFailed, match="nobody answers"):
         finding.fix()
 
     def fails(_: FakeEngine) -> list[str]:
         raise CallFailed("nobody answers")
 
     monkeypatch.setattr(FakeEngine, "left_probes", fails)
-    assert [*canaries_left.find(places)] == []
+    assert [*engine_checks.canaries(places)] == []

@@ -1,1 +1,0 @@
-"""Checks of the engines on this node: the handlers they know, and what they pass on."""

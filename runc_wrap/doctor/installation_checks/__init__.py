@@ -1,1 +1,0 @@
-"""Checks of the installation: its launcher, its owner, and the directories it writes to."""

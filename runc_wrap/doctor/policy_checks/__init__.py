@@ -1,1 +1,0 @@
-"""Checks of the policy in force, and what it can give to containers of this node."""

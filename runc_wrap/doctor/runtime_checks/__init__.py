@@ -1,1 +1,0 @@
-"""Checks of what executes containers: the real runtime, its libseccomp, and the kernel."""

@@ -1,1 +1,0 @@
-"""Checks of the agent's two services, and of the listeners that observe holds."""
