@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +82,7 @@ def _document(
         "answers": answers,
         "table": table,
         "differences": [one._asdict() for one in found],
-        "profile": json.loads(captured.profile),
+        "profile": captured.profile,
     }
 
 

@@ -50,8 +50,7 @@ def findings(profile: Profile, facts: Facts, *, as_kernel: bool) -> Iterator[Lin
     `as_kernel`: its arguments are put in force as the kernel reads them.
     """
     context = Context(facts.arch, facts.kernel, _runc(facts))
-    checks = (*profile_lint.CHECKS, *denial_lint.CHECKS)
-    found = (one for check in checks for one in check(profile, context))
+    found = (one for check in profile_lint.CHECKS for one in check(profile, context))
     for one in (*found, *_unsupported(profile, facts)):
         if one.check != denial_lint.UPPER_BITS or not as_kernel:
             yield one

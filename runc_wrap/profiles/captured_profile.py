@@ -11,12 +11,10 @@ crun (runc:libcontainer/seccomp, crun:src/libcrun/seccomp.c).
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from runc_wrap.documents.reader import DocumentError, read, record
+from runc_wrap.documents.reader import DocumentError, read, record, written
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions
@@ -33,7 +31,6 @@ Json = dict[str, Any]
 Caps = frozenset[str]
 Key = tuple[str, int]  # a rule's text, and which one of those with this text it is in its block
 
-FORMAT = 1
 MARK = "@captured"  # in the profile's name: containerd@captured-1f2e3d4c
 _BYTES = 4  # of the digest in a name
 _WHOLE = ("listenerPath", "listenerMetadata")
@@ -41,28 +38,13 @@ _SETS = ("architectures", "flags")
 
 
 @record
-class _Capture:
-    """The file; `profile` is in moby's format."""
-
-    format: Literal[1]
-    engine: str
-    version: str
-    time: str
-    arch: str
-    kernel: str
-    program: str
-    profile: dict[str, Any]
-    config: str = ""
-
-
-@dataclass(frozen=True)
 class CapturedProfile:
-    """A captured default: `profile` is JSON text in moby's format, for this `arch` and `kernel`.
+    """A captured default, as in its file: `profile` is in moby's format, for `arch` and `kernel`.
 
     `version` is the engine's, `kernel` is like "6.12", `time` is RFC 3339. `program` is a digest of
     the files from which the engine has its default. `config` is the configuration by which the
     engine was chosen among several, "" for the one on the path. `stale` says what has changed
-    since, "" if nothing has; it is not in the file.
+    since, "" if nothing has, as in each file.
     """
 
     engine: str
@@ -71,39 +53,35 @@ class CapturedProfile:
     arch: str
     kernel: str
     program: str
-    profile: bytes
+    profile: dict[str, Any]
     config: str = ""
     stale: str = ""
+    format: Literal[1] = 1
 
     @property
     def name(self) -> str:
         """Return the name by which a policy knows this profile: equal ones have equal names."""
-        return f"{self.engine}{MARK}-{json_codec.digest(self.profile, _BYTES)}"
+        return f"{self.engine}{MARK}-{json_codec.digest(_compact(self.profile), _BYTES)}"
 
     def parsed(self) -> Profile:
         """Return the profile. Raises ProfileError."""
-        return profile_parser.parse(self.profile, self.name)
+        return profile_parser.parse(_compact(self.profile), self.name)
 
 
 def text(captured: CapturedProfile) -> bytes:
     """Return the file's content."""
-    fields = {one.name: getattr(captured, one.name) for one in dataclasses.fields(captured)}
-    del fields["stale"]
-    document = {"format": FORMAT, **fields, "profile": json.loads(captured.profile)}
-    return json.dumps(document, indent=1).encode() + b"\n"
+    return json.dumps(written(captured), indent=1).encode() + b"\n"
 
 
 def parse(data: bytes, source: str) -> CapturedProfile:
     """Return the capture in a file's bytes. Raises ProfileError."""
     try:
-        found = vars(read(_Capture, data))
+        captured = read(CapturedProfile, data)
     except DocumentError as error:
         raise ProfileError(
             f"{source} is no captured profile of this release ({error}); "
             "remove it, or capture it again"
         ) from None
-    del found["format"]
-    captured = CapturedProfile(**{**found, "profile": _compact(found["profile"])})
     captured.parsed()
     return captured
 
@@ -123,7 +101,7 @@ def resolved(profile: Profile, caps: Caps, arch: str, kernel: Kernel) -> Json:
     return resolve(compile_profile(profile, arch=arch, kernel=kernel), caps)
 
 
-def derived(blocks: Mapping[Caps, Json], source: str) -> bytes:
+def derived(blocks: Mapping[Caps, Json], source: str) -> Json:
     """Return the profile that gives these blocks. Raises ProfileError if no such one is found.
 
     There is a block for no capability, one for each single one that decides about a rule, and some
@@ -132,7 +110,7 @@ def derived(blocks: Mapping[Caps, Json], source: str) -> bytes:
     keys = {caps: _keyed(block) for caps, block in blocks.items()}
     rules = [entry for key in _ordered(keys.values()) for entry in _entries(key, keys)]
     head = {name: value for name, value in blocks[frozenset()].items() if name != "syscalls"}
-    profile = _compact({**head, "syscalls": rules})
+    profile = {**head, "syscalls": rules}
     _check(profile, blocks, source)
     return profile
 
@@ -178,12 +156,12 @@ def _entries(key: Key, keys: Mapping[Caps, list[Key]]) -> Iterator[Json]:
     yield {**rule, "excludes": {"caps": without}} if without else rule
 
 
-def _check(profile: bytes, blocks: Mapping[Caps, Json], source: str) -> None:
+def _check(profile: Json, blocks: Mapping[Caps, Json], source: str) -> None:
     """Refuse a profile that does not give a block again, as if rules needed several capabilities.
 
     Architecture and kernel do not matter: the engine itself has resolved those conditions.
     """
-    made = profile_parser.parse(profile, source)
+    made = profile_parser.parse(_compact(profile), source)
     for caps, block in blocks.items():
         found = differences(block, resolved(made, caps, "amd64", (0, 0)))
         if found:

@@ -7,7 +7,7 @@ from runc_wrap.hotpath.operators import GE, GT, NE
 from runc_wrap.profiles.abis import of_oci
 from runc_wrap.profiles.actions import code, is_default
 from runc_wrap.profiles.arguments.narrowed_comparisons import is_wide
-from runc_wrap.profiles.profile_lint import Check, Context, LintFinding, Said, finds, rules
+from runc_wrap.profiles.profile_lint import Context, LintFinding, Said, check, finds, rules
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, ERRNO, OCI, PASSING
 from runc_wrap.profiles.sibling_calls import (
     EXEMPT,
@@ -17,7 +17,7 @@ from runc_wrap.profiles.sibling_calls import (
     RINGABLE,
     SIBLINGS,
 )
-from runc_wrap.profiles.source_profile import Argument, Profile, Rule
+from runc_wrap.profiles.source_profile import Profile, Rule
 from runc_wrap.profiles.syscall_names import having, numbers
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
 
@@ -41,13 +41,10 @@ def _is_plain_denial(rule: Rule) -> bool:
 
 def _compared(profile: Profile, by: Collection[str] = ACTIONS) -> set[str]:
     """Return the calls that pass with some arguments only, for rules of certain actions."""
-    plain = {name for rule in profile.rules if _passes_plainly(rule) for name in rule.names}
+    passing = [rule for rule in profile.rules if rule.action in PASSING and not rule.args]
+    plain = {name for rule in passing if not rule.includes.caps for name in rule.names}
     some = [rule for rule in profile.rules if rule.args and rule.action in by]
     return {name for rule in some for name in rule.names} - plain
-
-
-def _passes_plainly(rule: Rule) -> bool:
-    return rule.action in PASSING and not rule.args and not rule.includes.caps
 
 
 def _denied(profile: Profile) -> list[str]:
@@ -57,6 +54,7 @@ def _denied(profile: Profile) -> list[str]:
     return [name for name in named if not may(profile, name)]
 
 
+@check
 def runtime_calls_denied(profile: Profile, _: Context) -> Iterator[LintFinding]:
     """Find denied calls that the runtime itself makes after it has loaded the filter.
 
@@ -80,7 +78,8 @@ def fallback_denied(profile: Profile, context: Context) -> Said:
 
     runc returns ENOSYS for calls above the last one that a profile names (patchbpf), crun never.
     """
-    last = _last_named(profile, context) if context.runc else None
+    named = [_number(one, context) for rule in profile.rules for one in rule.names]
+    last = max(named, default=0) if context.runc else None
     found = [name for name in _WITH_FALLBACK if _is_denied_otherwise(profile, name, context, last)]
     if found:
         what = (
@@ -106,10 +105,6 @@ def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: in
     if not spared <= allowed or not own:  # with one of these capabilities the default applies
         codes.add(code(profile.default_action, profile.default_errno_ret))
     return codes != {code(ERRNO, ENOSYS)}
-
-
-def _last_named(profile: Profile, context: Context) -> int:
-    return max((_number(one, context) for rule in profile.rules for one in rule.names), default=0)
 
 
 def _number(name: str, context: Context) -> int:
@@ -214,7 +209,8 @@ def passed_by_upper_bits(profile: Profile, _: Context) -> Said:
     numbers but one, and a rule that denies one number.
     """
     for place, rule in rules(profile):
-        passed = [name for name in rule.names if any(_passed(rule, a, name) for a in rule.args)]
+        bad = [one for one in rule.args if (one.op in _HOLD_ABOVE) == (rule.action in PASSING)]
+        passed = [name for name in rule.names if any(is_wide(one, name) for one in bad)]
         if passed and not is_default(rule, profile):
             what = (
                 "compares all 64 bits of an argument of which the kernel uses fewer, so that "
@@ -222,22 +218,3 @@ def passed_by_upper_bits(profile: Profile, _: Context) -> Said:
                 "as in CVE-2019-10063 and CVE-2019-7303)"
             )
             yield place, what
-
-
-def _passed(rule: Rule, one: Argument, name: str) -> bool:
-    """Tell whether upper bits make a comparison permit a call that it would otherwise deny."""
-    if not is_wide(one, name):
-        return False
-    return (one.op in _HOLD_ABOVE) == (rule.action in PASSING)
-
-
-CHECKS: tuple[Check, ...] = (
-    runtime_calls_denied,
-    fallback_denied,
-    waits_end,
-    done_by_a_ring,
-    done_by_siblings,
-    done_by_multiplexers,
-    exempt_from_filters,
-    passed_by_upper_bits,
-)

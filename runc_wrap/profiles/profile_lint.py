@@ -1,8 +1,8 @@
 """How a runtime, libseccomp or the kernel will interpret a profile that parses.
 
-A check is a function from profile and context to findings, entered in CHECKS here or in
-denial_lint. The checks never change or refuse a profile: profile_parser refuses invalid ones; the
-operator decides on the rest.
+A check is a function from profile and context to findings, which `check` or `finds` enters in
+CHECKS here and in denial_lint. The checks never change or refuse a profile: profile_parser refuses
+invalid ones; the operator decides on the rest.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -47,19 +47,26 @@ class LintFinding:
 
 Said = Iterator[tuple[str, str]]
 Check = Callable[[Profile, Context], Iterator[LintFinding]]
+CHECKS: list[Check] = []
+
+
+def check(find: Check) -> Check:
+    """Enter a check."""
+    CHECKS.append(find)
+    return find
 
 
 def finds(
-    check: str, severity: Severity, remedy: str
+    name: str, severity: Severity, remedy: str
 ) -> Callable[[Callable[[Profile, Context], Said]], Check]:
-    """Make a check of a function that yields each place, and a sentence on it."""
+    """Enter as a check a function that yields each place, and a sentence on it."""
 
     def made(find: Callable[[Profile, Context], Said]) -> Check:
         def found(profile: Profile, context: Context) -> Iterator[LintFinding]:
             for place, sentence in find(profile, context):
-                yield LintFinding(check, severity, place, sentence, remedy)
+                yield LintFinding(name, severity, place, sentence, remedy)
 
-        return found
+        return check(found)
 
     return made
 
@@ -107,6 +114,7 @@ def repeated_arguments(profile: Profile, _: Context) -> Said:
             yield place, "compares one argument more than once; runtimes join these by OR, not AND"
 
 
+@check
 def comparisons_ignored(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find rules on arguments of a call that another rule decides for all arguments.
 
@@ -182,6 +190,7 @@ _ARCHITECTURE_SINCE = {
 }
 
 
+@check
 def architectures_refused(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find architectures that the runc in use does not know: it refuses their names.
 
@@ -189,8 +198,9 @@ def architectures_refused(profile: Profile, context: Context) -> Iterator[LintFi
     (Debian's 1.1.15 accepts LOONGARCH64).
     """
     for name in profile.abis(context.arch):
-        since = _ARCHITECTURE_SINCE.get(name)
-        if context.runc is not None and not _takes(context.runc, name):
+        since, runc = _ARCHITECTURE_SINCE.get(name), context.runc
+        # it never knew those without a Go port
+        if runc and (name not in GOARCH or (since and not reached(runc, since))):
             yield LintFinding(
                 "architectures-refused",
                 "warning" if since else "error",
@@ -198,12 +208,6 @@ def architectures_refused(profile: Profile, context: Context) -> Iterator[LintFi
                 f"upstream's runc {context.runc} refuses profiles that name {name}",
                 "remove it" + (f", or install runc {since.split()[-1]}" if since else ""),
             )
-
-
-def _takes(runc: Version, architecture: str) -> bool:
-    """Tell whether runc knows an architecture; it never knew those without a Go port."""
-    since = _ARCHITECTURE_SINCE.get(architecture)
-    return architecture in GOARCH and (since is None or reached(runc, since))
 
 
 @finds("native-missing", "warning", "add it")
@@ -224,6 +228,7 @@ def unknown_capabilities(profile: Profile, _: Context) -> Said:
             yield place, f"depends on {', '.join(unknown)}, which no container can have"
 
 
+@check
 def listener_missing(profile: Profile, context: Context) -> Iterator[LintFinding]:
     """Find SCMP_ACT_NOTIFY without a listener: runc refuses it, crun needs an annotation."""
     severity: Severity = "warning" if context.runc is None else "error"
@@ -235,18 +240,3 @@ def listener_missing(profile: Profile, context: Context) -> Iterator[LintFinding
         if rule.action == NOTIFY and profile.listener_path is None:
             remedy = "set listenerPath to the agent's socket"
             yield LintFinding("listener-missing", severity, place, what, remedy)
-
-
-CHECKS: tuple[Check, ...] = (
-    unchecked_syscalls,
-    unknown_syscalls,
-    same_as_default,
-    repeated_arguments,
-    comparisons_ignored,
-    bits_outside_masks,
-    flags_refused,
-    architectures_refused,
-    native_missing,
-    unknown_capabilities,
-    listener_missing,
-)

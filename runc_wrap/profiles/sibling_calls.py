@@ -106,50 +106,28 @@ move_pages migrate_pages
 uname olduname oldolduname
 """
 
-# The calls after the first do what the first does, but not the other way round.
+# The calls after the colon do what each before it does, but not the other way round.
 _ALSO = """
-open                open_by_handle_at
-openat              open_by_handle_at
-openat2             open_by_handle_at
-mount               fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr
-fsopen              mount
-fsconfig            mount
-fsmount             mount
-fspick              mount
-move_mount          mount
-open_tree           mount open_tree_attr
-open_tree_attr      mount open_tree mount_setattr
-mount_setattr       mount open_tree_attr
-unshare             clone clone3 setns
-clone               unshare
-clone3              unshare
-ptrace              process_vm_readv process_vm_writev pidfd_getfd
-process_vm_readv    ptrace
-process_vm_writev   ptrace
-pidfd_getfd         ptrace
-read                io_submit
-pread64             io_submit
-readv               io_submit
-preadv              io_submit
-preadv2             io_submit
-write               io_submit
-pwrite64            io_submit
-writev              io_submit
-pwritev             io_submit
-pwritev2            io_submit
-fsync               io_submit sync syncfs
-fdatasync           io_submit sync syncfs
-poll                io_submit epoll_wait epoll_pwait epoll_pwait2
-dup                 fcntl fcntl64
-dup2                fcntl fcntl64
-dup3                fcntl fcntl64
-nice                setpriority sched_setattr
-setpriority         nice sched_setattr
-seccomp             prctl
-remap_file_pages    mmap mmap2
-file_getattr        ioctl
-file_setattr        ioctl
-io_uring_setup      io_uring_enter io_uring_register
+open openat openat2: open_by_handle_at
+mount: fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr
+fsopen fsconfig fsmount fspick move_mount: mount
+open_tree: mount open_tree_attr
+open_tree_attr: mount open_tree mount_setattr
+mount_setattr: mount open_tree_attr
+unshare: clone clone3 setns
+clone clone3: unshare
+ptrace: process_vm_readv process_vm_writev pidfd_getfd
+process_vm_readv process_vm_writev pidfd_getfd: ptrace
+read pread64 readv preadv preadv2 write pwrite64 writev pwritev pwritev2: io_submit
+fsync fdatasync: io_submit sync syncfs
+poll: io_submit epoll_wait epoll_pwait epoll_pwait2
+dup dup2 dup3: fcntl fcntl64
+nice: setpriority sched_setattr
+setpriority: nice sched_setattr
+seccomp: prctl
+remap_file_pages: mmap mmap2
+file_getattr file_setattr: ioctl
+io_uring_setup: io_uring_enter io_uring_register
 """
 
 # Two calls that multiplex many on 32-bit ABIs, s390x and ppc64; no filter sees those' arguments
@@ -185,17 +163,15 @@ EXEMPT = frozenset({"uretprobe", "uprobe"})
 MULTIPLEXED = {name: frozenset(calls.split()) for name, calls in _MULTIPLEXED.items()}
 
 
-def _lines(text: str) -> list[list[str]]:
-    return [line.split() for line in text.strip().splitlines()]
-
-
 def _table() -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for form in _lines(_FORMS):
+    for form in map(str.split, _FORMS.strip().splitlines()):
         for call in form:
             found.setdefault(call, []).extend(other for other in form if other != call)
-    for call, *others in _lines(_ALSO):
-        found.setdefault(call, []).extend(others)
+    for line in _ALSO.strip().splitlines():
+        some, _, others = line.partition(":")
+        for call in some.split():
+            found.setdefault(call, []).extend(others.split())
     for multiplexer, calls in MULTIPLEXED.items():
         for call in sorted(calls):
             found.setdefault(call, []).append(multiplexer)

@@ -6,35 +6,35 @@ August 2026, which equals v2.3.4. It has no defaultErrnoRet: the runtime's defau
 
 from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.dated_rules import (
-    ADMIN,
     AF_VSOCK,
     CORE,
     IO_URING,
     KERNEL_6_7,
     KERNEL_6_13,
     LSM,
-    MOUNTING,
     ON_ARM,
     ON_S390,
     PKEY,
-    WITH_A_CAPABILITY,
     Architectures,
     DatedRule,
     DefaultByRelease,
+    allowed,
     calls,
     clone3_unknown,
     clones_without_namespaces,
+    for_admins,
     on,
     personalities,
     socket,
     sockets_without_alg_and_vsock,
-    with_caps,
+    with_a_capability,
 )
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition
 
 _ALG_BLOCKED = "1.7.32 2.0.9 2.2.4 2.3.1"
 _HANDLES_FREE = "1.6.22 1.7.3"
+_KERNEL_6_7_KNOWN = "1.6.28 1.7.13"
 
 _BASE = DatedRule(
     calls(CORE)
@@ -42,7 +42,7 @@ _BASE = DatedRule(
     + calls(IO_URING, until="2.0.0")
     + calls(PKEY, since="1.6.16")
     + calls("name_to_handle_at", since=_HANDLES_FREE)
-    + calls(KERNEL_6_7, since="1.6.28 1.7.13")
+    + calls(KERNEL_6_7, since=_KERNEL_6_7_KNOWN)
     + calls(KERNEL_6_13, since="2.2.0")
     + calls(LSM, since="2.2.0"),
 )
@@ -70,28 +70,9 @@ _BY_ARCH = (
 )
 
 _BY_CAPABILITY = (
-    DatedRule(calls("open_by_handle_at"), includes=with_caps("CAP_DAC_READ_SEARCH")),
-    DatedRule(
-        calls(MOUNTING)
-        + calls("bpf clone clone3 fanotify_init lookup_dcookie perf_event_open quotactl")
-        + calls("quotactl_fd setdomainname sethostname setns syslog unshare")
-        + calls("name_to_handle_at", until=_HANDLES_FREE),
-        includes=ADMIN,
-    ),
-    *WITH_A_CAPABILITY,
-    DatedRule(
-        calls("clock_settime settimeofday stime") + calls("clock_settime64", since="1.6.7"),
-        includes=with_caps("CAP_SYS_TIME"),
-    ),
-    DatedRule(calls("vhangup"), includes=with_caps("CAP_SYS_TTY_CONFIG")),
-    DatedRule(
-        calls("get_mempolicy mbind set_mempolicy", since="1.6.16")
-        + calls("set_mempolicy_home_node", since="1.6.28 1.7.13"),
-        includes=with_caps("CAP_SYS_NICE"),
-    ),
-    DatedRule(calls("syslog"), includes=with_caps("CAP_SYSLOG")),
-    DatedRule(calls("bpf"), includes=with_caps("CAP_BPF"), since="1.6.9"),
-    DatedRule(calls("perf_event_open"), includes=with_caps("CAP_PERFMON"), since="1.6.9"),
+    allowed(calls("open_by_handle_at"), "CAP_DAC_READ_SEARCH"),
+    allowed(for_admins(_HANDLES_FREE), "CAP_SYS_ADMIN"),
+    *with_a_capability("1.6.7", "1.6.16", _KERNEL_6_7_KNOWN, "1.6.9"),
 )
 
 # By GOARCH, in Go's spelling, which containerd's cases for little-endian MIPS never match.

@@ -21,6 +21,7 @@ from runc_wrap.profiles.engine_defaults.dated_rules import (
     Calls,
     DatedRule,
     DefaultByRelease,
+    allowed,
     calls,
     on,
     personalities,
@@ -72,10 +73,6 @@ _BY_ARCH = (
 )
 
 
-def _allowed(names: tuple[Calls, ...], *caps: str, since: str = "") -> DatedRule:
-    return DatedRule(names, includes=with_caps(*caps), since=since)
-
-
 def _denied(names: tuple[Calls, ...], *caps: str, since: str = "", until: str = "") -> DatedRule:
     """Deny with EPERM, as the kernel would, containers that have no capability of `caps`."""
     return DatedRule(
@@ -89,7 +86,7 @@ def _denied(names: tuple[Calls, ...], *caps: str, since: str = "", until: str = 
 
 
 def _gated(names: str, cap: str) -> tuple[DatedRule, DatedRule]:
-    return _allowed(calls(names), cap), _denied(calls(names), cap)
+    return allowed(calls(names), cap), _denied(calls(names), cap)
 
 
 _ADMIN_EITHER_WAY = (
@@ -100,7 +97,7 @@ _ADMIN_EITHER_WAY = (
 
 _BY_CAPABILITY = (
     *_gated("open_by_handle_at", "CAP_DAC_READ_SEARCH"),
-    _allowed(
+    allowed(
         _ADMIN_EITHER_WAY
         + calls("bpf")
         + calls("perf_event_open", until="0.60.0")
@@ -165,7 +162,7 @@ _SOCKETS = (
 # From 0.60.0 until the fix, upstream has CAP_BPF where it meant CAP_PERFMON.
 _BPF_AND_PERF = (
     _denied(calls("bpf"), "CAP_SYS_ADMIN", "CAP_BPF", since="0.60.0"),
-    _allowed(calls("bpf"), "CAP_BPF", since="0.60.0"),
+    allowed(calls("bpf"), "CAP_BPF", since="0.60.0"),
     _denied(
         calls("perf_event_open"),
         "CAP_SYS_ADMIN",
@@ -174,7 +171,7 @@ _BPF_AND_PERF = (
         until=_PERFMON_FIXED,
     ),
     _denied(calls("perf_event_open"), "CAP_SYS_ADMIN", "CAP_PERFMON", since=_PERFMON_FIXED),
-    _allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
+    allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
 )
 
 CONTAINERS_COMMON = DefaultByRelease(

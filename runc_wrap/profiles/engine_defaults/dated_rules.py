@@ -101,6 +101,11 @@ def with_caps(*caps: str) -> Condition:
     return Condition(caps=caps)
 
 
+def allowed(names: tuple[Calls, ...], *caps: str, since: str = "") -> DatedRule:
+    """Allow calls to containers with a capability."""
+    return DatedRule(names, includes=with_caps(*caps), since=since)
+
+
 def on(*arches: str) -> Condition:
     """Return a condition on architectures only, by libseccomp's names."""
     return Condition(arches=arches)
@@ -195,22 +200,47 @@ ARCHITECTURES = (
     Architectures("s390x", "S390X S390"),
 )
 
-# In every release of containerd and moby.
-WITH_A_CAPABILITY = (
-    DatedRule(calls("reboot"), includes=with_caps("CAP_SYS_BOOT")),
-    DatedRule(calls("chroot"), includes=with_caps("CAP_SYS_CHROOT")),
-    DatedRule(
-        calls("delete_module finit_module init_module"), includes=with_caps("CAP_SYS_MODULE")
-    ),
-    DatedRule(calls("acct"), includes=with_caps("CAP_SYS_PACCT")),
-    DatedRule(
-        calls("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
-        includes=with_caps("CAP_SYS_PTRACE"),
-    ),
-    DatedRule(calls("ioperm iopl"), includes=with_caps("CAP_SYS_RAWIO")),
-)
-
 MOUNTING = "fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree umount umount2"
+
+
+def for_admins(handles_free: str) -> tuple[Calls, ...]:
+    """Return what containerd and moby allow with CAP_SYS_ADMIN."""
+    return (
+        calls(MOUNTING)
+        + calls("bpf clone clone3 fanotify_init lookup_dcookie perf_event_open quotactl")
+        + calls("quotactl_fd setdomainname sethostname setns syslog unshare")
+        + calls("name_to_handle_at", until=handles_free)
+    )
+
+
+def with_a_capability(
+    time64: str = "", memory: str = "", home_node: str = "", bpf: str = ""
+) -> tuple[DatedRule, ...]:
+    """Return what containerd and moby allow with other capabilities, since these releases."""
+    return (
+        allowed(calls("reboot"), "CAP_SYS_BOOT"),
+        allowed(calls("chroot"), "CAP_SYS_CHROOT"),
+        allowed(calls("delete_module finit_module init_module"), "CAP_SYS_MODULE"),
+        allowed(calls("acct"), "CAP_SYS_PACCT"),
+        allowed(
+            calls("kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace"),
+            "CAP_SYS_PTRACE",
+        ),
+        allowed(calls("ioperm iopl"), "CAP_SYS_RAWIO"),
+        allowed(
+            calls("clock_settime settimeofday stime") + calls("clock_settime64", since=time64),
+            "CAP_SYS_TIME",
+        ),
+        allowed(calls("vhangup"), "CAP_SYS_TTY_CONFIG"),
+        allowed(
+            calls("get_mempolicy mbind set_mempolicy", since=memory)
+            + calls("set_mempolicy_home_node", since=home_node),
+            "CAP_SYS_NICE",
+        ),
+        allowed(calls("syslog"), "CAP_SYSLOG"),
+        allowed(calls("bpf"), "CAP_BPF", since=bpf),
+        allowed(calls("perf_event_open"), "CAP_PERFMON", since=bpf),
+    )
 
 
 def personalities() -> tuple[DatedRule, ...]:

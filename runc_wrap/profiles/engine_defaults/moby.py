@@ -8,7 +8,6 @@ import errno
 
 from runc_wrap.host import engine_names
 from runc_wrap.profiles.engine_defaults.dated_rules import (
-    ADMIN,
     AF_VSOCK,
     ARCHITECTURES,
     CORE,
@@ -16,23 +15,23 @@ from runc_wrap.profiles.engine_defaults.dated_rules import (
     KERNEL_6_7,
     KERNEL_6_13,
     LSM,
-    MOUNTING,
     ON_ARM,
     ON_S390,
     ON_X86,
     PKEY,
-    WITH_A_CAPABILITY,
     Architectures,
     DatedRule,
     DefaultByRelease,
+    allowed,
     calls,
     clone3_unknown,
     clones_without_namespaces,
+    for_admins,
     on,
     personalities,
     socket,
     sockets_without_alg_and_vsock,
-    with_caps,
+    with_a_capability,
 )
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition
@@ -76,31 +75,11 @@ _BY_ARCH = (
 )
 
 _BY_CAPABILITY = (
-    DatedRule(calls("open_by_handle_at"), includes=with_caps("CAP_DAC_READ_SEARCH")),
-    DatedRule(
-        calls(MOUNTING)
-        + calls("bpf clone clone3 fanotify_init lookup_dcookie perf_event_open quotactl")
-        + calls("quotactl_fd setdomainname sethostname setns syslog unshare")
-        + calls("name_to_handle_at", until=_HANDLES_FREE)
-        + calls(LSM, since="28.2.0"),
-        includes=ADMIN,
-    ),
+    allowed(calls("open_by_handle_at"), "CAP_DAC_READ_SEARCH"),
+    allowed(for_admins(_HANDLES_FREE) + calls(LSM, since="28.2.0"), "CAP_SYS_ADMIN"),
     *clones_without_namespaces(),
     clone3_unknown(),
-    *WITH_A_CAPABILITY,
-    DatedRule(
-        calls("clock_settime clock_settime64 settimeofday stime"),
-        includes=with_caps("CAP_SYS_TIME"),
-    ),
-    DatedRule(calls("vhangup"), includes=with_caps("CAP_SYS_TTY_CONFIG")),
-    DatedRule(
-        calls("get_mempolicy mbind set_mempolicy")
-        + calls("set_mempolicy_home_node", since=_KERNEL_6_7_KNOWN),
-        includes=with_caps("CAP_SYS_NICE"),
-    ),
-    DatedRule(calls("syslog"), includes=with_caps("CAP_SYSLOG")),
-    DatedRule(calls("bpf"), includes=with_caps("CAP_BPF")),
-    DatedRule(calls("perf_event_open"), includes=with_caps("CAP_PERFMON")),
+    *with_a_capability(home_node=_KERNEL_6_7_KNOWN),
 )
 
 _ARCHITECTURES = (

@@ -76,8 +76,8 @@ def test_an_own_profile_that_lets_through_more_than_the_default_is_remarked() ->
 
 def _captured(changed: bytes = b"", stale: str = "") -> CapturedProfile:
     """Return containerd's default as captured: that of the table, or one of two calls."""
-    text = changed or json.dumps(NEWER).encode()
-    return CapturedProfile("containerd", "1.7.24", "", platform.goarch(), "6.12", "", text, stale)
+    found = json.loads(changed) if changed else NEWER
+    return CapturedProfile("containerd", "1.7.24", "", platform.goarch(), "6.12", "", found, stale)
 
 
 NEWER = {

@@ -1,6 +1,5 @@
 """The policy with captured defaults, and how these differ from the table."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,10 +26,9 @@ def _capture(
     profile = builtin.load(spec)
     sets = [frozenset(), *(frozenset([name]) for name in CAPABILITIES), CAPABILITIES]
     blocks = {each: captured_profile.resolved(profile, each, "amd64", (6, 12)) for each in sets}
-    document = json.loads(captured_profile.derived(blocks, engine))
+    document = captured_profile.derived(blocks, engine)
     change(document)
-    data = json.dumps(document).encode()
-    return CapturedProfile(engine, spec.partition("@")[2], "", "amd64", "6.12", "", data)
+    return CapturedProfile(engine, spec.partition("@")[2], "", "amd64", "6.12", "", document)
 
 
 OURS = _capture("containerd", "containerd@1.7.24")

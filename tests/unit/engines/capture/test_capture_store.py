@@ -37,7 +37,9 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 def _captured() -> CapturedProfile:
     kernel = ".".join(map(str, platform.kernel()))
     program = capture_store.fingerprint("podman")
-    return CapturedProfile("podman", "5.4.2", "", platform.goarch(), kernel, program, PROFILE)
+    return CapturedProfile(
+        "podman", "5.4.2", "", platform.goarch(), kernel, program, json.loads(PROFILE)
+    )
 
 
 def _stored(node: Node, captured: CapturedProfile) -> str:
@@ -91,7 +93,7 @@ def test_a_file_that_is_damaged_or_too_large_is_refused_by_name(node: Node) -> N
 
 
 def test_doctor_names_a_stale_capture_and_a_table_that_is_not_the_engines(node: Node) -> None:
-    captured = replace(_captured(), profile=PROFILE.replace(b"mount", b"umount2"))
+    captured = replace(_captured(), profile=json.loads(PROFILE.replace(b"mount", b"umount2")))
     capture_store.write(node.places, captured)
     node.configure('[runtime_default]\ncontainers_common = "builtin"\n')  # as the owner wants it
     assert node.ctl("apply").exit_code == 0
