@@ -30,8 +30,6 @@ class Wish:
     `ignored` is a key that does not count, `because` half a sentence on the reason, or "".
     """
 
-    __slots__ = ("asked", "because", "ignored", "key")
-
     def __init__(
         self, key: str, asked: str, ignored: "str | None" = None, because: str = ""
     ) -> None:

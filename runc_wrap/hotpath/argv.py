@@ -17,17 +17,15 @@ EDITED = frozenset({"create", "run", "restore"})  # the commands that read confi
 
 GO_GLOBAL_VALUES = frozenset({"log", "log-format", "root", "criu", "rootless"})
 GO_GLOBAL_BOOLEANS = frozenset({"debug", "systemd-cgroup", "help", "h", "version", "v"})
-_GO_CREATE_VALUES = frozenset(
-    {"bundle", "b", "console-socket", "pidfd-socket", "pid-file", "preserve-fds"}
-)
+_GO_CREATE_VALUES = frozenset("bundle b console-socket pidfd-socket pid-file preserve-fds".split())
 _GO_CREATE_BOOLEANS = frozenset({"no-pivot", "no-new-keyring", "help", "h"})
 _GO_RESTORE_VALUES = frozenset(
-    {"console-socket", "image-path", "work-path", "manage-cgroups-mode", "bundle", "b", "pid-file"}
-    | {"empty-ns", "lsm-profile", "lsm-mount-context"}
+    "console-socket image-path work-path manage-cgroups-mode bundle b pid-file empty-ns "
+    "lsm-profile lsm-mount-context".split()
 )
 _GO_RESTORE_BOOLEANS = frozenset(
-    {"tcp-established", "ext-unix-sk", "shell-job", "file-locks", "detach", "d", "no-subreaper"}
-    | {"no-pivot", "auto-dedup", "lazy-pages", "help", "h"}
+    "tcp-established ext-unix-sk shell-job file-locks detach d no-subreaper no-pivot auto-dedup "
+    "lazy-pages help h".split()
 )
 _GO_COMMANDS = {
     "create": (_GO_CREATE_VALUES, _GO_CREATE_BOOLEANS),
@@ -37,47 +35,25 @@ _GO_COMMANDS = {
 _GO_TRUE = frozenset({"", "1", "t", "T", "true", "TRUE", "True"})
 _GO_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
-# argp: long name -> whether it takes a value. NEXT: declared without one, but takes the next word.
-NEXT = 2
-_ARGP_BUILT_IN = {"help": 0, "usage": 0, "program-name": 1, "HANG": 0}
-ARGP_GLOBAL = _ARGP_BUILT_IN | {
-    "debug": 0,
-    "systemd-cgroup": 0,
-    "version": 0,
-    "cgroup-manager": 1,
-    "log": 1,
-    "log-format": 1,
-    "log-level": 1,
-    "root": 1,
-    "rootless": 1,
-}
-_ARGP_CREATE = _ARGP_BUILT_IN | {
-    "bundle": 1,
-    "config": 1,
-    "console-socket": 1,
-    "preserve-fds": 1,
-    "pid-file": 1,
-    "no-pivot": 0,
-    "no-subreaper": 0,
-    "no-new-keyring": 0,
-}
-_ARGP_RESTORE = _ARGP_BUILT_IN | {
-    "bundle": 1,
-    "image-path": 1,
-    "work-path": 1,
-    "pid-file": 1,
-    "console-socket": 1,
-    "manage-cgroups-mode": 1,
-    "lsm-profile": 1,
-    "lsm-mount-context": 1,
-    "network-lock": NEXT,
-    "tcp-established": 0,
-    "tcp-close": 0,
-    "ext-unix-sk": 0,
-    "shell-job": 0,
-    "detach": 0,
-    "file-locks": 0,
-}
+
+def _options(alone: str, valued: str) -> "dict[str, int]":
+    """Return {long name: whether it takes a value} of argp, with what argp itself adds."""
+    built_in = dict.fromkeys(("help", "usage", "HANG", *alone.split()), 0)
+    return built_in | dict.fromkeys(("program-name", *valued.split()), 1)
+
+
+NEXT = 2  # declared without a value, but takes the next word
+ARGP_GLOBAL = _options(
+    "debug systemd-cgroup version", "cgroup-manager log log-format log-level root rootless"
+)
+_ARGP_CREATE = _options(
+    "no-pivot no-subreaper no-new-keyring", "bundle config console-socket preserve-fds pid-file"
+)
+_ARGP_RESTORE = {"network-lock": NEXT} | _options(
+    "tcp-established tcp-close ext-unix-sk shell-job detach file-locks",
+    "bundle image-path work-path pid-file console-socket manage-cgroups-mode lsm-profile "
+    "lsm-mount-context",
+)
 _ARGP_COMMANDS = {
     "create": _ARGP_CREATE,
     "run": {**_ARGP_CREATE, "detach": 0, "keep": 0},
@@ -86,7 +62,6 @@ _ARGP_COMMANDS = {
 _NO_FILES = ("journald:", "syslog:")  # other destinations of crun's --log
 _ARGP_SHORT = {"b": "bundle", "f": "config", "d": "detach", "?": "help"}
 ARGP_GLOBAL_SHORT = {"v": "version", "V": "version", "?": "help"}
-
 
 UNKNOWN = "unknown flag"
 _COMMAND_AND_ID = 2
@@ -103,18 +78,6 @@ class Invocation:
     `log_format` are the runtime's own flags; `id` is the container's. `is_guess`: we do not know a
     flag; a newer runtime may accept the line, or refuse it.
     """
-
-    __slots__ = (
-        "bundle",
-        "command",
-        "config",
-        "id",
-        "is_guess",
-        "log",
-        "log_format",
-        "pid_file",
-        "root",
-    )
 
     def __init__(self, command: str, flags: "Found", container: str) -> None:
         self.command = command

@@ -14,8 +14,6 @@ _MOST_LINKS = 40  # as many as the kernel follows (linux:include/linux/namei.h M
 class Found:
     """A config file as read: `path` as the runtime opens it, `real` without symbolic links."""
 
-    __slots__ = ("path", "real", "stat", "text")
-
     def __init__(self, path: str, real: str, text: bytes, stat: posix.stat_result) -> None:
         self.path = path
         self.real = real

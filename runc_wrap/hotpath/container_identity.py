@@ -40,8 +40,6 @@ _OF_PODS = ("namespace", "pod")
 # containers/storage's directory of one driver's containers (storage:containers.go), in it the one
 # for a container's own files, in that conmon's file (cri-o:internal/oci/runtime_oci.go)
 _STORAGE = "-containers"
-_USERDATA = "userdata"
-_PID_FILE = "pidfile"
 
 
 class Identity:
@@ -53,8 +51,6 @@ class Identity:
     annotations, which may differ from the sandbox's; otherwise None. containerd does so; CRI-O's
     containers get those with which their sandbox was made.
     """
-
-    __slots__ = ("container", "engine", "handler", "id", "image", "namespace", "pod", "sandbox")
 
     def __init__(self, engine: str, handler: str, container_id: str, named: "Annotations") -> None:
         self.engine = engine
@@ -137,8 +133,8 @@ def _has_crios_paths(invocation: "Invocation") -> bool:
     """
     place = _parts(invocation)
     in_storage = place[-3:-2] and place[-3].endswith(_STORAGE)
-    own = bool(in_storage) and place[-2:] == [invocation.id, _USERDATA]
-    return own and invocation.pid_file == f"{'/'.join(place)}/{_PID_FILE}"
+    own = bool(in_storage) and place[-2:] == [invocation.id, "userdata"]
+    return own and invocation.pid_file == f"{'/'.join(place)}/pidfile"
 
 
 def _parts(invocation: "Invocation") -> "list[str]":

@@ -27,8 +27,6 @@ class Call:
     called; `engine_has` returns the capabilities that the engine itself could grant.
     """
 
-    __slots__ = ("called_as", "engine_has", "invocation", "kind")
-
     def __init__(
         self, invocation: "Invocation", kind: str, called_as: str, engine_has: "Capabilities"
     ) -> None:
@@ -48,19 +46,6 @@ class CreateFacts:
     `engine_default` names the engine's default profile if the block is that, "" if it is not or if
     the policy does not ask. `sandboxes` finds a sandbox's annotations.
     """
-
-    __slots__ = (
-        "_sandboxes",
-        "annotations",
-        "bounding",
-        "call",
-        "engine_default",
-        "has_linux",
-        "seccomp",
-        "sees_all_paths",
-        "who",
-        "writes_machine",
-    )
 
     def __init__(self, config: "Json", call: Call, only: str, sandboxes: "Sandboxes") -> None:
         """Extract the facts. `only` is this node's one engine, "" for any. Raises Refusal."""

@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 OWN_PROFILE = "own profile"
 ENGINE_DEFAULT = "engine's default"
 READY_MADE = "ready-made filter"
-MODES = ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF = (
-    "enforce",
-    "enforce-log",
-    "audit",
-    "observe",
-    "off",
-)
+ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF = "enforce", "enforce-log", "audit", "observe", "off"
+MODES = ENFORCE, ENFORCE_LOG, AUDIT, OBSERVE, OFF
 # What a policy takes over: nothing; the engine's default, unless more would be let through; always.
 ADOPT_NONE, ADOPT, ADOPT_WEAKER = "none", RUNTIME_DEFAULT, f"{RUNTIME_DEFAULT}, also weaker"
 AS_DUMPED = "as-dumped"
@@ -46,21 +41,6 @@ class Decision:
     `restored`: the container's processes come from a checkpoint, with the filters of then.
     `recorded`: the agent is also asked about calls that the profile allows.
     """
-
-    __slots__ = (
-        "action",
-        "candidate",
-        "candidate_digest",
-        "declared",
-        "ignored",
-        "mode",
-        "profile",
-        "reason",
-        "recorded",
-        "replaced",
-        "restored",
-        "rule",
-    )
 
     def __init__(self, action: str, reason: str, declared: str) -> None:
         self.action = action
@@ -92,7 +72,9 @@ def decide(facts: "CreateFacts", policy: "CompiledPolicy", now: float) -> Decisi
         return Decision("leave", "The config has no linux section.", "unset")
     counts = annotations.counts(facts.who, policy["opt_out"])
     if facts.call.kind == "crun" and CRUN_BPF_KEY in facts.annotations:
-        return _ready_made(facts, policy, counts=counts)
+        annotations.check_ready_made(facts, policy, counts=counts)
+        reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."  # crun prefers it
+        return Decision("keep", reason, READY_MADE)
     if _is_empty(facts.seccomp):
         return _for_none(facts, policy, now, counts=counts)
     if facts.engine_default:
@@ -170,25 +152,18 @@ def _for_engine_default(
         kept.reason += ", which the policy does not take over."
         return kept
     decision = _for_none(facts, policy, now, counts=counts)
+    as_strict = policy["adoption"]["within"].get(name, ())  # profiles that let through no more
     kept.ignored = decision.ignored
     reason = decision.reason.rstrip(".")
     if decision.reason == _PRIVILEGED:
         kept.reason += "; the container is privileged."
-    elif adopt == ADOPT_WEAKER or _is_as_strict(decision, policy["adoption"]["within"].get(name)):
+    elif adopt == ADOPT_WEAKER or (enforces(decision) and decision.profile in as_strict):
         decision.declared, decision.replaced = ENGINE_DEFAULT, name
         decision.reason = f"{reason}; it replaces the engine's default, {name}."
         return decision
     else:
         kept.reason += f", which lets less through than what was asked for ({reason})."
     return kept
-
-
-def _is_as_strict(decision: Decision, within: "list[str] | None") -> bool:
-    """Return whether a decision lets through no call that the engine's default denies.
-
-    `within` are the profiles of which `apply` found that.
-    """
-    return enforces(decision) and decision.profile in (within or ())
 
 
 def enforces(decision: Decision) -> bool:
@@ -201,13 +176,6 @@ def form_of(mode: "str | None", candidate_digest: "str | None", *, recorded: boo
     if candidate_digest:
         return f"{mode}+{candidate_digest[:12]}"
     return f"{mode}{RECORD}" if recorded else str(mode)
-
-
-def _ready_made(facts: "CreateFacts", policy: "CompiledPolicy", *, counts: bool) -> Decision:
-    """Decide on crun's annotation with a filter, which crun prefers to any block."""
-    annotations.check_ready_made(facts, policy, counts=counts)
-    reason = f"The annotation {CRUN_BPF_KEY} gives crun a ready-made filter."
-    return Decision("keep", reason, READY_MADE)
 
 
 def _by_policy(

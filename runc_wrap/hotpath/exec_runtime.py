@@ -33,17 +33,6 @@ class Launch:
     were started before go on.)
     """
 
-    __slots__ = (
-        "ahead",
-        "arguments",
-        "called_as",
-        "ignored",
-        "kind",
-        "locale",
-        "prefix",
-        "runtime",
-    )
-
     def __init__(self, words: "list[str]") -> None:
         end = 2 * words[::2].index("--")
         given = dict(zip(words[:end:2], words[1:end:2], strict=True))

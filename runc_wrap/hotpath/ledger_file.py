@@ -38,7 +38,6 @@ _FIRST = b'{"time":'  # how each line of `record` begins; within a string it wou
 _LONGEST = 4096  # characters of a text: a path (PATH_MAX); a pod may write longer names
 _SHORT = 256  # if that makes a line too long: a character takes up to twelve bytes
 _FULL = 28  # ENOSPC
-_STALE = 60  # seconds after which an unfinished rotation counts as dead
 
 
 def record(
@@ -48,6 +47,13 @@ def record(
 
     `via` says who decided: "cold", "agent" or "hook".
     """
+    rare = {
+        "candidate": decision.candidate,
+        "candidate_digest": decision.candidate_digest,
+        "replaced": decision.replaced,
+        "restored": decision.restored,
+        "recorded": decision.recorded,
+    }
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "id": who.id,
@@ -71,14 +77,7 @@ def record(
         "ignored": decision.ignored,
         "handler": who.handler,
         "filters": 0 if decision.action == "leave" else 1,
-        **(
-            {"candidate": decision.candidate, "candidate_digest": decision.candidate_digest}
-            if decision.candidate
-            else {}
-        ),
-        **({"replaced": decision.replaced} if decision.replaced else {}),
-        **({"restored": True} if decision.restored else {}),
-        **({"recorded": True} if decision.recorded else {}),
+        **{name: value for name, value in rare.items() if value},
     }
 
 
@@ -133,19 +132,16 @@ def _make(directory: str) -> None:
 
 def _rotate(directory: str) -> None:
     """Begin a new file. Writers that still have the old one open write to ledger.1."""
-    lock = f"{directory}/lock"
+    lock = posix.open(f"{directory}/lock", posix.O_WRONLY | posix.O_CREAT, 0o600)
     try:
-        posix.close(posix.open(lock, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600))
-    except FileExistsError:
-        if time.time() - posix.stat(lock).st_mtime > _STALE:
-            posix.unlink(lock)
-        return
-    try:
+        posix.lockf(lock, posix.F_TLOCK, 0)
         if posix.stat(f"{directory}/ledger.jsonl").st_size > LARGEST:
             _keep_existing(directory)
             posix.rename(f"{directory}/ledger.jsonl", f"{directory}/ledger.1.jsonl")
+    except BlockingIOError:  # another process rotates it
+        return
     finally:
-        posix.unlink(lock)
+        posix.close(lock)
 
 
 def lines(descriptor: int, at: int = 0) -> "Iterator[tuple[bytes, int]]":

@@ -116,8 +116,6 @@ class Outcome:
     `text` is the new config, None to leave it unchanged. `facts` are those that decided.
     """
 
-    __slots__ = ("block", "decision", "facts", "text", "who")
-
     def __init__(
         self, facts: CreateFacts, decision: Decision, block: "Json", text: "bytes | None"
     ) -> None:

@@ -22,16 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = 2  # of the compiled form
 _KEYS = frozenset(
-    {
-        "engine",
-        "on_error",
-        "default",
-        "privileged",
-        "runtime_default",
-        "opt_out",
-        "rules",
-        "overlay",
-    }
+    "engine on_error default privileged runtime_default opt_out rules overlay".split()
 )
 _LONGEST_NAME = 200  # still a file name with its slashes quoted (NAME_MAX is 255 bytes)
 AGAIN = "Run `runc-wrapctl apply` to compile the policy again."

@@ -118,7 +118,11 @@ def _settled(
     """
     settled: list[CompiledRule] = []
     for item in found:
-        settled += _less(item, [other for other in settled if action(other) != action(item)])
+        left = [item]
+        for other in settled:
+            if action(other) != action(item):
+                left = [piece for one in left for piece in _without(one, other)]
+        settled += left
     return settled
 
 
@@ -164,14 +168,6 @@ def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
     if len(set(indexes)) == len(indexes):
         return [arguments]
     return [[argument] for argument in arguments]
-
-
-def _less(item: "CompiledRule", others: "list[CompiledRule]") -> "list[CompiledRule]":
-    """Return an item without the cases that other items decide before it."""
-    left = [item]
-    for other in others:
-        left = [piece for one in left for piece in _without(one, other)]
-    return left
 
 
 def _outcome(item: "CompiledRule") -> "tuple[str, int]":
