@@ -1,30 +1,24 @@
 """runc-wrapctl tighten."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from runc_wrap.cli import output
 from runc_wrap.cli.status import kernel_words, look, named
 from runc_wrap.failure import Failure
+from runc_wrap.node.container_state.container_status import Entry, Node
+from runc_wrap.node.paths import Places
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.profile_simulation import SeenCalls
-from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
+from runc_wrap.report.workload_names import Workload
+from runc_wrap.tighten import container_tightening, tightening_plan
 from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState
-from runc_wrap.tighten.tightening_plan import planned
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from runc_wrap.node.container_state.container_status import Entry, Node
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.workload_names import Workload
-    from runc_wrap.tighten.tightening_plan import Tightening
+from runc_wrap.tighten.tightening_plan import Tightening, planned
 
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
@@ -75,7 +69,7 @@ def tighten(  # noqa: PLR0913 - the options
     """
     if overlay + profile + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
-    if sentence := tracing_obstacles.obstacle():
+    if sentence := tightening_plan.obstacle():
         raise Failure(sentence)
     node = look(places)
     choice = FilterChoice(places, None if overlay else named or "", is_named=bool(names))

@@ -7,31 +7,23 @@ runtime is left until it is the container's program: it needs calls that the fil
 not done in time is tightened as it is, or named.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from runc_wrap.host import files, procfs
 from runc_wrap.host.cgroups import Hierarchies
+from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
 from runc_wrap.node.container_state.container_status import RUNTIMES_OWN
+from runc_wrap.node.paths import Places
 from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.process_tightening import FilterRequest, tighten_processes
-from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from runc_wrap.host.container_discovery import RuntimeContainer
-    from runc_wrap.node.paths import Places
-    from runc_wrap.tighten.process_tightening import ProcessOutcome
-    from runc_wrap.tighten.tightening_plan import Tightening
+from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome, tighten_processes
+from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED, Tightening
 
 SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05
@@ -152,8 +144,8 @@ def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[str]:
         return []
     found = [pid for pid in procfs.pids() if procfs.namespace(pid, "mnt") == own]
     inside = {one.pid for one in members(containers, place)}
-    left = (pid for pid in found if pid not in inside)
-    return [str(pid) for pid in left if procfs.namespace(pid, "mnt") == own]
+    left = [pid for pid in found if pid not in inside and procfs.namespace(pid, "mnt") == own]
+    return [*map(str, left)]
 
 
 def tighten_container(
@@ -186,12 +178,9 @@ def members(containers: Sequence[RuntimeContainer], place: int) -> list[Process]
 def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:
     """Return the directory of a cgroup that is the container's alone."""
     own = ContainerMembers(containers, snapshot()).cgroups_of(place)
-    hierarchies = Hierarchies()
-    for number, controllers, path in procfs.cgroups(containers[place].pid or 0) or ():
-        found = hierarchies.directory(controllers, path) if f"{number}:{path}" in own else None
-        if found:
-            return found
-    return None
+    directory, all_ = Hierarchies().directory, procfs.cgroups(containers[place].pid or 0) or ()
+    found = (directory(names, path) for number, names, path in all_ if f"{number}:{path}" in own)
+    return next(filter(None, found), None)
 
 
 def _processes(directory: str) -> list[int]:

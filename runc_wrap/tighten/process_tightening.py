@@ -10,8 +10,6 @@ processes return EINTR. Children of a process that has the filter have it, too; 
 before are seen by the next look, and looking ends once four looks found nobody without it.
 """
 
-from __future__ import annotations
-
 import errno
 import gc
 import math
@@ -258,12 +256,12 @@ class _Process:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
             yield from self._to_each()
-        now, least = _living(self._process[0]), min(self._wanted.values(), default=1)
-        lacking = {
-            tid for tid, one in now.items() if (one.count or 0) < self._wanted.get(tid, least)
-        }
-        if left := len(lacking):
-            raise FiltersUnreadableError(f"{left} of its {len(now)} threads did not get the filter")
+        now, wanted = _living(self._process[0]), self._wanted
+        least = min(wanted.values(), default=1)
+        left = [tid for tid, one in now.items() if (one.count or 0) < wanted.get(tid, least)]
+        if left:
+            said = f"{len(left)} of its {len(now)} threads did not get the filter"
+            raise FiltersUnreadableError(said)
 
     def _to_each(self) -> Iterator[Identity]:
         """Add it to each thread by itself; one that another traces keeps it from no other."""
@@ -281,7 +279,7 @@ class _Process:
                 yield self._process
                 added = self._add(tid, threads[tid], shared=False)
                 if added:  # else it has ended, or another thread's exec took its number
-                    self._wanted[tid] = (threads[tid].count or 0) + added.is_new
+                    self._wanted[tid] = max((threads[tid].count or 0) + added.is_new, 1)
                 is_last = is_last and added is not None and not added.is_new
             if is_last:
                 return

@@ -8,22 +8,18 @@ Both are replaced by rename, never written in place. runc takes no lock: `runc u
 the file before, writes it back as it was, so whoever replaced it has to look again.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host import files, runtime_state
+from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.host.container_discovery import RuntimeContainer
-    from runc_wrap.tighten.laid_filter import LaidFilter
+from runc_wrap.tighten.laid_filter import LaidFilter
 
 Json = dict[str, Any]
 _FILES = {"runc": "state.json", "crun": "seccomp.bpf"}

@@ -3,33 +3,26 @@
 All that is refused is known before anything is touched.
 """
 
-from __future__ import annotations
-
+import platform
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import filter_injection, filter_readback, injected_code
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Status
 from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.laid_filter import LaidFilter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.filters.kernel.filter_readback import Status
-    from runc_wrap.node.container_state.container_status import Entry
-    from runc_wrap.tighten.laid_filter import FilterChoice
-    from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
-    from runc_wrap.tighten.saved_state import SavedState
+from runc_wrap.tighten.laid_filter import FilterChoice, LaidFilter
+from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
+from runc_wrap.tighten.saved_state import SavedState
 
 # What `Tightening.result` may be.
 PLANNED, REFUSED, HAS_IT, LEFT = "would be tightened", "refused", "has it", "left: no canary"
@@ -44,6 +37,33 @@ _OBSERVED = (
     "the agent answers calls of its own filter first, so another one would not do what it says: "
     "recreate the container under enforce"
 )
+
+_BOTH = 1 << 19 | 1 << 21  # CAP_SYS_PTRACE and CAP_SYS_ADMIN, linux/capability.h
+_OF_CHECKPOINTS = "/proc/sys/kernel/ns_last_pid"  # kernel/pid_namespace.c
+_NOBODY = b"3"  # security/yama/yama_lsm.c: YAMA_SCOPE_NO_ATTACH
+
+
+def obstacle() -> str | None:
+    """Return what keeps this program from tracing any container's processes, None if unknown."""
+    own, machine = procfs.status("self"), platform.machine()
+    is_root = not ~int(own[b"CapEff"], 16) & _BOTH and procfs.is_initial("user")
+    yama = procfs.read("/proc/sys/kernel/yama/ptrace_scope", 16) or b""
+    found = {
+        f"running processes are tightened on x86_64 only, and this is {machine}": (
+            machine != "x86_64"
+        ),
+        "this requires root with CAP_SYS_PTRACE and CAP_SYS_ADMIN, outside containers": not is_root,
+        "this program is under a seccomp filter itself, so the kernel lets it neither suspend nor "
+        "read others' filters; run it outside containers": own[b"Seccomp"] != b"0",
+        "this kernel does not count filters, so nothing could be read back: Linux 5.9 does": (
+            b"Seccomp_filters" not in own
+        ),
+        "kernel.yama.ptrace_scope is 3: nobody may trace a process until this machine restarts "
+        "with another value": yama.strip() == _NOBODY,
+        "this kernel lacks CONFIG_CHECKPOINT_RESTORE, so the filters of a running process can be "
+        "neither suspended nor read": procfs.read(_OF_CHECKPOINTS) is None,
+    }
+    return next((one for one, is_so in found.items() if is_so), None)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,10 +86,9 @@ class Tightening:
     def add(self, outcomes: Iterable[ProcessOutcome]) -> None:
         """Add what came of processes; of one that had the filter already, what came before."""
         for one in outcomes:
-            whose = one.pid, one.start_time
-            before = self.processes.get(whose)
+            before = self.processes.get(one[:2])
             if before is None or one.before != one.after or one.reason or before.reason:
-                self.processes[whose] = one
+                self.processes[one[:2]] = one
 
 
 def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Tightening | None:

@@ -15,26 +15,20 @@ executes; the filter in a page that is mapped for it and unmapped afterwards.
 Raises FiltersUnreadableError, whose sentence says why the filter was not added.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os
 import signal
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap.filters.kernel import filter_readback, injected_code
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Registers
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Registers, Status
 from runc_wrap.filters.kernel.injected_code import KEPT, InjectedCall
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.filters.kernel.filter_readback import Status
 
 # linux/ptrace.h
 _POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
@@ -232,9 +226,7 @@ class _Run:
 
     def _make(self, call: InjectedCall) -> bool:
         """Let the thread make its next call; tell whether it can make others."""
-        is_ours = self._resumed()
-        self._registers(_GETREGS, self._now)
-        is_ours = is_ours and self._is_ours(call)
+        is_ours = self._resumed() and self._is_ours(call)
         if not is_ours or (self._failure and call.name == "seccomp"):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
             self._registers(_SETREGS, self._now)
@@ -242,18 +234,18 @@ class _Run:
             self._fail("another of its threads changed what it executes")
             return False
         self._resumed()
-        self._registers(_GETREGS, self._now)
         self._account(call, self._now.rax)
         return bool(self._address)
 
     def _resumed(self) -> bool:
-        """Let the thread go on to its next syscall-stop; False if its code fails."""
+        """Let the thread go on to its next syscall-stop, read `_now`; False if its code fails."""
         passed = 0
         while True:
             filter_readback.call(_SYSCALL, self._tid, 0, passed)
             stop = _wait(self._tid)
             passed = signal.SIGSTOP if stop == signal.SIGSTOP else 0  # nothing blocks it
             if not (passed or _is_event(stop)):
+                self._registers(_GETREGS, self._now)
                 return stop == _SYSCALL_STOP
 
     def _is_ours(self, call: InjectedCall) -> bool:

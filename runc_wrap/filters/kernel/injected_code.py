@@ -5,18 +5,15 @@ all registers as they were and a jump to where the thread was. So nothing of it 
 second process or another stop. The flags stay as they are: no instruction here changes them.
 """
 
-from __future__ import annotations
-
 import errno
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 KEPT = 1 << 64  # as an argument: what the call returned that `keeps`
 LONGEST = 320  # bytes of code: five calls, and all registers with 64 bits
 _RAX, _RCX, _RDX, _RBX, _RBP, _RSI, _RDI = 0, 1, 2, 3, 5, 6, 7  # as instructions number them
+_KEEPS = _RBP  # no call after the first has it as an argument
 # What the kernel leaves in rax of an interrupted call, include/linux/errno.h.
 NO_HANDLER = -514  # EINTR if a handler runs, else the call begins again
 ALWAYS = -513  # it begins again, also after a handler
@@ -39,8 +36,8 @@ class InjectedCall(NamedTuple):
 class Machine:
     """How a thread in one mode of x86 makes system calls.
 
-    `arguments` are the registers, `kept` the one that holds what is kept; `wide`: it has 64 bits;
-    `audit` is its AUDIT_ARCH (linux/audit.h).
+    `arguments` are the registers; `wide`: they have 64 bits; `audit` is its AUDIT_ARCH
+    (linux/audit.h).
     `not_restarted` are calls that return EINTR after any stop (signal(7)), but can begin again.
     """
 
@@ -48,7 +45,6 @@ class Machine:
     audit: int
     instruction: bytes
     arguments: tuple[int, ...]
-    kept: int
     restart: int
     numbers: Mapping[str, int]
     not_restarted: frozenset[int]
@@ -65,7 +61,6 @@ X86_64 = Machine(
     audit=0xC000003E,
     instruction=b"\x0f\x05",
     arguments=(_RDI, _RSI, _RDX, 10, 8, 9),
-    kept=_RBX,
     restart=219,
     numbers={"mmap": 9, "munmap": 11, "prctl": 157, "seccomp": 317, "rt_sigprocmask": 14},
     not_restarted=_numbers(
@@ -77,7 +72,6 @@ I386 = Machine(
     audit=0x40000003,
     instruction=_INT_80,
     arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
-    kept=_RBP,
     restart=0,
     numbers={"mmap": 192, "munmap": 91, "prctl": 172, "seccomp": 354, "rt_sigprocmask": 175},
     not_restarted=_numbers(
@@ -136,11 +130,11 @@ def code(
 
 def _call(machine: Machine, call: InjectedCall) -> bytes:
     made = b"".join(
-        _copy(machine, register, machine.kept) if value == KEPT else _load(machine, register, value)
+        _copy(machine, register, _KEEPS) if value == KEPT else _load(machine, register, value)
         for register, value in zip(machine.arguments, call.arguments, strict=False)
     )
     made += _load(machine, _RAX, machine.numbers[call.name]) + machine.instruction
-    return made + _copy(machine, machine.kept, _RAX) if call.keeps else made
+    return made + _copy(machine, _KEEPS, _RAX) if call.keeps else made
 
 
 def _resumed(machine: Machine, registers: Mapping[str, int], before: bytes) -> tuple[int, int]:
