@@ -34,7 +34,6 @@ _LONGEST = 30.0  # for one request, from the connection to the last byte of its 
 _AGAIN = 1.0  # seconds until the next alarm, as socket.create_connection drops an address' error
 _LARGEST = 8 << 20  # bytes: a node lists up to 50 images and all its volumes
 _LARGEST_TOKEN = 64 << 10
-_CHUNK = 64 << 10
 _SUCCESS = range(200, 300)
 CONFLICT = 409
 
@@ -61,36 +60,35 @@ class ApiServer:
 
     def get(self, path: str) -> Json:
         """Return an object. Raises Unreachable and Refused."""
-        return self._request("GET", path, None, PLAIN)
+        return self._request("GET", path)
 
     def patch(self, path: str, change: Json) -> Json:
         """Merge a change into an object, and return it. Raises Unreachable and Refused."""
-        return self._request("PATCH", path, change, MERGE)
+        return self._request("PATCH", path, change)
 
     def create(self, path: str, what: Json) -> Json:
         """Create an object, and return it. Raises Unreachable and Refused."""
-        return self._request("POST", path, what, PLAIN)
+        return self._request("POST", path, what)
 
-    def _request(self, method: str, path: str, body: Json | None, kind: str) -> Json:
+    def _request(self, method: str, path: str, body: Json | None = None) -> Json:
         from http.client import HTTPException  # noqa: PLC0415 - see above
 
         try:
             with _within(self.longest), contextlib.closing(self.connect()) as connection:
+                token = files.read(self.token, _LARGEST_TOKEN, follows=True).decode("ascii")
+                headers = {
+                    "Authorization": f"Bearer {token.strip()}",
+                    "Accept": PLAIN,
+                    "Content-Type": MERGE if method == "PATCH" else PLAIN,
+                    "User-Agent": "runc-wrap-installer",
+                }
                 data = None if body is None else json.dumps(body).encode()
-                connection.request(method, path, data, self._headers(kind))
+                connection.request(method, path, data, headers)
                 status, answer = _answer(connection)
         except (OSError, HTTPException, ValueError) as error:
-            raise Unreachable(f"the API server does not answer: {_said(error)}") from error
+            said = safe_text.name(str(error) or type(error).__name__, 300)
+            raise Unreachable(f"the API server does not answer: {said}") from error
         return _object(status, answer)
-
-    def _headers(self, kind: str) -> Mapping[str, str]:
-        token = files.read(self.token, _LARGEST_TOKEN, follows=True).decode("ascii").strip()
-        return {
-            "Authorization": f"Bearer {token}",
-            "Accept": PLAIN,
-            "Content-Type": kind,
-            "User-Agent": "runc-wrap-installer",
-        }
 
 
 @contextlib.contextmanager
@@ -115,20 +113,12 @@ def _within(seconds: float) -> Iterator[None]:
 def _answer(connection: http.client.HTTPConnection) -> tuple[int, bytes]:
     """Return status and body. Raises OSError, HTTPException and ValueError."""
     with contextlib.closing(connection.getresponse()) as response:
-        body = _body(response)
+        body = response.read(_LARGEST + 1)
+        if len(body) > _LARGEST:
+            raise ValueError(f"its answer is larger than {_LARGEST} bytes")
         if response.length:
             raise ValueError(f"its answer lacks {response.length} bytes")
         return response.status, body
-
-
-def _body(response: http.client.HTTPResponse) -> bytes:
-    parts, size = [], 0
-    while part := response.read1(_CHUNK):
-        parts.append(part)
-        size += len(part)
-        if size > _LARGEST:
-            raise ValueError(f"its answer is larger than {_LARGEST} bytes")
-    return b"".join(parts)
 
 
 def _object(status: int, answer: bytes) -> Json:
@@ -143,10 +133,6 @@ def _object(status: int, answer: bytes) -> Json:
     if status in _SUCCESS or status >= 500 or status == 429:  # noqa: PLR2004 - HTTP's own numbers
         raise Unreachable(f"the API server's answer ({status}) cannot be used: {said}")
     raise Refused(status, f"the API server refuses ({status}): {said}")
-
-
-def _said(error: Exception) -> str:
-    return safe_text.name(str(error) or type(error).__name__, 300)
 
 
 def in_pod(environment: Mapping[str, str], directory: Path = FILES) -> ApiServer:

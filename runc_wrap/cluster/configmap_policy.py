@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text as shown
 from runc_wrap.failure import Failure
@@ -42,19 +42,29 @@ def mounted(config: Path, profiles: Path) -> Files:
     what begins with a dot is its own. Without config.toml the default would be in force, which
     enforces: who misspells the key does not ask for that.
     """
-    found = _read(config, "", (CONFIG,))
+    found = _read(config, "", (CONFIG,)) | _read(profiles.parent, "", (MODE,))
     if CONFIG not in found:
         raise PolicyNotTaken(f"the ConfigMap of the policy has no {CONFIG}; add that key to it")
-    found |= _read(profiles.parent, "", (MODE,))
     if MODE not in found and (profiles.parent / CONFIG_DIRECTORY).is_dir():
         raise PolicyNotTaken(f"the ConfigMap of the overlay's mode has no {_MODE_KEY}; add it")
     for settings in found.values():
         _refuse_paths(settings)
     names = tuple(sorted(one.name for one in _listed(profiles) if one.name.endswith(".json")))
-    found |= _read(profiles, f"{PROFILES}/", names)
+    return _bounded(found | _read(profiles, f"{PROFILES}/", names))
+
+
+def _bounded(found: Files) -> Files:
     if sum(map(len, found.values())) > LARGEST:
         raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")
     return found
+
+
+def _set_by(settings: bytes) -> dict[str, Any]:
+    """Return what a file of settings sets, {} if it is none: `apply` says what is wrong."""
+    try:
+        return tomllib.loads(settings.decode())
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _refuse_paths(settings: bytes) -> None:
@@ -62,10 +72,7 @@ def _refuse_paths(settings: bytes) -> None:
 
     A container's root is root's, too, and its root file system a path of the host.
     """
-    try:
-        named = tomllib.loads(settings.decode()).get("runtime")
-    except (ValueError, RecursionError):  # its own sentence follows
-        return
+    named = _set_by(settings).get("runtime")
     for name in named if isinstance(named, list) else ():
         if "/" in str(name):
             raise PolicyNotTaken(
@@ -107,17 +114,9 @@ def digest(found: Files) -> str:
 
 def refuse_two_modes(found: Files) -> None:
     """Raise PolicyNotTaken if both config.toml and the overlay set the default's mode."""
-    if None not in (_mode(found.get(name)) for name in (CONFIG, MODE)):
+    defaults = [_set_by(found.get(name, b"")).get("default") for name in (CONFIG, MODE)]
+    if all(isinstance(each, dict) and "mode" in each for each in defaults):
         raise PolicyNotTaken(_TWO_MODES)
-
-
-def _mode(data: bytes | None) -> object:
-    """Return what a file sets default.mode to, None if it does not: what is wrong says `apply`."""
-    try:
-        found = tomllib.loads((data or b"").decode()).get("default")
-    except (ValueError, RecursionError):
-        return None
-    return found.get("mode") if isinstance(found, dict) else None
 
 
 def received(sent: bytes) -> Files:
@@ -134,6 +133,4 @@ def received(sent: bytes) -> Files:
             raise PolicyNotTaken(f"{shown.word(name)} is neither {CONFIG} nor {PROFILES}/NAME.json")
     if CONFIG not in found or len(found.keys() - {CONFIG, MODE}) > _MOST:
         raise PolicyNotTaken(f"a policy is {CONFIG} and at most {_MOST} profiles")
-    if sum(map(len, found.values())) > LARGEST:
-        raise PolicyNotTaken(f"the policy has more than {LARGEST} bytes; leave profiles out")
-    return found
+    return _bounded(found)

@@ -138,7 +138,9 @@ class Reporter:
             self.is_heard = True
         except _TROUBLE as error:
             self.tell(str(error))
-            self.is_heard = _is_final(error)
+            # the same would be refused again; a conflict is with who was faster
+            is_refused = isinstance(error, api_server.Refused)
+            self.is_heard = is_refused and error.status != api_server.CONFLICT
         if not is_over:  # last: a pod that is killed before it leaves the Event to the next one
             state_file.show(self.places, state=decision.word, reason=decision.why, **vars(shown))
 
@@ -164,8 +166,9 @@ class Reporter:
             yield _REASONS[decision.word], node_object.reason_note(decision.why, file)
 
     def _create_events(self, node: KubernetesNode, events: Iterable[tuple[str, str]]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         for reason, note in events:
-            event = node_object.event(node, self.pod.name, reason, note, _now())
+            event = node_object.event(node, self.pod.name, reason, note, now)
             try:
                 self.api.create(node_object.EVENTS, event)
             except api_server.Refused as error:
@@ -210,13 +213,3 @@ def _is_proved(decision: NextStep) -> bool:
 
 def _what(decision: NextStep) -> tuple[str, str]:
     return decision.word, decision.why
-
-
-def _is_final(error: Exception) -> bool:
-    """Tell whether the same would be refused again; a conflict is with who was faster."""
-    return isinstance(error, api_server.Refused) and error.status != api_server.CONFLICT
-
-
-def _now() -> str:
-    """Return the time as the API has it: RFC 3339 with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

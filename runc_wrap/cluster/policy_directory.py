@@ -77,7 +77,7 @@ def lay(places: Places, name: str) -> None:
     Raises PolicyNotTaken and OSError.
     """
     with locked(places.var, "cluster"):
-        _check(_whole(candidate(places, name)))
+        check(_whole(places, name))
         _switch(places, name)
 
 
@@ -88,19 +88,15 @@ def put_in_force(places: Places, name: str) -> list[str]:
     everything is as it was.
     """
     with locked(places.var, "cluster"):
-        chosen = _whole(candidate(places, name))
+        chosen = _whole(places, name)
         with _refusals(chosen):
             compiled, remarks = apply_policy.put_in_force(chosen)
         _switch(places, name)
     return [*remarks, *apply_policy.notes(places, compiled)]
 
 
-def check(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
+def check(chosen: Candidate) -> tuple[Compiled, list[str]]:
     """Return what `apply` does with a policy in a directory. Raises PolicyNotTaken and OSError."""
-    return _check(Candidate(places.prefix, directory))
-
-
-def _check(chosen: Candidate) -> tuple[Compiled, list[str]]:
     with _refusals(chosen):
         return apply_policy.check(chosen)
 
@@ -120,10 +116,11 @@ def _refusals(chosen: Candidate) -> Iterator[None]:
         raise PolicyNotTaken(text.replace(f"{chosen.etc}/", "")) from error
 
 
-def _whole(chosen: Candidate) -> Candidate:
-    """Return it if its policy's directory has what its name says. Raises PolicyNotTaken."""
-    found = chosen.cluster_policy
-    if not _is_whole(found):
+def _whole(places: Places, name: str) -> Candidate:
+    """Return the candidate if its policy's directory is whole. Raises PolicyNotTaken."""
+    chosen = candidate(places, name)
+    if not _is_whole(chosen.cluster_policy):
+        found = chosen.cluster_policy
         raise PolicyNotTaken(f"{found} is not what the pod wrote; a new pod writes it again")
     return chosen
 

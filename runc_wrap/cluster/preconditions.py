@@ -45,11 +45,12 @@ def obstacles(places: Places, engine: str, config: Path | None) -> Iterator[str]
     if _FILTERS not in seccomp_features.of_kernel("actions_avail"):
         yield "this kernel reports no support for filters (CONFIG_SECCOMP_FILTER)"
     yield from _without_runtime(places)
-    detected = [] if config else engine_registry.ENGINES[engine].detect()
+    kind = engine_registry.ENGINES[engine]
+    detected = [] if config else kind.detect()
     if len(detected) > 1:
         yield f"this node has {' and '.join(map(str, detected))}: {_NAMED} says which one"
         return
-    given = engine_registry.at(engine, config or engine_registry.ENGINES[engine].usual)
+    given = engine_registry.at(engine, config or kind.usual)
     yield from _of_engine(places, detected[0] if detected else given)
 
 
@@ -92,26 +93,18 @@ def still_needed(places: Places) -> str:
 
     Raises OSError.
     """
-    try:
-        return sentence(_containers(places))
+    pods = _pods(places)
+    try:  # containerd's have its namespace before the id
+        found = {pods.get(one.name.rpartition("/")[2], str(one)) for one in _dependents(places)}
     except dependent_container.Unknown as unknown:
         return f"there may be containers that need runc-wrap, as {unknown}"
-
-
-def _containers(places: Places) -> list[str]:
-    """Return the containers that need the handler, pods as namespace/pod, each once."""
-    pods = _pods(places)
-    found = {pods.get(_id(one), str(one)) for one in _dependents(places)}
-    return sorted(one for one in found if not _CANARY(one))
+    return sentence([one for one in sorted(found) if not _CANARY(one)])
 
 
 def sentence(found: Sequence[str]) -> str:
     """Return what still runs, by name; "" for nothing."""
-    if not found:
-        return ""
-    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    listed = ", ".join(safe_text.name(one) for one in found[:_MOST])
-    return f"still started through runc-wrap: {listed}{more}; recreate them without it"
+    listed = safe_text.some([*map(safe_text.name, found)], _MOST)
+    return f"still started through runc-wrap: {listed}; recreate them without it" if found else ""
 
 
 def _dependents(places: Places) -> Iterator[Dependent]:
@@ -130,7 +123,3 @@ def _pods(places: Places) -> dict[str, str]:
         for record in whole_ledger.read(places.ledger).records.values()
         if record.namespace and record.pod
     }
-
-
-def _id(found: Dependent) -> str:
-    return found.name.rpartition("/")[2]  # containerd's have its namespace before them

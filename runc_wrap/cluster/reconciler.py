@@ -64,7 +64,9 @@ class Reconciler:
             if decision.step == next_step.LOOK:
                 steps.ask(seen, removes=self.removes)
                 continue
-            self._forget_failures({step for step in done if done[step]} - {decision.step})
+            for step in {step for step in done if done[step]} - {decision.step}:  # seen to be well
+                left = state_file.read(self.places).without(step)
+                state_file.change(self.places, failed=left)
             if decision.word:
                 self._report(decision, seen)
             if decision.step == next_step.NOTHING:
@@ -140,12 +142,6 @@ class Reconciler:
             ), ""
         except configmap_policy.PolicyNotTaken as error:
             return {}, str(error)
-
-    def _forget_failures(self, steps: set[str]) -> None:
-        """Forget that steps failed which went well since, and of which that is seen."""
-        for step in steps:
-            left = state_file.read(self.places).without(step)
-            state_file.change(self.places, failed=left)
 
     def _report(self, decision: NextStep, seen: Seen) -> None:
         """Tell a state, and remember in which boot the handler was in force, or was taken away."""

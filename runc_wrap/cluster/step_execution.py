@@ -122,8 +122,10 @@ class StepExecution:
         complaint = ""
         if ended.is_well:
             complaint = "".join(f"; the policy was not taken: {it}" for it in ended.texts("policy"))
+            is_known = seen.record.release == seen.release
+            before = {} if is_known else {"release": seen.release, "archive": None}
             version = archive_copy.version(self._pod.archive)
-            state_file.change(self.places, **_before(seen), begun=(seen.wanted, version))
+            state_file.change(self.places, **before, begun=(seen.wanted, version))
             word, ended = next_step.FAILED, self.commands.install(archive)
             settle_release(self.places, is_well=ended.is_well)
         archive_copy.remove(self.places)
@@ -190,12 +192,6 @@ class StepExecution:
         self.needed = None
 
 
-def _before(seen: Seen) -> dict[str, str | None]:
-    """Return the release that is in force before another one, if it is not the one remembered."""
-    is_known = seen.record.release == seen.release
-    return {} if is_known else {"release": seen.release, "archive": None}
-
-
 def settle_release(places: Places, *, is_well: bool = False) -> None:
     """Remember the result of an installation that is over, as not proved by a canary.
 
@@ -214,8 +210,7 @@ def settle_release(places: Places, *, is_well: bool = False) -> None:
 
 def _left(ended: CommandEnd) -> str:
     """Return why `uninstall` left something for a later run."""
-    document = ended.document if isinstance(ended.document, dict) else {}
-    left = document.get("left")
+    left = ended.members.get("left")
     found = [one for one in left if isinstance(one, dict)] if isinstance(left, list) else []
     reasons = "; ".join(f"{one.get('what')}: {one.get('why')}" for one in found)
     return safe_text.name(reasons, _LONGEST) or _NEEDED

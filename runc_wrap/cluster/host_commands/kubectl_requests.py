@@ -13,7 +13,6 @@ import contextlib
 import secrets
 import shutil
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap import safe_text
@@ -26,10 +25,10 @@ from runc_wrap.host import files
 from runc_wrap.installation import releases
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_status, redecide
+from runc_wrap.node.paths import Candidate
 from runc_wrap.policy.compiler_facts import PolicyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from runc_wrap.hotpath.decision import Decision
@@ -137,7 +136,7 @@ def trial(places: Places, candidate: Path, node: str) -> Json:
     except (configmap_policy.PolicyNotTaken, PolicyError) as error:
         return {**found, "refused": _sentence(str(error)), "changed": 0}
     changes = [*redecide.changes(compiled, container_status.gather(places.ledger).entries)]
-    rows = _rows(islice(changes, MOST_CHANGES))
+    rows = [_row(one, one.entry.record) for one in changes[:MOST_CHANGES] if one.entry.record]
     shown = [_sentence(one) for one in remarks[:_MOST_REMARKS]]
     return {**found, "remarks": shown, "changed": len(changes), "changes": rows}
 
@@ -149,13 +148,9 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
         raise configmap_policy.PolicyNotTaken(next_step.OTHER_RELEASE)
     if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
         policy_directory.add_files(directory, policy_directory.mode_in_force(places))
-    compiled, remarks = policy_directory.check(places, directory)
+    compiled, remarks = policy_directory.check(Candidate(places.prefix, directory))
     installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     return compiled, [one.replace(f"{directory}/", "") for one in remarks]
-
-
-def _rows(changes: Iterable[DecisionChange]) -> list[Json]:
-    return [_row(change, change.entry.record) for change in changes if change.entry.record]
 
 
 def _row(change: DecisionChange, record: Record) -> Json:

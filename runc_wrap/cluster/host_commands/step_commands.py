@@ -91,15 +91,13 @@ class NodeCommands:
     def remaining(self) -> str:
         """Return why the handler has to stay for containers, "" if none needs it."""
         ended = self._ctl("remaining", _LOOKING, "cluster", "remaining")
-        document = ended.document
-        if not ended.is_well or not isinstance(document, dict):
+        if not ended.is_well or not isinstance(ended.document, dict):
             return f"it is not known what still runs: {ended.reason}"
-        return str(document.get("reason", ""))
+        return str(ended.document.get("reason", ""))
 
     def registration(self, engine: str) -> Registration:
         """Return what the running engine says of our handler."""
-        words = ("engine", "status", "--json")
-        ended = self._ctl("status", _LOOKING, *words)
+        ended = self._ctl("status", _LOOKING, "engine", "status", "--json")
         if ended.document is None:
             raise SystemdError(f"`engine status` printed no document: {ended.reason}")
         try:

@@ -29,7 +29,6 @@ _MANAGER = DBusAddress("/org/freedesktop/systemd1", _NAME, f"{_NAME}.Manager")
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _UNKNOWN, _EXISTS = f"{_NAME}.NoSuchUnit", f"{_NAME}.UnitExists"
 _SECONDS = 25.0  # for one call; systemd may be reloading
-_MOST = 1 << 20  # bytes of answers to one call
 _PAUSE = 0.05  # seconds
 RUNNING, DONE, FAILED, GONE = "running", "done", "failed", "gone"
 _STATES = {
@@ -87,7 +86,11 @@ class Manager:
             ("Type", ("s", "oneshot")),
             ("RemainAfterExit", ("b", stays)),
             ("CollectMode", ("s", "inactive" if stays else "inactive-or-failed")),
-            ("ExecStart", ("a(sasb)", [(argv[0], [_plain(one) for one in argv], False)])),
+            # systemd would replace variables in its words
+            (
+                "ExecStart",
+                ("a(sasb)", [(argv[0], [one.replace("$", "$$") for one in argv], False)]),
+            ),
             ("StandardOutputFileToTruncate", ("s", str(out))),
             ("StandardErrorFileToTruncate", ("s", str(err))),
             ("TimeoutStartUSec", ("t", int(seconds * 1e6))),
@@ -129,13 +132,9 @@ class Manager:
             time.sleep(_PAUSE)
 
     def _stop(self, unit: str) -> None:
-        calls: tuple[tuple[str, tuple[str, ...]], ...] = (
-            ("StopUnit", (unit, "replace")),
-            ("ResetFailedUnit", (unit,)),
-        )
-        for method, words in calls:
+        for method, *words in (("StopUnit", unit, "replace"), ("ResetFailedUnit", unit)):
             try:
-                self._call(_MANAGER, method, "s" * len(words), words)
+                self._call(_MANAGER, method, "s" * len(words), tuple(words))
             except _CallError as error:
                 if error.name != _UNKNOWN:
                     raise
@@ -189,20 +188,13 @@ class _Line:
 
     def _answer(self, serial: int) -> Message:
         """Return the answer to a call; signals before it are left out."""
-        until, size = time.monotonic() + _SECONDS, 0
-        while size < _MOST and time.monotonic() < until:
+        until = time.monotonic() + _SECONDS
+        while time.monotonic() < until:
             while (message := self._parser.get_next_message()) is not None:
                 if message.header.fields.get(HeaderFields.reply_serial) == serial:
                     return message
-            data = _received(self._connection)
-            size += len(data)
-            self._parser.add_data(data)
+            self._parser.add_data(_received(self._connection))
         raise TimeoutError("no answer")
-
-
-def _plain(word: str) -> str:
-    """Return a word for ExecStart=, in which systemd would replace variables."""
-    return word.replace("$", "$$")
 
 
 def _connected(path: Path) -> socket.socket:

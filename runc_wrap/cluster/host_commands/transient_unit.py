@@ -87,20 +87,23 @@ class CommandEnd:
         except (ValueError, RecursionError):
             return None
 
+    @property
+    def members(self) -> dict[str, Any]:
+        """Return the members of the document, {} if it is no object."""
+        document = self.document
+        return document if isinstance(document, dict) else {}
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of the document, or one text of it, as far as it can be shown."""
-        document = self.document
-        found = document.get(name) if isinstance(document, dict) else None
+        found = self.members.get(name)
         each = found if isinstance(found, list) else [found] if found else []
         return tuple(safe_text.name(one, _LONGEST_TEXT) for one in each[:_MOST_TEXTS])
 
     @property
     def reason(self) -> str:
         """Return why it failed, in its own words: the last lines that fit, the last one anyway."""
-        document = self.document
-        given = document.get("reason") if isinstance(document, dict) else None
-        found = ""
-        for line in reversed(str(given or self.said or self.printed).splitlines()):
+        given, found = self.members.get("reason") or self.said or self.printed, ""
+        for line in reversed(str(given).splitlines()):
             joined = f"{line.strip()} {found}".strip()
             if found and len(joined) > _LONGEST:
                 break
@@ -124,9 +127,8 @@ def run(manager: Manager, place: Path, command: Command) -> CommandEnd:
     out, err = (place / f"{command.step}.{name}" for name in ("out", "err"))
     if wait(manager, command.unit, command.seconds).state != GONE:
         manager.forget(command.unit)
-    manager.start(
-        command.unit, command.argv, out, err, seconds=command.seconds, stays=command.stays
-    )
+    seconds, stays = command.seconds, command.stays
+    manager.start(command.unit, command.argv, out, err, seconds=seconds, stays=stays)
     found = wait(manager, command.unit, command.seconds)
     ended = _ended(command, found, _text(out), _text(err))
     if command.stays:
