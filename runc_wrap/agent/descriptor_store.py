@@ -6,14 +6,14 @@ none; `runc-wrapctl agent observe` sees to that for a systemd that does not say 
 
 from __future__ import annotations
 
+from runc_wrap.agent import systemd_protocol
 from runc_wrap.agent.service_log import warn
 
 TYPE_CHECKING = False
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor
+    from runc_wrap.agent.systemd_protocol import Supervisor
 
 
 LISTENER = "seccomp-"  # followed by a number from 1
@@ -24,8 +24,7 @@ ANYWAY = b"RUNC_WRAP_WITHOUT_DESCRIPTOR_STORE"  # in the environment: take liste
 
 def room(environment: Mapping[bytes, bytes]) -> int:
     """Return how many descriptors the supervisor keeps."""
-    said = environment.get(b"FDSTORE", b"")
-    return int(said) if said.isdigit() else 0
+    return systemd_protocol.number(environment, b"FDSTORE")
 
 
 def number_of(name: str, kind: str = LISTENER) -> int:
@@ -49,16 +48,15 @@ class DescriptorStore:
         self,
         supervisor: Supervisor,
         environment: Mapping[bytes, bytes],
-        handed: Iterable[NamedDescriptor],
+        handed: Mapping[str, int],
     ) -> None:
         self.most = room(environment)
         self._supervisor = supervisor
-        held = [each for each in handed if is_stored(each.name)]
-        self._names = {each.name for each in held[: self.most]}
+        held = [*filter(is_stored, handed)]
+        self._names = set(held[: self.most])
         self._ended: list[str] = []
-        self._late = {  # not stored yet, for want of room or of an answer
-            each.name: each.fd for each in held[self.most :] if self.most and number_of(each.name)
-        }
+        late = [name for name in held[self.most :] if self.most and number_of(name)]
+        self._late = {name: handed[name] for name in late}  # for want of room or of an answer
 
     def put(self, name: str, fd: int, *, until_closed: bool = False) -> None:
         """Store a descriptor; the supervisor drops it once it hangs up, unless `until_closed`."""
@@ -69,7 +67,9 @@ class DescriptorStore:
         message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
         if is_full or not self._supervisor.send(message, [fd], waits=True):
             why = f"holds {self.most} already" if is_full else "does not answer"
-            _warn(why, name)
+            warn(
+                f"the descriptor store {why}: calls through {name} fail if this process is killed."
+            )
             if not until_closed:
                 self._late[name] = fd
             return
@@ -99,7 +99,3 @@ class DescriptorStore:
             b"FDSTOREREMOVE=1\nFDNAME=" + self._ended[0].encode()
         ):
             del self._ended[0]
-
-
-def _warn(why: str, name: str) -> None:
-    warn(f"the descriptor store {why}: calls through {name} fail if this process is killed.")

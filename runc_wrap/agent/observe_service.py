@@ -30,8 +30,8 @@ from runc_wrap.agent.record import client_sockets
 from runc_wrap.agent.record.client_sockets import Questions
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.service_lifecycle import Release, Signals
-from runc_wrap.agent.service_log import say, warn
-from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
+from runc_wrap.agent.service_log import Complaints, say, warn
+from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
 from runc_wrap.hotpath.errors import described
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 ROLE = "observe"
 _NOTIFY = "notify"
 _OTHERS = (client_sockets.EXEC, client_sockets.EVIDENCE)
-_COMPLAINT_SECONDS = 60.0  # between two lines about the service's own errors
 _PAUSE = 0.01
 _RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
 _RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the next attempt
@@ -74,7 +73,7 @@ def main(prefix: str) -> None:
 class Observer:
     """`held` are the descriptors that were handed over, by name."""
 
-    def __init__(self, prefix: str, held: list[NamedDescriptor]) -> None:
+    def __init__(self, prefix: str, held: dict[str, int]) -> None:
         self.prefix = prefix
         self.held = held
         self.supervisor = Supervisor(os.environb)
@@ -88,10 +87,9 @@ class Observer:
         self.handlers: dict[int, Callable[[], None]] = {}
         self.is_over = self.is_outdated = False
         self.acceptor: Acceptor | None = None
-        asked = self._handed(client_sockets.EVIDENCE)
-        self.questions = Questions(asked) if asked >= 0 else None
-        self._errors = 0
-        self._complained = -_COMPLAINT_SECONDS
+        asked = held.get(client_sockets.EVIDENCE)
+        self.questions = None if asked is None else Questions(asked)
+        self._complaints = Complaints()
         self._looked = time.monotonic()  # at which release is installed
         self.listeners = Listeners(prefix, self.store, self._record)
         self.arriving = Arrivals(self.poll, self._take, self.listeners.keep)
@@ -100,23 +98,19 @@ class Observer:
         self._record_again = 0.0  # on the monotonic clock, while there is no recorder
         self.recorder = self._recorder()
 
-    def _handed(self, name: str) -> int:
-        """Return the descriptor of this name, -1 for none."""
-        return next((each.fd for each in self.held if each.name == name), -1)
-
     def _report_losses(self, recorder: Recorder) -> None:
         """Report what was lost before there was a recorder, by a predecessor or here."""
         now, since, memory = time.time(), recorder.looked_until, self.inflight
         for records, source in ((memory.unwritten, OBSERVE), (memory.records, AUDIT)):
             if records:
                 recorder.lost(LossSpan(now, records, source, _KILLED, since))
-        is_first = self._handed(INFLIGHT) < 0 and descriptor_store.ANYWAY in os.environb
+        is_first = INFLIGHT not in self.held and descriptor_store.ANYWAY in os.environb
         if self.listeners.is_deaf or (is_first and recorder.observes):
             recorder.lost(LossSpan(now, 0, OBSERVE, _CLOSED, since))
 
     def _recorder(self) -> Recorder | None:
         try:
-            notices = self._handed(client_sockets.EXEC)
+            notices = self.held.get(client_sockets.EXEC)
             made = Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
             self._report_losses(made)
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
@@ -142,14 +136,13 @@ class Observer:
             self._turn()
         self._finish()
         if self.is_outdated:
-            handed = sorted(self._to_pass_on(), key=lambda each: self.store.is_late(each.name))
+            handed = sorted(self._to_pass_on(), key=lambda each: self.store.is_late(each[0]))
             service_lifecycle.begin_anew(self.prefix, ROLE, handed)
 
     def _watch_all(self) -> None:
         self._watch(self.signals.fd, self._obey)
-        if (listening := self._handed(_NOTIFY)) >= 0:
-            names = [each.name for each in self.held]
-            taken = [number_of(name, kind) for name in names for kind in (LISTENER, ARRIVING)]
+        if (listening := self.held.get(_NOTIFY)) is not None:
+            taken = [number_of(name, kind) for name in self.held for kind in (LISTENER, ARRIVING)]
             self.acceptor = Acceptor(listening, self.store, taken)
             self._watch(self.acceptor.fileno(), self._arrive)
         if self.questions:
@@ -157,9 +150,9 @@ class Observer:
         self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
-        for each in self.held:
-            if number := number_of(each.name, ARRIVING):
-                self._guarded(self._begin, number, each.fd)
+        for name, fd in self.held.items():
+            if number := number_of(name, ARRIVING):
+                self._guarded(self._begin, number, fd)
 
     def _watch_recorder(self) -> None:
         for fd in self.recorder.filenos() if self.recorder else ():
@@ -224,11 +217,7 @@ class Observer:
         try:
             do(*words)
         except Exception as error:  # noqa: BLE001 - as above
-            self._errors += 1
-            now = time.monotonic()
-            if now - self._complained >= _COMPLAINT_SECONDS:
-                self._complained = now
-                warn(f"{self._errors} internal errors, the last: {described(error)}.")
+            self._complaints.note(error)
 
     def _answer_waiting(self) -> None:
         """Answer one call of each listener that has one, in between other work."""
@@ -331,17 +320,16 @@ class Observer:
             self.listeners.inspector.reap()
         self.is_over = bool(numbers & {SIGTERM, SIGINT})
 
-    def _to_pass_on(self) -> Iterator[NamedDescriptor]:
+    def _to_pass_on(self) -> Iterator[tuple[str, int]]:
         """Yield what the next release goes on with."""
-        for each in self.held:
-            if not descriptor_store.is_stored(each.name):
-                yield each
-        for name, fd in self.listeners.named():
-            yield NamedDescriptor(name, fd)
+        for name, fd in self.held.items():
+            if not descriptor_store.is_stored(name):
+                yield name, fd
+        yield from self.listeners.named()
         for fd, arrival in self.arriving:
-            yield NamedDescriptor(f"{ARRIVING}{arrival.number}", fd)
+            yield f"{ARRIVING}{arrival.number}", fd
             if arrival.listener is not None:
-                yield NamedDescriptor(f"{LISTENER}{arrival.number}", arrival.listener)
+                yield f"{LISTENER}{arrival.number}", arrival.listener
 
     def _finish(self) -> None:
         self.listeners.inspector.stop()

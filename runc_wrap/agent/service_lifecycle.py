@@ -24,12 +24,13 @@ from _signal import (  # type: ignore[import-not-found]  # typeshed has only sig
 
 from runc_wrap.agent import start_command, systemd_protocol
 from runc_wrap.agent.service_log import say, warn
-from runc_wrap.agent.systemd_protocol import NamedDescriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import NoReturn
+
+    from runc_wrap.agent.systemd_protocol import Descriptors
 
 # name -> type; each is PREFIX/var/agent/NAME.sock
 KINDS = {
@@ -45,8 +46,8 @@ _PREDECESSOR_SECONDS = 1.0  # for a service that is ending to let go of sockets 
 _SIGNALS = (SIGCHLD, SIGINT, SIGTERM)
 
 
-def begin(prefix: str, role: str, names: Sequence[str]) -> list[NamedDescriptor]:
-    """Return the descriptors that were handed over, the lock, and all sockets of these names.
+def begin(prefix: str, role: str, names: Sequence[str]) -> dict[str, int]:
+    """Return by name what was handed over, the lock, and all sockets of these names.
 
     Exits with 2 if the service cannot start.
     """
@@ -70,7 +71,7 @@ class Release:
         return start_command.release(self._prefix) == self._own
 
 
-def begin_anew(prefix: str, role: str, held: Sequence[NamedDescriptor]) -> NoReturn:
+def begin_anew(prefix: str, role: str, held: Descriptors) -> NoReturn:
     """Become the installed release's service, with these descriptors."""
     words = start_command.command_anew(prefix, role)
     say("another release is installed; it takes over.")
@@ -108,14 +109,9 @@ class _UnusableSocket(Exception):
     """The service cannot start; the message says why."""
 
 
-def _directory(prefix: str) -> str:
-    """Return the directory of the sockets, which only root may enter."""
-    return f"{prefix}/var/agent"
-
-
 def path(prefix: str, name: str) -> str:
     """Return a socket's path."""
-    return f"{_directory(prefix)}/{name}.sock"
+    return f"{prefix}/var/agent/{name}.sock"
 
 
 def withdraw(prefix: str, name: str) -> None:
@@ -126,48 +122,46 @@ def withdraw(prefix: str, name: str) -> None:
         return
 
 
-def _taken(
-    prefix: str, role: str, names: Sequence[str], given: Iterable[NamedDescriptor]
-) -> list[NamedDescriptor]:
+def _taken(prefix: str, role: str, names: Sequence[str], given: Descriptors) -> dict[str, int]:
     """Return all descriptors by name: `given` ones, the lock, and these sockets, bound if need be.
 
     Raises _UnusableSocket.
     """
-    held = {_name(prefix, each): each.fd for each in given}
+    held = {_name(prefix, name, fd): fd for name, fd in given}
     longest = max((path(prefix, name) for name in KINDS), key=len)
     if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
         raise _UnusableSocket(
             f"{longest} is longer than the {_LONGEST} bytes that a socket's path can have. "
             "Install runc-wrap in a directory with a shorter path."
         )
-    directory = _directory(prefix)
+    directory = f"{prefix}/var/agent"  # which only root may enter
     try:
         _make_directory(directory)
         if _LOCK not in held:
             is_only_one = any(name in held for name in names)  # systemd sees to that
             held[_LOCK] = _lock(f"{directory}/{role}.{_LOCK}", is_locked=not is_only_one)
         for name in [name for name in names if name not in held]:
-            held[name] = _listening(path(prefix, name), KINDS[name])
+            held[name] = _listening(prefix, name)
     except OSError as error:
         raise _UnusableSocket(f"{directory}: {error.strerror}. Run it as root.") from None
     for name in held.keys() & KINDS.keys():
         posix.set_blocking(held[name], False)
-    return [NamedDescriptor(name, fd) for name, fd in held.items()]
+    return held
 
 
-def _name(prefix: str, given: NamedDescriptor) -> str:
+def _name(prefix: str, given: str, fd: int) -> str:
     """Return a descriptor's name: by a socket's path, as systemd names all of a unit alike."""
     try:
-        looked_at = _socket.socket(fileno=given.fd)
+        looked_at = _socket.socket(fileno=fd)
     except OSError:  # not a socket but a stored descriptor
-        return given.name
+        return given
     try:
         listens = looked_at.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
         is_whole = listens or looked_at.type == _socket.SOCK_DGRAM
         address = looked_at.getsockname() if is_whole else ""  # accepted ones have it, too
     finally:
         looked_at.detach()
-    return next((name for name in KINDS if address == path(prefix, name)), given.name)
+    return next((name for name in KINDS if address == path(prefix, name)), given)
 
 
 def _make_directory(directory: str) -> None:
@@ -191,43 +185,37 @@ def _lock(name: str, *, is_locked: bool) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
-                raise _UnusableSocket(_another(name, descriptor)) from None
+                from runc_wrap.host import locks  # noqa: PLC0415 - only here
+
+                whose = locks.holder(descriptor)
+                raise _UnusableSocket(f"another one runs here: {whose} holds {name}.") from None
             time.sleep(0.05)
         else:
             break
     return descriptor
 
 
-def _another(name: str, descriptor: int) -> str:
-    from runc_wrap.host import locks  # noqa: PLC0415 - only one that cannot start needs it
+def _listening(prefix: str, name: str) -> int:
+    """Return a new socket; first remove one on which no process listens.
 
-    return f"another one runs here: {locks.holder(descriptor)} holds {name}."
-
-
-def _listening(name: str, kind: int) -> int:
-    _clear(name, kind)
+    Raises _UnusableSocket if one does.
+    """
+    place, kind = path(prefix, name), KINDS[name]
+    until = time.monotonic() + _PREDECESSOR_SECONDS
+    while _answers(place, kind):
+        if time.monotonic() > until:
+            raise _UnusableSocket(f"another program listens at {place}.")
+        time.sleep(0.05)
+    withdraw(prefix, name)
     made = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
     before = posix.umask(0o177)
     try:
-        made.bind(name)
+        made.bind(place)
     finally:
         posix.umask(before)
     if kind != _socket.SOCK_DGRAM:
         made.listen(_BACKLOG)
     return made.detach()
-
-
-def _clear(name: str, kind: int) -> None:
-    """Remove a socket on which no process listens. Raises _UnusableSocket if one does."""
-    until = time.monotonic() + _PREDECESSOR_SECONDS
-    while _answers(name, kind):
-        if time.monotonic() > until:
-            raise _UnusableSocket(f"another program listens at {name}.")
-        time.sleep(0.05)
-    try:
-        posix.unlink(name)
-    except FileNotFoundError:
-        return
 
 
 def _answers(name: str, kind: int) -> bool:

@@ -53,28 +53,22 @@ def command_anew(prefix: str, role: str) -> list[str]:
     If that release has no agent, it is the same as `command`.
     """
     installed = f"{prefix}/lib/{release(prefix)}"
-    for start in _starts(f"{installed}/venv/lib"):
-        return _words(f"{installed}/python", start, role, prefix)
-    return command(prefix, role)
-
-
-def _starts(libraries: str) -> list[str]:
+    libraries = f"{installed}/venv/lib"
     try:
         names = posix.listdir(libraries)
     except OSError:
-        return []
-    starts = [f"{libraries}/{name}/site-packages/runc_wrap/agent/start.py" for name in names]
-    return [start for start in starts if _is_there(start)]
-
-
-def _is_there(path: str) -> bool:
-    return posix.access(path, posix.R_OK)
+        names = []
+    for name in names:
+        start = f"{libraries}/{name}/site-packages/runc_wrap/agent/start.py"
+        if posix.access(start, posix.R_OK):
+            return _words(f"{installed}/python", start, role, prefix)
+    return command(prefix, role)
 
 
 def _words(python: str, start: str, role: str, prefix: str) -> list[str]:
     # The interpreter behind all links: through the venv's it would read more at each start.
     own = getattr(sys, "_base_executable", sys.executable)
-    found = _real(python) if _is_there(python) else own
+    found = _real(python) if posix.access(python, posix.R_OK) else own
     return [found, "-I", "-S", "-B", "-X", "utf8", start, role, prefix]
 
 

@@ -12,8 +12,10 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
+
+    Descriptors = list[tuple[str, int]]  # open ones, and their names
 
 FIRST = 3  # SD_LISTEN_FDS_START
 READY = b"READY=1"
@@ -22,58 +24,43 @@ _LONG = 8 if sys.maxsize > 1 << 32 else 4  # bytes
 _A_SECOND = (1).to_bytes(_LONG, sys.byteorder) + bytes(_LONG)  # struct timeval
 
 
-class NamedDescriptor:
-    """An open descriptor, and its name."""
-
-    __slots__ = ("fd", "name")
-
-    def __init__(self, name: str, fd: int) -> None:
-        self.name = name
-        self.fd = fd
-
-
-def received(environment: Mapping[bytes, bytes]) -> list[NamedDescriptor]:
+def received(environment: Mapping[bytes, bytes]) -> Descriptors:
     """Return the descriptors that were handed to this process, now closed on exec."""
-    count = _number(environment.get(b"LISTEN_FDS", b""))
-    if _number(environment.get(b"LISTEN_PID", b"")) != posix.getpid():
+    if number(environment, b"LISTEN_PID") != posix.getpid():
         return []
     names = environment.get(b"LISTEN_FDNAMES", b"").decode("utf-8", "replace").split(":")
     found = []
-    for at in range(count):
+    for at in range(number(environment, b"LISTEN_FDS")):
         posix.set_inheritable(FIRST + at, False)  # noqa: FBT003 - takes it by position only
-        found.append(NamedDescriptor(names[at] if at < len(names) else "unknown", FIRST + at))
+        found.append((names[at] if at < len(names) else "unknown", FIRST + at))
     return found
 
 
-def _number(text: bytes) -> int:
+def number(environment: Mapping[bytes, bytes], name: bytes) -> int:
+    """Return a variable that is a number, 0 if it is none."""
+    text = environment.get(name, b"")
     return int(text) if text.isdigit() else 0
 
 
 def become(
-    argv: Sequence[str], handed: Sequence[NamedDescriptor], environment: Mapping[bytes, bytes]
+    argv: Sequence[str], handed: Descriptors, environment: Mapping[bytes, bytes]
 ) -> NoReturn:
     """Exec a program with these descriptors, and none of this process' others but 0, 1 and 2.
 
     Raises OSError; then this process' descriptors are no longer what they were.
     """
-    _arrange([each.fd for each in handed])
+    import fcntl  # noqa: PLC0415 - only processes that become others need it
+
+    beyond = FIRST + len(handed)
+    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for _, fd in handed]
+    for at, fd in enumerate(aside, FIRST):
+        posix.dup2(fd, at, inheritable=True)
     variables = {
         b"LISTEN_PID": str(posix.getpid()).encode(),
         b"LISTEN_FDS": str(len(handed)).encode(),
-        b"LISTEN_FDNAMES": ":".join(each.name for each in handed).encode(),
+        b"LISTEN_FDNAMES": ":".join(name for name, _ in handed).encode(),
     }
     posix.execve(argv[0], [*argv], {**environment, **variables})
-
-
-def _arrange(fds: Iterable[int]) -> None:
-    """Put descriptors in a row from FIRST on, inheritable."""
-    import fcntl  # noqa: PLC0415 - only processes that become others need it
-
-    given = [*fds]
-    beyond = FIRST + len(given)
-    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for fd in given]
-    for at, fd in enumerate(aside):
-        posix.dup2(fd, FIRST + at, inheritable=True)
 
 
 class Supervisor:
@@ -125,10 +112,8 @@ class Watchdog:
     """Tells a supervisor twice within its timeout (WatchdogSec=) that this process works."""
 
     def __init__(self, supervisor: Supervisor, environment: Mapping[bytes, bytes]) -> None:
-        waits = environment.get(b"WATCHDOG_USEC", b"")
-        whose = environment.get(b"WATCHDOG_PID", b"")
-        is_ours = waits.isdigit() and whose in (b"", b"%d" % posix.getpid())
-        self._every = int(waits) / 2e6 if is_ours else 0.0
+        is_ours = environment.get(b"WATCHDOG_PID", b"") in (b"", b"%d" % posix.getpid())
+        self._every = number(environment, b"WATCHDOG_USEC") / 2e6 if is_ours else 0.0
         self._supervisor = supervisor
         self._due = time.monotonic()
 

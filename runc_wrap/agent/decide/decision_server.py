@@ -22,10 +22,9 @@ from runc_wrap.agent import service_lifecycle, systemd_protocol
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import COLD, Answerer
 from runc_wrap.agent.service_lifecycle import Signals
-from runc_wrap.agent.service_log import say, warn
+from runc_wrap.agent.service_log import Complaints, say
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
-from runc_wrap.hotpath.errors import described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ REQUEST_SECONDS = 1.0  # for a request to come after its connection
 KEPT_SECONDS = 10.0  # for a launcher to become the runtime
 MOST = 256  # connections; more wait to be accepted
 _DRAIN_SECONDS = 0.1
-_COMPLAINT_SECONDS = 60.0  # between two lines about the agent's own errors
 _COLLECT_EVERY = 1000  # requests
 _PRIORITY = -10
 
@@ -67,11 +65,10 @@ class Connection:
 def main(prefix: str) -> None:
     """Run the service until a signal ends it, or another release is installed."""
     held = service_lifecycle.begin(prefix, ROLE, [ROLE])
-    (listening,) = [each.fd for each in held if each.name == ROLE]
     _come_first()
     signals = Signals(SIGTERM, SIGINT)
     supervisor = Supervisor(posix.environ)
-    server = Server(Answerer(prefix), listening, Watchdog(supervisor, posix.environ))
+    server = Server(Answerer(prefix), held[ROLE], Watchdog(supervisor, posix.environ))
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -79,7 +76,7 @@ def main(prefix: str) -> None:
     say(f"ready: pid {posix.getpid()}, socket in {prefix}/var/agent.")
     server.serve(signals.fd)
     if server.is_outdated:
-        service_lifecycle.begin_anew(prefix, ROLE, held)
+        service_lifecycle.begin_anew(prefix, ROLE, [*held.items()])
 
 
 def _come_first() -> None:
@@ -101,10 +98,10 @@ class Server:
         self.listening.settimeout(0)
         self.connections: dict[int, Connection] = {}
         self.poll = select.epoll()
-        self._accepts = False
+        self.poll.register(self.listening.fileno(), select.EPOLLIN)
+        self._accepts = True
         self._requests = 0
-        self._errors = 0
-        self._complained = -_COMPLAINT_SECONDS
+        self._complaints = Complaints()
 
     def serve(self, end: int) -> None:
         """Serve until this descriptor is readable, or another release is installed."""
@@ -127,17 +124,16 @@ class Server:
                 self._read(connection)
             else:
                 self._accept()
-        self._give_up_late_ones()
+        now = time.monotonic()
+        for connection in [each for each in self.connections.values() if each.until <= now]:
+            self._close(connection)
         return False
 
     def _accept_if_room(self) -> None:
         if self._accepts != (len(self.connections) < MOST):
             self._accepts = not self._accepts
-            change = self.poll.register if self._accepts else self._forget
-            change(self.listening.fileno(), select.EPOLLIN)
-
-    def _forget(self, fd: int, _events: int) -> None:
-        self.poll.unregister(fd)
+            events = select.EPOLLIN if self._accepts else 0
+            self.poll.modify(self.listening.fileno(), events)
 
     def _seconds(self) -> float | None:
         """Return how long to wait; None, for ever, without connections and watchdog."""
@@ -151,7 +147,8 @@ class Server:
         except OSError:
             return
         socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
-        pid, uid = _peer(socket)
+        peer = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # struct ucred
+        pid, uid = int.from_bytes(peer[:4], "little"), int.from_bytes(peer[4:8], "little")
         if uid != 0 or pid <= 0:
             socket.close()
             return
@@ -179,7 +176,9 @@ class Server:
             connection.socket.send(answer, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
         except OSError:
             self._close(connection)
-        self._tidy()
+        self._requests += 1
+        if self._requests % _COLLECT_EVERY == 0:  # no launcher waits for it now
+            gc.collect()
 
     def _answer(self, packet: bytes, connection: Connection) -> AnswerPacket:
         try:
@@ -187,27 +186,8 @@ class Server:
                 return self.answerer.answer(packet, connection.pid, connection.is_open)
             self.is_outdated = True
         except Exception as error:  # noqa: BLE001 - the cold path reports it if it recurs
-            self._errors += 1
-            self._complain(described(error))
+            self._complaints.note(error)
         return COLD
-
-    def _complain(self, what: str) -> None:
-        now = time.monotonic()
-        if now - self._complained >= _COMPLAINT_SECONDS:
-            self._complained = now
-            warn(f"{self._errors} requests failed with internal errors, the last: {what}.")
-
-    def _tidy(self) -> None:
-        """Collect garbage when no launcher waits for it: after an answer."""
-        self._requests += 1
-        if self._requests % _COLLECT_EVERY == 0:
-            gc.collect()
-
-    def _give_up_late_ones(self) -> None:
-        now = time.monotonic()
-        late = [each for each in self.connections.values() if each.until <= now]
-        for connection in late:
-            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
         """Forget a connection; first remove the file that its launcher did not take."""
@@ -225,9 +205,3 @@ class Server:
                     self._read(self.connections[fd])
         for connection in [*self.connections.values()]:
             self._close(connection)
-
-
-def _peer(socket: _socket.socket) -> tuple[int, int]:
-    """Return the pid and uid of the peer (unix(7), struct ucred)."""
-    raw = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    return int.from_bytes(raw[:4], "little"), int.from_bytes(raw[4:8], "little")

@@ -108,26 +108,19 @@ class Answerer:
     def _record(
         self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float
     ) -> None:
+        was_unrecorded, self._is_unrecorded = self._is_unrecorded, False
         try:
             who, decision, block = outcome.who, outcome.decision, outcome.block
             line = ledger_file.record(invocation, who, decision, block, "agent")
             line |= {**runtime, "seconds": round(time.perf_counter() - started, 6)}
             ledger_file.append(self.prefix, line)
         except Exception as error:  # noqa: BLE001 - a failing ledger must not stop a container
-            self._note_record(error)
-        else:
-            self._note_record(None)
-
-    def _note_record(self, error: Exception | None) -> None:
-        """Log why decisions are not recorded, once, and when they are again."""
-        if bool(error) == self._is_unrecorded:
-            return
-        self._is_unrecorded = bool(error)
-        if error is None:
-            say("decisions are recorded again.")
-        else:
+            self._is_unrecorded = True
             why = (isinstance(error, OSError) and error.strerror) or described(error)
-            warn(f"decisions are not recorded: {why}; containers start all the same.")
+            if not was_unrecorded:
+                warn(f"decisions are not recorded: {why}; containers start all the same.")
+        if was_unrecorded and not self._is_unrecorded:
+            say("decisions are recorded again.")
 
 
 def _default_root(request: Request, pid: int) -> str:

@@ -35,11 +35,10 @@ from runc_wrap.profiles.return_codes import USER_NOTIF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from runc_wrap.agent.observe.container_limits import Whose
-    from runc_wrap.agent.systemd_protocol import NamedDescriptor
     from runc_wrap.hotpath.ledger_file import Key
 
     Json = dict[str, Any]
@@ -90,26 +89,25 @@ class Listeners:
         self.is_deaf = False
         os.makedirs(self.directory, 0o700, exist_ok=True)
 
-    def restore(self, handed: Iterable[NamedDescriptor]) -> None:
+    def restore(self, held: Mapping[str, int]) -> None:
         """Take the stored listeners, and answer the call that a killed process had received.
 
         Listeners of an unknown container, whose connection is still held, are left in `unsettled`.
         """
-        held = list(handed)
-        self.inflight = self._memory([each.fd for each in held if each.name == INFLIGHT])
-        for each in held:
-            number = number_of(each.name)
-            state = read_state(self.directory, each.name) if number else {}
-            if number and not state and f"{ARRIVING}{number}" in {one.name for one in held}:
-                self.unsettled[number] = each.fd
+        self.inflight = self._memory(held.get(INFLIGHT))
+        for name, fd in held.items():
+            number = number_of(name)
+            state = read_state(self.directory, name) if number else {}
+            if number and not state and f"{ARRIVING}{number}" in held:
+                self.unsettled[number] = fd
             elif number:
-                self._add(self._made(number, each.fd, state))
+                self._add(self._made(number, fd, state))
         self._answer_left(self.inflight)
         self._remove_files()
 
-    def _memory(self, stored: list[int]) -> seccomp_unotify.Inflight:
-        if stored:
-            return seccomp_unotify.Inflight(stored[0])
+    def _memory(self, stored: int | None) -> seccomp_unotify.Inflight:
+        if stored is not None:
+            return seccomp_unotify.Inflight(stored)
         made = seccomp_unotify.Inflight.new()
         self.store.put(INFLIGHT, made.fd)  # before any call is received
         return made

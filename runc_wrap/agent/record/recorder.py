@@ -48,7 +48,7 @@ class Recorder:
     """Takes in evidence and writes it; `seconds` says when `write_due` has something to do.
 
     `memory` outlives the process and counts what was taken in and is not on disk. `notices` is the
-    socket of exec notices, -1 for none. `meanwhile` is called now and then during longer work, as
+    socket of exec notices. `meanwhile` is called now and then during longer work, as
     calls may wait for an answer. Raises OSError if nothing can be stored.
     """
 
@@ -56,7 +56,7 @@ class Recorder:
         self,
         prefix: str,
         memory: Inflight,
-        notices: int = -1,
+        notices: int | None = None,
         meanwhile: Callable[[], object] = bool,
     ) -> None:
         self._memory = memory
@@ -66,7 +66,7 @@ class Recorder:
         self._writer = DiskThread(self._store, memory)
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
-        self._executions = None if notices < 0 else Executions(notices)
+        self._executions = None if notices is None else Executions(notices)
         self.tree = ProcessTree(self.known)
         self.tree.places.meanwhile = meanwhile
         self.live, why = _audit()

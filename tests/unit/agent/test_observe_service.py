@@ -16,7 +16,6 @@ from runc_wrap.agent import observe_service
 from runc_wrap.agent.observe_service import Observer
 from runc_wrap.agent.record import recorder
 from runc_wrap.agent.record.recorder import Recorder
-from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.profiles import syscall_names
@@ -68,7 +67,7 @@ def running(place: Path) -> Iterator[Running]:
         pid = os.fork()
         if pid == 0:
             try:
-                Observer(str(place), [NamedDescriptor("notify", listening.fileno())]).serve()
+                Observer(str(place), {"notify": listening.fileno()}).serve()
             finally:
                 os._exit(1)
         try:
@@ -137,6 +136,6 @@ def test_it_looks_at_which_release_is_installed_even_if_nothing_else_happens(
         pid = os.fork()
         if pid == 0:  # it takes signals
             with contextlib.suppress(BaseException):
-                os._exit(math.ceil(Observer(str(place), [])._seconds()))  # noqa: SLF001 - of a turn
+                os._exit(math.ceil(Observer(str(place), {})._seconds()))  # noqa: SLF001 - of a turn
             os._exit(99)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) <= SECONDS_TO_NOTICE

@@ -12,14 +12,14 @@ import pytest
 
 from runc_wrap.agent import service_log, start_command, systemd_protocol
 from runc_wrap.agent.descriptor_store import DescriptorStore
-from runc_wrap.agent.systemd_protocol import NamedDescriptor, Supervisor, Watchdog
+from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from tests.unit.agent.conftest import Systemd
 
 _SHOW = """
 import os
 from runc_wrap.agent import systemd_protocol
 found = systemd_protocol.received(os.environb)
-print([(each.name, os.read(each.fd, 9), os.get_inheritable(each.fd)) for each in found])
+print([(name, os.read(fd, 9), os.get_inheritable(fd)) for name, fd in found])
 print(systemd_protocol.received({**os.environb, b"LISTEN_PID": b"1"}))
 """
 
@@ -36,7 +36,7 @@ def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
     pairs = [os.pipe() for _ in range(3)]
     for at, (_, writer) in enumerate(pairs):
         os.write(writer, b"%d" % at)
-    handed = [NamedDescriptor(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
+    handed = [(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
     out = tmp_path / "out"
     child = os.fork()
     if child == 0:
@@ -121,7 +121,7 @@ def stores(systemd: Systemd) -> Iterator[Callable[..., DescriptorStore]]:
     def make(most: bytes = b"9", held: Sequence[str] = ()) -> DescriptorStore:
         environment = {b"FDSTORE": most, b"NOTIFY_SOCKET": os.fsencode(systemd.path)}
         made.append(Supervisor(environment))
-        return DescriptorStore(made[-1], environment, [NamedDescriptor(name, 0) for name in held])
+        return DescriptorStore(made[-1], environment, dict.fromkeys(held, 0))
 
     yield make
     for one in made:

@@ -13,7 +13,6 @@ from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.listeners import Listener, Listeners, read_state, write_state
-from runc_wrap.agent.systemd_protocol import NamedDescriptor
 from runc_wrap.evidence.sightings import UNMADE, Sighting
 from runc_wrap.host import runtime_state
 from runc_wrap.profiles.return_codes import USER_NOTIF
@@ -196,5 +195,5 @@ def test_a_container_that_runs_without_its_listeners_is_noticed(
     monkeypatch.setattr(listeners, "_memory", lambda _: _Received())
     for number in (1, 2):
         write_state(listeners.directory, f"{LISTENER}{number}", STATE)
-    listeners.restore([NamedDescriptor(f"{LISTENER}2", -1)] if held else [])
+    listeners.restore({f"{LISTENER}2": -1} if held else {})
     assert listeners.is_deaf is is_deaf
