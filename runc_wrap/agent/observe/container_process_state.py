@@ -97,15 +97,12 @@ class Arrival:
         message = self._message or {}
         state = message.get("state")
         state = state if isinstance(state, dict) else {}
-        words = {"id": state.get("id"), "bundle": state.get("bundle")}
-        words = {name: word[:_LONGEST] for name, word in words.items() if isinstance(word, str)}
-        metadata = message.get("metadata")
         pid = message.get("pid")
         return {
-            "id": words.get("id", ""),
-            "bundle": words.get("bundle", ""),
+            "id": _text(state, "id")[:_LONGEST],
+            "bundle": _text(state, "bundle")[:_LONGEST],
             "pid": pid if type(pid) is int else 0,
-            "metadata": metadata if isinstance(metadata, str) else "",
+            "metadata": _text(message, "metadata"),
         }
 
 
@@ -167,6 +164,11 @@ class Arrivals:
         self._poll.unregister(fd)  # closing is not enough: it may be open elsewhere
         arrival.end()
         self._take(arrival)
+
+
+def _text(found: Json, name: str) -> str:
+    value = found.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _object(text: bytearray) -> Json | None:

@@ -231,8 +231,7 @@ class Inspector:
 
     def _is_blocked(self) -> bool:
         """Return whether it is blocked without an answer; one without a CPU counts as running."""
-        has_one = self._channel is not None
-        return has_one and not is_runnable(self._pid) and not self._poll.poll(0)
+        return bool(self._channel and not is_runnable(self._pid) and not self._poll.poll(0))
 
     def _ended(self) -> None:
         self.stop()

@@ -94,11 +94,6 @@ def _address(call: Notification) -> int:
     return call.args[2] & bits(call.arch, call.number)
 
 
-def _asks_for_listener(call: Notification) -> bool:
-    """Return whether an installation asks for a listener: beside ours it fails (EBUSY)."""
-    return call.args[0] & _INT == _SET_MODE_FILTER and bool(call.args[1] & _NEW_LISTENER)
-
-
 class TracingFilters:
     """Filters that processes of one listener installed and that could answer TRACE.
 
@@ -190,9 +185,10 @@ class Checks:
         whole = bits(call.arch, call.number) > _INT
         read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
         program = read.program if read else None
-        call.hides = not _asks_for_listener(call) and (
-            program is None or bpf_machine.may_answer(program, USER_NOTIF)
-        )
+        is_seccomp = call.args[0] & _INT == _SET_MODE_FILTER
+        is_busy = is_seccomp and call.args[1] & _NEW_LISTENER  # a second listener: it fails (EBUSY)
+        may_notify = program is None or bpf_machine.may_answer(program, USER_NOTIF)
+        call.hides = not is_busy and may_notify
         if program is not None and not bpf_machine.may_answer(program, TRACE):
             return 0
         count = (read.filters if read else None) or 0

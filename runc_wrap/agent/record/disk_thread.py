@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.observe.seccomp_unotify import Counts, Inflight
 
     Outdated = list[tuple[float, str]]
-    Work = Callable[[], Outdated]
+    Work = Callable[[], Outdated | None]
 
 
 CLEAR_EVERY = 86400.0
@@ -37,7 +37,7 @@ class DiskThread:
         self.is_busy = False
         self._store = store
         self._memory = memory
-        self._gone: Outdated = []
+        self._gone: Outdated | None = None
         self._error: Exception | None = None
         self._counted: Counts | None = None  # what is being written contains; None: it removes
         self._cleared = -CLEAR_EVERY
@@ -50,7 +50,7 @@ class DiskThread:
             self._do(work)
 
     def _do(self, work: Work) -> None:
-        self._gone, self._error = [], None
+        self._gone, self._error = None, None
         try:
             self._gone = work()
         except Exception as error:  # noqa: BLE001 - `ended` raises it
@@ -68,9 +68,9 @@ class DiskThread:
         except OSError as error:
             return self._failed(error)
 
-        def work() -> Outdated:
+        def work() -> Outdated | None:
             put(files)
-            return self._store.outdated() if is_time else []
+            return self._store.outdated() if is_time else None
 
         self._cleared = now if is_time else self._cleared
         self._start(work)
@@ -88,18 +88,10 @@ class DiskThread:
         if counted is not None:
             self._store.written()
             self._memory.written(counted)
-        if self._gone:
-            self._remove(self._gone)
+        if gone := self._gone:
+            state = self._store.cleared(gone)
+            self._start(lambda: remove(state, gone))
         return True
-
-    def _remove(self, gone: Outdated) -> None:
-        state = self._store.cleared(gone)
-
-        def work() -> Outdated:
-            remove(state, gone)
-            return []
-
-        self._start(work)
 
     def _failed(self, error: OSError) -> bool:
         warn(f"evidence cannot be written: {error.strerror}; it is tried again.")

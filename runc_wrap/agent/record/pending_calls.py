@@ -83,12 +83,8 @@ class PendingCalls:
         if key is None and one.source == AUDIT and self._tree.is_elsewhere(one.pid, one.time):
             self._store.add_elsewhere(one, times, last)
             return True
-        made_by = self._made_by(key, one)
+        # a program whose path is none of a runtime's made the call itself
+        may_be_runtimes = key is not None and self._runtimes.may_be(one.exe)
+        made_by = self._tree.made_by(one) if may_be_runtimes else PROGRAM
         self._clones.add(key, one, made_by=made_by, times=times, last=last)
         return True
-
-    def _made_by(self, key: Key | None, one: Sighting) -> str:
-        """Return who made a call: a program whose path is none of a runtime's made it itself."""
-        if key is None or not self._runtimes.may_be(one.exe):
-            return PROGRAM
-        return self._tree.made_by(one)

@@ -78,16 +78,20 @@ class Recorder:
         self._calls = PendingCalls(prefix, self.tree, self._store, self.check)
         self._due: float | None = None
         self._noted = time.monotonic()
+        sources = (
+            (self._ledger, self._read_ledger),
+            (self._executions, self._read_tree),
+            (self.tree.news, self._read_tree),
+            (self.live, self._read_audit),
+        )
+        self._reads = {one.fileno(): read for one, read in sources if one and one.fileno() >= 0}
+        self._reads[self._writer.fd] = self._end_write
         if self.tree.has_containers:
             self._change()
 
     def filenos(self) -> list[int]:
         """Return the descriptors to wait on, the most urgent first."""
-        all_of_them = (self._ledger, self._executions, self.tree.news, self.live)
-        return [
-            *(one.fileno() for one in all_of_them if one and one.fileno() >= 0),
-            self._writer.fd,
-        ]
+        return [*self._reads]
 
     @property
     def may_wait(self) -> bool:
@@ -105,20 +109,12 @@ class Recorder:
 
     def read(self, fd: int) -> None:
         """Take in a part of what has come at a descriptor of `filenos`."""
-        if fd == self.tree.news.fileno():
-            self._read_tree()
-        elif self._ledger and fd == self._ledger.fileno():
-            self._read_ledger(self._ledger)
-        elif self._executions and fd == self._executions.fileno():
-            self._read_tree()
-        elif fd == self._writer.fd:
-            self._end_write()
-        elif self.live:
-            self._read_audit(self.live)
+        self._reads[fd]()
 
-    def _read_ledger(self, ledger: Appended) -> None:
+    def _read_ledger(self) -> None:
         try:
-            ledger.take()
+            if self._ledger:
+                self._ledger.take()
         except OSError as error:
             self._ledger = None
             warn(f"{_UNTOLD}: {error.strerror}.")
@@ -145,13 +141,14 @@ class Recorder:
         if self._containers != begun:  # a command may soon ask whether they are watched
             self._containers = begun
             self._change()
-        self._attribute()
+        if self._calls.are_told():
+            self._settle()
 
-    def _read_audit(self, live: Live) -> None:
-        if self._calls.records:
+    def _read_audit(self) -> None:
+        if self._calls.records or not self.live:
             self._read_tree()  # it may already have all the news, and then nothing else wakes us
             return
-        records = live.counts(_AT_ONCE)
+        records = self.live.counts(_AT_ONCE)
         self._memory.read(sum(map(self._counts, records)))
         for one in records:
             if isinstance(one, LossSpan):
@@ -175,11 +172,6 @@ class Recorder:
             if self.tree.news.is_dry:
                 break
             self._meanwhile()
-
-    def _attribute(self) -> None:
-        """Count pending calls once the tree knows every process that may have made them."""
-        if self._calls.are_told():
-            self._settle()
 
     def _settle(self) -> None:
         if self._calls.settle():
@@ -214,8 +206,8 @@ class Recorder:
 
     def seconds(self) -> float:
         """Return in how many seconds `write_due` has something to do."""
-        due = [*self._writes(), *([] if self.tree.due is None else [self.tree.due])]
-        return max(min([*due, self.check.due]) - time.monotonic(), 0.0)
+        due = [*self._writes(), self.check.due, *filter(None, [self.tree.due])]
+        return max(min(due) - time.monotonic(), 0.0)
 
     def _writes(self) -> list[float]:
         if self._writer.is_busy:
@@ -244,7 +236,7 @@ class Recorder:
         if not self.live:
             return True
         is_settled = time.time() >= when + _SETTLED  # before what is read now
-        self._read_audit(self.live)
+        self._read_audit()
         return is_settled and not self._calls.records and self.live.has_told(when)
 
     @property
@@ -278,8 +270,7 @@ class Recorder:
         while self.check.is_new and time.monotonic() < until:
             time.sleep(_LAST_LOOK / 50)
             self._read_all()
-            if self.live:
-                self._read_audit(self.live)
+            self._read_audit()
             self._look()
 
     def finish(self) -> None:

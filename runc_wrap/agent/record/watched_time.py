@@ -76,9 +76,9 @@ class WatchedTime:
         dropped = audit_netlink.kernel_lost()
         before, self._dropped = self._dropped, dropped
         since, self._dropped_until = self._dropped_until, now
-        is_more = dropped and before is not None and dropped > before
-        if is_more and not audit_obstacles.counts_what_came():
-            self._store.lost(LossSpan(now, dropped - before, AUDIT, _DROPPED, since))  # type: ignore[operator]  # as above
+        more = 0 if dropped is None or before is None else dropped - before
+        if more > 0 and not audit_obstacles.counts_what_came():
+            self._store.lost(LossSpan(now, more, AUDIT, _DROPPED, since))
 
 
 def _clock_offset() -> float:

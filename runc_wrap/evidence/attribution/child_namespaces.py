@@ -119,7 +119,8 @@ class Clones:
         """Count a call; `counted` are further arguments of `count`."""
         self._decide(one.time - _LATE)
         is_asked = one.number in _CLONE3 and one.args is None
-        if key is None or not is_asked or not self._may_look(one.time):
+        has_room = len(self._made) + len(self._asked) < _MOST_WAITING
+        if key is None or not (is_asked and self._looks.allows(one.time) and has_room):
             self._count(key, one, **counted)
             return
         self._asked.append((key, one, counted))
@@ -140,19 +141,14 @@ class Clones:
             key, one, counted = self._asked.popleft()
             children = self._namespaces.children(one)
             found = [self._read[one.pid].get(child) for child in children]
-            made = agreed(found) if self._is_over(one.time + _LATE) else None
+            end = one.time + _LATE
+            made = agreed(found) if end < time.time() and self._has_told(end) else None
             if made:
                 self._made.append((key, one, made, children, counted))
             else:
                 self._count(key, _with(one, made), **counted)
             if all(other.pid != one.pid for _, other, _ in self._asked):
                 del self._read[one.pid]
-
-    def _is_over(self, end: float) -> bool:
-        return end < time.time() and self._has_told(end)
-
-    def _may_look(self, when: float) -> bool:
-        return self._looks.allows(when) and len(self._made) + len(self._asked) < _MOST_WAITING
 
     def settle(self) -> None:
         """Count the calls that wait."""

@@ -78,8 +78,10 @@ class Present:
         key = self.membership.of(pid) or self._by_relation(pid, there)
         if procfs.born(pid) != there:
             return None
-        if key is None:
-            self._remember_outside(pid, there[0])
+        if key is None:  # remembered: services have their own filters that log
+            if len(self._outside) >= _MOST_REMEMBERED:
+                self._outside.clear()
+            self._outside[pid] = there[0]
             return None
         return procfs.epoch(there[0]), key
 
@@ -94,12 +96,6 @@ class Present:
             key = self.membership.of(parent)
             there = above
         return key
-
-    def _remember_outside(self, pid: int, start: int) -> None:
-        """Remember a process in no container: services have their own filters that log."""
-        if len(self._outside) >= _MOST_REMEMBERED:
-            self._outside.clear()
-        self._outside[pid] = start
 
 
 class Place(NamedTuple):
@@ -184,7 +180,7 @@ class Membership:
     def _is_in(self, pid: int, paths: Paths, place: Place) -> bool:
         return all(
             name in paths
-            and _is_beneath(paths[name], path)
+            and f"{paths[name]}/".startswith(f"{path}/")
             and self._hierarchies.are_roots(name, paths[name])
             for name, path in place.paths.items()
         ) and _is_within(pid, place.namespace)
@@ -212,10 +208,6 @@ def _cut(path: str, name: str) -> str:
     while parts and name not in ledger_containers.ids(parts[-1]):
         parts.pop()
     return "/".join(parts)
-
-
-def _is_beneath(path: str, above: str) -> bool:
-    return path == above or path.startswith(f"{above}/")
 
 
 def _is_within(pid: int, namespace: int) -> bool:

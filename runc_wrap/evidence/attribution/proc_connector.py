@@ -18,7 +18,7 @@ from runc_wrap.evidence.sightings import COARSE, LossSpan
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SOURCE = "processes"
 _OVERRUN = "at least one: more processes came and went than fit"
@@ -52,7 +52,9 @@ def connector() -> socket.socket:
         made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         _attach_filter(made)
         made.bind((0, _CN_IDX_PROC))
-        made.send(_listen())
+        body = struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
+        head = struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid())
+        made.send(head + body)
         made.setblocking(False)  # noqa: FBT003 - socket's own
     except OSError as error:
         made.close()
@@ -60,20 +62,9 @@ def connector() -> socket.socket:
     return made
 
 
-def _listen() -> bytes:
-    body = struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
-    return struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid()) + body
-
-
 def _attach_filter(of: socket.socket) -> None:
     """Have the kernel pass on forks, execs and exits of processes only, not of threads."""
-    program = array.array("B", b"".join(_filter()))
-    where, length = program.buffer_info()
-    of.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", length // 8, where))
-
-
-def _filter() -> Iterator[bytes]:
-    """Yield the instructions of linux/filter.h; words are loaded in network order."""
+    # instructions of linux/filter.h; words are loaded in network order
     load, to_x, go, equal, equal_x, back = 0x20, 0x07, 0x05, 0x15, 0x1D, 0x06
     lines = [
         (load, 0, 0, _EVENT),
@@ -91,8 +82,9 @@ def _filter() -> Iterator[bytes]:
         (back, 0, 0, 0xFFFFFFFF),
         (back, 0, 0, 0),
     ]
-    for code, jump, other, value in lines:
-        yield struct.pack("=HBBI", code, jump, other, value)
+    program = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in lines))
+    where, _ = program.buffer_info()
+    of.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(lines), where))
 
 
 class ProcessNews:
@@ -172,7 +164,7 @@ class ProcessNews:
         if len(message) < _BODY + _FOUR.size:
             return
         what, _, ticks = _WHAT.unpack_from(message, _EVENT)
-        when = self.latest = ticks / 1e9 + _offset()
+        when = self.latest = ticks / 1e9 + procfs.began(time.CLOCK_MONOTONIC)
         if what == _FORK:
             _, parent, child, process = _FOUR.unpack_from(message, _BODY)
             if child == process:
@@ -184,7 +176,3 @@ class ProcessNews:
             thread, process = _TWO.unpack_from(message, _BODY)
             if thread == process:
                 self._exited(process, when)
-
-
-def _offset() -> float:
-    return procfs.began(time.CLOCK_MONOTONIC)

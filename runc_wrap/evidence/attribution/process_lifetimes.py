@@ -66,11 +66,11 @@ class Life(NamedTuple):
         """
         if self.program is not None and when > self.program + EXACT:
             return PROGRAM
-        is_before = has_told if self.program in (None, ALWAYS) else self._is_before(when + early)
+        if self.program is None or self.program == ALWAYS:
+            is_before = has_told
+        else:
+            is_before = when + early + EXACT < self.program
         return RUNTIME if is_before and self.looked is not None else EITHER
-
-    def _is_before(self, when: float) -> bool:
-        return self.program is not None and when + EXACT < self.program
 
     def executed(self, when: float) -> Life:
         """Return what it is after it executed a program: no longer the runtime."""
@@ -217,7 +217,7 @@ class Family:
 
     def looked(self, pid: int) -> float | None:
         """Return when a process that just started was seen to be one of them, None if it is not."""
-        return _now() if _file(pid) in self._files and self._is_unfiltered(pid) else None
+        return time.time() if _file(pid) in self._files and self._is_unfiltered(pid) else None
 
     def _is_unfiltered(self, pid: int) -> bool:
         return self._filters is not None and _filters(pid) == self._filters
@@ -238,10 +238,6 @@ class Runtimes:
         return (
             exe == _MOUNT or exe.startswith(_COPY) or _name(exe.removesuffix(_GONE)) in self._names
         )
-
-
-def _now() -> float:
-    return time.time()
 
 
 def _name(path: str) -> str:

@@ -117,7 +117,8 @@ class ProcessPlacement:
             self.lead(pid)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
             self.hosts.executed(pid, when)
-        self._look_for_firsts(when)
+        for awaited in list(self._awaited):
+            self._look_for_first(awaited, when)
 
     def _look_elsewhere(self, pid: int, when: float) -> bool:
         """Note a process as outside all containers if that is certain; return whether it is.
@@ -129,7 +130,12 @@ class ProcessPlacement:
         if exe is None:
             return False
         membership, running = self.present.membership, list(self.lives.running)
-        made = filter(self._is_made, running)
+        # before its first process only a container's runtime is in it
+        made = [
+            key
+            for key in running
+            if key not in self._awaited or runtime_state.first_process(key) is not None
+        ]
         are_known = all(map(membership.has_place, made))
         is_foreign = membership.is_elsewhere(pid, running)
         if is_foreign is None or (
@@ -178,10 +184,6 @@ class ProcessPlacement:
         now = time.time()
         return [key for key, until in self._awaited.items() if until > now]
 
-    def _is_made(self, key: Key) -> bool:
-        """Return whether a container has its first process: before, only its runtime is in it."""
-        return key not in self._awaited or runtime_state.first_process(key) is not None
-
     def decided(self) -> set[str | None]:
         """Return the modes of containers that were decided since the last call."""
         found, self._decided = self._decided, set()
@@ -229,12 +231,8 @@ class ProcessPlacement:
             if pid not in self.lives.alive:
                 _take_in(self.lives, key, pid, list(self.unplaced.created(pid, when, TICK)))
 
-    def _look_for_firsts(self, when: float) -> None:
-        """Attribute the first process of each awaited container, if its runtime's state has it."""
-        for key in list(self._awaited):
-            self._look_for_first(key, when)
-
     def _look_for_first(self, key: Key, when: float) -> None:
+        """Attribute the first process of an awaited container, if its runtime's state has it."""
         first = runtime_state.first_process(key)
         there = procfs.born(first[0]) if first else None
         if first and there and there[0] == first[1]:

@@ -205,7 +205,7 @@ def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -
 
 def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    store = DescriptorStore(Supervisor({}), {}, [])
+    store = DescriptorStore(Supervisor({}), {}, {})
     with short_directory("door") as place, socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place / "notify"))
         listening.listen()
