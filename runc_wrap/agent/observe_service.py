@@ -87,8 +87,7 @@ class Observer:
         self.handlers: dict[int, Callable[[], None]] = {}
         self.is_over = self.is_outdated = False
         self.acceptor: Acceptor | None = None
-        asked = held.get(client_sockets.EVIDENCE)
-        self.questions = None if asked is None else Questions(asked)
+        self.questions = Questions(held[client_sockets.EVIDENCE])
         self._complaints = Complaints()
         self._looked = time.monotonic()  # at which release is installed
         self.listeners = Listeners(prefix, self.store, self._record)
@@ -145,8 +144,7 @@ class Observer:
             taken = [number_of(name, kind) for name in self.held for kind in (LISTENER, ARRIVING)]
             self.acceptor = Acceptor(listening, self.store, taken)
             self._watch(self.acceptor.fileno(), self._arrive)
-        if self.questions:
-            self._watch(self.questions.fileno(), self.questions.take)
+        self._watch(self.questions.fileno(), self.questions.take)
         self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
@@ -187,15 +185,15 @@ class Observer:
             self._guarded(self.recorder.write_due)
         else:
             self._guarded(self._try_to_record)
-        if self.questions:
-            self._guarded(self._answer_questions, self.questions)
+        self._guarded(self._answer_questions)
         if time.monotonic() - self._looked >= _RELEASE_EVERY:
             self._looked = time.monotonic()
             self.is_outdated = not self.release.is_installed()
         self.inflight.rest()
 
-    def _answer_questions(self, questions: Questions) -> None:
+    def _answer_questions(self) -> None:
         """Answer commands that wait for earlier calls to be written, once they are."""
+        questions = self.questions
         if (asked := questions.asked) is None:
             return
         if not self.recorder:
@@ -253,21 +251,18 @@ class Observer:
             self.recorder.record(key, sighting)
 
     def _seconds(self) -> float:
-        due = [*self.arriving.due(), *self.resting.due(), self.metrics.due()]
-        due += self.questions.due() if self.questions else []
-        due += [*self.watchdog.due(), self._looked + _RELEASE_EVERY]
-        seconds = [when - time.monotonic() for when in due]
-        if self.recorder:
-            seconds.append(self.recorder.seconds())
-        else:
-            seconds.append(self._record_again - time.monotonic())
-        return max(min(seconds), 0.0)
+        due = [*self.arriving.due(), *self.resting.due(), *self.questions.due()]
+        due += [*self.watchdog.due(), self.metrics.due(), self._looked + _RELEASE_EVERY]
+        if not self.recorder:
+            due.append(self._record_again)
+        seconds = max(min(due) - time.monotonic(), 0.0)
+        return min(seconds, self.recorder.seconds()) if self.recorder else seconds
 
     def _read(self, fd: int) -> None:
         if self.recorder:
             self.recorder.read(fd)
             tree = self.recorder.tree
-            if OBSERVE in tree.decided():  # the inspector starts as slowly as a container
+            if OBSERVE in tree.places.decided():  # the inspector starts as slowly as a container
                 self.listeners.inspector.expect()
             if not self.recorder.may_wait:
                 self.resting.wake([tree.news.fileno()])
@@ -335,7 +330,6 @@ class Observer:
         self.listeners.inspector.stop()
         if self.acceptor:
             self.acceptor.close()
-        if self.questions:
-            self.questions.close()
+        self.questions.close()
         if self.recorder:
             self._guarded(self.recorder.finish)

@@ -260,12 +260,6 @@ def remove(seen: Seen) -> NextStep:
     return NextStep(UNINSTALL, "")
 
 
-def _is_older(version: str, oldest: tuple[int, int]) -> bool:
-    """Tell whether a version's first two numbers are less; False without such numbers."""
-    found = re.match(r"v?(\d{1,9})\.(\d{1,9})", version)
-    return found is not None and (int(found[1]), int(found[2])) < oldest
-
-
 def engine(runtime_version: str) -> NodeEngine:
     """Return the engine of a node's containerRuntimeVersion, which has none while it is down."""
     if runtime_version.partition("://")[2].lower() in ("", "unknown"):
@@ -275,8 +269,9 @@ def engine(runtime_version: str) -> NodeEngine:
     shown = runtime_version if found else "something unknown"
     if not found or not names:
         needs = "containerd or CRI-O"
-    elif _is_older(found[2], names.oldest):
-        needs = f"{names.name} {'.'.join(map(str, names.oldest))} or newer"
     else:
-        return NodeEngine(names.name, found[2])
+        numbers = re.match(r"v?(\d{1,9})\.(\d{1,9})", found[2])  # one without is taken as it is
+        if not numbers or (int(numbers[1]), int(numbers[2])) >= names.oldest:
+            return NodeEngine(names.name, found[2])
+        needs = f"{names.name} {'.'.join(map(str, names.oldest))} or newer"
     return NodeEngine(obstacle=f"this node's container engine is {shown}; runc-wrap needs {needs}")

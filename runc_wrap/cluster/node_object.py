@@ -57,6 +57,8 @@ class KubernetesNode:
 def read(document: Json) -> KubernetesNode:
     """Return what is needed of an object of the API, whatever it lacks."""
     metadata, status = _map(document, "metadata"), _map(document, "status")
+    # it lists the default alone, without a name, where the engine tells it none
+    handlers = {str(one["name"]) for one in _maps(status, "runtimeHandlers") if one.get("name")}
     return KubernetesNode(
         name=str(metadata.get("name", "")),
         uid=str(metadata.get("uid", "")),
@@ -66,17 +68,8 @@ def read(document: Json) -> KubernetesNode:
         labels={str(k): str(v) for k, v in _map(metadata, "labels").items()},
         annotations={str(k): str(v) for k, v in _map(metadata, "annotations").items()},
         taints=tuple(_maps(_map(document, "spec"), "taints")),
-        handlers=_handlers(status),
+        handlers=frozenset(handlers) or None,
     )
-
-
-def _handlers(status: Json) -> frozenset[str] | None:
-    """Return the names that the kubelet lists, None for none.
-
-    It lists the default alone, without a name, where the engine tells it none.
-    """
-    names = {str(one["name"]) for one in _maps(status, "runtimeHandlers") if one.get("name")}
-    return frozenset(names) or None
 
 
 def _map(document: Json, name: str) -> Json:
@@ -110,24 +103,24 @@ class Wanted:
 
 def change(node: KubernetesNode, wanted: Wanted) -> Json | None:
     """Return the merge patch that makes a node say so, None if it does."""
-    is_ready, is_installed = wanted.is_ready, wanted.is_installed
     labels: dict[str, str | None] = {}
-    if is_ready is not None:
-        labels |= {READY: _TRUE if is_ready else None}
-        labels |= {VERSION: wanted.version or None if is_ready else None}
-    if is_installed is not None:
-        labels |= {INSTALLED: _TRUE if is_installed else None}
-    metadata: Json = {}
-    if labels := _different(node.labels, labels):
-        metadata["labels"] = labels
-    if annotations := _different(node.annotations, {STATE: wanted.state}):
-        metadata["annotations"] = annotations
-    patch: Json = {"metadata": metadata} if metadata else {}
+    if wanted.is_ready is not None:
+        labels[READY] = _TRUE if wanted.is_ready else None
+        labels[VERSION] = wanted.version or None if wanted.is_ready else None
+    if wanted.is_installed is not None:
+        labels[INSTALLED] = _TRUE if wanted.is_installed else None
+    metadata: Json = {
+        "labels": _different(node.labels, labels),
+        "annotations": _different(node.annotations, {STATE: wanted.state}),
+    }
+    patch: Json = {}
     taints = _taints(node, wanted)
     if taints != [*node.taints]:
         # A list is replaced as a whole: only if nobody changed the node meanwhile.
-        patch.setdefault("metadata", {})["resourceVersion"] = node.resource_version
+        metadata["resourceVersion"] = node.resource_version
         patch["spec"] = {"taints": taints}
+    if metadata := {name: value for name, value in metadata.items() if value}:
+        patch["metadata"] = metadata
     return patch or None
 
 

@@ -25,7 +25,6 @@ from runc_wrap.host import procfs
 from runc_wrap.installation import releases
 
 if TYPE_CHECKING:
-    from runc_wrap.cluster.configmap_policy import Files
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
     from runc_wrap.cluster.node_object import KubernetesNode
     from runc_wrap.node.paths import Places
@@ -114,13 +113,17 @@ class Reconciler:
 
     def _look(self, node: KubernetesNode, steps: StepExecution, *, is_asked: bool) -> Seen:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
-        files, problem = ({}, "") if self.removes else self._mounted()
+        pod, files, problem = self.reporter.pod, {}, ""
+        try:
+            files = {} if self.removes else configmap_policy.mounted(pod.config, pod.profiles)
+        except configmap_policy.PolicyNotTaken as error:
+            problem = str(error)
         return Seen(
             record=state_file.read(self.places),
             engine=next_step.engine(node.engine),
             kernel=node.kernel,
             boot=procfs.boot_id(),
-            wanted="" if self.removes else archive_copy.digest(self.reporter.pod.archive),
+            wanted="" if self.removes else archive_copy.digest(pod.archive),
             release=releases.in_force(self.places.prefix),
             policy=policy_directory.name_of(files),
             policy_problem=problem,
@@ -134,14 +137,6 @@ class Reconciler:
             needed=steps.needed,
             left=steps.left,
         )
-
-    def _mounted(self) -> tuple[Files, str]:
-        try:
-            return configmap_policy.mounted(
-                self.reporter.pod.config, self.reporter.pod.profiles
-            ), ""
-        except configmap_policy.PolicyNotTaken as error:
-            return {}, str(error)
 
     def _report(self, decision: NextStep, seen: Seen) -> None:
         """Tell a state, and remember in which boot the handler was in force, or was taken away."""

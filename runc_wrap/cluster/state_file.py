@@ -155,6 +155,5 @@ def document(places: Places) -> dict[str, Any]:
         for one in found.failed
     ]  # fmt: skip
     since = None if found.since is None else time_text.rfc3339(found.since)
-    return {
-        **{name: getattr(found, name) for name in _SHOWN}, "since": since, "attempts": attempts,
-    }  # fmt: skip
+    shown = {name: getattr(found, name) for name in _SHOWN}
+    return {**shown, "since": since, "attempts": attempts}

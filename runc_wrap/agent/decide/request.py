@@ -72,7 +72,11 @@ class Answerer:
             found = read_config(invocation)
             if CAPTURE in found.text and _is_capture(self.prefix, found.text):
                 return COLD
-            outcome = self._consider(found, request, invocation, pid)
+            call = Call(
+                invocation, request.kind, request.called_as, lambda: capabilities_of(str(pid))
+            )
+            policy = self._policy = policy_file.load(self.prefix, self._policy)
+            outcome = consider(found.text, call, policy)
             answer = self._answer(found, outcome)
         except (Refusal, Malformed):
             return COLD
@@ -82,17 +86,6 @@ class Answerer:
         runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
         return answer
-
-    def _consider(
-        self, found: Found, request: Request, invocation: Invocation, pid: int
-    ) -> Outcome:
-        policy = self._policy = policy_file.load(self.prefix, self._policy)
-
-        def engine_has() -> frozenset[str]:
-            return capabilities_of(str(pid))
-
-        call = Call(invocation, request.kind, request.called_as, engine_has)
-        return consider(found.text, call, policy)
 
     def _answer(self, found: Found, outcome: Outcome) -> AnswerPacket:
         if _is_elsewhere(found.real):

@@ -116,8 +116,8 @@ class Listeners:
         if inflight.left is None:
             return
         number, call = inflight.left
-        for listener in [one for one in self.by_fd.values() if one.number == number]:
-            if not seccomp_unotify.is_valid(listener.fd, call.id):
+        for listener in self.by_fd.values():
+            if listener.number != number or not seccomp_unotify.is_valid(listener.fd, call.id):
                 continue
             if inflight.was_stuck:
                 self._read_no_more(listener.container)
@@ -222,13 +222,10 @@ class Listeners:
         names = {f"{LISTENER}{listener.number}.json" for listener in self.by_fd.values()}
         for name in {*os.listdir(self.directory)} - names:
             state = read_state(self.directory, name.removesuffix(".json"))
-            self.is_deaf = self.is_deaf or self._is_without(state)
+            key, is_held = _key_of(state), whose(state) in self.containers
+            if key and not is_held and runtime_state.running(key):
+                self.is_deaf = True
             config_file.remove(f"{self.directory}/{name}")
-
-    def _is_without(self, state: Json) -> bool:
-        key = _key_of(state)
-        is_held = whose(state) in self.containers
-        return bool(key and not is_held and runtime_state.running(key))
 
 
 def _sighting(

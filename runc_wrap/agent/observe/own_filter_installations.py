@@ -49,38 +49,28 @@ _DATA = struct.Struct("=IIQ6Q")  # struct seccomp_data
 _WORDS = struct.Struct("=16I")
 _CLONE3 = 435
 
-# AUDIT_ARCH_*: the numbers of seccomp, and of prctl
-_CALLS = {
-    0xC000003E: ((317, 0x4000013D), (157, 0x4000009D)),  # x86_64, x32
-    0x40000003: ((354,), (172,)),  # i386
-    0xC00000B7: ((277,), (167,)),  # aarch64
-    0x40000028: ((383,), (172,)),  # arm
-    0xC00000F3: ((277,), (167,)),  # riscv64
-    0xC0000102: ((277,), (167,)),  # loongarch64
-    0xC0000015: ((358,), (171,)),  # ppc64le
-    0x80000015: ((358,), (171,)),  # ppc64
-    0x00000014: ((358,), (171,)),  # ppc
-    0x80000016: ((348,), (172,)),  # s390x
-    0x00000016: ((348,), (172,)),  # s390
-    0x00000008: ((4352,), (4192,)),  # mips
-    0x40000008: ((4352,), (4192,)),  # mipsel
-    0x80000008: ((5312,), (5153,)),  # mips64
-    0xC0000008: ((5312,), (5153,)),  # mipsel64
-    0xA0000008: ((6316,), (6153,)),  # mips64n32
-    0xE0000008: ((6316,), (6153,)),  # mipsel64n32
-    0x0000000F: ((338,), (172,)),  # parisc
-    0x8000000F: ((338,), (172,)),  # parisc64
-    0x00000004: ((380,), (172,)),  # m68k
-    0x4000002A: ((372,), (172,)),  # sh
-    0x0000002A: ((372,), (172,)),  # sheb
-}
+_CALLS = (  # the numbers of seccomp and of prctl, and the ABIs (AUDIT_ARCH_*) that have them
+    (317, 157, 0xC000003E),  # x86_64
+    (0x4000013D, 0x4000009D, 0xC000003E),  # x32
+    (354, 172, 0x40000003),  # i386
+    (277, 167, 0xC00000B7, 0xC00000F3, 0xC0000102),  # aarch64, riscv64, loongarch64
+    (383, 172, 0x40000028),  # arm
+    (358, 171, 0xC0000015, 0x80000015, 0x00000014),  # ppc64le, ppc64, ppc
+    (348, 172, 0x80000016, 0x00000016),  # s390x, s390
+    (4352, 4192, 0x00000008, 0x40000008),  # mips, mipsel
+    (5312, 5153, 0x80000008, 0xC0000008),  # mips64, mipsel64
+    (6316, 6153, 0xA0000008, 0xE0000008),  # mips64n32, mipsel64n32
+    (338, 172, 0x0000000F, 0x8000000F),  # parisc, parisc64
+    (380, 172, 0x00000004),  # m68k
+    (372, 172, 0x4000002A, 0x0000002A),  # sh, sheb
+)
 _SET_MODE_FILTER, _PR_SET_SECCOMP = 1, 22
 _NEW_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER
 _FIRST = {
     (arch, number): first
-    for arch, calls in _CALLS.items()
-    for numbers, first in zip(calls, (_SET_MODE_FILTER, _PR_SET_SECCOMP), strict=True)
-    for number in numbers
+    for seccomp, prctl, *arches in _CALLS
+    for number, first in ((seccomp, _SET_MODE_FILTER), (prctl, _PR_SET_SECCOMP))
+    for arch in arches
 }
 
 

@@ -47,17 +47,15 @@ def main() -> int:
 def _filter() -> bytes:
     """Return instructions that log any call with these two arguments: numbers vary by ABI."""
     low = 0 if sys.byteorder == "little" else 4
-    return b"".join(
-        struct.pack("=HBBI", *line)
-        for line in (
-            (_LOAD, 0, 0, _ARGUMENTS + low),
-            (_EQUAL, 0, 3, FIRST),
-            (_LOAD, 0, 0, _ARGUMENTS + 8 + low),
-            (_EQUAL, 0, 1, SECOND),
-            (_RETURN, 0, 0, _LOG),
-            (_RETURN, 0, 0, _ALLOW),
-        )
+    lines = (
+        (_LOAD, 0, 0, _ARGUMENTS + low),
+        (_EQUAL, 0, 3, FIRST),
+        (_LOAD, 0, 0, _ARGUMENTS + 8 + low),
+        (_EQUAL, 0, 1, SECOND),
+        (_RETURN, 0, 0, _LOG),
+        (_RETURN, 0, 0, _ALLOW),
     )
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
 
 
 if __name__ == "__main__":

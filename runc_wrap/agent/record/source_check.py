@@ -136,12 +136,7 @@ class SourceCheck:
 
     def saw(self, source: str, when: float) -> None:
         """Note that something came from a source."""
-        if when >= self._proven.get(source, 0.0):
-            self._proven[source] = when
-
-    def is_proven(self, source: str) -> bool:
-        """Return whether something has come from a source since the last probe."""
-        return self._proven.get(source, 0.0) >= self._since
+        self._proven[source] = max(when, self.last_proof(source))
 
     def last_proof(self, source: str) -> float:
         """Return when something last came from a source, 0.0 for never."""
@@ -178,7 +173,7 @@ class SourceCheck:
                 return self._publish()
             return False
         self._until = self._patient(now, self._until)
-        missing = [name for name in self._asked if not self.is_proven(name)]
+        missing = [name for name in self._asked if self.last_proof(name) < self._since]
         if missing and now < self._until:
             self._due = self._until
             return self._take(missing)

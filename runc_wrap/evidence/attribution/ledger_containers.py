@@ -73,11 +73,8 @@ class Known:
 
     def refresh(self) -> list[Key]:
         """Read on; return the containers in new lines. An unreadable file counts as empty."""
-        found: dict[Key, None] = {}
-        for ledger in self._ledgers:
-            for record in ledger.appended():
-                if self._note(record):
-                    found[record.key] = None
+        records = (record for ledger in self._ledgers for record in ledger.appended())
+        found = dict.fromkeys(record.key for record in records if self._note(record))
         self._news = [*self._news, *found][-MOST:]
         return list(found)
 

@@ -248,13 +248,10 @@ class ProcessPlacement:
 
 def _take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
     """Note the lives of a runtime of this pid and its descendants until now as a container's."""
-    events: list[tuple[float, bool, int, UnplacedProcess]] = []
-    for one in family:
-        events.append((one.start, True, one.pid, one))
-        if one.end is not None:
-            events.append((one.end, False, one.pid, one))
-    if not events:
+    if not family:
         return
+    events = [(one.start, True, one.pid, one) for one in family]
+    events += [(one.end, False, one.pid, one) for one in family if one.end is not None]
     events.sort(key=lambda event: event[:3])
     is_there = any(one.pid == runtime and one.end is None for one in family)
     known = Family(runtime) if is_there else None

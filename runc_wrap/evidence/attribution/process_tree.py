@@ -84,10 +84,6 @@ class ProcessTree:
         at_work = (*awaited, *self.lives.at_work(time.time()))
         return all(self.known.mode(key) != OBSERVE for key in at_work)
 
-    def decided(self) -> set[str | None]:
-        """Return the modes of containers that were decided since the last call."""
-        return self.places.decided()
-
     def join(self, key: Key, pid: int, when: float) -> None:
         """Note a runtime that root started to join a container: its children are the container's.
 

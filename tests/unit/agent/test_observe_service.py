@@ -60,14 +60,16 @@ class Running:
 
 @contextlib.contextmanager
 def running(place: Path) -> Iterator[Running]:
-    with socket.socket(socket.AF_UNIX) as listening:
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as evidence:
         path = str(place / "notify")
         listening.bind(path)
         listening.listen()
+        evidence.listen()
         pid = os.fork()
         if pid == 0:
             try:
-                Observer(str(place), {"notify": listening.fileno()}).serve()
+                held = {"notify": listening.fileno(), "evidence": evidence.fileno()}
+                Observer(str(place), held).serve()
             finally:
                 os._exit(1)
         try:
@@ -135,7 +137,8 @@ def test_it_looks_at_which_release_is_installed_even_if_nothing_else_happens(
     with short_directory("observe") as place:
         pid = os.fork()
         if pid == 0:  # it takes signals
-            with contextlib.suppress(BaseException):
-                os._exit(math.ceil(Observer(str(place), {})._seconds()))  # noqa: SLF001 - of a turn
+            with contextlib.suppress(BaseException), socket.socket(socket.AF_UNIX) as evidence:
+                observer = Observer(str(place), {"evidence": evidence.fileno()})
+                os._exit(math.ceil(observer._seconds()))  # noqa: SLF001 - of a turn
             os._exit(99)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) <= SECONDS_TO_NOTICE
