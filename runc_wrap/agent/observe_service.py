@@ -94,8 +94,9 @@ class Observer:
         self.arriving = Arrivals(self.poll, self._take, self.listeners.keep)
         self.listeners.restore(held)  # before all that may be slow or fail
         self.inflight = self.listeners.inflight
+        self.recorder: Recorder | None = None
         self._record_again = 0.0  # on the monotonic clock, while there is no recorder
-        self.recorder = self._recorder()
+        self._try_to_record()
 
     def _report_losses(self, recorder: Recorder) -> None:
         """Report what was lost before there was a recorder, by a predecessor or here."""
@@ -107,7 +108,9 @@ class Observer:
         if self.listeners.is_deaf or (is_first and recorder.observes):
             recorder.lost(LossSpan(now, 0, OBSERVE, _CLOSED, since))
 
-    def _recorder(self) -> Recorder | None:
+    def _try_to_record(self) -> None:
+        if self._record_again > time.monotonic():
+            return
         try:
             notices = self.held.get(client_sockets.EXEC)
             made = Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
@@ -115,13 +118,10 @@ class Observer:
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too
             warn(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
-            return None
-        return made
-
-    def _try_to_record(self) -> None:
-        if not self.recorder and self._record_again <= time.monotonic():
-            self.recorder = self._recorder()
-            self._watch_recorder()
+            return
+        self.recorder = made
+        for fd in made.filenos():
+            self._watch(fd, lambda fd=fd: self._read(made, fd))  # type: ignore[misc]  # bound now
 
     def serve(self) -> None:
         """Serve until a signal ends this process, or another release is installed."""
@@ -142,19 +142,14 @@ class Observer:
         self._watch(self.signals.fd, self._obey)
         if (listening := self.held.get(_NOTIFY)) is not None:
             taken = [number_of(name, kind) for name in self.held for kind in (LISTENER, ARRIVING)]
-            self.acceptor = Acceptor(listening, self.store, taken)
-            self._watch(self.acceptor.fileno(), self._arrive)
+            self.acceptor = acceptor = Acceptor(listening, self.store, taken)
+            self._watch(acceptor.fileno(), lambda: self._arrive(acceptor))
         self._watch(self.questions.fileno(), self.questions.take)
-        self._watch_recorder()
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
         for name, fd in self.held.items():
             if number := number_of(name, ARRIVING):
                 self._guarded(self._begin, number, fd)
-
-    def _watch_recorder(self) -> None:
-        for fd in self.recorder.filenos() if self.recorder else ():
-            self._watch(fd, lambda fd=fd: self._read(fd))  # type: ignore[misc]  # bound now
 
     def _watch(self, fd: int, do: Callable[[], None]) -> None:
         self.handlers[fd] = do
@@ -258,25 +253,23 @@ class Observer:
         seconds = max(min(due) - time.monotonic(), 0.0)
         return min(seconds, self.recorder.seconds()) if self.recorder else seconds
 
-    def _read(self, fd: int) -> None:
-        if self.recorder:
-            self.recorder.read(fd)
-            tree = self.recorder.tree
-            if OBSERVE in tree.places.decided():  # the inspector starts as slowly as a container
-                self.listeners.inspector.expect()
-            if not self.recorder.may_wait:
-                self.resting.wake([tree.news.fileno()])
-            elif fd == tree.news.fileno():
-                self.resting.rest(fd, tree.news.taken)
+    def _read(self, recorder: Recorder, fd: int) -> None:
+        recorder.read(fd)
+        tree = recorder.tree
+        if OBSERVE in tree.places.decided():  # the inspector starts as slowly as a container
+            self.listeners.inspector.expect()
+        if not recorder.may_wait:
+            self.resting.wake([tree.news.fileno()])
+        elif fd == tree.news.fileno():
+            self.resting.rest(fd, tree.news.taken)
 
-    def _arrive(self) -> None:
+    def _arrive(self, acceptor: Acceptor) -> None:
         """Take runtimes' connections, whose messages may already be complete."""
         try:
-            while self.acceptor and (one := self.acceptor.accept()):
+            while one := acceptor.accept():
                 self._begin(*one)
-        except OSError:
-            if self.acceptor:  # no room for a descriptor: it stays readable
-                self.resting.rest(self.acceptor.fileno(), 0)
+        except OSError:  # no room for a descriptor: it stays readable
+            self.resting.rest(acceptor.fileno(), 0)
             raise
 
     def _begin(self, number: int, fd: int) -> None:

@@ -124,9 +124,7 @@ class Server:
                 self._read(connection)
             else:
                 self._accept()
-        now = time.monotonic()
-        for connection in [each for each in self.connections.values() if each.until <= now]:
-            self._close(connection)
+        self._give_up_late_ones()
         return False
 
     def _accept_if_room(self) -> None:
@@ -188,6 +186,11 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the cold path reports it if it recurs
             self._complaints.note(error)
         return COLD
+
+    def _give_up_late_ones(self) -> None:
+        now = time.monotonic()
+        for connection in [each for each in self.connections.values() if each.until <= now]:
+            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
         """Forget a connection; first remove the file that its launcher did not take."""

@@ -92,11 +92,11 @@ class Answerer:
             return COLD
         was = found.path, found.stat.st_dev, found.stat.st_ino
         if outcome.text is None:
-            return wire.go(*was), ""
+            return wire.packet("go", *was), ""
         self._number += 1
         name = f"agent.{posix.getpid()}.{self._number}"
-        new = config_file.write_beside(found, outcome.text, name)
-        return wire.rename(*was, new, found.real), new[0]
+        new, inode = config_file.write_beside(found, outcome.text, name)
+        return wire.packet("rename", *was, new, found.real, inode), new
 
     def _record(
         self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float

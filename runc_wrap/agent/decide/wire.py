@@ -51,16 +51,7 @@ def parsed(packet: bytes) -> Request | None:
     return Request(fields[1], fields[2].removeprefix(_ENTRY), fields[3], fields[_FIXED:])
 
 
-def go(path: str, device: int, inode: int) -> bytes:
-    """Return the answer that the config stays as it is."""
-    return _packet("go", path, device, inode)
-
-
-def rename(path: str, device: int, inode: int, new: tuple[str, int], real: str) -> bytes:
-    """Return the answer that asks to rename `new` (path, inode) to `real`."""
-    return _packet("rename", path, device, inode, new[0], real, new[1])
-
-
-def _packet(*fields: str | int) -> bytes:
+def packet(*fields: str | int) -> bytes:
+    """Return an answer of these fields."""
     text = "\0".join(map(str, fields))
     return VERSION + b"\0" + text.encode("utf-8", "surrogateescape") + b"\0"

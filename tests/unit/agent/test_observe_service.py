@@ -64,6 +64,7 @@ def running(place: Path) -> Iterator[Running]:
         path = str(place / "notify")
         listening.bind(path)
         listening.listen()
+        evidence.bind("")  # any address
         evidence.listen()
         pid = os.fork()
         if pid == 0:

@@ -106,6 +106,6 @@ def test_a_request_says_where_the_runtime_may_keep_its_state(value: str) -> None
 
 def test_answers_are_nul_terminated_fields() -> None:
     assert wire.COLD == b"runc-wrap/1\0cold\0"
-    assert wire.go("/b\udcff", 7, 8) == b"runc-wrap/1\0go\0/b\xff\x007\x008\0"
+    assert wire.packet("go", "/b\udcff", 7, 8) == b"runc-wrap/1\0go\0/b\xff\x007\x008\0"
     wanted = b"runc-wrap/1\0rename\0/b\x007\x008\0/t\0/r\x009\0"
-    assert wire.rename("/b", 7, 8, ("/t", 9), "/r") == wanted
+    assert wire.packet("rename", "/b", 7, 8, "/t", "/r", 9) == wanted
