@@ -164,7 +164,7 @@ class ProcessNews:
         if len(message) < _BODY + _FOUR.size:
             return
         what, _, ticks = _WHAT.unpack_from(message, _EVENT)
-        when = self.latest = ticks / 1e9 + procfs.began(time.CLOCK_MONOTONIC)
+        when = self.latest = ticks / 1e9 + _offset()
         if what == _FORK:
             _, parent, child, process = _FOUR.unpack_from(message, _BODY)
             if child == process:
@@ -176,3 +176,7 @@ class ProcessNews:
             thread, process = _TWO.unpack_from(message, _BODY)
             if thread == process:
                 self._exited(process, when)
+
+
+def _offset() -> float:
+    return procfs.began(time.CLOCK_MONOTONIC)

@@ -135,7 +135,7 @@ def test_a_call_that_a_killed_process_left_counts_once(
 
 def test_a_listener_is_stored_as_long_as_its_container_lives(service: Service) -> None:
     """With the memory of calls before any of these comes."""
-    service.listeners.restore([])
+    service.listeners.restore({})
     assert service.store.names == {INFLIGHT}
     found = [os.open("/dev/null", os.O_RDONLY) for _ in range(2)]
     for number, fd in enumerate(found, 1):

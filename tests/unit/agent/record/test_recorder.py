@@ -212,7 +212,7 @@ def told(logged: Path) -> Recorder:
 
 def hear(one: Recorder, *records: Sighting | LossSpan) -> None:
     one.live.records = list(records)  # type: ignore[union-attr]
-    one._read_audit(one.live)  # type: ignore[arg-type]  # noqa: SLF001 - what `read` calls
+    one._read_audit()  # noqa: SLF001 - what `read` calls
 
 
 def counts(prefix: Path) -> tuple[int, int]:
