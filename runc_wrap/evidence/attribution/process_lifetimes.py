@@ -217,7 +217,7 @@ class Family:
 
     def looked(self, pid: int) -> float | None:
         """Return when a process that just started was seen to be one of them, None if it is not."""
-        return time.time() if _file(pid) in self._files and self._is_unfiltered(pid) else None
+        return _now() if _file(pid) in self._files and self._is_unfiltered(pid) else None
 
     def _is_unfiltered(self, pid: int) -> bool:
         return self._filters is not None and _filters(pid) == self._filters
@@ -238,6 +238,10 @@ class Runtimes:
         return (
             exe == _MOUNT or exe.startswith(_COPY) or _name(exe.removesuffix(_GONE)) in self._names
         )
+
+
+def _now() -> float:
+    return time.time()
 
 
 def _name(path: str) -> str:
