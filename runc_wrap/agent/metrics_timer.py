@@ -39,8 +39,5 @@ class MetricsWriter:
 
     def reap(self) -> None:
         """Reap the program if it has ended."""
-        try:
-            if self._pid and posix.waitpid(self._pid, posix.WNOHANG)[0]:
-                self._pid = 0
-        except ChildProcessError:  # it was waited for elsewhere
+        if self._pid and start_command.is_over(self._pid):
             self._pid = 0

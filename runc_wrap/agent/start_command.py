@@ -47,6 +47,14 @@ def spawned(prefix: str, role: str, file_actions: Sequence[tuple[int, ...]] = ()
     )  # fmt: skip
 
 
+def is_over(pid: int) -> bool:
+    """Tell whether a program that was started has ended, and reap it."""
+    try:
+        return posix.waitpid(pid, posix.WNOHANG)[0] == pid
+    except ChildProcessError:  # it was waited for elsewhere
+        return True
+
+
 def command_anew(prefix: str, role: str) -> list[str]:
     """Return the command that starts a role with the installed release's code.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import select
 import time
+from typing import NamedTuple  # evidence.sightings has loaded it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,16 +92,13 @@ class Pace:
             self.until = now + REST
 
 
-class Caller:
+class Caller(NamedTuple):
     """A process: its id (tgid) in the initial namespace, user, name and program, "" if unknown."""
 
-    __slots__ = ("comm", "exe", "pid", "uid")
-
-    def __init__(self, pid: int, uid: int = 0, comm: str = "", exe: str = "") -> None:
-        self.pid = pid
-        self.uid = uid
-        self.comm = comm
-        self.exe = exe
+    pid: int
+    uid: int = 0
+    comm: str = ""
+    exe: str = ""
 
 
 class Callers:

@@ -81,7 +81,7 @@ class Inspector:
 
     def reap(self) -> int:
         """Reap those that have ended; return how many are stuck."""
-        self._stuck = [pid for pid in self._stuck if not _is_over(pid)]
+        self._stuck = [pid for pid in self._stuck if not start_command.is_over(pid)]
         return len(self._stuck)
 
     def start(self) -> None:
@@ -254,10 +254,3 @@ def _started(prefix: str) -> tuple[_socket.socket, int]:
         raise
     finally:
         its.close()
-
-
-def _is_over(pid: int) -> bool:
-    try:
-        return posix.waitpid(pid, posix.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True

@@ -235,19 +235,8 @@ def _sighting(
     received: float,
     code: int,
 ) -> Sighting:
-    return Sighting(
-        time=received,
-        serial=0,
-        pid=caller.pid,
-        uid=caller.uid,
-        comm=caller.comm,
-        exe=caller.exe,
-        arch=call.arch,
-        number=call.number,
-        code=USER_NOTIF | code | (HIDES if call.hides else 0) | (UNMADE if call.unmade else 0),
-        args=args,
-        source=OBSERVE,
-    )
+    code |= USER_NOTIF | (HIDES if call.hides else 0) | (UNMADE if call.unmade else 0)
+    return Sighting(received, 0, *caller, call.arch, call.number, code, args, OBSERVE)
 
 
 def _key_of(state: Json) -> Key | None:

@@ -183,7 +183,7 @@ class Membership:
             and f"{paths[name]}/".startswith(f"{path}/")
             and self._hierarchies.are_roots(name, paths[name])
             for name, path in place.paths.items()
-        ) and _is_within(pid, place.namespace)
+        ) and (place.namespace in (0, _INITIAL) or place.namespace in _namespaces(pid))
 
 
 def _learned(key: Key, first: tuple[int, int]) -> Place | None:
@@ -208,11 +208,6 @@ def _cut(path: str, name: str) -> str:
     while parts and name not in ledger_containers.ids(parts[-1]):
         parts.pop()
     return "/".join(parts)
-
-
-def _is_within(pid: int, namespace: int) -> bool:
-    """Return whether a process' pid namespace is this one or within; all are within the first."""
-    return namespace in (0, _INITIAL) or namespace in _namespaces(pid)
 
 
 def _namespaces(pid: int) -> list[int]:

@@ -221,12 +221,7 @@ class UnplacedProcesses:
         for one in list(self._all):
             parent = family.get(one.parent)
             is_child = parent is not None and (parent.end is None or one.start <= parent.end)
-            if (is_child and one.start >= when - _EARLY) or (
-                one.pid == pid and _was_there(one, when, within)
-            ):
+            was_there = one.start < when + within and (one.end is None or when <= one.end + _EARLY)
+            if (is_child and one.start >= when - _EARLY) or (one.pid == pid and was_there):
                 family[one.pid] = one
                 yield one
-
-
-def _was_there(one: UnplacedProcess, when: float, within: float) -> bool:
-    return one.start < when + within and (one.end is None or when <= one.end + _EARLY)

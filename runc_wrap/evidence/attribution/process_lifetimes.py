@@ -102,7 +102,8 @@ class Lives:
     def lived(self, pid: int, when: float) -> list[Life]:
         """Return the processes that may have had this pid then."""
         lives = [*self._ended.get(pid, ()), *filter(None, [self.alive.get(pid)])]
-        return [life for life in lives if _lived(life, when)]
+        begun = [life for life in lives if life.start - COARSE <= when]  # a record may be early
+        return [life for life in begun if life.end is None or when <= life.end + _END_SLACK]
 
     def begin(  # noqa: PLR0913 - a life's fields
         self,
@@ -188,12 +189,6 @@ class Lives:
             for pid, lives in self._ended.items()
         )
         self._ended = {pid: left for pid, left in lives if left}
-
-
-def _lived(life: Life, when: float) -> bool:
-    """Return whether a process ran at a record's time, which may be a little early."""
-    began = life.start - COARSE <= when
-    return began and (life.end is None or when <= life.end + _END_SLACK)
 
 
 class Family:

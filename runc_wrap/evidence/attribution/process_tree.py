@@ -153,7 +153,9 @@ class ProcessTree:
         life = self.lives.alive.get(parent)
         if life is None or self.known.is_recorded(life.key):  # its container may be known later
             self.namespaces.forked(parent, child, when)
-        self._end_former(child, when)
+        former = self.lives.alive.get(child)
+        if former and when - former.start > TICK + COARSE:  # its end was not reported
+            self._end(child, when)
         is_unseen = self.places.hosts.forked(parent, child, when)
         if life:
             self._begin_child(life, child, when)
@@ -181,23 +183,12 @@ class ProcessTree:
 
     def _exited(self, pid: int, when: float) -> None:
         self.places.unplaced.exited(pid, when)  # a runtime's family may be known only later
-        if pid in self.lives.alive:
-            self._leader_ended(pid, when)
-        else:
+        if pid not in self.lives.alive:
             self.places.hosts.exited(pid, when)
-
-    def _leader_ended(self, pid: int, when: float) -> None:
-        """Note the end of a process, unless it has other threads that run on."""
-        if len(procfs.threads(pid)) > 1 and len(self._leaderless) < _MOST_LEADERLESS:
-            self._leaderless.add(pid)
+        elif len(procfs.threads(pid)) > 1 and len(self._leaderless) < _MOST_LEADERLESS:
+            self._leaderless.add(pid)  # its other threads run on
         else:
             self._end(pid, when)
-
-    def _end_former(self, pid: int, begun: float) -> None:
-        """End the former process of a new process' pid, if its end was not reported."""
-        former = self.lives.alive.get(pid)
-        if former and begun - former.start > TICK + COARSE:
-            self._end(pid, begun)
 
     def _end(self, pid: int, when: float) -> None:
         self._leaderless.discard(pid)
