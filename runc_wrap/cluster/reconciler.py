@@ -102,13 +102,7 @@ class Reconciler:
                 state_file.change(self.places, was_ready=True)
             if seen.record.state != next_step.REMOVING:
                 self._report(NextStep("", next_step.REMOVING, is_ready=False), seen)
-        others = self.commands.running()
-        if others:
-            self.reporter.tell(
-                f"waiting for what another pod began on this node: {', '.join(others)}"
-            )
-        self.commands.wait(others)
-        self.commands.forget_old()
+        self.commands.wait_for_others(self.reporter.tell)
         settle_release(self.places)
 
     def _look(self, node: KubernetesNode, steps: StepExecution, *, is_asked: bool) -> Seen:

@@ -1,13 +1,13 @@
 """The steps of one pass over a node: each is done on the host, and may be done again.
 
-A step returns why it failed, and the state that this leads to; None if it went well.
+A step that fails raises StepFailure.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runc_wrap.cluster.host_commands.step_commands import NodeCommands
     from runc_wrap.cluster.host_commands.transient_unit import CommandEnd
     from runc_wrap.cluster.next_step import Registration, Seen
-    from runc_wrap.cluster.node_reporter import Pod, Reporter
+    from runc_wrap.cluster.node_reporter import Reporter
     from runc_wrap.node.paths import Places
 
 DOING = {
@@ -49,11 +49,12 @@ _AGAIN = "it succeeded, and yet nothing is seen of it"
 _LONGEST = 600  # characters of a sentence
 
 
-class StepFailure(NamedTuple):
-    """Which state a step that failed leads to, and why."""
+class StepFailure(Exception):
+    """Why a step failed; `word` is the state that this leads to if it is not that of WORDS."""
 
-    word: str
-    reason: str
+    def __init__(self, reason: str, word: str = "") -> None:
+        super().__init__(reason)
+        self.word = word
 
 
 @dataclass
@@ -67,13 +68,9 @@ class StepExecution:
     needed: str | None = None
     left: str = ""
 
-    @property
-    def _pod(self) -> Pod:
-        return self.reporter.pod
-
-    def do(self, step: str, seen: Seen) -> StepFailure | None:
-        """Do one step. Raises SystemdError."""
-        return {
+    def do(self, step: str, seen: Seen) -> None:
+        """Do one step. Raises StepFailure and SystemdError."""
+        {
             next_step.INSTALL: self._install,
             next_step.POLICY: self._put_policy_in_force,
             next_step.REGISTER: self._register,
@@ -90,11 +87,17 @@ class StepExecution:
         again and again is worse than none. So former failures are forgotten only when it is seen.
         """
         self.reporter.tell(DOING[step])
-        failure = StepFailure(WORDS[step], _AGAIN) if is_again else self.do(step, seen)
-        if failure is None:
-            return True
-        self.reporter.tell(f"that failed: {failure.reason}")
-        new = Attempt(step, next_step.key_of(seen, step), time.time(), 1, *failure)
+        word, reason = "", _AGAIN
+        if not is_again:
+            try:
+                self.do(step, seen)
+            except StepFailure as failure:
+                word, reason = failure.word, str(failure)
+            else:
+                return True
+        self.reporter.tell(f"that failed: {reason}")
+        key, word = next_step.key_of(seen, step), word or WORDS[step]
+        new = Attempt(step, key, time.time(), 1, word, reason)
         failed = state_file.read(self.places).with_failure(new)
         state_file.change(self.places, failed=failed)
         return False
@@ -106,7 +109,7 @@ class StepExecution:
         else:
             self.registration = self.commands.registration(seen.engine.name)
 
-    def _install(self, seen: Seen) -> StepFailure | None:
+    def _install(self, seen: Seen) -> None:
         """Install the image's release; the first one together with the policy.
 
         The policy may name the runtime that the node has. One that does not check keeps no release
@@ -114,58 +117,58 @@ class StepExecution:
         """
         policy = None if seen.release or seen.policy_problem else self._write_policy()
         try:
-            archive = archive_copy.lay(self._pod.archive, self.places)
+            archive = archive_copy.lay(self.reporter.pod.archive, self.places)
         except (OSError, ValueError) as error:
-            return StepFailure(next_step.FAILED, f"the release cannot be laid down: {error}")
+            raise StepFailure(f"the release cannot be laid down: {error}") from error
         ended = self.commands.preflight(archive, seen.engine.name, policy)
-        word = next_step.FAILED if ended.document is None else next_step.REFUSED
+        word = "" if ended.document is None else next_step.REFUSED
         complaint = ""
         if ended.is_well:
             complaint = "".join(f"; the policy was not taken: {it}" for it in ended.texts("policy"))
             is_known = seen.record.release == seen.release
             before = {} if is_known else {"release": seen.release, "archive": None}
-            version = archive_copy.version(self._pod.archive)
+            version = archive_copy.version(self.reporter.pod.archive)
             state_file.change(self.places, **before, begun=(seen.wanted, version))
-            word, ended = next_step.FAILED, self.commands.install(archive)
+            word, ended = "", self.commands.install(archive)
             settle_release(self.places, is_well=ended.is_well)
         archive_copy.remove(self.places)
         self.registration = None
-        return None if ended.is_well else StepFailure(word, f"{ended.reason}{complaint}")
+        if not ended.is_well:
+            raise StepFailure(f"{ended.reason}{complaint}", word)
 
     def _write_policy(self) -> str | None:
         """Write the mounted policy into var/cluster. Return its name, None if it cannot."""
         try:
-            files = configmap_policy.mounted(self._pod.config, self._pod.profiles)
+            pod = self.reporter.pod
+            files = configmap_policy.mounted(pod.config, pod.profiles)
             return policy_directory.write(self.places, files)
         except (configmap_policy.PolicyNotTaken, OSError) as error:
             self.reporter.tell(str(error))
             return None
 
-    def _put_policy_in_force(self, seen: Seen) -> StepFailure | None:
+    def _put_policy_in_force(self, seen: Seen) -> None:
         state_file.change(self.places, machine="")  # killed, it may have compiled another policy
         name = self._write_policy()
         if name is None:
-            return StepFailure(next_step.FAILED, "it cannot be written; the pod's log says why")
+            raise StepFailure("it cannot be written; the pod's log says why")
         ended = self.commands.apply(name)
         if not ended.is_well:
-            return StepFailure(next_step.FAILED, ended.findings)
+            raise StepFailure(ended.findings)
         remarks = ended.texts("remarks")
         state_file.change(self.places, machine=seen.machine, remarks=remarks)
-        return None
 
-    def _register(self, seen: Seen) -> StepFailure | None:
-        return self._proved(self.commands.register(seen.engine.name), next_step.REGISTER, seen)
+    def _register(self, seen: Seen) -> None:
+        self._proved(self.commands.register(seen.engine.name), seen)
 
-    def _prove(self, seen: Seen) -> StepFailure | None:
-        return self._proved(self.commands.prove(seen.engine.name), next_step.PROVE, seen)
+    def _prove(self, seen: Seen) -> None:
+        self._proved(self.commands.prove(seen.engine.name), seen)
 
-    def _proved(self, ended: CommandEnd, step: str, seen: Seen) -> StepFailure | None:
+    def _proved(self, ended: CommandEnd, seen: Seen) -> None:
         """Remember that a canary ran with the release that is in force now."""
         self.registration = None  # which says whether the engine is the one that was proved
         if not ended.is_well:
-            return StepFailure(WORDS[step], ended.reason)
+            raise StepFailure(ended.reason)
         state_file.change(self.places, proved=seen.installed, boot=seen.boot)
-        return None
 
     def _withdraw(self, _: Seen) -> None:
         """Have the node selected no more, and look again: a pod may have come until then."""
@@ -174,13 +177,12 @@ class StepExecution:
         else:
             self.left = _UNHEARD
 
-    def _unregister(self, seen: Seen) -> StepFailure | None:
+    def _unregister(self, seen: Seen) -> None:
         self.registration = None
         ended = self.commands.unregister(seen.engine.name)
-        if ended.is_well:
-            return None
-        self.needed = None  # a pod may have come
-        return StepFailure(next_step.REMOVING, ended.reason)
+        if not ended.is_well:
+            self.needed = None  # a pod may have come
+            raise StepFailure(ended.reason)
 
     def _uninstall(self, _: Seen) -> None:
         """Remove the installation, and look again what needs it if it is still there."""

@@ -45,13 +45,14 @@ class OwnProbe:
 
     A record is of its call if the kernel's own facts say so: pid, user, call, and a time within its
     life. A name proves nothing, for any process may take it.
-    `pid` is 0 if there is none; `is_running` is as of the last `look`.
-    It is a zombie from its end until `reap`, so that no other process has its pid.
+    `pid` is 0 if there is none; `ended` is when a `look` found that it had ended, on the monotonic
+    clock, infinite while it runs. It is a zombie from its end until `reap`, so that no other
+    process has its pid.
     """
 
     def __init__(self) -> None:
         self.pid = 0
-        self.is_running = False
+        self.ended = 0.0
         self.is_seen = False  # its record has come
         self._former = 0  # the pid, also after `reap`
         self._begin = self._end = 0.0
@@ -62,7 +63,12 @@ class OwnProbe:
         self._begin, self._end, self.is_seen = time.time(), inf, False
         words = [sys.executable, "-I", "-S", "-B", _PROGRAM]
         self.pid = self._former = os.posix_spawn(words[0], words, {}, setsigmask=[])
-        self.is_running = bool(self.pid)
+        self.ended = inf
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether it ran at the last `look`."""
+        return self.ended == inf
 
     def made(self, one: Sighting) -> bool:
         """Return whether a record is of its call."""
@@ -86,11 +92,15 @@ class OwnProbe:
         except ChildProcessError:  # it was waited for elsewhere
             self.pid, ended = 0, True
         if ended:
-            self.is_running, self._end = False, time.time()
+            self.ended, self._end = time.monotonic(), time.time()
 
     def reap(self) -> None:
-        """Give up the pid of an ended one, once no record of its next owner can seem to be its."""
-        if self.pid and not self.is_running and time.time() > self._end + COARSE:
+        """Give up the pid of an ended one, once its record has come or is overdue.
+
+        Not before no record of the pid's next owner can seem to be its.
+        """
+        has_come = self.is_seen and time.time() > self._end + COARSE
+        if self.pid and (has_come or self.ended + PATIENCE <= time.monotonic()):
             os.waitpid(self.pid, 0)
             self.pid = 0
 
@@ -99,7 +109,7 @@ class OwnProbe:
         if self.pid:
             os.kill(self.pid, SIGKILL)
             os.waitpid(self.pid, 0)
-            self.pid, self.is_running = 0, False
+            self.pid, self.ended = 0, min(self.ended, time.monotonic())
             self._end = min(self._end, time.time())
 
 
@@ -119,12 +129,10 @@ class SourceCheck:
         self._proven: dict[str, float] = {}
         self._probe = OwnProbe()
         self._latest = 0.0  # for the probe to end
-        self._was_running = False
         self._since = 0.0
         self._tries = 0
         self._due = 0.0
         self._until: float | None = None
-        self._released = inf  # when an ended probe's pid is given up at the latest
         for name, why in self.blind.items():
             warn(source_status.sentences({name: why})[name])
         self._is_published = False
@@ -145,7 +153,7 @@ class SourceCheck:
     @property
     def due(self) -> float:
         """When `turn` has something to do."""
-        return min(self._due, self._released if self._probe.pid else inf)
+        return min(self._due, self._probe.ended + PATIENCE if self._probe.pid else inf)
 
     @property
     def is_waiting(self) -> bool:
@@ -164,7 +172,8 @@ class SourceCheck:
     def turn(self) -> bool:
         """Do what is due; return whether there is a new result."""
         now = time.monotonic()
-        self._release(now)
+        self._probe.look()
+        self._probe.reap()
         if self._until is None:
             if self._asked and self._due <= now:
                 self._provoke(now)
@@ -187,31 +196,19 @@ class SourceCheck:
 
     def _patient(self, now: float, until: float) -> float:
         """Return until when the probe is waited for, which a running one moves."""
-        if self._was_running and not self._probe.is_running:  # it ended just now
-            self._was_running = False
-            return max(until, now + PATIENCE)
-        if not self._probe.is_running:
-            return until
-        return max(until, now + PATIENCE) if now < self._latest else now
-
-    def _release(self, now: float) -> None:
-        """Give up the pid of a probe that has ended, if its record has come or is overdue."""
-        self._probe.look()
-        if self._probe.is_running:
-            self._released = now + PATIENCE
-        elif self._probe.is_seen or self._released <= now:
-            self._probe.reap()
+        if self._probe.is_running and now >= self._latest:
+            return now
+        return max(until, min(self._probe.ended, now) + PATIENCE)
 
     def _provoke(self, now: float) -> None:
         self._tries += 1
         self._since, self._until = time.time() - 0.05, now + PATIENCE
         self._latest = now + SLOWEST
-        self._due, self._released = self._until, now + PATIENCE
+        self._due = self._until
         try:
             self._probe.start()
         except OSError as error:
             warn(f"sources of evidence cannot be checked: {error.strerror}")
-        self._was_running = self._probe.is_running
 
     def _take(self, missing: list[str], *, are_blind: bool = False) -> bool:
         """Take in the result for each source; return whether anything is new."""

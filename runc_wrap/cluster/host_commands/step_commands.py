@@ -16,7 +16,7 @@ from runc_wrap.cluster.next_step import Registration
 from runc_wrap.documents.reader import DocumentError, record, taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from runc_wrap.node.paths import Places
@@ -105,17 +105,12 @@ class NodeCommands:
         except DocumentError as error:
             raise SystemdError(f"what `engine status` printed cannot be read: {error}") from None
 
-    def running(self) -> list[str]:
-        """Return the units that run and change the node, whoever began them."""
-        return transient_unit.running(self.manager, STEPS[: -len(_ASKING)])
-
-    def wait(self, units: Iterable[str]) -> None:
-        """Wait for the ends of commands that another pod began."""
-        for unit in units:
+    def wait_for_others(self, tell: Callable[[str], None]) -> None:
+        """Wait for what changes the node and another pod began, and forget what ended before."""
+        if others := transient_unit.running(self.manager, STEPS[: -len(_ASKING)]):
+            tell(f"waiting for what another pod began on this node: {', '.join(others)}")
+        for unit in others:
             transient_unit.wait(self.manager, unit, _REGISTERING)
-
-    def forget_old(self) -> None:
-        """Forget what ended while no pod was there."""
         transient_unit.forget_old(self.manager, STEPS)
 
     def _ctl(self, step: str, seconds: float, *words: str) -> CommandEnd:
