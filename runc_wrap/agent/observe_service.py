@@ -50,9 +50,8 @@ _RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the ne
 _KILLED = "the service observe was killed before it had written them"
 _CLOSED = "the listeners of containers were closed with the service before"
 _NO_STORE = (
-    "no supervisor keeps descriptors here (FileDescriptorStoreMax= of systemd): containers' calls "
-    "would fail with ENOSYS if this process ended. So a create in observe gets audit instead; "
-    "--without-descriptor-store changes that."
+    "no supervisor keeps descriptors here (FileDescriptorStoreMax= of systemd): a create in "
+    "observe gets audit instead, except with --without-descriptor-store."
 )
 
 

@@ -131,8 +131,7 @@ def _taken(prefix: str, role: str, names: Sequence[str], given: Descriptors) -> 
     longest = max((path(prefix, name) for name in KINDS), key=len)
     if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
         raise _UnusableSocket(
-            f"{longest} is longer than the {_LONGEST} bytes that a socket's path can have. "
-            "Install runc-wrap in a directory with a shorter path."
+            f"{longest} is longer than a socket's path ({_LONGEST} bytes): take a shorter --prefix."
         )
     directory = f"{prefix}/var/agent"  # which only root may enter
     try:

@@ -23,8 +23,8 @@ _MOST = 256  # profiles
 _LONGEST = 200  # characters of a name in a sentence
 _MODE_KEY = MODE.partition("/")[2]
 _TWO_MODES = (
-    f"config.toml sets default.mode, and so does the overlay ({_MODE_KEY} of the ConfigMap "
-    "runc-wrap-mode); take it out of config.toml, or name the base instead of the overlay"
+    "config.toml sets default.mode, and so does the overlay (the ConfigMap runc-wrap-mode); take "
+    "it out of config.toml, or name the base instead of the overlay"
 )
 
 
@@ -77,8 +77,7 @@ def _refuse_paths(settings: bytes) -> None:
         if "/" in str(name):
             raise PolicyNotTaken(
                 f"runtime names the path {shown.name(str(name), _LONGEST)}; in a cluster it takes "
-                "names (runc, crun), which are looked up in the usual directories and in those of "
-                "CRI-O, k3s, RKE2 and k0s; write the name, or the path in the node's own conf.d"
+                "names (runc, crun); write the name, or the path in the node's own conf.d"
             )
 
 

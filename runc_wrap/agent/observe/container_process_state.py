@@ -28,7 +28,6 @@ LARGEST = 4 << 20  # bytes: the state carries the container's annotations
 SECONDS = 10.0  # for a message to be whole
 _CHUNK = 64 << 10
 _MOST_FDS = 8
-_MOST = 64  # connections at once; beyond it the oldest is taken, whole or not
 _LONGEST = 4096  # characters of an id or a path that are kept
 
 
@@ -135,8 +134,6 @@ class Arrivals:
         self._by_fd[fd] = arrival
         self._poll.register(fd, select.EPOLLIN)
         self.read(fd)
-        if len(self._by_fd) > _MOST:
-            self._settle(next(iter(self._by_fd)))
 
     def read(self, fd: int) -> None:
         """Read what has come through a connection."""

@@ -49,7 +49,6 @@ _TAKE_ONE = frozenset(
 )
 SECONDS = 1.5  # until a question is answered with what is written; commands wait for two
 SOONEST = 0.1  # seconds between answers
-MOST = 16  # waiting connections; more wait in the socket's queue
 
 Notice = tuple[int, float, list[str]]  # the sender's pid, the time, its words without argv[0]
 
@@ -168,7 +167,7 @@ class Questions:
 
     def take(self) -> None:
         """Accept connections; close those that are not root's or this agent's own user's."""
-        while len(self._waiting) < MOST:
+        while True:
             try:
                 connection, _ = self._listening.accept()
             except OSError:
@@ -187,7 +186,6 @@ class Questions:
             connection.close()
         self._waiting = []
         self._last = time.monotonic()
-        self.take()  # connections for which there was no room
 
 
 def _send(connection: socket.socket, packet: bytes) -> None:

@@ -173,10 +173,7 @@ def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> CommandEn
 def _meaning(status: int, program: str) -> str:
     """Return what an exit status says that systemd gave itself, "" if it did not."""
     if status == _EXEC:
-        return (
-            f"{program} cannot be executed. Mostly its file system is mounted noexec (`findmnt "
-            f"-T {program}` says so): mount it so that programs can be executed there"
-        )
+        return f"{program} cannot be executed; see whether `findmnt -T {program}` says noexec"
     if status not in _SYSTEMDS:
         return ""
     return f"systemd could not {_COULD_NOT.get(status, 'prepare its execution (systemd.exec(5))')}"

@@ -41,7 +41,7 @@ def test_commands_of_other_words_are_other_units() -> None:
 
 PROGRAM = "/opt/runc-wrap/bin/runc-wrapctl"
 STATUSES = [
-    (203, f"the status 203: {PROGRAM} cannot be executed. Mostly its file system is"),
+    (203, f"the status 203: {PROGRAM} cannot be executed; see whether"),
     (209, "the status 209: systemd could not write its output; look whether"),
     (223, "the status 223: systemd could not prepare its execution"),
     (1, "the status 1, and said nothing"),

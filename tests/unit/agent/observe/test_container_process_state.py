@@ -196,13 +196,6 @@ def test_a_taken_connection_wakes_nobody_although_systemd_still_has_it(door: Doo
     os.close(copy)
 
 
-def test_of_more_connections_than_fit_the_oldest_is_taken_as_it_is(door: Door) -> None:
-    for number in range(container_process_state._MOST + 1):  # noqa: SLF001 - the bound is what is tested
-        door.connect(number)
-    assert [one.number for one in door.taken] == [0]
-    assert len([*door.arrivals]) == container_process_state._MOST  # noqa: SLF001 - as above
-
-
 def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     store = DescriptorStore(Supervisor({}), {}, {})
