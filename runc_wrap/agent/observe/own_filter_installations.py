@@ -24,7 +24,7 @@ import struct
 import time
 from errno import ENOMEM, ENOSYS, EPERM
 
-from runc_wrap.agent.observe.call_arguments import bits
+from runc_wrap.agent.observe.call_arguments import bits, clone_args
 from runc_wrap.agent.observe.inspector import COMPAT, NATIVE
 from runc_wrap.agent.observe.inspector_client import Inspector, Late, Read
 from runc_wrap.agent.service_log import warn
@@ -47,7 +47,6 @@ _INT = 0xFFFFFFFF
 _TRIES, _PAUSE = 10, 0.02  # at reading, while the inspector has no CPU or is starting
 _DATA = struct.Struct("=IIQ6Q")  # struct seccomp_data
 _WORDS = struct.Struct("=16I")
-_CLONE3 = 435
 
 _CALLS = (  # the numbers of seccomp and of prctl, and the ABIs (AUDIT_ARCH_*) that have them
     (317, 157, 0xC000003E),  # x86_64
@@ -191,7 +190,7 @@ class Checks:
         if not own.traces(call, read.filters if read else None):
             return 0
         is_alone = read is not None and read.tracer == 0
-        return ENOSYS if is_alone or call.number & 0xFFF == _CLONE3 else EPERM
+        return ENOSYS if is_alone or clone_args(call) is not None else EPERM
 
     def _read(
         self, container: ObservedContainer, tid: int, address: int | None, what: int

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from itertools import takewhile
 
 from runc_wrap.evidence.sightings import COARSE
 from runc_wrap.evidence.store import call_counts
@@ -39,7 +40,6 @@ _FLAGS = {
 _CLONE3 = (435, 435 | 1 << 30)  # x32
 _OTHERS = ("clone", "unshare", "setns")
 _MOST_FORKS = 8192
-_REMEMBERED = 5.0  # seconds
 _EARLY, _LATE = 0.005, 0.1  # seconds from a call's record to the start of its child
 _MOST_MOVED = 1024
 _MOST_WAITING = 256
@@ -50,30 +50,15 @@ class Namespaces:
     """Remembers recent parents and children, and processes that make namespaces by other calls."""
 
     def __init__(self) -> None:
-        self._forks: dict[int, list[tuple[float, int]]] = {}
-        self._count = 0
+        self._forks: deque[tuple[float, int, int]] = deque(maxlen=_MOST_FORKS)  # by time
         self._moved: deque[int] = deque(maxlen=_MOST_MOVED)
         self.begun: Callable[[int, int, float], object] | None = None  # called at each fork
 
     def forked(self, parent: int, child: int, when: float) -> None:
         """Note a new process in what may be a logged container."""
-        self._forks.setdefault(parent, []).append((when, child))
-        self._count += 1
-        if self._count > _MOST_FORKS:
-            self._forget(when - _REMEMBERED)
+        self._forks.append((when, parent, child))
         if self.begun:
             self.begun(parent, child, when)
-
-    def _forget(self, before: float) -> None:
-        """Forget children from before; forget all if more than half would be left."""
-        recent = {
-            parent: [one for one in children if one[0] >= before]
-            for parent, children in self._forks.items()
-        }
-        self._forks = {parent: children for parent, children in recent.items() if children}
-        self._count = sum(map(len, self._forks.values()))
-        if self._count > _MOST_FORKS // 2:
-            self._forks, self._count = {}, 0
 
     def note(self, one: Sighting) -> None:
         """Note a process that makes or joins namespaces by another call."""
@@ -85,9 +70,15 @@ class Namespaces:
         return any(pid in self._moved for pid in pids)
 
     def children(self, one: Sighting) -> list[int]:
-        """Return the processes that a call may have started."""
+        """Return the processes that a call may have started; none if some are forgotten."""
         begin, end = one.time - _EARLY, one.time + _LATE
-        return [child for when, child in self._forks.get(one.pid, ()) if begin <= when <= end]
+        if len(self._forks) == _MOST_FORKS and self._forks[0][0] >= begin:
+            return []
+        # CPUs report in nearly the order of time
+        recent = takewhile(lambda fork: fork[0] >= begin - _LATE, reversed(self._forks))
+        return [
+            child for when, parent, child in recent if parent == one.pid and begin <= when <= end
+        ]
 
 
 class Clones:

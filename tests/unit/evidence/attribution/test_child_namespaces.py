@@ -134,8 +134,8 @@ def test_reads_per_second_and_remembered_forks_are_bounded(
     one = Namespaces()
     links[7] = links[8] = _of()
     for place in range(3 * child_namespaces._MOST_FORKS):  # noqa: SLF001 - the bound is the test
-        one.forked(place, 8, 100.0)
-    assert one._count <= child_namespaces._MOST_FORKS  # noqa: SLF001 - as above
+        one.forked(place, 8, 90.0)
+    assert len(one._forks) <= child_namespaces._MOST_FORKS  # noqa: SLF001 - as above
     one.forked(7, 8, 100.0)
     calls = [sighting(number=CLONE3, pid=7, time=100.0)] * 300
     assert sum(args is not None for args in _counted(one, *calls)) == 200
