@@ -128,7 +128,7 @@ def status(places: Places, /, *, as_json: bool) -> bool:
     with output.progress("Asking the engines"):
         registered = registration_state.states(places.engines)
         transaction_revert.remove_left_canaries(places, registered)
-        found = [one.as_json() for one in engine_status.survey(places, Systemd())]
+        found = engine_status.survey(places, Systemd())
     if as_json:
         output.document(found)
     else:

@@ -101,7 +101,7 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
         if name == _AUTO:
             return _add_to_all(places, wanted, config)
         if config and not config.absolute().parent.is_dir():  # misspelled
-            raise EngineError(f"--config {config}", "a directory that exists", "another file")
+            raise EngineError(f"--config {config}: there is no such directory")
         found = engine_registry.at(name, config) if config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except _FAILURES as error:
@@ -113,7 +113,7 @@ def add(places: Places, /, *, name: str, config: Path | None, **options: Any) ->
 def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, Any], Plan]:
     """Register with one engine; what it refuses is taken back. Return what to print."""
     if off := found.off():
-        raise EngineError(off, "a CRI plugin that is on", "take it out of disabled_plugins first")
+        raise EngineError(f"{off}; try: take it out of disabled_plugins first")
     where = _where_of(places, found.name, found.config)
     with output.progress(f"Asking {found.name}"):
         facts = found.facts(wanted.containerd_version, places.prefix)
@@ -134,12 +134,10 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
 def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
     """Register with each engine that is found; return whether anything was wrong."""
     if config is not None or wanted.containerd_version is not None:
-        raise EngineError(
-            "`auto` with an engine's own option", "neither", "name the engine instead"
-        )
+        raise EngineError("`auto` with an engine's own option; try: name the engine instead")
     engines = engine_registry.detected()
     if not engines:
-        raise EngineError("no engine on this node", "one of those it knows", "engine list")
+        raise EngineError("no engine is on this node; try: `engine list`")
     documents: list[dict[str, Any]] = []
     for found in engines:
         document, plan = _attempted(places, found, wanted)
@@ -174,9 +172,8 @@ def _only_one(name: str) -> Engine:
     found = engine_registry.ENGINES[name].detect()
     if len(found) > 1:
         raise EngineError(
-            f"several: {', '.join(map(str, found))}",
-            "one of them",
-            f"--config {found[0].config}, or `engine add auto` for all",
+            f"several: {', '.join(map(str, found))}; try: --config {found[0].config}, or "
+            "`engine add auto` for all"
         )
     return found[0] if found else engine_registry.at(name, engine_registry.ENGINES[name].usual)
 

@@ -17,9 +17,9 @@ raises ValueError.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import (
     Annotated,
     Any,
@@ -86,7 +86,11 @@ def taken(kind: type[Record], value: object) -> Record:
     try:
         made: Record = _reads(kind)(value)  # type: ignore[arg-type]  # types are hashable
     except _Unfit as error:
-        place = _place(error.steps)
+        words = (
+            f"[{one}]" if isinstance(one, int) else f".{safe_text.name(one, _LONGEST_KEY)}"
+            for one in reversed(error.steps)
+        )
+        place = "".join(words).removeprefix(".")
         raise DocumentError(f"{place}: {error}" if place else str(error)) from None
     return made
 
@@ -118,14 +122,6 @@ def shown(value: object) -> str:
     return safe_text.name(value, _LONGEST_SHOWN)
 
 
-def _place(steps: list[str | int]) -> str:
-    words = (
-        f"[{one}]" if isinstance(one, int) else f".{safe_text.name(one, _LONGEST_KEY)}"
-        for one in reversed(steps)
-    )
-    return "".join(words).removeprefix(".")
-
-
 def _unfit(value: object, wanted: str) -> _Unfit:
     return _Unfit(f"found {shown(value)}, wanted {wanted}")
 
@@ -154,21 +150,17 @@ def _members(kind: Any) -> list[tuple[str, str, Reads, tuple[Any, ...]]]:
 
 
 def _member(field: Field[Any], hint: Any) -> tuple[str, Reads, tuple[Any, ...]]:
-    key, reads = _key(field.name, hint), _reads(hint)
+    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    key = next((one.name for one in marks if isinstance(one, Key)), field.name)
+    reads = _reads(hint)
     if field.default_factory is not MISSING:
         made = field.default_factory
         return key, lambda value: made() if value is None else reads(value), ()
     if field.default is MISSING:
         return key, reads, ()
-    inner = [one for one in get_args(hint) if one is not type(None)]
     if get_origin(hint) in (Union, types.UnionType):  # what reads it gets no null
-        reads = _reads(inner[0])
+        reads = _reads(next(one for one in get_args(hint) if one is not type(None)))
     return key, reads, (field.default,)
-
-
-def _key(name: str, hint: Any) -> str:
-    marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    return next((one.name for one in marks if isinstance(one, Key)), name)
 
 
 def _object(kind: Any) -> Reads:
@@ -232,15 +224,7 @@ def _text(_: Any, marks: Marks) -> Reads:
     return reads
 
 
-def _whole(_: Any, marks: Marks) -> Reads:
-    return _between(marks, (int,), "a whole number")
-
-
-def _number(_: Any, marks: Marks) -> Reads:
-    return _between(marks, (int, float), "a number")
-
-
-def _between(marks: Marks, kinds: tuple[type, ...], words: str) -> Reads:
+def _between(kinds: tuple[type, ...], words: str, _: Any, marks: Marks) -> Reads:
     within = marks.get(Within) or Within(-constraints.LARGEST)
     least, largest, make = within.least, within.largest, kinds[-1]
 
@@ -268,15 +252,20 @@ def _list(inner: Any, marks: Marks) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not list or (len(value) > most and not is_cut):
             raise _unfit(value, f"a list of at most {most}")
-        made: list[Any] = []
-        try:
-            made.extend(map(item, value[:most]))
-        except _Unfit as error:
-            error.steps.append(len(made))
-            raise
-        return made
+        return _all(map(item, value[:most]))
 
     return reads
+
+
+def _all(items: Iterator[Any]) -> list[Any]:
+    """Return them, each of which is read when it is asked for."""
+    made: list[Any] = []
+    try:
+        made.extend(items)
+    except _Unfit as error:
+        error.steps.append(len(made))
+        raise
+    return made
 
 
 def _tuple(inner: Any, marks: Marks) -> Reads:
@@ -288,13 +277,7 @@ def _tuple(inner: Any, marks: Marks) -> Reads:
     def reads(value: Any) -> Any:
         if type(value) is not list or len(value) != len(items):
             raise _unfit(value, f"a list of {len(items)}")
-        made: list[Any] = []
-        try:
-            made.extend(item(one) for item, one in zip(items, value, strict=True))
-        except _Unfit as error:
-            error.steps.append(len(made))
-            raise
-        return tuple(made)
+        return tuple(_all(item(one) for item, one in zip(items, value, strict=True)))
 
     return reads
 
@@ -318,17 +301,13 @@ def _map(inner: Any, marks: Marks) -> Reads:
     return reads
 
 
-def _any(*_: Any) -> Reads:
-    return lambda value: value
-
-
 _KINDS: dict[Any, Callable[[Any, Marks], Reads]] = {
     str: _text,
-    int: _whole,
-    float: _number,
+    int: partial(_between, (int,), "a whole number"),
+    float: partial(_between, (int, float), "a number"),
     bool: _flag,
     list: _list,
     tuple: _tuple,
     dict: _map,
-    Any: _any,
+    Any: lambda *_: lambda value: value,
 }

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 from runc_wrap.engines import probe_container
 from runc_wrap.engines.engine_class import LONG, SHORT, Engine
 from runc_wrap.engines.handler import CallFailed
-from runc_wrap.engines.probe_container import CANARY, Started
+from runc_wrap.engines.probe_container import CANARY, Probe, Started
 from runc_wrap.host import program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runc_wrap.engines.probe_container import Probe
 
 # It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
 _RUN = ("run", "--detach", "--network", "none", "--stop-signal", "KILL")

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.engines.probe_container import CANARY, Started
+from runc_wrap.engines.probe_container import CANARY, Probe, Started
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from runc_wrap.engines.probe_container import Probe
 
 
 class CriEngine(Engine):
@@ -73,16 +71,14 @@ class CriEngine(Engine):
         name = self.sandbox_image()
         if not name:
             raise EngineError(
-                f"{self.name} does not print which image the sandboxes of its pods have",
-                "its name, since nothing is pulled",
-                f"name the image in {self.config}",
+                f"{self.name} does not print which image sandboxes have, and nothing is pulled; "
+                f"try: name it in {self.config}"
             )
         if not cri_runtime.has_image(socket, name):
             raise EngineError(
-                f"{self.name} has no image {name} for pods' sandboxes",
-                "that image, since nothing is pulled",
+                f"{self.name} has no image {name} for pods' sandboxes, and nothing is pulled; try: "
                 f"`crictl pull {name}`, or with containerd alone "
-                f"`ctr --address {socket} --namespace k8s.io images pull {name}`",
+                f"`ctr --address {socket} --namespace k8s.io images pull {name}`"
             )
         return name
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from runc_wrap.engines import engine_unit, toml_text
-from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.engines.probe_container import CANARY, Probe
+from runc_wrap.engines.handler import CallFailed, EngineError, Handler
+from runc_wrap.engines.probe_container import CANARY, Probe, Started
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.engines.dependent_container import Dependent
     from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.probe_container import Started
     from runc_wrap.engines.toml_text import Saved
     from runc_wrap.host.engine_names import EngineNames
 
@@ -73,6 +71,11 @@ class Engine(ABC):
     def __str__(self) -> str:
         brought = f" of {self.flavour}" if self.flavour else ""
         return f"{self.name}{brought} ({self.config})"
+
+    @property
+    def journal(self) -> str:
+        """The end of a sentence: where its failure is explained."""
+        return f"; try: `journalctl -u {self.unit}`" if self.unit else ""
 
     # Where it is.
 
@@ -303,18 +306,13 @@ class Engine(ABC):
             if path and Path(path).parent == launcher.parent:
                 return handler
         raise EngineError(
-            f"{self} has no handler that leads to {launcher}",
-            "one, as it takes no runtime by its path",
-            f"runc-wrapctl engine add {self.name} --restart",
+            f"{self} has no handler that leads to {launcher}; try: "
+            f"runc-wrapctl engine add {self.name} --restart"
         )
 
     def not_started(self, why: str) -> EngineError:
         """Return the error for a probe container that does not start."""
-        return EngineError(
-            f"{self.name} does not start a container: {why}",
-            "a canary that runs",
-            f"`journalctl -u {self.unit}`" if self.unit else "the same by hand",
-        )
+        return EngineError(f"{self.name} does not start a container: {why}{self.journal}")
 
 
 def below(path: Path) -> str:

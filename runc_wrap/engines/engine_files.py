@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import toml_text
-from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.toml_text import Saved
+from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines.toml_text import Saved, Table
 from runc_wrap.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.toml_text import Table
 
 MAX_BYTES = 4 * 1024 * 1024
 _HEAD, _TAIL = "50-runc-wrap-", ".conf"
@@ -41,19 +39,15 @@ def read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except files.Irregular:
-        raise EngineError(
-            f"{path} is not a file", "a configuration file", "--config FILE"
-        ) from None
+        raise EngineError(f"{path} is not a file; try: --config FILE") from None
     except files.TooLarge:
-        raise EngineError(
-            f"{path} is larger than {MAX_BYTES} bytes", "a configuration file", "--config FILE"
-        ) from None
+        raise EngineError(f"{path} is larger than {MAX_BYTES} bytes; try: --config FILE") from None
     except OSError as error:
-        raise EngineError(f"{path}: {error.strerror}", "a readable file", "run as root") from error
+        raise EngineError(f"{path}: {error.strerror}; try: as root") from error
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise EngineError(f"{path}: {error}", "UTF-8", "correct the file first") from error
+        raise EngineError(f"{path} is no UTF-8: {error}; try: correct it") from error
 
 
 @dataclass(frozen=True)
@@ -94,9 +88,7 @@ class Tree:
         """Write a file that is ours, a drop-in. Raises EngineError if there is another's."""
         if self.text(path):
             raise EngineError(
-                f"{path} exists, and not as runc-wrapctl wrote it",
-                "an unused name",
-                "move that file away, or choose another --handler",
+                f"{path} exists, and not as we wrote it; try: move it away, or another --handler"
             )
         self.put(path, toml_text.block(title, body))
 
@@ -188,9 +180,7 @@ def with_drop_ins(
     ours = {*(drop_in(config, handler) for handler in handlers), *map(Path, tree.saved)}
     found = sorted(each for each in _folder(config).glob(pattern) if each.is_file())
     if len(found) > _MOST:
-        raise EngineError(
-            f"{config}.d has over {_MOST} files", "fewer", "remove what is not needed"
-        )
+        raise EngineError(f"{config}.d has over {_MOST} files; try: remove some")
     return [
         (each, toml_text.parse(read(each) or "", str(each)))
         for each in (config, *found)

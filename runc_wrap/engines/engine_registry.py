@@ -35,9 +35,7 @@ def installed(name: str, config: Path) -> Engine:
     """Return the same. Raises EngineError if it is not installed."""
     found = at(name, config)
     if found.binary is None:
-        raise EngineError(
-            f"{name} is not installed", "an engine that runs", "`engine add` without --restart"
-        )
+        raise EngineError(f"{name} is not installed; try: `engine add` without --restart")
     return found
 
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.engine_class import RESTART
+from runc_wrap.engines.engine_class import RESTART, Engine
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import canary_proof, transaction_revert
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_state import Registered
     from runc_wrap.engines.transaction.canary_proof import Proof
     from runc_wrap.engines.transaction.engine_restart import Systemd
@@ -31,29 +28,30 @@ if TYPE_CHECKING:
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
+Handlers = Mapping[str, str | None]
 _LOGGED_AT = re.compile(r'\btime=(?:"[^"]*"|\S+)\s*')  # logrus begins each line with it
 _SLACK = 1.0  # seconds that a start's time may be wrong
 
 
 def listed(states: list[Registered]) -> list[Json]:
-    """Return [{engine, binary, version, found: [_installed, ...], registered: [_registered, ...]}].
+    """Return [{engine, binary, version, found: [_installed, ...], registered: [...]}].
 
     `binary` and `version` are of the first one found.
     """
-    return [_listed(engine, states) for engine in engine_registry.ENGINES]
-
-
-def _listed(engine: str, states: list[Registered]) -> Json:
-    own = [state for state in states if state.engine == engine]
-    found = [_installed(each) for each in engine_registry.ENGINES[engine].detect()]
-    first = found[0] if found else {"binary": None, "version": None}
-    return {
-        "engine": engine,
-        "binary": first["binary"],
-        "version": first["version"],
-        "found": found,
-        "registered": [_registered(state, each) for state in own for each in state.handlers],
-    }
+    shown = []
+    for name, kind in engine_registry.ENGINES.items():
+        found = [_installed(each) for each in kind.detect()]
+        first = found[0] if found else {"binary": None, "version": None}
+        own = [(state.config, one) for state in states if state.engine == name
+               for one in state.handlers]  # fmt: skip
+        registered = [
+            {"config": str(config), "handler": one.name, "path": one.path, "default": one.default,
+             "in_force": engine_registry.at(name, config).shows(one)}
+            for config, one in own
+        ]  # fmt: skip
+        first = {key: first[key] for key in ("binary", "version")}
+        shown.append({"engine": name, **first, "found": found, "registered": registered})
+    return shown
 
 
 def _installed(each: Engine) -> Json:
@@ -67,42 +65,65 @@ def _installed(each: Engine) -> Json:
     }
 
 
-def _registered(state: Registered, one: Handler) -> Json:
-    shows = engine_registry.at(state.engine, state.config).shows(one)
-    rest = {"path": one.path, "default": one.default, "in_force": shows}
-    return {"config": str(state.config), "handler": one.name, **rest}
+def survey(places: Places, node: Systemd) -> list[Json]:
+    """Return every registration, and every change that is not over.
+
+    It only reads, as it must where nothing can be written. Raises EngineError for records that
+    cannot be read.
+    """
+    waiting = transaction_revert.unfinished(places)
+    found = []
+    for state in registration_state.states(places.engines):
+        where = state.where(places)
+        last = canary_proof.read(where)
+        try:
+            access = node.access(state.engine, state.config)
+        except EngineError as error:
+            looked = _Looked(state, last, drift=[str(error)])
+        else:
+            looked = _look(state, access, node, last)
+        found.append(looked.document(waiting.pop(where.change, None)))
+    for note in waiting.values():
+        begun = registration_state.empty(note.engine, Path(note.config))
+        found.append(_Looked(begun, None).document(note))
+    return found
 
 
 @dataclass(frozen=True)
-class ShownEngine:
+class _Looked:
     """One registration: what our record says, and what the engine says, None if it says nothing."""
 
     state: Registered
-    unit: str = ""
-    version: str | None = None
-    configured: Mapping[str, str | None] | None = None
-    running: Mapping[str, str | None] | None = None
-    last: Proof | None = None
-    unfinished: Note | None = None
+    last: Proof | None
+    access: Engine | None = None
+    configured: Handlers | None = None
+    running: Handlers | None = None
     default: str | None = None
-    running_version: str | None = None
+    version: str | None = None
     drift: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
-    def as_json(self) -> Json:
-        """Return the document of one registration."""
-        last = self.last
+    def document(self, waiting: Note | None) -> Json:
+        """Return what `engine status --json` has of it; `waiting` is a change that is not over."""
+        last, access = self.last, self.access
+        handlers = [self._handler(one) for one in self.state.handlers]
+        drift = [_LOGGED_AT.sub("", one) for one in self.drift]  # else each look would find news
+        if waiting:
+            drift.append(
+                f"a change of {waiting.config} by {waiting.by} is under way or was interrupted: "
+                "wait, or run `engine revert`"
+            )
         return {
             "engine": self.state.engine,
             "config": str(self.state.config),
-            "unit": self.unit or None,
-            "version": self.running_version or self.version,
-            "handlers": [self._handler(one) for one in self.state.handlers],
+            "unit": (access and access.unit) or None,
+            "version": self.version or (access.version if access else None),
+            "handlers": handlers,
             "since": _shown_time(last.begun) if last else None,
             "by": last.by if last else None,
-            "transaction": self.unfinished.as_json() if self.unfinished else None,
-            "upgraded": any(map(self._proved_with_other, self.state.handlers)),
-            "drift": self.drift,
+            "transaction": asdict(waiting) if waiting else None,
+            "upgraded": any(one["upgraded"] for one in handlers),
+            "drift": drift,
             "remarks": self.remarks,
         }
 
@@ -115,60 +136,37 @@ class ShownEngine:
             "gone": self.configured is not None and one.name not in self.configured,
             "in_force": _has(self.running, one),
             "default_in_force": None if self.default is None else self.default == one.name,
-            "upgraded": bool(self._proved_with_other(one)),
+            "upgraded": bool(_proved_with_other(self.last, one, self.version)),
         }
 
-    def _proved_with_other(self, one: Handler) -> str:
-        return _proved_with_other(self.last, one, self.running_version)
 
-
-def _has(found: Mapping[str, str | None] | None, one: Handler) -> bool | None:
+def _has(found: Handlers | None, one: Handler) -> bool | None:
     if found is None:
         return None
     return one.name in found and found[one.name] in (None, one.path)
 
 
-def survey(places: Places, node: Systemd) -> list[ShownEngine]:
-    """Return every registration, and every change that is not over.
-
-    It only reads, as it must where nothing can be written. Raises EngineError for records that
-    cannot be read.
-    """
-    waiting = transaction_revert.unfinished(places)
-    found = []
-    for state in registration_state.states(places.engines):
-        where = state.where(places)
-        last = canary_proof.read(where)
-        found.append(_shown(state, node, last, waiting.pop(where.change, None)))
-    return [*found, *map(_only_begun, waiting.values())]
-
-
-def _only_begun(note: Note) -> ShownEngine:
-    empty = registration_state.empty(note.engine, Path(note.config))
-    return ShownEngine(empty, unfinished=note, drift=[*_interrupted(note)])
-
-
-def _shown(
-    state: Registered, node: Systemd, last: Proof | None, waiting: Note | None
-) -> ShownEngine:
-    try:
-        access = node.access(state.engine, state.config)
-    except EngineError as error:
-        return ShownEngine(state, last=last, unfinished=waiting, drift=[str(error)])
-    configured, running = access.configured(), access.running()
-    default = access.default()
-    changed = _changed(state, access, node, last)
-    if changed and configured is None and access.checks_files:
-        changed = _refused(access) or changed
-    untold, older = _silence(state, access) if running is None else ([], [])
-    drift = [*_differences(state, configured, running, access), *untold, *changed]
-    drift += _not_default(state, default)
+def _look(state: Registered, access: Engine, node: Systemd, last: Proof | None) -> _Looked:
+    """Ask an installed engine."""
+    configured, running, default = access.configured(), access.running(), access.default()
+    unread, remarks = _unread(state, access, node, last), []
+    if unread and configured is None and access.checks_files and (why := access.refusal()):
+        unread = [f"{why}; correct that before anything restarts {access.unit}"]
+    drift = [*_differences(state, configured, running, access)]
+    if running is None:
+        why = access.silence()
+        if access.untold and not why:
+            remarks = [f"{state.engine} answers, and lists no handlers over CRI: {access.untold}"]
+        else:
+            why = why or "no answer"
+            drift.append(f"{state.engine} does not say which handlers are active: {why}")
     version = access.running_version()
-    drift += [*_upgraded(state, version, last), *_interrupted(waiting)]
-    remarks = [*_not_restarted(state, access, version)]
-    drift = [_LOGGED_AT.sub("", one) for one in drift]  # else each look would find news
-    shown = (access.unit, access.version, configured, running, last, waiting, default, version)
-    return ShownEngine(state, *shown, drift, [*remarks, *older])
+    drift += [*unread, *_not_default(state, default), *_upgraded(state, version, last)]
+    # Docker's client is not its daemon
+    if version and access.checks_files and _numbers(version) != _numbers(access.version or version):
+        remarks.insert(0, f"{state.engine} {access.version} is installed, and {version} runs: "
+                       f"restart {access.unit or state.engine} if it was upgraded")  # fmt: skip
+    return _Looked(state, last, access, configured, running, default, version, drift, remarks)
 
 
 def _shown_time(seconds: float) -> str:
@@ -176,33 +174,15 @@ def _shown_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _refused(access: Engine) -> list[str]:
-    """Return why the engine would not start with the files that it has not read yet, if so."""
-    why = access.refusal()
-    return [f"{why}; correct that before anything restarts {access.unit}"] if why else []
-
-
 def _differences(
-    state: Registered,
-    configured: Mapping[str, str | None] | None,
-    running: Mapping[str, str | None] | None,
-    access: Engine,
+    state: Registered, configured: Handlers | None, running: Handlers | None, access: Engine
 ) -> Iterator[str]:
     """Yield which handlers the files lack, or the running engine."""
     wanted, config = state.wanted, state.config
-    lost = wanted.difference(configured)
-    if lost:
+    if lost := wanted.difference(configured):
         yield f"{config}: {lost}; run `{_command('add', state)} --restart` again"
-    if running is not None and not lost and (why := wanted.difference(running)):
+    elif why := wanted.difference(running):
         yield f"{config} has them, but in force {why}; restart {access.unit or state.engine}"
-
-
-def _silence(state: Registered, access: Engine) -> tuple[list[str], list[str]]:
-    """Return why the active handlers of an engine are unknown: as drift, or as a remark."""
-    why, engine = access.silence(), state.engine
-    if access.untold and not why:
-        return [], [f"{engine} answers, and lists no handlers over CRI: {access.untold}"]
-    return [f"{engine} does not say which handlers are active: {why or 'no answer'}"], []
 
 
 def _command(verb: str, state: Registered) -> str:
@@ -221,40 +201,25 @@ def _not_default(state: Registered, default: str | None) -> Iterator[str]:
             )
 
 
-def _changed(state: Registered, access: Engine, node: Systemd, last: Proof | None) -> list[str]:
+def _unread(state: Registered, access: Engine, node: Systemd, last: Proof | None) -> list[str]:
     """Return which files the running engine has not read.
 
     One that was touched since it was started, and has not the bytes of the last transaction.
     """
     if access.reload(loses_default=False) != RESTART or not (begun := node.started(access.unit)):
         return []
-    return [
-        f"{path} was changed at {_shown_time(found.st_ctime)}, and {access.unit} was started "
-        f"before, at {_shown_time(begun)}; restart it"
-        for path, found in _stats({str(state.config), *state.files})
-        if found.st_ctime > begun + _SLACK and not _is_as_proved(path, last)
-    ]
-
-
-def _stats(paths: set[str]) -> Iterator[tuple[str, os.stat_result]]:
-    for path in sorted(paths):
+    found = []
+    for path in sorted({str(state.config), *state.files}):
         with contextlib.suppress(OSError):
-            yield path, Path(path).stat()
-
-
-def _is_as_proved(path: str, last: Proof | None) -> bool:
-    return last is not None and last.digests.get(path) == canary_proof.digests([path]).get(path)
-
-
-def _not_restarted(state: Registered, access: Engine, version: str | None) -> Iterator[str]:
-    """Yield that another program is installed than runs. Docker's client is not its daemon."""
-    if not version or not access.version or not access.checks_files:
-        return
-    if _numbers(version) != _numbers(access.version):
-        yield (
-            f"{state.engine} {access.version} is installed, and {version} runs: restart "
-            f"{access.unit or state.engine} if it was upgraded"
-        )
+            changed = Path(path).stat().st_ctime
+            if changed > begun + _SLACK and not (
+                last and last.digests.get(path) == canary_proof.digests([path]).get(path)
+            ):
+                found.append(
+                    f"{path} was changed at {_shown_time(changed)}, and {access.unit} was started "
+                    f"before, at {_shown_time(begun)}; restart it"
+                )
+    return found
 
 
 def _upgraded(state: Registered, version: str | None, last: Proof | None) -> Iterator[str]:
@@ -270,22 +235,11 @@ def _upgraded(state: Registered, version: str | None, last: Proof | None) -> Ite
 
 def _proved_with_other(last: Proof | None, one: Handler, version: str | None) -> str:
     """Return with which other version of the engine a handler was proved, "" if with none."""
-    if not last or not version:
-        return ""
-    former = last.versions.get(one.name)
-    return former if former and _numbers(former) != _numbers(version) else ""
+    former = last.versions.get(one.name) if last else None
+    return former if former and version and _numbers(former) != _numbers(version) else ""
 
 
-def _numbers(version: str | None) -> str:
+def _numbers(version: str) -> str:
     """Return the part of a version that an engine's upgrade changes, not a rebuilt package."""
-    found = re.match(r"[vV]?(\d+(\.\d+)*)", version or "")
+    found = re.match(r"[vV]?(\d+(\.\d+)*)", version)
     return found[1] if found else ""
-
-
-def _interrupted(note: Note | None) -> Iterator[str]:
-    """Yield that a change is not over."""
-    if note:
-        yield (
-            f"a change of {note.config} by {note.by} is under way or was interrupted: wait, or run "
-            "`engine revert`"
-        )

@@ -23,10 +23,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class EngineError(Failure):
-    """The command failed and changed nothing: what was found, what was wanted, what to try."""
-
-    def __init__(self, found: str, wanted: str, advice: str) -> None:
-        super().__init__(f"{found}; wanted {wanted}; try: {advice}")
+    """The command failed and changed nothing: what was found, and what to try."""
 
 
 class CallFailed(Failure):
@@ -59,16 +56,11 @@ class HandedOver(Handler):
 def check_name(name: str) -> str:
     """Return `name` if it is a label (RFC 1123), as RuntimeClass requires. Raises EngineError."""
     if name in RESERVED:
-        raise EngineError(
-            f'handler name "{name}" is the real runtime\'s',
-            "a different name",
-            f"--handler {DEFAULT_NAME}",
-        )
+        raise EngineError(f'"{name}" is the real runtime\'s name; try: --handler {DEFAULT_NAME}')
     if not _LABEL.fullmatch(name):
         raise EngineError(
-            f"handler name {name!r}",
-            "a DNS label: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
-            f"--handler {DEFAULT_NAME}",
+            f"handler name {name!r}, wanted a DNS label: 1 to 63 of a-z, 0-9 and -, beginning and "
+            f"ending with a letter or digit; try: --handler {DEFAULT_NAME}"
         )
     return name
 
@@ -78,7 +70,6 @@ def refuse_taken(where: str, handlers: Iterable[Handler], *runtimes: Collection[
     for name in (each.name for each in handlers):
         if any(name in each for each in runtimes):
             raise EngineError(
-                f'{where}: a runtime "{name}" of which runc-wrapctl has no record',
-                "an unused name",
-                "another --handler, or remove that runtime first",
+                f'{where}: a runtime "{name}" of which runc-wrapctl has no record; try: another '
+                "--handler, or remove that runtime first"
             )

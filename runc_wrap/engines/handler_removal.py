@@ -84,10 +84,9 @@ def _users(places: Places, planned: Plan, handler: str) -> tuple[list[Dependent]
 def _refuse(where: Where, handler: str, found: list[Dependent]) -> None:
     if found:
         raise EngineError(
-            f"{handler} in {where.config} is needed by {dependent_container.counted(found)}",
-            "no container that needs it",
+            f"{handler} in {where.config} is needed by {dependent_container.counted(found)}; try: "
             "stop and remove them first (`doctor --fix` removes a test container that stayed), or "
-            "`--hand-over`, after which they run without runc-wrap",
+            "`--hand-over`, after which they run without runc-wrap"
         )
 
 
@@ -95,9 +94,7 @@ def required_runtime(places: Places) -> Path:
     """Return the real runtime. Raises EngineError if there is none."""
     if (runtime := installed_programs.real_runtime(places)) is None:
         raise EngineError(
-            f"there is no runc or crun that {places.runtime} names",
-            "a runtime to which the name can lead",
-            "`runc-wrapctl apply` first",
+            f"there is no runc or crun that {places.runtime} names; try: `runc-wrapctl apply`"
         )
     return runtime
 

@@ -113,11 +113,7 @@ def _program() -> bytes:
     """Return a static executable. Raises EngineError on other architectures."""
     machine = os.uname().machine
     if machine not in _CODE:
-        raise EngineError(
-            f"no canary for the architecture {machine}",
-            " or ".join(_CODE),
-            "`engine add` without --restart",
-        )
+        raise EngineError(f"no canary for {machine}; try: `engine add` without --restart")
     return _elf64(*_CODE[machine])
 
 

@@ -34,7 +34,7 @@ def parse(text: str, where: str) -> Table:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise EngineError(f"{where}: {error}", "valid TOML", "correct the file first") from error
+        raise EngineError(f"{where} is no valid TOML: {error}; try: correct it") from error
 
 
 def value(item: object) -> str:
@@ -47,7 +47,9 @@ def value(item: object) -> str:
         return json.dumps(item)
     if isinstance(item, float):
         return repr(item)
-    raise EngineError(f"a setting of type {type(item).__name__}", "a plain value", "set it by hand")
+    raise EngineError(
+        f"a setting of type {type(item).__name__} is no plain value; try: set it by hand"
+    )
 
 
 def key(name: str) -> str:
@@ -108,9 +110,8 @@ def with_tables(text: str, bodies: Mapping[str, str], where: str) -> str:
     if _gives(new, merged(parse(text, where), tomllib.loads(body))):
         return new
     raise EngineError(
-        f"{where}: its tables are inline or complete, so that none can be appended",
-        "tables under [headers]",
-        f"add this by hand:\n{body}",
+        f"{where}: its tables are inline or complete, so that none can be appended; try: add this "
+        f"by hand:\n{body}"
     )
 
 
@@ -125,9 +126,7 @@ def with_import(text: str, pattern: str, where: str) -> str:
     candidates.append(block(title, f"imports = [{printed}]\n") + text)
     if (new := _first_good(candidates, wanted)) is None:
         raise EngineError(
-            f"{where}: no `imports = [` to which a pattern can be added",
-            f"imports to list {pattern}",
-            f"add {printed} to imports by hand, then run this again",
+            f"{where}: no `imports = [` to which a pattern can be added; try: add {printed} by hand"
         )
     return new
 
@@ -140,9 +139,8 @@ def with_value(text: str, path: Sequence[str], name: str, item: str, where: str)
     wanted = merged(deepcopy(parse(text, where)), inner)
     if (new := _first_good(_settings(text, path, name, item), wanted)) is None:
         raise EngineError(
-            f"{where}: no place found to set {name}",
-            f"{name} = {value(item)} in [{'.'.join(map(key, path))}]",
-            "set it by hand, and omit --default",
+            f"{where}: no place found for {name} = {value(item)} in [{'.'.join(map(key, path))}]; "
+            "try: set it by hand, and omit --default"
         )
     return new
 
@@ -216,7 +214,6 @@ def _moves(text: str, rest: str, body: str) -> bool:
 def changed(where: str, ours: str, found: str) -> EngineError:
     """Return the error for text that runc-wrap wrote and somebody edited."""
     return EngineError(
-        f"{where}: the text that runc-wrapctl wrote was changed since, to:\n{found.strip()}\n",
-        f"the text as it was written:\n{ours.strip()}\n",
-        "restore it, or remove all of it, then run this again",
+        f"{where}: the text that runc-wrapctl wrote was changed since, to:\n{found.strip()}\n; "
+        f"try: restore it, or remove all of it. It was:\n{ours.strip()}\n"
     )

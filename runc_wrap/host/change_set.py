@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Content = bytes | str | None  # a file's bytes, a link's target, nothing
 
 _MOST = 4 << 20  # bytes of a file, and of a record
-_NOTHING = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,11 @@ class _Entry:
     new: str
     old: str
 
+    def known(self, ours: Mapping[Path, bytes]) -> tuple[str, ...]:
+        """Return the words of what it was and becomes, and of what the caller itself wrote."""
+        more = ours.get(Path(self.path))
+        return self.before, self.after, *([] if more is None else [_word(more)])
+
 
 @dataclass(frozen=True)
 class ChangeRecord:
@@ -73,8 +77,7 @@ class ChangeRecord:
 
         `ours` are other contents that the caller itself wrote.
         """
-        more = {str(path): _word(data) for path, data in (ours or {}).items()}
-        return [one.path for one in self.entries if _look(one.path) not in _expected(one, more)]
+        return [one.path for one in self.entries if _look(one.path) not in one.known(ours or {})]
 
     def former(self, path: Path) -> bytes | None:
         """Return a file's bytes before; None if there was none, or if it is not in the change."""
@@ -103,7 +106,8 @@ def begin(
     record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _drop(record)
     found = _planned(changes, note or {}, empties)
-    _refuse_others(found)
+    if changed := [one.path for one in found.entries if _look(one.path) != one.before]:
+        raise ChangedMeanwhile(changed)
     try:
         files.write_new(_aside(record), json.dumps(asdict(found)).encode(), 0o600)
         files.sync(record.parent)
@@ -121,13 +125,13 @@ def begin(
 
 
 def read(record: Path) -> ChangeRecord | None:
-    """Return a change that is not over, None without one. Raises OSError and ValueError."""
+    """Return a change that is not over, None without one. Raises OSError and DamagedRecord."""
     try:
         return documents.read(ChangeRecord, files.read(record, _MOST))
     except FileNotFoundError:
         return None
-    except documents.DocumentError as error:
-        raise ValueError(f"{record} is no record of a change: {error}") from None
+    except ValueError as error:
+        raise DamagedRecord(record, error) from None
 
 
 def is_left(record: Path) -> bool:
@@ -146,7 +150,7 @@ def close(record: Path) -> None:
 def undo(record: Path) -> list[str]:
     """Restore what was there before, and close; return what is left as somebody else changed it.
 
-    May be interrupted and done again. Raises OSError and ValueError.
+    May be interrupted and done again. Raises OSError and DamagedRecord.
     """
     found = read(record)
     if found is None:
@@ -163,10 +167,9 @@ def restore(found: ChangeRecord, ours: Mapping[Path, bytes] | None = None) -> li
     `ours` are other contents that the caller itself wrote. May be interrupted and done again.
     Raises OSError.
     """
-    more = {str(path): _word(data) for path, data in (ours or {}).items()}
     left = []
     for one in reversed(found.entries):
-        if not _restored(one, more):
+        if not _restored(one, ours or {}):
             left.append(one.path)
         _sync([one.path])
     return left
@@ -186,6 +189,19 @@ def content(path: Path) -> Content:
 
 class ChangedMeanwhile(Failure):
     """Somebody else changed these files; the message names them."""
+
+    def __init__(self, paths: list[str]) -> None:
+        super().__init__(f"{' and '.join(paths)} changed meanwhile: run this again")
+
+
+class DamagedRecord(Failure):
+    """A record of a change cannot be read; the message names it."""
+
+    def __init__(self, record: Path, why: Exception) -> None:
+        super().__init__(
+            f"{record} is no record of a change: {why}; try: see that its files are as wanted, "
+            "then remove it"
+        )
 
 
 def _aside(record: Path) -> Path:
@@ -248,7 +264,7 @@ def _put(found: ChangeRecord) -> None:
     """Put the new contents in place, in order also for a power cut: each name is synced."""
     for one in found.entries:
         if _look(one.path) != one.before:
-            raise _others([one.path])
+            raise ChangedMeanwhile([one.path])
         if one.new:
             Path(one.path).parent.mkdir(parents=True, exist_ok=True)
             Path(one.new).rename(one.path)
@@ -258,12 +274,12 @@ def _put(found: ChangeRecord) -> None:
     _sync(each for each in found.directories if Path(each).exists())
 
 
-def _restored(one: _Entry, ours: Mapping[str, str]) -> bool:
+def _restored(one: _Entry, ours: Mapping[Path, bytes]) -> bool:
     """Restore one path; tell whether it is as before."""
     now, path = _look(one.path), Path(one.path)
     if now == one.before:
         return True
-    if now not in _expected(one, ours):
+    if now not in one.known(ours):
         return False
     if not one.old:
         path.unlink()
@@ -274,10 +290,6 @@ def _restored(one: _Entry, ours: Mapping[str, str]) -> bool:
     except FileNotFoundError:  # somebody removed what was kept of it
         return False
     return True
-
-
-def _expected(one: _Entry, ours: Mapping[str, str]) -> tuple[str | None, ...]:
-    return one.before, one.after, ours.get(one.path)
 
 
 def _rename_back(old: Path, path: Path) -> None:
@@ -298,21 +310,12 @@ def _back(path: Path) -> Path:
     return path.with_name(f".{path.name}.runc-wrap.back")
 
 
-def _refuse_others(found: ChangeRecord) -> None:
-    if changed := [one.path for one in found.entries if _look(one.path) != one.before]:
-        raise _others(changed)
-
-
-def _others(paths: list[str]) -> ChangedMeanwhile:
-    return ChangedMeanwhile(f"{' and '.join(paths)} changed meanwhile: run this again")
-
-
 def _drop(record: Path) -> None:
     """Remove what a record that is aside names, and then itself."""
     aside = _aside(record)
     try:
         found = read(aside)
-    except ValueError:  # not as it was written: nothing of it is believed
+    except DamagedRecord:  # not as it was written: nothing of it is believed
         found = ChangeRecord({}, [])
     if found is None:
         return
@@ -336,7 +339,7 @@ def _sync(paths: Iterable[str]) -> None:
 
 def _word(content: Content) -> str:
     if content is None:
-        return _NOTHING
+        return ""
     if isinstance(content, str):
         return f"link {content}"
     return f"file {hashlib.sha256(content).hexdigest()}"
@@ -349,6 +352,6 @@ def _look(path: str) -> str:
             return _word(str(Path(path).readlink()))
         return _word(files.read(Path(path), _MOST))
     except (FileNotFoundError, NotADirectoryError):
-        return _NOTHING
+        return ""
     except ValueError:
         return "no regular file, or a larger one"

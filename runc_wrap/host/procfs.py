@@ -14,7 +14,7 @@ from runc_wrap.host import files
 
 LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
 _AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
-_STATE, _PARENT, _FLAGS, _THREADS, _START = 3, 4, 9, 20, 22  # fields of stat, counted from 1
+_PARENT, _FLAGS, _THREADS, _START = 4, 9, 20, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
 _IO_WORKER = 0x4010  # PF_IO_WORKER and PF_USER_WORKER of Linux 6.4, linux/sched.h
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet

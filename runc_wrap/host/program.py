@@ -12,10 +12,10 @@ import fcntl
 import os
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import ownership
@@ -92,15 +92,15 @@ class Ended:
         return self.status == 0
 
 
-def output(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str | None:
+def output(name: str, *words: str) -> str | None:
     """Return what a program printed, None if it failed, hung or is missing."""
-    ended = run(name, *words, seconds=_SECONDS, environment=environment)
+    ended = run(name, *words, seconds=_SECONDS)
     return ended.printed if ended.is_well else None
 
 
-def failure(name: str, *words: str, environment: Mapping[str, str] | None = None) -> str:
+def failure(name: str, *words: str) -> str:
     """Run a program; return "" if it succeeded, otherwise the end of what it said."""
-    ended = run(name, *words, seconds=_SECONDS, environment=environment)
+    ended = run(name, *words, seconds=_SECONDS)
     return "" if ended.is_well else ended.said
 
 
@@ -135,11 +135,12 @@ def run(  # noqa: PLR0913 - most have defaults
             return Ended(HUNG, b"", f"{path}: {error.strerror}")
         with process:
             try:
-                until = _Until(time.monotonic() + seconds, most, is_given_up)
-                excess = until.excess(process, (out, err))
+                until = time.monotonic() + seconds
+                excess = _excess(process, (out, err), until, most, is_given_up)
             finally:  # also where Ctrl-C interrupts it
                 process.kill()
-                _end_growth(out, err)
+                for file in (out, err):  # what it started may go on and have these open
+                    fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
         if excess:
             how = _EXCESS[excess].format(seconds=seconds, most=most)
             return Ended(excess, b"", f"`{called}` {how}")
@@ -174,27 +175,6 @@ def reading(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
             process.kill()
 
 
-class _Until(NamedTuple):
-    """When a program is ended though it runs: at a time, by what it printed, or for the caller."""
-
-    time: float
-    largest: int
-    is_given_up: Callable[[], bool]
-
-    def excess(self, process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...]) -> int:
-        """Wait for a program's end; return 0, or how it was ended."""
-        while True:
-            is_over = _is_over(process, self.time - time.monotonic())
-            if any(os.fstat(file.fileno()).st_size > self.largest for file in files):
-                return TOO_MUCH
-            if is_over:
-                return 0
-            if time.monotonic() > self.time:
-                return HUNG
-            if self.is_given_up():
-                return GIVEN_UP
-
-
 _EXCESS = {
     HUNG: "did not end within {seconds:g} s",
     TOO_MUCH: "printed more than {most} bytes",
@@ -202,33 +182,37 @@ _EXCESS = {
 }
 
 
-def _is_over(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    try:
-        process.wait(max(min(_LOOKED_AT, seconds), 0))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def _excess(
+    process: subprocess.Popen[bytes],
+    files: tuple[IO[bytes], ...],
+    until: float,
+    most: int,
+    is_given_up: Callable[[], bool],
+) -> int:
+    """Wait for a program's end; return 0, or how it is to be ended though it runs."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(min(_LOOKED_AT, until - time.monotonic()), 0))
+        if any(os.fstat(file.fileno()).st_size > most for file in files):
+            return TOO_MUCH
+        if process.returncode is not None:
+            return 0
+        if time.monotonic() > until:
+            return HUNG
+        if is_given_up():
+            return GIVEN_UP
 
 
 def _memory() -> IO[bytes]:
     """Return a file in memory: a revert must be able to restart an engine on a full disk.
 
-    Whoever opens it again, as /dev/stderr, writes after the others, too.
+    Whoever opens it again, as /dev/stderr, writes after the others, too. Afterwards nobody can
+    add to it (F_SEAL_GROW, fcntl(2)): its memory would belong to nobody who could be ended for it.
     """
     memory = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     file = os.fdopen(memory, "w+b")
     fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)
     return file
-
-
-def _end_growth(*files: IO[bytes]) -> None:
-    """Let nobody add to a program's output any more: what it started may go on and have it open.
-
-    Its memory would belong to nobody whom the node could end for it. A write fails with EPERM
-    (fcntl(2), F_SEAL_GROW).
-    """
-    for file in files:
-        fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
 
 
 def _bytes(file: IO[bytes], largest: int) -> bytes:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
+from runc_wrap.host.change_set import DamagedRecord, PathChange
 from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import links, releases, services
 from runc_wrap.installation.releases import Damaged
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from runc_wrap.host.change_set import PathChange
 
 _SECONDS = 600.0  # of one command, on a slow machine
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
@@ -74,7 +74,7 @@ class Installer:
             _listen_to_signals(signal.SIG_IGN)
             try:
                 self._take_back()
-            except (OSError, Damaged) as error:
+            except (OSError, Failure) as error:
                 self._warn(f"not taken back: {error}; the next install.sh does it")
             raise
         releases.remove_others(self._release, self._before)
@@ -196,7 +196,7 @@ def _listen_to_signals(how: Callable[[int, FrameType | None], object] | signal.H
 def _say_what_to_do(error: Exception, in_force: str) -> None:
     """Print why it failed, what is in force now, and what to do, unless the error says that."""
     sys.stdout.flush()
-    is_told = isinstance(error, (Failed, Damaged))
+    is_told = isinstance(error, (Failed, Damaged, DamagedRecord))
     more = "" if is_told else f" {advice(error)}"
     sys.stderr.write(f"install.sh: {error}{in_force}{more}\n")
 
@@ -207,7 +207,7 @@ def main(words: Sequence[str]) -> int:
     options = arguments(words)
     try:
         installer = Installer(options)
-    except (Damaged, OSError) as error:
+    except (Failure, OSError) as error:
         _say_what_to_do(error, "")
         return 1
     try:

@@ -153,12 +153,9 @@ def installing(prefix: Path) -> Path:
 def take_back(prefix: Path) -> list[str]:
     """Put back what it changed, and run the services that ran; return what somebody else changed.
 
-    The caller holds the lock of installations. Raises OSError and Damaged.
+    The caller holds the lock of installations. Raises OSError and DamagedRecord.
     """
-    try:
-        found = change_set.read(installing(prefix))
-    except ValueError as error:
-        raise Damaged(f"{error}; remove it, and install again") from None
+    found = change_set.read(installing(prefix))
     note: dict[str, list[str]] = found.note if found else {}
     if new := note.get("new"):
         systemd.failure("disable", "--now", *new)

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.node.installed_programs import KINDS, RuntimeNotUsable
+from runc_wrap.node.installed_programs import KINDS, InstalledRuntime, RuntimeNotUsable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.node.installed_programs import InstalledRuntime
     from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]

@@ -69,31 +69,24 @@ def find_runtime(names: list[str]) -> InstalledRuntime:
         return _identified(path, path)  # an upgrade of k3s moves what its link `current` leads to
     places = ":".join((*program.FIXED_PATH, *map(str, _ENGINES_OWN)))
     raise RuntimeNotUsable(
-        f"none of the runtimes {', '.join(names)} was found; names are looked up in "
-        f"{places}. Install one, or name another in config.toml."
+        f"none of the runtimes {', '.join(names)} was found in {places}. Install one, or name "
+        "another in config.toml."
     )
 
 
 def _identified(path: Path, lasting: Path) -> InstalledRuntime:
     if why := program.refusal(path):
         raise RuntimeNotUsable(f"{why}. chown and chmod go-w that, or name another in config.toml.")
-    if _is_ours(path):
-        raise RuntimeNotUsable(
-            f"the runtime {path} is runc-wrap itself. Name the real one in config.toml."
-        )
+    with path.open("rb") as file:
+        if _MARK in file.read(_READ_AT_MOST):
+            raise RuntimeNotUsable(f"{path} is runc-wrap itself. Name the real one in config.toml.")
     printed = program.output(str(path.absolute()), "--version") or ""
-    found = _RUNTIME.match(printed)
-    if not found:
+    if not (found := _RUNTIME.match(printed)):
         raise RuntimeNotUsable(
             f"{path} --version printed {printed[:80]!r}, not `runc version ...` or "
-            "`crun version ...`, the runtimes that it needs. Name one in config.toml."
+            "`crun version ...`. Name one of these in config.toml."
         )
     return InstalledRuntime(lasting, found[1], found[2])
-
-
-def _is_ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _MARK in file.read(_READ_AT_MOST)
 
 
 def kind_in_force(links: Path) -> str | None:
@@ -188,24 +181,18 @@ def program_of(engine: str) -> Path | None:
     return next(filter(None, map(program.locate, (name, *others))), None)
 
 
-def version(engine: str) -> str | None:
-    """Return the installed engine's version as it prints it, None if it is not found."""
-    found = _printed(engine)
-    return found[1] if found else None
-
-
 def version_of(path: Path) -> str | None:
     """Return the version that a program at an absolute path prints, None if it prints none."""
-    found = _VERSION.search(program.output(str(path), "--version") or "")
+    found = _printed(path)
     return found[1] if found else None
 
 
 def engine_versions() -> dict[str, str]:
     """Return {installed engine: the numbers of its version}."""
-    printed = {engine: _printed(engine) for engine in engine_names.KNOWN}
+    paths = {engine: program_of(engine) for engine in engine_names.KNOWN}
+    printed = {engine: _printed(path) for engine, path in paths.items() if path}
     return {engine: found[2] for engine, found in printed.items() if found}
 
 
-def _printed(engine: str) -> re.Match[str] | None:
-    path = program_of(engine)
-    return _VERSION.search(program.output(str(path), "--version") or "") if path else None
+def _printed(path: Path) -> re.Match[str] | None:
+    return _VERSION.search(program.output(str(path), "--version") or "")

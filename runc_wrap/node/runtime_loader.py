@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs, seccomp_features
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from runc_wrap.filters.evaluate.libseccomp_input import Block
     from runc_wrap.profiles.engine_versions import Version
 
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)

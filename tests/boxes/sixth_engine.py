@@ -43,7 +43,7 @@ class Sixth(Engine):
         text = tree.text(config)
         for one in handlers:
             if f"runtime {one.name} " in text:
-                raise EngineError(f"{config}: {one.name} is taken", "an unused name", "--handler")
+                raise EngineError(f"{config}: {one.name} is taken; try: --handler")
             text += f"runtime {one.name} {one.path}\n"
             text += f"default {one.name}\n" * one.default
         tree.put(config, text)

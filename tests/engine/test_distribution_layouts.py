@@ -29,7 +29,7 @@ from runc_wrap.node import installed_programs
 from tests.unit.cluster import api_stand_in
 
 CRI = "io.containerd.grpc.v1.cri"
-HAS_CONTAINERD_1 = (installed_programs.version("containerd") or "").startswith("1.")
+HAS_CONTAINERD_1 = installed_programs.engine_versions().get("containerd", "").startswith("1.")
 _RANCHER = {"k3s": "data/current/bin/containerd", "rke2": "bin/containerd"}
 _BASE = '{{ template "base" . }}\n'
 _K0S_HEAD = """# k0s_managed=true
@@ -319,7 +319,7 @@ def test_a_pod_is_confined_and_the_default_captured_by_the_handler_that_was_adde
         cri.remove_pods()
     assert found == [DISABLED, FILTER]
     assert refused.returncode == 2
-    assert "container that needs it; try: stop and remove them first" in refused.stderr
+    assert "; try: stop and remove them first" in refused.stderr
     done = node.control("profile", "capture", "containerd", "--json")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     document = json.loads(done.stdout)

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.engines.handler import EngineError
@@ -28,7 +29,6 @@ from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin, captured_profile, engine_versions, platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
-from runc_wrap.profiles.json_profiles import strict_json
 from runc_wrap.profiles.runtime_spec_names import USUAL
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def capture(
         engine.remove_probes(CAPTURE)
         try:
             engine.prepare_probes(directory)
-            blocks = _blocks(_Asking(places, engine, handler, directory), meter or Meter())
+            blocks = _Asking(places, engine, handler, directory).blocks(meter or Meter())
         finally:
             engine.remove_probes(CAPTURE)
     profile = captured_profile.derived(blocks, name)
@@ -79,6 +79,14 @@ def capture(
     return made, blocks
 
 
+@record
+class _Recorded:
+    """What hotpath.captured_block wrote."""
+
+    bounding: list[str]
+    seccomp: dict[str, Any]
+
+
 class _Asking(NamedTuple):
     """An engine that is asked, its handler or path that leads to us, and its own directory."""
 
@@ -86,6 +94,60 @@ class _Asking(NamedTuple):
     engine: Engine
     handler: str
     directory: Path
+
+    def blocks(self, meter: Meter) -> dict[Caps, Json]:
+        """Return each set's block; ask for the others one by one only if they change anything."""
+        has = own_capabilities()
+        known = builtin.deciding_capabilities() & has
+        others = has - known
+        wanted = dict.fromkeys([Caps(), has, USUAL & has, *_each_alone(known), others])
+        found = {caps: self._block(caps) for caps in meter.counting([*wanted])}
+        if captured_profile.differences(found[Caps()], found[others]):
+            found |= {caps: self._block(caps) for caps in meter.counting(_each_alone(others))}
+        return found
+
+    def _block(self, caps: Caps) -> Json:
+        """Ask, and again if the engine did not get to it: a kubelet may end the pod.
+
+        Raises EngineError.
+        """
+        name, said = self.engine.name, ""
+        wished = f"a container with {', '.join(sorted(caps)) or 'no capability'}"
+        for _ in range(_TRIES):
+            found, said = self._asked(caps)
+            if found is None:
+                continue
+            if frozenset(found.bounding) != caps:
+                given = ", ".join(found.bounding)[:_SAID] or "none"
+                raise EngineError(
+                    f"{name} was asked for {wished} and gave it {given}; try: run it with all "
+                    "capabilities of this node, as its package does"
+                )
+            if not found.seccomp:
+                raise EngineError(
+                    f"{name} gives {wished} no seccomp profile; try: a build of it with seccomp"
+                )
+            return captured_profile.checked(found.seccomp, name)
+        raise EngineError(f"{name} did not hand {wished} to runc-wrap: {said[-_SAID:]}")
+
+    def _asked(self, caps: Caps) -> tuple[_Recorded | None, str]:
+        """Return the launcher's record, None if there is none, and what the engine said."""
+        token = secrets.token_hex(TOKEN_LENGTH // 2)
+        request = self.places.capture / token
+        os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            probe = Probe(CAPTURE, self.handler, caps, token)
+            said = self.engine.start_probe(probe, self.directory).said
+            data = files.read(request, _LARGEST)
+            return read(_Recorded, data) if data else None, said
+        except (files.TooLarge, DocumentError) as error:
+            raise EngineError(f"no record of a seccomp profile: {error}") from error
+        finally:
+            request.unlink(missing_ok=True)
+
+
+def _each_alone(names: Caps) -> list[Caps]:
+    return [Caps([name]) for name in sorted(names)]
 
 
 def _installed(name: str, config: str, socket: Path | None) -> tuple[Engine, str]:
@@ -95,9 +157,7 @@ def _installed(name: str, config: str, socket: Path | None) -> tuple[Engine, str
     version = capture_store.version(name, config)
     if found is None or version is None:
         of = f" of {config}" if config else ""
-        raise EngineError(
-            f"no {name}{of} answers to --version", "an installed engine", "install it"
-        )
+        raise EngineError(f"no {name}{of} answers to --version; try: install it")
     return replace(found, named_socket=socket), version
 
 
@@ -106,16 +166,13 @@ def _check_running(engine: Engine, installed: str) -> None:
     running, parse = engine.running_version(), engine_versions.parse
     if running is None:
         raise EngineError(
-            f"{engine} does not answer: {engine.silence() or 'it does not tell its version'}",
-            "one that runs",
-            "--socket, if it answers elsewhere",
+            f"{engine} does not answer: {engine.silence() or 'it does not tell its version'}; "
+            "try: --socket, if it answers elsewhere"
         )
     if parse(running) != parse(installed):
         raise EngineError(
-            f"{engine.name} {running} runs, and {installed} is installed",
-            "the installed one, since that decides after the next restart",
-            f"restart {engine.name} if it was upgraded, or name the one that runs by --config, "
-            "then run this again",
+            f"{engine.name} {running} runs, and {installed} is installed; try: restart it if it "
+            "was upgraded, or name the one that runs by --config"
         )
 
 
@@ -134,94 +191,3 @@ def _requests(places: Places) -> Iterator[Path]:
             yield directory
         finally:
             shutil.rmtree(places.capture, ignore_errors=True)
-
-
-class Cases(NamedTuple):
-    """The capability sets to ask for: each of `known` alone, all of `others` at once, and more.
-
-    `known` are those on which some engine's default is known to depend.
-    """
-
-    known: tuple[Caps, ...]
-    others: Caps
-    more: tuple[Caps, ...]
-
-
-def cases(has: Caps) -> Cases:
-    """Return what to ask for with these capabilities; `more`: none, all, and the usual ones."""
-    known = builtin.deciding_capabilities() & has
-    more = (Caps(), has, USUAL & has)
-    return Cases(tuple(Caps([name]) for name in sorted(known)), has - known, more)
-
-
-def _blocks(asking: _Asking, meter: Meter) -> dict[Caps, Json]:
-    """Return each set's block; ask for the others one by one only if they change anything."""
-    asked = cases(own_capabilities())
-    wanted = list(dict.fromkeys([*asked.more, *asked.known, asked.others]))
-    found = {caps: _block(asking, caps) for caps in meter.counting(wanted)}
-    if captured_profile.differences(found[Caps()], found[asked.others]):
-        others = [Caps([name]) for name in sorted(asked.others)]
-        found |= {caps: _block(asking, caps) for caps in meter.counting(others)}
-    return found
-
-
-def _block(asking: _Asking, caps: Caps) -> Json:
-    """Ask, and again if the engine did not get to it: a kubelet may end the pod.
-
-    Raises EngineError.
-    """
-    name, said = asking.engine.name, ""
-    wished = f"a container with {', '.join(sorted(caps)) or 'no capability'}"
-    for _ in range(_TRIES):
-        record, said = _asked(asking, caps)
-        if record is not None:
-            return _checked(record, caps, name, wished)
-    raise EngineError(
-        f"{name} did not hand {wished} to runc-wrap: {said[-_SAID:]}",
-        "a call of the runtime",
-        "mend what it says, then run this again",
-    )
-
-
-def _checked(record: Json, caps: Caps, name: str, wished: str) -> Json:
-    if frozenset(record["bounding"]) != caps:
-        given = ", ".join(map(str, record["bounding"]))[:_SAID] or "none"
-        raise EngineError(
-            f"{name} was asked for {wished} and gave it {given}",
-            "exactly those",
-            "run it with all capabilities of this node, as its package does",
-        )
-    if not record["seccomp"]:
-        raise EngineError(
-            f"{name} gives {wished} no seccomp profile",
-            "its default",
-            "a build of it with seccomp support",
-        )
-    return captured_profile.checked(record["seccomp"], name)
-
-
-def _asked(asking: _Asking, caps: Caps) -> tuple[Json | None, str]:
-    """Return the launcher's record, None if there is none, and what the engine said."""
-    token = secrets.token_hex(TOKEN_LENGTH // 2)
-    request = asking.places.capture / token
-    os.close(os.open(request, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        probe = Probe(CAPTURE, asking.handler, caps, token)
-        said = asking.engine.start_probe(probe, asking.directory).said
-        return _record(files.read(request, _LARGEST), asking.engine.name), said
-    except files.TooLarge as error:
-        raise EngineError(str(error), "a record of a seccomp profile", "look at it") from error
-    finally:
-        request.unlink(missing_ok=True)
-
-
-def _record(data: bytes, source: str) -> Json | None:
-    """Return what hotpath.captured_block wrote. Raises ProfileError."""
-    if not data:
-        return None
-    record = strict_json.decode(data, source)
-    if not isinstance(record, dict) or not isinstance(record.get("seccomp"), dict):
-        raise EngineError(f"{source}'s record is not one of this release", "one", "install again")
-    bounding = record.get("bounding")
-    names = [each for each in bounding if isinstance(each, str)] if bounding else []
-    return {"bounding": names, "seccomp": record["seccomp"]}

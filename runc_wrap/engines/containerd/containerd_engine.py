@@ -10,7 +10,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from runc_wrap.engines import engine_files, engine_unit, toml_text
 from runc_wrap.engines.containerd import distributions, handler_tables, loaded_files
@@ -19,18 +19,15 @@ from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT
-from runc_wrap.engines.handler import CallFailed, EngineError
+from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, Reload
+from runc_wrap.engines.handler import CallFailed, EngineError, Handler
 from runc_wrap.host import engine_names, files, program
 from runc_wrap.node import installed_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Self
 
-    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.handler import Handler
 
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _IMAGES = "io.containerd.cri.v1.images"  # has the sandbox's image from version 3 on
@@ -265,9 +262,5 @@ def generation(text: str | None) -> tuple[int, int]:
     """Return (1 or 2, minor) of containerd's version. Raises EngineError."""
     found = re.match(r"v?(\d+)\.(\d+)?", text or "")
     if found is None:
-        raise EngineError(
-            "containerd's version is unknown: no containerd answers to --version",
-            "1.x or 2.x, which are configured differently",
-            "--containerd-version 2.1",
-        )
+        raise EngineError("no containerd answers to --version; try: --containerd-version 2.1")
     return (1 if int(found[1]) < 2 else 2, int(found[2] or 0))  # noqa: PLR2004  # containerd 2

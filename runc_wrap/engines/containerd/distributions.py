@@ -115,7 +115,7 @@ def render(
     """Put `handlers` where distribution `by` reads them. Raises EngineError."""
     if by.name == "microk8s":
         if not tree.text(config):
-            raise EngineError(f"{config} does not exist", "MicroK8s' template", "install MicroK8s")
+            raise EngineError(f"{config} does not exist; try: install MicroK8s")
         handler_tables.render_main_file(tree, config, handlers, (2, 3, 4))
         return
     main = toml_text.parse(tree.text(config), str(config))
@@ -149,9 +149,8 @@ def _k0s(
     """k0s merges drop-ins for 1.x itself, and from 1.36 on refuses any but of version 3."""
     if not tree.text(config).lstrip("\n").startswith(_MANAGED):  # before 1.30, in line 2
         raise EngineError(
-            f"{config} is not k0s' own any more: its first line is not {_MANAGED!r}",
-            f"drop-ins in {config.parent}/containerd.d to count",
-            "remove that file and restart k0s, or add the handler to it by hand",
+            f"{config} is not k0s' own, as its first line is not {_MANAGED!r}, and reads no "
+            "drop-ins; try: remove that file and restart k0s"
         )
     version = 2 if facts["major"] == 1 else 3
     folder = config.parent / "containerd.d"
@@ -167,9 +166,8 @@ def _template(
     """Append to the template, which is no TOML; a default there would define a table twice."""
     if any(handler.default for handler in handlers):
         raise EngineError(
-            f"this {name} imports no drop-ins, and its template cannot name a default",
-            "a newer release, or its own setting",
-            f"omit --default; `default-runtime: NAME` in /etc/rancher/{name}/config.yaml says it",
+            f"this {name} imports no drop-ins, and its template cannot name a default; try: omit "
+            f"--default, and write `default-runtime: NAME` into /etc/rancher/{name}/config.yaml"
         )
     path = _template_path(tree, config, facts)
     text, plugin = tree.text(path), NEW_CRI if "-v3" in path.name else OLD_CRI

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd import loaded_files
-from runc_wrap.engines.containerd.loaded_files import OLD_CRI, section_path
+from runc_wrap.engines.containerd.loaded_files import OLD_CRI, Loaded, section_path
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler, refuse_taken
 
 if TYPE_CHECKING:
-    from runc_wrap.engines.containerd.loaded_files import Loaded
     from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.toml_text import Table
 
@@ -71,9 +70,8 @@ def _refuse_imported(config: Path, document: Table) -> None:
     for each in reversed(loaded_files.load(config, document)[1:]):
         if {OLD_CRI, "cri"} & set(toml_text.lookup(each.table, ["plugins"])):
             raise EngineError(
-                f"{config} imports {each.path}, whose CRI section replaces {config.name}'s",
-                "the CRI section in only one file",
-                f"--config {each.path}, or move its section into {config} and run this again",
+                f"{config} imports {each.path}, whose CRI section replaces {config.name}'s; try: "
+                f"--config {each.path}, or move its section into {config}"
             )
 
 

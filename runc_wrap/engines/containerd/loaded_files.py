@@ -69,9 +69,7 @@ def load(config: Path, main: Table, ours: Iterable[Path] = ()) -> list[Loaded]:
                 text = engine_files.read(path) or ""
                 found.append(Loaded(path, toml_text.parse(text, str(path))))
         if len(found) > _MOST:
-            raise EngineError(
-                f"{config} imports over {_MOST} files", "fewer", "correct its imports"
-            )
+            raise EngineError(f"{config} imports over {_MOST} files; try: correct its imports")
     return found
 
 
@@ -80,11 +78,10 @@ def check_version(table: Table, where: str, wanted: tuple[int, ...]) -> None:
     version = table.get("version", 1)
     if version in wanted:
         return
+    said = "" if "version" in table else " (no `version` line means 1)"
     raise EngineError(
-        f"{where}: config version {version!r}"
-        + ("" if "version" in table else " (no `version` line means 1)"),
-        f"version {' or '.join(map(str, wanted))}",
-        f"`containerd -c {where} config dump` prints it in the installed containerd's version",
+        f"{where}: config version {version!r}{said}, wanted {' or '.join(map(str, wanted))}; try: "
+        f"`containerd -c {where} config dump`, which prints it in the installed one's version"
     )
 
 
@@ -95,9 +92,7 @@ def disabled(table: Table, where: str) -> list[str]:
     """
     listed = table.get("disabled_plugins", [])
     if not isinstance(listed, list):
-        raise EngineError(
-            f"{where}: disabled_plugins is no list", "a list of plugins", "correct the file first"
-        )
+        raise EngineError(f"{where}: disabled_plugins is no list; try: correct it first")
     found = [each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)]
     return [
         f"{where} disables the CRI plugin ({each}): no pod will find the handler" for each in found

@@ -20,14 +20,13 @@ from runc_wrap.engines.cri.protobuf_wire import (
     texts,
 )
 from runc_wrap.engines.handler import CallFailed
-from runc_wrap.engines.probe_container import COMMAND, OWNER
+from runc_wrap.engines.probe_container import COMMAND, OWNER, Probe
 from runc_wrap.host import engine_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from runc_wrap.engines.probe_container import Probe
 
 _OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
 NAMESPACE = "runc-wrap"

@@ -99,9 +99,7 @@ def _was_default(handlers: list[Handler]) -> bool:
 def _check(document: _Json, handlers: list[Handler], where: str) -> None:
     runtimes = document.get("runtimes", {})
     if not isinstance(runtimes, dict):
-        raise EngineError(
-            f"{where}: runtimes is not an object", "an object", "correct the file first"
-        )
+        raise EngineError(f"{where}: runtimes is not an object; try: correct it first")
     refuse_taken(where, handlers, runtimes)
 
 
@@ -114,9 +112,9 @@ def _parsed(text: str, where: str) -> _Json:
             parse_constant=refuse_constant,
         )
     except (ProfileError, ValueError, RecursionError) as error:
-        raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
+        raise EngineError(f"{where} is no valid JSON: {error}; try: correct it") from error
     if not isinstance(document, dict):
-        raise EngineError(f"{where}: not an object", "a JSON object", "correct the file first")
+        raise EngineError(f"{where} is not a JSON object; try: correct it")
     return document
 
 
@@ -128,5 +126,5 @@ def _printed(document: _Json, former: str, where: str) -> str:
         text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
         text.encode()
     except ValueError as error:  # 1e999, or a half of a surrogate pair
-        raise EngineError(f"{where}: {error}", "valid JSON", "correct the file first") from error
+        raise EngineError(f"{where} is no valid JSON: {error}; try: correct it") from error
     return text + ("\n" if former.endswith("\n") or not former.strip() else "")

@@ -14,17 +14,15 @@ from runc_wrap.engines import probe_container
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.docker import daemon_json
-from runc_wrap.engines.engine_class import LONG, RELOAD, RESTART, SHORT
-from runc_wrap.engines.probe_container import CANARY
+from runc_wrap.engines.engine_class import LONG, RELOAD, RESTART, SHORT, Reload
+from runc_wrap.engines.probe_container import CANARY, Probe
 from runc_wrap.host import engine_names, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.engines.engine_class import Reload
     from runc_wrap.engines.engine_files import Tree
     from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.probe_container import Probe
     from runc_wrap.engines.toml_text import Saved
 
 DockerInfo = TypeVar("DockerInfo")

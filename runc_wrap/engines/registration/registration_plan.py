@@ -15,19 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import engine_files, engine_registry
-from runc_wrap.engines.engine_files import Tree
+from runc_wrap.engines.engine_files import Change, Tree
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.registration.registration_state import HandlersWanted
+from runc_wrap.engines.registration.registration_state import HandlersWanted, Registered, Where
 from runc_wrap.host import change_set
-from runc_wrap.host.change_set import ChangedMeanwhile, PathChange
+from runc_wrap.host.change_set import PathChange
 from runc_wrap.host.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from runc_wrap.engines.engine_files import Change
-    from runc_wrap.engines.registration.registration_state import Registered, Where
 
 _OURS = 0o600
 
@@ -100,7 +98,8 @@ def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
     gone = was.pop(name)
     given = HandedOver(name, str(runtime), was_default=gone.default) if runtime else None
     plan = _plan(where, state, [*was.values()], state.facts, given)
-    if name != DEFAULT_NAME and not _used_elsewhere(where, name):
+    others = (one for one in registration_state.states(where.state_dir) if one != state)
+    if name != DEFAULT_NAME and not any(name in one.names for one in others):
         plan.link_gone = _our_link(where.bin_dir / name)
     return plan
 
@@ -126,7 +125,11 @@ def _plan(
             for parent in reversed(each.path.parents) if not parent.exists()]  # fmt: skip
     dirs = list(dict.fromkeys([*state.dirs, *made]))
     after = replace(state, facts=facts, handlers=handlers, files=tree.saved_after(), dirs=dirs)
-    _refuse_large(after)
+    if len(after.text().encode()) > engine_files.MAX_BYTES:
+        raise EngineError(
+            f"the files of {after.engine} are too large to be kept as they were, before and after: "
+            f"wanted {engine_files.MAX_BYTES} bytes at most"
+        )
     return Plan(where, changes, state, after, given=given, notes=notes)
 
 
@@ -135,19 +138,9 @@ def _refuse_named(tree: Tree, left: set[str]) -> None:
     for path in sorted(left):
         if found := tree.naming(Path(path)):
             raise EngineError(
-                f"{' and '.join(map(str, found))}: {path} without the marks of runc-wrapctl",
-                "it as it was written, or without that handler",
-                "take the handler out by hand, also as the default, then run this again",
+                f"{' and '.join(map(str, found))}: {path} without the marks of runc-wrapctl; try: "
+                "take the handler out by hand, also as the default, then run this again"
             )
-
-
-def _refuse_large(state: Registered) -> None:
-    if len(state.text().encode()) > engine_files.MAX_BYTES:
-        raise EngineError(
-            f"the files of {state.engine} are too large to be kept as they were",
-            f"{engine_files.MAX_BYTES} bytes at most, before and after",
-            "a smaller configuration file",
-        )
 
 
 def _has_default(state: Registered) -> bool:
@@ -160,28 +153,18 @@ def _link_wanted(bin_dir: Path, name: str) -> Path | None:
     is_left = wrapper.is_symlink()  # by `uninstall`, while it is still called
     if is_left or not wrapper.exists():
         found = f"leads to {wrapper.readlink()}" if is_left else "does not exist"
-        raise EngineError(
-            f"{wrapper} {found}", "the installed runtime", "install.sh, or reinstall the package"
-        )
+        raise EngineError(f"{wrapper} {found}; try: install.sh, or reinstall the package")
     link = bin_dir / name
     if name == DEFAULT_NAME or _our_link(link):
         return None
     if link.is_symlink() or link.exists():
-        raise EngineError(
-            f"{link} exists already", f"a link to {DEFAULT_NAME}", "another --handler"
-        )
+        raise EngineError(f"{link} exists already; try: another --handler")
     return link
 
 
 def _our_link(link: Path) -> Path | None:
     """Return a link in bin if runc-wrap made it, or None."""
     return link if link.is_symlink() and str(link.readlink()) == DEFAULT_NAME else None
-
-
-def _used_elsewhere(where: Where, name: str) -> bool:
-    ours = (where.engine, where.config)
-    others = registration_state.states(where.state_dir)
-    return any(name in each.names for each in others if (each.engine, each.config) != ours)
 
 
 def carry_out(
@@ -191,7 +174,7 @@ def carry_out(
     accept: Callable[[Mapping[Path, Path]], None] | None = None,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Execute the plan completely or not at all: on OSError, EngineError, and what a check raises.
+    """Execute the plan completely or not at all: on OSError, Failure, and what a check raises.
 
     `accept` gets {file: where its new text waits}, `check` finds all in place. With a note the
     change can be undone until its caller closes it.
@@ -204,11 +187,10 @@ def carry_out(
         _settle(where.change)
         if registration_state.of(where) != plan.before:
             raise EngineError(
-                "another runc-wrapctl changed this registration meanwhile",
-                "no other at the same time",
-                "run this again",
+                "another runc-wrapctl changed this registration meanwhile; try: this again"
             )
-        _begin(plan, note, accept)
+        gone = [] if plan.after.handlers else plan.after.dirs
+        change_set.begin(where.change, _path_changes(plan), note, empties=gone, check=accept)
         try:
             if check:
                 check()
@@ -219,22 +201,10 @@ def carry_out(
             raise
 
 
-def _begin(
-    plan: Plan,
-    note: dict[str, Any] | None,
-    accept: Callable[[Mapping[Path, Path]], None] | None,
-) -> None:
-    gone = [] if plan.after.handlers else plan.after.dirs
-    try:
-        change_set.begin(plan.where.change, _path_changes(plan), note, empties=gone, check=accept)
-    except ChangedMeanwhile as error:
-        raise EngineError(str(error), "unchanged files", "run this again") from None
-
-
 def carry_out_checked(plan: Plan) -> None:
     """Execute the plan; take all of it back if the engine then refuses what it accepted before.
 
-    Raises EngineError, also for what `carry_out` does.
+    Raises Failure, also for what `carry_out` does.
     """
     engine = engine_registry.at(plan.where.engine, plan.where.config)
     was_refused = bool(plan.changes and engine.complaint())
@@ -243,36 +213,25 @@ def carry_out_checked(plan: Plan) -> None:
         if said := engine.complaint() if plan.changes and not was_refused else "":
             raise EngineError(
                 f"{engine.name} refuses its configuration with this handler: {said}; it is as "
-                "before",
-                "one that it accepts",
-                "correct what it names, then run this again",
+                "before; try: correct what it names"
             )
 
     carry_out(plan, check=check)
 
 
 def settle(change: Path) -> None:
-    """Undo what a killed command left of a change without a restart. Raises EngineError."""
+    """Undo what a killed command left of a change without a restart. Raises Failure."""
     if change_set.is_left(change):
         with locked(change.parent.parent, "engines"):
             _settle(change)
 
 
 def _settle(change: Path) -> None:
-    try:
-        found = change_set.read(change)
-    except ValueError as error:
-        raise EngineError(
-            f"{change}: {error}",
-            "the record of an interrupted change",
-            "see that the engine's files are as you want them, then remove this one",
-        ) from None
+    found = change_set.read(change)
     if found and found.note:
         raise EngineError(
             f"{found.note.get('config')} is being changed by {found.note.get('by')}, or that was "
-            "interrupted",
-            "a change that is over",
-            "this again in a moment, or `runc-wrapctl engine revert`",
+            "interrupted; try: this again in a moment, or `runc-wrapctl engine revert`"
         )
     _undo(change, "it was interrupted")
 
@@ -282,9 +241,7 @@ def _undo(change: Path, why: str) -> None:
     if left := change_set.undo(change):
         raise EngineError(
             f"a change was undone ({why}), but for {' and '.join(left)}, which somebody else "
-            "changed meanwhile",
-            "files that nobody else changes",
-            "look at them, then run this again",
+            "changed meanwhile; try: look at them, then run this again"
         )
 
 

@@ -129,7 +129,7 @@ def with_handler(places: Places, engine: str, handler: str) -> Registered | None
     found = [one for one in states(places.engines) if one.engine == engine and handler in one.names]
     if len(found) > 1:
         configs = " and ".join(one.at for one in found)
-        raise EngineError(f"{handler} is registered in {configs}", "one of them", "--config FILE")
+        raise EngineError(f"{handler} is registered in {configs}; try: --config FILE")
     return found[0] if found else None
 
 
@@ -148,8 +148,4 @@ def _load(path: Path) -> Registered | None:
     try:
         return None if text is None else reader.read(Registered, text.encode())
     except DocumentError as error:
-        raise EngineError(
-            f"{path}: {error}",
-            "a registration's state",
-            "the runc-wrapctl that wrote it, or restore it from a backup",
-        ) from error
+        raise EngineError(f"{path}: {error}; try: the runc-wrapctl that wrote it") from error

@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.engines.handler import Handler
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.engines.transaction.engine_restart import Systemd
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
@@ -70,8 +68,6 @@ def _run(places: Places, access: Engine, name: str, handler: str, left: int = _C
     except Vanished:
         if left == 1:
             raise
-    with contextlib.suppress(CallFailed):
-        access.remove_probes()
     return _run(places, access, name, handler, left - 1)
 
 
@@ -80,8 +76,16 @@ def check(places: Places, container: str, handler: str) -> str:
     record = _decision(places, container, handler)
     if not record.filters:
         return f"the policy gives it no filter ({record.action}: {record.reason})"
-    entry = _entry(places, container)
-    _as_decided(entry)
+    entries = container_status.gather(places.ledger).entries
+    entry = next((one for one in entries if one.container.id == container), None)
+    if entry is None or not entry.members:
+        raise Vanished(f"the canary {container[:12]} has no process any more")
+    if entry.agrees is not True:
+        first = entry.members[0]
+        raise NotProved(
+            f"the canary's process has seccomp {first.seccomp} and {first.filters} filters, where "
+            f"{entry.needed} were decided"
+        )
     result = deep_verify.Comparing(places.prefix).compare(entry)
     for wrong in result.wrong:
         calls = ", ".join(str(call.syscall) for call in wrong.calls[:5])
@@ -105,23 +109,6 @@ def _decision(places: Places, container: str, handler: str) -> Record:
     return found
 
 
-def _entry(places: Places, container: str) -> Entry:
-    entries = container_status.gather(places.ledger).entries
-    found = next((one for one in entries if one.container.id == container), None)
-    if found is None or not found.members:
-        raise Vanished(f"the canary {container[:12]} has no process any more")
-    return found
-
-
-def _as_decided(entry: Entry) -> None:
-    if entry.agrees is not True:
-        first = entry.members[0]
-        raise NotProved(
-            f"the canary's process has seccomp {first.seccomp} and {first.filters} filters, where "
-            f"{entry.needed} were decided"
-        )
-
-
 def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
     """Return what a canary through the handler proves. Raises Failure and OSError.
 
@@ -129,37 +116,22 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
     """
     with transaction_revert.exclusive(places):
         registration_plan.settle(where.change)
-        ours = _registered(where, handler)
+        handlers = registration_state.of(where).handlers
+        ours = next((one for one in handlers if one.name == handler), None)
+        if ours is None:
+            raise EngineError(
+                f"{handler} is not registered in {where.config}; try: "
+                f"`engine add {where.engine} --restart`"
+            )
         access = node.access(where.engine, where.config)
         with contextlib.suppress(CallFailed):
             access.remove_probes()
         version = access.running_version()  # of one that is replaced meanwhile, the former
-        try:
-            proof = run(places, access, handler, is_default=ours.default)
-        finally:
-            with transaction_revert.uninterrupted(), contextlib.suppress(CallFailed):
-                access.remove_probes()
-        _write_version(where, handler, version)
+        proof = run(places, access, handler, is_default=ours.default)
+        last = read(where)
+        if last and version and last.versions.get(handler) != version:
+            write(where, replace(last, versions={**last.versions, handler: version}))
         return proof
-
-
-def _registered(where: Where, handler: str) -> Handler:
-    found = registration_state.of(where).handlers
-    for one in found:
-        if one.name == handler:
-            return one
-    raise EngineError(
-        f"{handler} is not registered in {where.config}",
-        "a handler that `engine add` registered",
-        f"`engine add {where.engine} --restart`",
-    )
-
-
-def _write_version(where: Where, handler: str, version: str | None) -> None:
-    """Record with which version of the engine a canary proved a handler. Raises OSError."""
-    last = read(where)
-    if last and version and last.versions.get(handler) != version:
-        write(where, replace(last, versions={**last.versions, handler: version}))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.engine_class import RESTART
+from runc_wrap.engines.engine_class import RESTART, Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, systemd
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.node.paths import Places
 
 _DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
@@ -55,22 +54,17 @@ class Systemd:
         """Return why systemd cannot restart this unit, None if it can."""
         if not systemd.is_booted():
             return EngineError(
-                f"systemd does not run here, and {unit} is restarted through it",
-                "a node with systemd",
-                f"`engine add` without --restart, then restart what runs as {unit} yourself",
+                f"systemd does not run here, so that nothing restarts {unit}; try: `engine add` "
+                "without --restart, then restart it yourself"
             )
         if systemd.is_masked(unit):
             return EngineError(
-                f"{unit} is masked: systemd would refuse to restart it",
-                "a unit that can be restarted",
-                f"`systemctl unmask {unit}` first, or `engine add` without --restart",
+                f"{unit} is masked; try: `systemctl unmask` it, or `engine add` without --restart"
             )
         if (found := self.state(unit)) == systemd.ACTIVE:
             return None
         return EngineError(
-            f"{unit} is {found}",
-            "a unit that runs, as the change is proved by a container",
-            f"`systemctl start {unit}` first, or `engine add` without --restart",
+            f"{unit} is {found}; try: `systemctl start {unit}`, or `engine add` without --restart"
         )
 
     def state(self, unit: str) -> str:
@@ -103,9 +97,8 @@ class Systemd:
         if why := systemd.run_later(timer, _DEAD_MAN, command):
             remove_boot_unit(places)
             raise EngineError(
-                f"systemd takes no timer that would take the change back: {why}",
-                "a transient timer",
-                "`engine add` without --restart",
+                f"systemd takes no timer that would take the change back: {why}; try: `engine add` "
+                "without --restart"
             )
 
     def release(self, places: Places, timer: str = "") -> None:
@@ -129,9 +122,7 @@ def boot_unit_text(places: Places, unit: str) -> str:
     """Return the unit's text; `unit` is the engine's. Raises EngineError."""
     if not systemd.is_plain(places.prefix):
         raise EngineError(
-            f"a unit cannot name the path {places.prefix}",
-            "a prefix of letters, digits and /._+@:-",
-            "`engine add` without --restart",
+            f"a unit cannot name the path {places.prefix}; try: `engine add` without --restart"
         )
     names = [name for kind in engine_registry.ENGINES.values() for name in kind.units]
     before = dict.fromkeys([*names, *([unit] if unit else [])])

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from runc_wrap.documents.reader import DocumentError, taken
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART
+from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART, Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, locks, polling, systemd
+from runc_wrap.host.change_set import ChangeRecord, DamagedRecord
 from runc_wrap.node import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_state import Registered, Where
     from runc_wrap.engines.transaction.engine_restart import Systemd
-    from runc_wrap.host.change_set import ChangeRecord
     from runc_wrap.node.paths import Places
 
 _LOCK = "transaction"
@@ -65,27 +65,19 @@ class Note:
         """The name of the timer that takes it back if nobody else does."""
         return f"runc-wrap-revert-{self.id}"
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it for the record."""
-        return asdict(self)
-
 
 def unfinished(places: Places) -> dict[Path, Note]:
-    """Return {record: its note} of each transaction that is not over. Raises EngineError."""
+    """Return {record: its note} of each transaction that is not over. Raises Failure, OSError."""
     found = {path: _read(path)[1] for path in registration_state.unfinished(places)}
     return {path: note for path, note in found.items() if note}
 
 
 def _read(path: Path) -> tuple[ChangeRecord | None, Note | None]:
+    found = change_set.read(path)
     try:
-        found = change_set.read(path)
-        return found, Note(**found.note) if found and found.note else None
-    except (OSError, ValueError, TypeError) as error:
-        raise EngineError(
-            f"{path}: {error}",
-            "the record of a change that is not over",
-            "see that the engine's files are as you want them, then remove this one",
-        ) from None
+        return found, taken(Note, found.note) if found and found.note else None
+    except DocumentError as error:
+        raise DamagedRecord(path, error) from None
 
 
 def exclusive(places: Places) -> AbstractContextManager[int]:
@@ -129,9 +121,7 @@ def wait_until_answers(node: Systemd, access: Engine, also: str = "") -> None:
     polling.wait_for(is_over, node.patience, _PAUSE)
     if why := access.silence():
         raise EngineError(
-            f"{access.unit or 'the engine'} does not answer{also}: {why}",
-            "an engine that runs containers",
-            f"`journalctl -u {access.unit}`",
+            f"{access.unit or 'the engine'} does not answer{also}: {why}{access.journal}"
         )
 
 
@@ -181,10 +171,12 @@ def take_back(places: Places, path: Path, node: Systemd, *, has_read: bool = Tru
             registration_plan.settle(path)
             return None
         neutral = _neutral(note, found)
-        left = (_put_back(found, note, node, neutral) if has_read
-                else change_set.restore(found, neutral))  # fmt: skip
+        has_forgotten = has_read and bool(neutral) and _has_forgotten(note, found, neutral, node)
+        left = change_set.restore(found, neutral)
+        if has_read:
+            _restart(note, node, is_needed=not has_forgotten)
         change_set.close(path)
-    except (EngineError, OSError) as error:
+    except (Failure, OSError) as error:
         raise NotTakenBackError(
             f"{path.stem} was not put back: {error}; `runc-wrapctl engine revert` and the next "
             "boot try again"
@@ -198,25 +190,12 @@ def take_back(places: Places, path: Path, node: Systemd, *, has_read: bool = Tru
     return note
 
 
-def _put_back(
-    found: ChangeRecord, note: Note, node: Systemd, neutral: dict[Path, bytes]
-) -> list[str]:
-    """Put the files back, and have the engine read them; return those that are left."""
-    has_forgotten = bool(neutral) and _has_forgotten(note, found, neutral, node)
-    left = change_set.restore(found, neutral)
-    _restart(note, node, is_needed=not has_forgotten)
-    return left
-
-
 def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
     """Return {daemon.json: what Docker must read before its former text}, {} if that is enough."""
     if (note.how, note.how_back) != (RELOAD, RESTART):
         return {}
     config = Path(note.config).resolve()
-    former = found.former(config)
-    text = engine_registry.ENGINES[note.engine].neutral(
-        former.decode() if former is not None else None
-    )
+    text = engine_registry.ENGINES[note.engine].neutral((found.former(config) or b"").decode())
     return {} if text is None else {config: text.encode()}
 
 
@@ -255,7 +234,7 @@ def _restart(note: Note, node: Systemd, *, is_needed: bool) -> None:
         if why and how != RESTART:  # also if the engine died, which a reload does not mend
             why = node.restart(note.unit, RESTART)
         if why:
-            raise EngineError(why, "its former state", f"`journalctl -u {note.unit}`")
+            raise EngineError(f"{why}{access.journal}")
     wait_until_answers(node, access, ", with its former files")
     with contextlib.suppress(CallFailed):  # the next command removes it, and `doctor --fix`
         access.remove_probes()

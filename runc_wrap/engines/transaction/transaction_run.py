@@ -15,10 +15,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from runc_wrap.engines.engine_class import NOTHING, RESTART
+from runc_wrap.engines.engine_class import NOTHING, RESTART, Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.transaction import canary_proof, transaction_revert
@@ -30,7 +30,6 @@ from runc_wrap.host import change_set, polling
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.engines.engine_class import Engine
     from runc_wrap.engines.registration.registration_plan import Plan
     from runc_wrap.engines.registration.registration_state import Where
     from runc_wrap.engines.transaction.engine_restart import Systemd
@@ -86,24 +85,16 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
         note = _note(job, plan, access)
         if note.how != NOTHING and (why := node.obstacle(note.unit)):
             raise why
-        _refuse_ending(job, note, access)
-        if job.action == "add" and (lack := access.lack()):
+        if note.how == RESTART and not job.stops and (ended := access.ended_by_restart()):
+            raise EngineError(
+                f"this change needs a restart of {note.engine}, which ends {ended}; try: "
+                "`live-restore` in daemon.json and a reload, or KillMode=process in the unit; "
+                f"--stop-containers to end them; or `engine {job.action}` without --restart"
+            )
+        if job.action == ADD and (lack := access.lack()):
             raise lack
-        work = _Work(job, plan, node, access, note, tell)
         node.guard(job.places, note.unit, note.timer, transaction_revert.command(job.places))
-        return _proved_or_undone(work)
-
-
-def _refuse_ending(job: Job, note: Note, access: Engine) -> None:
-    """Raise EngineError if a restart would end containers that run, and nobody asked for that."""
-    if note.how != RESTART or job.stops or not (ended := access.ended_by_restart()):
-        return
-    raise EngineError(
-        f"this change needs a restart of {note.engine}, which ends {ended}",
-        "an engine whose restart ends none",
-        "`live-restore` in Docker's daemon.json and a reload, or KillMode=process in the unit, "
-        f"first; --stop-containers to end them; or `engine {job.action}` without --restart",
-    )
+        return _Work(job, plan, node, access, note, tell).proved_or_undone()
 
 
 def _note(job: Job, plan: Plan, access: Engine) -> Note:
@@ -133,31 +124,79 @@ class _Work:
     tell: Callable[[str], None]
     has_read: bool = False
 
-    def say(self, sentence: str) -> None:
+    def proved_or_undone(self) -> Proved:
+        """Do all steps; take them back if one fails. Raises TakenBack and NotTakenBackError."""
+        places, where = self.job.places, self.job.where
+        try:
+            proof, what = self._steps()
+            with transaction_revert.uninterrupted():  # what is over cannot be taken back any more
+                change_set.close(where.change)
+        except BaseException as failure:  # our own defect, too, must not leave a change unproved
+            with transaction_revert.uninterrupted():
+                self._say("taking it back")
+                if not transaction_revert.take_back(
+                    places, where.change, self.node, has_read=self.has_read
+                ):
+                    self.node.release(places, self.note.timer)  # nothing was in place yet
+            raise _ended_by(failure) from failure
+        with contextlib.suppress(OSError):  # only words depend on it
+            canary_proof.write(where, what)
+        self.node.release(places, self.note.timer)
+        return Proved(self.plan, proof)
+
+    def _say(self, sentence: str) -> None:
         """Tell it if anybody is there: a terminal that hung up is no reason to stop half-way."""
         with contextlib.suppress(OSError):
             self.tell(sentence)
 
+    def _steps(self) -> tuple[str, Proof]:
+        """Do all that may fail; return what was proved. Raises Failure and OSError."""
+        job, access, note, wanted = self.job, self.access, self.note, self.plan.wanted
+        self._say(f"writing {note.config}")
+        registration_plan.carry_out(
+            self.plan, asdict(note), accept=lambda waiting: _refuse(access.refusal_of(waiting))
+        )
+        self._say(f"{note.engine} checks it")
+        _refuse(access.refusal() or wanted.difference(access.configured()))
+        # what the engine reads of a registration, as `engine status` looks at it
+        digests = canary_proof.digests([note.config, *self.plan.after.files])
+        self._say(f"systemctl {note.how} {note.unit}" if note.how != NOTHING else "asking it")
+        self.has_read = True
+        self._restart()
+        job.look_again()
+        version = access.running_version()
+        self._say("running a canary")
+        proof = self._canary()
+        last = canary_proof.read(job.where)
+        versions = {
+            **(last.versions if last else {}),
+            **({job.handler: version} if version else {}),
+        }
+        known = {name: versions[name] for name in self.plan.after.names if name in versions}
+        return proof, Proof(note.begun, note.by, digests, known)
 
-def _proved_or_undone(work: _Work) -> Proved:
-    change = work.job.where.change
-    try:
-        proof, what = _steps(work)
-        with transaction_revert.uninterrupted():  # what is over cannot be taken back any more
-            change_set.close(change)
-    except BaseException as failure:  # our own defect, too, must not leave a change unproved
-        with transaction_revert.uninterrupted():
-            work.say("taking it back")
-            has_read = work.has_read
-            if not transaction_revert.take_back(
-                work.job.places, change, work.node, has_read=has_read
-            ):
-                work.node.release(work.job.places, work.note.timer)  # nothing was in place yet
-        raise _ended_by(failure) from failure
-    with contextlib.suppress(OSError):  # only words depend on it
-        canary_proof.write(work.job.where, what)
-    work.node.release(work.job.places, work.note.timer)
-    return Proved(work.plan, proof)
+    def _restart(self) -> None:
+        note, access, wanted = self.note, self.access, self.plan.wanted
+        if note.how != NOTHING and (why := self.node.restart(note.unit, note.how)):
+            raise EngineError(f"{why}{access.journal}")
+        transaction_revert.wait_until_answers(self.node, access)
+        seconds = self.node.patience
+        polling.wait_for(lambda: not wanted.difference(access.running()), seconds, _PAUSE)
+        if why := wanted.difference(access.running()):
+            raise EngineError(f"{note.engine} answers, but {why}{access.journal}")
+
+    def _canary(self) -> str:
+        """Return what a canary proves; after a removal the engine's own default starts it.
+
+        Canaries that an interrupted command left are removed first.
+        """
+        job = self.job
+        with contextlib.suppress(CallFailed):
+            self.access.remove_probes()
+        if job.action == REMOVE:
+            with self.access.canary("", job.places.var):
+                return "the engine's default starts a container"
+        return canary_proof.run(job.places, self.access, job.handler, is_default=job.default)
 
 
 def _ended_by(failure: BaseException) -> TakenBack:
@@ -167,79 +206,6 @@ def _ended_by(failure: BaseException) -> TakenBack:
     return TakenBack(str(failure) if is_expected else f"{type(failure).__name__}: {failure}")
 
 
-def _steps(work: _Work) -> tuple[str, Proof]:
-    """Do all that may fail; return what was proved. Raises Failure and OSError."""
-    job, engine, access = work.job, work.job.where.engine, work.access
-    work.say(f"writing {job.where.config}")
-    registration_plan.carry_out(
-        work.plan, work.note.as_json(), accept=lambda waiting: _refuse(access.refusal_of(waiting))
-    )
-    work.say(f"{engine} checks it")
-    _checked(work)
-    digests = canary_proof.digests(_files(work.plan))
-    work.say(_restart_sentence(work.note))
-    work.has_read = True
-    _restarted(work)
-    job.look_again()
-    version = access.running_version()
-    work.say("running a canary")
-    what = _canary(work)
-    versions = _versions(work, version)
-    return what, Proof(work.note.begun, work.note.by, digests, versions)
-
-
-def _versions(work: _Work, version: str | None) -> dict[str, str]:
-    """Return {handler: the engine's version with which it was proved}, now or before."""
-    last = canary_proof.read(work.job.where)
-    names = work.plan.after.names
-    now = {work.job.handler: version} if version else {}
-    found = {**(last.versions if last else {}), **now}
-    return {name: found[name] for name in names if name in found}
-
-
-def _files(plan: Plan) -> list[str]:
-    """Return what the engine reads of a registration, as `engine status` looks at it."""
-    return [str(plan.where.config), *plan.after.files]
-
-
-def _restart_sentence(note: Note) -> str:
-    return f"systemctl {note.how} {note.unit}" if note.how != NOTHING else "asking it"
-
-
-def _checked(work: _Work) -> None:
-    _refuse(work.access.refusal() or work.plan.wanted.difference(work.access.configured()))
-
-
 def _refuse(why: str) -> None:
     if why:
-        raise EngineError(why, "a configuration that it starts with", "mend its files first")
-
-
-def _restarted(work: _Work) -> None:
-    note = work.note
-    if note.how != NOTHING and (why := work.node.restart(note.unit, note.how)):
-        raise EngineError(why, "an engine that comes back", f"`journalctl -u {note.unit}`")
-    transaction_revert.wait_until_answers(work.node, work.access)
-    wanted, seconds = work.plan.wanted, work.node.patience
-    polling.wait_for(lambda: not wanted.difference(work.access.running()), seconds, _PAUSE)
-    if why := wanted.difference(work.access.running()):
-        raise EngineError(
-            f"{note.engine} answers, but {why}",
-            "what its files say",
-            f"`journalctl -u {note.unit}`",
-        )
-
-
-def _canary(work: _Work) -> str:
-    """Return what a canary proves.
-
-    After a removal the engine's own default must start it. Canaries that an interrupted command
-    left are removed first.
-    """
-    job = work.job
-    with contextlib.suppress(CallFailed):
-        work.access.remove_probes()
-    if job.action == REMOVE:
-        with work.access.canary("", job.places.var):
-            return "the engine's default starts a container"
-    return canary_proof.run(job.places, work.access, job.handler, is_default=job.default)
+        raise EngineError(f"{why}; try: mend its files first")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runc_wrap.host import bounded_work, container_discovery, procfs, runtime_state
 from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
 from runc_wrap.node.container_state import container_processes, users_containers
-from runc_wrap.node.container_state.container_processes import FILTERED, inherited
+from runc_wrap.node.container_state.container_processes import FILTERED, Process, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from runc_wrap.ledger.decision_record import LaidFilters, Record
     from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.users_containers import User
 
 _SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write

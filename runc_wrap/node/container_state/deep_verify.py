@@ -18,7 +18,7 @@ import errno
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -39,8 +39,6 @@ from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runc_wrap.filters.evaluate.libseccomp_input import Loader
     from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.container_status import Entry

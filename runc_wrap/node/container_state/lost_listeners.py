@@ -22,13 +22,12 @@ from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import deep_verify
-from runc_wrap.node.container_state.container_processes import FILTERED
+from runc_wrap.node.container_state.container_processes import FILTERED, Process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from runc_wrap.node.container_state.container_processes import Process
     from runc_wrap.node.container_state.container_status import Entry, Node
     from runc_wrap.node.paths import Places
 

@@ -1,6 +1,7 @@
 """runc-wrapctl engine: its output and exit status, and what is refused before anything changes."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -80,14 +81,14 @@ IMPOSSIBLE = {
     "a name that is taken": (["add", "docker", "--handler", "runc"], "try: --handler runc-wrap"),
     "no engine": (["add", "cri-o"], "'cri-o' is not one of"),
     "a version that is not known": (["add", "containerd", "--config", "x"], "containerd-version"),
-    "a misspelled directory": (["add", "docker", "--config", "/etc/x/y/z"], "a directory that"),
+    "a misspelled directory": (["add", "docker", "--config", "/etc/x/y/z"], "no such directory"),
     "nothing": (["add"], "Missing argument"),
     "one engine's file for all": (["add", "auto", "--config", "/x"], "engine's own option"),
     "one engine's version for all": (
         ["add", "auto", "--containerd-version", "2.1"],
         "engine's own option",
     ),
-    "no engine is there": (["add", "auto"], "no engine on this node"),
+    "no engine is there": (["add", "auto"], "no engine is on this node"),
     "one of two files": (["remove", "docker"], "try: --config FILE"),
 }
 
@@ -232,7 +233,7 @@ def test_auto_leaves_out_a_containerd_whose_cri_is_off_and_goes_on_after_an_erro
     assert result.exit_code == 1
     assert "skipped" in result.stderr
     assert "disables the CRI plugin" in result.stderr
-    assert "wanted valid JSON" in result.stderr
+    assert "is no valid JSON" in result.stderr
     assert (tmp_path / "etc/crio.conf.d/50-runc-wrap-runc-wrap.conf").exists()
     assert not (tmp_path / "etc/conf.d").exists()
 
@@ -258,7 +259,7 @@ def _interrupted(tmp_path: Path) -> registration_state.Where:
     where = _where(tmp_path)
     named = ("1", "docker", str(where.config), "runc-wrap", "add", "docker.service")
     note = Note(*named, "reload", "reload", 1e9, "alice")
-    change_set.begin(where.change, [], note.as_json())
+    change_set.begin(where.change, [], asdict(note))
     return where
 
 
@@ -267,7 +268,7 @@ def _interrupted(tmp_path: Path) -> registration_state.Where:
     [
         (False, ["--restart", "--dry-run"], "exclude each other"),
         (False, ["--restart"], "docker is not installed"),
-        (True, ["--restart"], "systemd does not run here, and docker.service is restarted through"),
+        (True, ["--restart"], "systemd does not run here, so that nothing restarts docker.service"),
     ],
 )
 def test_a_restart_that_cannot_be_done_is_refused_and_changes_nothing(

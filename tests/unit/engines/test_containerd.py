@@ -225,7 +225,7 @@ def test_the_template_that_exists_is_the_one_that_is_used(tmp_path: Path) -> Non
 OWNERS = "{{ template \"base\" . }}\n[plugins.'x'.containerd.runtimes.runc-wrap]\n"
 REFUSED: dict[str, tuple[str, str, str | None, str]] = {  # folder, file, its text, what is said
     "a default for a template": (K3S, "config.toml", VERSION_3, "default-runtime: NAME"),
-    "the owner's name in it": (K3S, "config-v3.toml.tmpl", OWNERS, "an unused name"),
+    "the owner's name in it": (K3S, "config-v3.toml.tmpl", OWNERS, "has no record"),
     "k0s does not manage it": (K0S, "containerd.toml", "version = 3\n", "k0s_managed=true"),
     "no MicroK8s": (SNAP, "containerd-template.toml", None, "install MicroK8s"),
 }

@@ -145,7 +145,7 @@ def test_an_engines_complaint_is_the_same_at_every_look(
     monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
     first, second = (
-        [shown.drift for shown in engine_status.survey(one.places, one)] for _ in range(2)
+        [shown["drift"] for shown in engine_status.survey(one.places, one)] for _ in range(2)
     )
     assert first == second
     said = 'crio refuses its files: level=a msg="no TOML" level=b msg="no TOML"'

@@ -80,13 +80,13 @@ def test_the_owners_changes_elsewhere_stay(before: str, theirs: str, left: Any) 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "wanted valid JSON"),
-        ("[]", "not an object"),
+        ("{", "is no valid JSON"),
+        ("[]", "is not a JSON object"),
         ('{"a": {"b": 1, "b": 2}}', "'b' occurs twice"),
         ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": 1e999}', "wanted valid JSON"),
-        ('{"a": "\\ud800"}', "wanted valid JSON"),
-        ("[" * 100_000, "wanted valid JSON"),
+        ('{"a": 1e999}', "is no valid JSON"),
+        ('{"a": "\\ud800"}', "is no valid JSON"),
+        ("[" * 100_000, "is no valid JSON"),
     ],
 )
 def test_a_daemon_json_that_dockerd_would_reject_is_refused(text: str, sentence: str) -> None:

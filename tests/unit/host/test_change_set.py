@@ -314,7 +314,7 @@ def test_a_read_only_file_system_is_no_obstacle_to_the_next_command(
 )
 def test_a_record_that_is_none_is_named_and_undoes_nothing(node: Node, text: str) -> None:
     node.record.write_text(text)
-    with pytest.raises(ValueError):
+    with pytest.raises(change_set.DamagedRecord, match="is no record of a change"):
         change_set.undo(node.record)
     node.record.unlink()
     assert node.found() == OLD

@@ -107,7 +107,7 @@ def test_a_program_has_no_variables_that_lead_elsewhere(
     machine.fake(folder, "docker", "echo $DOCKER_HOST $HOME $PATH $LC_ALL $DOCKER_CONTEXT")
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     assert program.output("docker") == f"/nonexistent {path} C.UTF-8 default\n"
-    assert (program.output("docker", environment={"HOME": "/x"}) or "")[:2] == "/x"
+    assert program.run("docker", seconds=9, environment={"HOME": "/x"}).printed[:2] == "/x"
 
 
 @pytest.mark.parametrize(("owner", "home"), [(0, program.NO_HOME), (65534, "/home/u")])

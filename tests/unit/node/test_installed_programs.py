@@ -136,8 +136,8 @@ def test_a_program_that_is_not_a_runtime_is_refused_with_its_output(
 def test_a_version_is_read_as_each_engine_prints_it(
     engine: str, printed: str, version: str, numbers: str, folder: Path
 ) -> None:
-    machine.fake(folder, engine_names.KNOWN[engine].program, f"echo '{printed}'")
-    assert installed_programs.version(engine) == version
+    path = machine.fake(folder, engine_names.KNOWN[engine].program, f"echo '{printed}'")
+    assert installed_programs.version_of(path) == version
     assert installed_programs.engine_versions() == {engine: numbers}
 
 
@@ -166,8 +166,8 @@ def test_with_a_data_dir_the_distributions_program_is_beneath_that(
 
 
 def test_an_engine_that_prints_no_version_counts_as_missing(folder: Path) -> None:
-    machine.fake(folder, "podman", r"printf 'podman \377 dev'")
-    assert installed_programs.version("podman") is None
+    path = machine.fake(folder, "podman", r"printf 'podman \377 dev'")
+    assert installed_programs.version_of(path) is None
     assert installed_programs.engine_versions() == {}
 
 

@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,7 @@ class FakeEngine:
     node: "FakeNode"
     unit: str = UNIT
     version: str | None = "1.7.24"
+    journal: ClassVar[str] = ""
     checks_files: ClassVar[bool] = True
     untold: ClassVar[str] = ""
 
@@ -83,11 +84,13 @@ class FakeEngine:
     def canary(self, handler: str, var: Path) -> Iterator[str]:
         del var
         if self.node.hangs:
-            raise EngineError("the canary hangs", "one that runs", "nothing")
+            raise EngineError("the canary hangs")
         assert self.node.canaries == []
         self.node.canaries.append(handler)
-        yield f"canary-{handler}"
-        self.node.canaries.clear()
+        try:
+            yield f"canary-{handler}"
+        finally:
+            self.node.canaries.clear()
 
     def ended_by_restart(self) -> str:
         return self.node.ended
@@ -139,7 +142,7 @@ class FakeNode(Systemd):
     def shown(self) -> dict[str, Any]:
         """Return what `engine status` shows of the engine."""
         (shown,) = engine_status.survey(self.places, self)
-        return shown.as_json()
+        return shown
 
     @property
     def config(self) -> Path:
@@ -161,7 +164,7 @@ class FakeNode(Systemd):
         return FakeEngine(self)
 
     def obstacle(self, unit: str) -> EngineError | None:
-        return None if self.has_systemd else EngineError(f"no {unit}", "systemd", "something else")
+        return None if self.has_systemd else EngineError(f"no {unit}")
 
     def state(self, unit: str) -> str:
         assert unit == UNIT
@@ -256,7 +259,7 @@ def interrupted(one: FakeNode, how: str = "restart", how_back: str = "restart") 
     named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
     note = Note(*named, how, how_back, 1e9, "alice")
     one.guard(places, UNIT, note.timer, transaction_revert.command(places))
-    registration_plan.carry_out(made.plan(), note.as_json())
+    registration_plan.carry_out(made.plan(), asdict(note))
     FakeNode.restart(one, UNIT, "restart")
     return made.where.change
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -163,7 +164,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
     named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
     plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
-    registration_plan.carry_out(plan, Note(*named, "reload", "restart", 1e9, "alice").as_json())
+    registration_plan.carry_out(plan, asdict(Note(*named, "reload", "restart", 1e9, "alice")))
     if killed:
         config.write_text(daemon_json.neutral(former) or "")
     one = DockerNode(config)
@@ -250,7 +251,7 @@ def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_
 
     def access(engine: str, config: Path) -> NoReturn:
         del config
-        raise EngineError(f"{engine} is not installed", "an engine that runs", "nothing")
+        raise EngineError(f"{engine} is not installed")
 
     one.access, one.stopped = access, True  # type: ignore[method-assign]
     one.take_back()
@@ -271,7 +272,7 @@ def test_a_masked_unit_that_runs_is_not_restarted(
         (tmp_path / "enabled").write_text(f"{enabled}\n")
         why = engine_restart.Systemd().obstacle("docker.service")
         assert (why is None) is (refusal is None)
-        assert why is None or "`systemctl unmask docker.service`" in str(why)
+        assert why is None or "docker.service is masked; try: `systemctl unmask`" in str(why)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])
@@ -282,7 +283,7 @@ def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_bac
     hostile = change.with_name("another.json")
     hostile.write_text(text)
     with pytest.raises(
-        transaction_revert.NotTakenBackError, match=r"another\.json.*then remove this one"
+        transaction_revert.NotTakenBackError, match=r"another\.json.*then remove it"
     ):
         one.take_back()
     assert (one.config.read_text(), one.read.read_text()) == (TEXT, TEXT)

@@ -86,7 +86,7 @@ def test_a_container_that_came_meanwhile_takes_a_removal_back(one: FakeNode) -> 
     before = _engine(one)
 
     def came() -> None:
-        raise EngineError("runc-wrap is needed by 1 container: new", "none", "stop it")
+        raise EngineError("runc-wrap is needed by 1 container: new")
 
     with pytest.raises(transaction_run.TakenBack, match="needed by 1 container: new"):
         one.run(transaction_run.REMOVE, look_again=came)
@@ -122,7 +122,7 @@ def test_timer_and_boot_are_there_before_anything_is_written(one: FakeNode) -> N
         assert "Before=containerd.service" in written.read_text()
         own = f"runc-wrapctl --prefix {places.prefix} engine revert --boot"
         assert own in written.read_text()
-        raise EngineError("no timer", "a timer", "nothing")
+        raise EngineError("no timer")
 
     one.guard = fails  # type: ignore[method-assign]
     with pytest.raises(EngineError, match="no timer"):
