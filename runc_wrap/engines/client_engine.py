@@ -1,20 +1,15 @@
 """What Docker and Podman have in common: their own client shows, starts and removes containers."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
 
 from runc_wrap.engines import probe_container
 from runc_wrap.engines.engine_class import LONG, SHORT, Engine
 from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.probe_container import CANARY, Probe, Started
 from runc_wrap.host import program
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
 
 # It takes no notice of SIGTERM, after which Podman's `rm` would wait ten seconds.
 _RUN = ("run", "--detach", "--network", "none", "--stop-signal", "KILL")

@@ -1,19 +1,15 @@
 """What containerd and CRI-O have in common: they serve pods by Kubernetes' CRI."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Probe, Started
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 class CriEngine(Engine):

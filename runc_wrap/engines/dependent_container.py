@@ -1,21 +1,15 @@
 """A container that needs a handler, and the sentences on such containers."""
 
-from __future__ import annotations
-
 import os
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import runtime_state
 from runc_wrap.ledger import whole_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _MOST_LINKS = 40  # as path_resolution(7)
 

@@ -3,28 +3,23 @@
 An object is one engine with one configuration. Only its probe containers change the node.
 """
 
-from __future__ import annotations
-
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from runc_wrap.engines import engine_unit, toml_text
+from runc_wrap.engines.dependent_container import Dependent
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import CallFailed, EngineError, Handler
 from runc_wrap.engines.probe_container import CANARY, Probe, Started
+from runc_wrap.engines.toml_text import Saved
 from runc_wrap.host import program
+from runc_wrap.host.engine_names import EngineNames
 from runc_wrap.node import installed_programs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.engines.dependent_container import Dependent
-    from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.toml_text import Saved
-    from runc_wrap.host.engine_names import EngineNames
 
 Reload = Literal["restart", "reload", "none"]
 NOTHING: Final = "none"

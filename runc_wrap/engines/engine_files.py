@@ -8,21 +8,15 @@ CRI-O and Podman read all files of a directory FILE.d after the main one, in lex
 one file for each handler.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError, Handler
 from runc_wrap.engines.toml_text import Saved, Table
 from runc_wrap.host import files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
 
 MAX_BYTES = 4 * 1024 * 1024
 _HEAD, _TAIL = "50-runc-wrap-", ".conf"

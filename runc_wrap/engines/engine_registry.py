@@ -1,19 +1,13 @@
 """The engines by their names: whoever adds one enters its class here."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.podman.podman_engine import Buildah, Podman
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.engines.engine_class import Engine
 
 ENGINES: dict[str, type[Engine]] = {
     each.names.name: each for each in (Containerd, Crio, Podman, Docker)

@@ -3,8 +3,6 @@
 Where an engine differs from what is registered with it, a sentence says what to run.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shlex
@@ -12,20 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART, Engine
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.registration.registration_state import Registered
 from runc_wrap.engines.transaction import canary_proof, transaction_revert
-
-if TYPE_CHECKING:
-    from runc_wrap.engines.registration.registration_state import Registered
-    from runc_wrap.engines.transaction.canary_proof import Proof
-    from runc_wrap.engines.transaction.engine_restart import Systemd
-    from runc_wrap.engines.transaction.transaction_revert import Note
-    from runc_wrap.node.paths import Places
+from runc_wrap.engines.transaction.canary_proof import Proof
+from runc_wrap.engines.transaction.engine_restart import Systemd
+from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
 Handlers = Mapping[str, str | None]

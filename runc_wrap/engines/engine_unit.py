@@ -8,18 +8,12 @@ Sources: systemd.unit(5), Requires=; systemd.kill(5), KillMode=; docker/docker-c
 cri-o/cri-o#2745.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 
 from runc_wrap.host import procfs, systemd
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.host.systemd import Shown
+from runc_wrap.host.systemd import Shown
 
 _UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
           "usr/lib/systemd/system", "lib/systemd/system")  # fmt: skip

@@ -8,21 +8,15 @@ cri-o pkg/config/config.go (initializeRuntimeFeatures); kubernetes
 pkg/kubelet/userns/userns_manager.go.
 """
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import procfs, socket_peers
 from runc_wrap.node import installed_programs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 
 def stale(places: Places) -> list[CriEngine]:

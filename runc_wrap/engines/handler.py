@@ -1,15 +1,10 @@
 """A registered handler: its name and path; and the errors of this package."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
 
 DEFAULT_NAME = "runc-wrap"
 RESERVED = frozenset({"runc", "crun"})

@@ -7,24 +7,19 @@ refused while there are any; or the name is handed over: it stays, and leads to 
 Some need the name in the engine's configuration (Engine.needing), some its path (Engine.calling).
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.engines import dependent_container, engine_registry
 from runc_wrap.engines.dependent_container import Dependent, Unknown, of_handler
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.registration.registration_plan import Plan
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.node import installed_programs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from runc_wrap.engines.registration.registration_plan import Plan
-    from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 
 @dataclass

@@ -11,22 +11,18 @@ could give that to all containers. A capture's token is in no command line, whic
 read: a container that has it while a request waits would be recorded instead.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
 import secrets
 import struct
 import tarfile
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.hotpath.main import CAPTURE as VARIABLE
 from runc_wrap.node import paths
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CANARY, CAPTURE = "canary", "capture"
 _DIGITS = 8

@@ -5,20 +5,16 @@ comment. The owner's TOML is never serialised again: an edit is kept only if the
 parses to exactly the wanted document.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from runc_wrap.documents.constraints import Most
 from runc_wrap.engines.handler import EngineError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Table = dict[str, Any]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

@@ -10,26 +10,23 @@ Whoever finds a record undoes it; what a kill leaves before the commit or after 
 `begin` or `undo` drops. Contents wait above a file's own directory: engines read any name in it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.documents import reader as documents
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+Content = bytes | str | None  # a file's bytes, a link's target, nothing
 
-    Content = bytes | str | None  # a file's bytes, a link's target, nothing
 
 _MOST = 4 << 20  # bytes of a file, and of a record
 

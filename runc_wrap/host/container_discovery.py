@@ -3,18 +3,13 @@
 A state counts as written by the owner of the first directory above it that is not a trusted user's.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 RUNNING, CREATED, STOPPED = "running", "created", "stopped"
 

@@ -6,22 +6,18 @@ DOCKER_HOST to another machine, TMPDIR to others' directories. Nor does root exe
 replace.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import ownership
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 FIXED_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _GIVEN = {"PATH": ":".join(FIXED_PATH), "LC_ALL": "C.UTF-8", "DOCKER_CONTEXT": "default"}

@@ -3,18 +3,13 @@
 Only the cluster's pod speaks to it in another way, by D-Bus (cluster/host_commands).
 """
 
-from __future__ import annotations
-
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, procfs, program
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 UNITS = Path("/etc/systemd/system")
 VENDOR = Path("/usr/lib/systemd/system")

@@ -4,17 +4,12 @@ A kernel's configuration is not sufficient: 32-bit programs can be disabled at b
 not support them. The programs are images in memory that only exit.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from runc_wrap.profiles.runtime_spec_names import OCI
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _STATUS = 42
 _EM_386, _EM_ARM, _EM_X86_64 = 3, 40, 62

@@ -1,23 +1,18 @@
 """What an installation is made of, and what it works with on this node, for `version`."""
 
-from __future__ import annotations
-
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.installed_programs import KINDS, InstalledRuntime, RuntimeNotUsable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
 _PACKAGES = ("click", "orjson", "psutil", "pyseccomp")

@@ -9,10 +9,10 @@ The runtime in force counts, as it is now. A container that an earlier one creat
 so may a libseccomp to which a distribution added calls: `of_other_libraries` has what else may be.
 """
 
-from __future__ import annotations
-
+import os
 import re
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
 from runc_wrap.filters.kernel import libseccomp_version
@@ -20,13 +20,8 @@ from runc_wrap.host import program
 from runc_wrap.node import installed_programs, seccomp_features
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
+from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    import os
-    from pathlib import Path
-
-    from runc_wrap.profiles.engine_versions import Version
 
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
 _ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})

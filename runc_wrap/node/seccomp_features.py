@@ -5,25 +5,20 @@ crun accepts flags in every release that has `features`, and lists none. The ker
 seccomp(2): it refuses flags that it does not know (EINVAL), then the filter's address (EFAULT).
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.host import program
+from runc_wrap.node.installed_programs import InstalledRuntime
 from runc_wrap.profiles import engine_versions, syscall_names
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.node.installed_programs import InstalledRuntime
 
 _KERNEL = Path("/proc/sys/kernel/seccomp")
 _PREFIX = "SECCOMP_FILTER_FLAG_"

@@ -6,20 +6,20 @@ none. The launcher writes each block into the request's own file (hotpath.captur
 refuses the container.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.capture import capture_store
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.probe_container import CAPTURE, Probe
 from runc_wrap.engines.transaction import transaction_revert
@@ -27,15 +27,10 @@ from runc_wrap.host import files
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles import builtin, captured_profile, engine_versions, platform
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.runtime_spec_names import USUAL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
 Caps = frozenset[str]

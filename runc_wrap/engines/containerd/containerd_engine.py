@@ -4,13 +4,12 @@ Its loader is behind `config dump` too, so that a dump that fails is a container
 start. It has no reload: SIGHUP ends it (cmd/containerd/command/main_unix.go).
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from runc_wrap.engines import engine_files, engine_unit, toml_text
 from runc_wrap.engines.containerd import distributions, handler_tables, loaded_files
@@ -20,14 +19,10 @@ from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, Reload
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import CallFailed, EngineError, Handler
 from runc_wrap.host import engine_names, files, program
 from runc_wrap.node import installed_programs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.engines.engine_files import Tree
 
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _IMAGES = "io.containerd.cri.v1.images"  # has the sandbox's image from version 3 on

@@ -11,20 +11,16 @@ Sources: k3s-io/k3s pkg/agent/containerd; k0sproject/k0s pkg/component/worker/co
 docs/runtime.md; canonical/microk8s microk8s-resources/wrappers/run-containerd-with-args.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.engines import engine_files, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, Loaded
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
 from runc_wrap.node.installed_programs import DISTRIBUTIONS
-
-if TYPE_CHECKING:
-    from runc_wrap.engines.engine_files import Tree
 
 _RANCHER = "agent/etc/containerd/config.toml"
 _MANAGED = "# k0s_managed=true"

@@ -12,19 +12,15 @@ unread, may be of a version with which containerd does not start, and stays unre
 pattern, as containerd does not start if an imported file is missing.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI, Loaded, section_path
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler, refuse_taken
-
-if TYPE_CHECKING:
-    from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.toml_text import Table
+from runc_wrap.engines.toml_text import Table
 
 _RUNTIME_TYPE = "io.containerd.runc.v2"
 _NOT_INHERITED = frozenset(

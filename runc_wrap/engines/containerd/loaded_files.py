@@ -15,20 +15,15 @@ Sources: cmd/containerd/server/config/config.go (v1.7.33, v2.0.0, v2.2.4, v2.3.4
 mergeConfig) and plugins/cri/runtime/plugin.go (v2.3.4: migrateConfig).
 """
 
-from __future__ import annotations
-
 import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.engines import engine_files, toml_text
 from runc_wrap.engines.handler import EngineError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.engines.toml_text import Table
+from runc_wrap.engines.toml_text import Table
 
 OLD_CRI, NEW_CRI = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 _MOST = 1000  # files that a configuration imports

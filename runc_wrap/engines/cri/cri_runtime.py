@@ -5,11 +5,11 @@ through the pod's handler, from an image that each node with pods has. Field num
 k8s.io/cri-api/pkg/apis/runtime/v1/api.proto.
 """
 
-from __future__ import annotations
-
 import json
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import (
@@ -22,11 +22,6 @@ from runc_wrap.engines.cri.protobuf_wire import (
 from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.probe_container import COMMAND, OWNER, Probe
 from runc_wrap.host import engine_names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
 
 _OF_NAMESPACE = "io.kubernetes.pod.namespace"  # kubernetes:pkg/kubelet/kuberuntime/labels.go
 NAMESPACE = "runc-wrap"

@@ -5,15 +5,14 @@ connection, one deadline, and a bound on what is read. Source: github.com/grpc/g
 doc/PROTOCOL-HTTP2.md.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import socket
 import struct
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -30,10 +29,6 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
 from runc_wrap.engines.handler import CallFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 _STREAM = 1
 _LARGEST = 16 << 20  # bytes of one answer, frames included

@@ -5,16 +5,12 @@ as it came. Protobuf's own package is 1.4 MB and a library in C for each machine
 generated code: more than the few messages of cri_runtime.py are worth.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from runc_wrap.engines.handler import CallFailed
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+Value = int | str | bytes | Mapping[str, str]
 
-    Value = int | str | bytes | Mapping[str, str]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST = 10  # bytes of a varint

@@ -14,27 +14,22 @@ Sources: cri-o pkg/config/config.go (UpdateFromPath, RuntimeHandler, ValidateRun
 internal/criocli/config.go, pkg/config/reload.go, server/server.go, internal/oci/oci.go.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from runc_wrap.engines import dependent_container, engine_files, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.engine_class import ROOT, below
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import Handler, refuse_taken
+from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.toml_text import Table
 
 _IMAGE = re.compile(r'^#\s*pause_image = "([^"\n]{1,255})"$', re.MULTILINE)
 _RUNTIME = ["crio", "runtime"]

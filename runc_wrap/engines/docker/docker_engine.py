@@ -3,11 +3,10 @@
 Its client shows what the running daemon has; of the files dockerd says only whether they are valid.
 """
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import probe_container
@@ -15,15 +14,11 @@ from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.engine_class import LONG, RELOAD, RESTART, SHORT, Reload
+from runc_wrap.engines.engine_files import Tree
+from runc_wrap.engines.handler import Handler
 from runc_wrap.engines.probe_container import CANARY, Probe
+from runc_wrap.engines.toml_text import Saved
 from runc_wrap.host import engine_names, program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.handler import Handler
-    from runc_wrap.engines.toml_text import Saved
 
 DockerInfo = TypeVar("DockerInfo")
 _VERSION = "{{.Server.Version}}"

@@ -13,30 +13,25 @@ each drop-in repeats the list in force and adds our handlers. Podman reads the k
 (config.go, default.go).
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import engine_files, probe_container, toml_text
 from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.engine_class import LONG, NOTHING, ROOT, SHORT, Reload
+from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import CallFailed, EngineError, Handler, refuse_taken
 from runc_wrap.engines.probe_container import CANARY, OWNER, Probe, Started
+from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.profiles.json_profiles import profile_files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.engines.engine_files import Tree
-    from runc_wrap.engines.toml_text import Table
 
 _VENDOR = Path("/usr/share/containers/containers.conf")
 _BUILT_IN = {

@@ -8,11 +8,10 @@ command that was killed is undone by the next one, unless it restarted an engine
 `engine revert` can, as the engine has to read its former files again.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.engines import engine_files, engine_registry
 from runc_wrap.engines.engine_files import Change, Tree
@@ -22,10 +21,6 @@ from runc_wrap.engines.registration.registration_state import HandlersWanted, Re
 from runc_wrap.host import change_set
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.host.locks import locked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
 
 _OURS = 0o600
 

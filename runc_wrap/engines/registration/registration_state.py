@@ -4,14 +4,13 @@ The state directory holds what the removal needs, for each engine and configurat
 each file that we wrote to as it was before and after, and the directories that we made.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from runc_wrap.documents import reader
 from runc_wrap.documents.constraints import Key
@@ -19,11 +18,7 @@ from runc_wrap.documents.reader import DocumentError, record
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Handler
 from runc_wrap.engines.toml_text import Saved
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 
 @dataclass(frozen=True)

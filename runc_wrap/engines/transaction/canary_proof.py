@@ -5,35 +5,29 @@ bytes the engine has read, and with which version of the engine a canary proved 
 record that cannot be read is none: nothing but the words of `engine status` depend on it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
 import os
 import pwd
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader as documents
 from runc_wrap.engines import engine_files
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.container_state import container_status, deep_verify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.engine_restart import Systemd
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
 _LARGEST = 1 << 20

@@ -5,12 +5,11 @@ That unit exists only while a transaction is not over. It is written where syste
 next boot, so that nothing has to be loaded now. It asks no engine: those start after it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART, Engine
@@ -18,12 +17,7 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, systemd
 from runc_wrap.node import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
 _BEGUN = "ExecMainStartTimestampMonotonic"

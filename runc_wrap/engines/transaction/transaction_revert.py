@@ -5,31 +5,25 @@ interrupted itself and done again: by the next command, by a timer, or at boot, 
 start, where only the files are put back.
 """
 
-from __future__ import annotations
-
 import contextlib
 import signal
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.documents.reader import DocumentError, taken
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import NOTHING, RELOAD, RESTART, Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration.registration_state import Registered, Where
+from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, locks, polling, systemd
 from runc_wrap.host.change_set import ChangeRecord, DamagedRecord
 from runc_wrap.node import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
-
-    from runc_wrap.engines.registration.registration_state import Registered, Where
-    from runc_wrap.engines.transaction.engine_restart import Systemd
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _LOCK = "transaction"
 _PAUSE = 0.2  # seconds

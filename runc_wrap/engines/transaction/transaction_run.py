@@ -10,30 +10,24 @@ back at once; what a kill interrupts, by the next command, by a timer of systemd
 the engines start.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from runc_wrap.engines.engine_class import NOTHING, RESTART, Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan
+from runc_wrap.engines.registration.registration_plan import Plan
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import canary_proof, transaction_revert
 from runc_wrap.engines.transaction.canary_proof import Proof
+from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, polling
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.engines.registration.registration_plan import Plan
-    from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.engines.transaction.engine_restart import Systemd
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 ADD, REMOVE = "add", "remove"
 INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then

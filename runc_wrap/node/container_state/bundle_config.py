@@ -5,8 +5,6 @@ such a one; whoever waits there cannot even be killed. So a child process reads,
 time.
 """
 
-from __future__ import annotations
-
 import binascii
 import os
 import time

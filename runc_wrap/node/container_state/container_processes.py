@@ -5,23 +5,17 @@ namespace, or descends from its first process. A process of a nested container i
 that only joined a container's other namespaces is not found.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import sys
 from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import psutil
 
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from runc_wrap.host.container_discovery import RuntimeContainer
+from runc_wrap.host.container_discovery import RuntimeContainer
 
 FILTERED = 2  # SECCOMP_MODE_FILTER
 _KERNEL_THREADS = 2  # the pid of kthreadd, parent of all of them

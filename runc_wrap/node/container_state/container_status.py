@@ -8,25 +8,20 @@ filter denies. If the process that started the container was itself filtered and
 inherited filter looks like the decided one; deep_verify distinguishes these as well.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.host import bounded_work, container_discovery, procfs, runtime_state
 from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
+from runc_wrap.ledger.decision_record import LaidFilters, Record
+from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.container_state.container_processes import FILTERED, Process, inherited
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from runc_wrap.ledger.decision_record import LaidFilters, Record
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.node.container_state.users_containers import User
+from runc_wrap.node.container_state.users_containers import User
 
 _SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
 # How often to look at a process that does not agree: it may still be the runtime, about to become

@@ -12,8 +12,6 @@ What `tighten` laid on a container counts beside the block: no process may make 
 them denies. Whether it has them one by one, or as one filter that `exec` gave it, is the same.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import resource
@@ -22,10 +20,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.bpf import BpfError
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.host import bounded_work, files
@@ -34,14 +33,11 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.node import runtime_loader
 from runc_wrap.node.container_state import bundle_config
+from runc_wrap.node.container_state.container_processes import Process
+from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.container_status import Entry
 
 Json = dict[str, Any]
 _LITTLE = 0.2  # seconds
@@ -165,7 +161,7 @@ class Comparing:
         """Return a filter that `tighten` laid. Raises OSError."""
         return files.read(Places(Path(self._prefix)).tightened / f"{name}.bpf", _LARGEST)
 
-    def _expected(self, entry: Entry, wanted: str, result: Result) -> Expectations | None:
+    def _expected(self, entry: Entry, wanted: str, result: Result) -> "Expectations | None":
         block = block_of(entry.container.bundle)
         found = digest(json_codec.dumps(block)) if block else None
         if found != wanted or block is None:

@@ -1,7 +1,5 @@
 """The sentence on containers that keep their engine's default profile, of a node or of many."""
 
-from __future__ import annotations
-
 from runc_wrap.hotpath.decision import ADOPT
 
 

@@ -11,11 +11,11 @@ open. If no process has, the service that wrote the records has ended. Each proc
 brought into a container has its own listener.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.host import container_discovery, procfs
 from runc_wrap.hotpath import config_file, json_codec
@@ -23,13 +23,8 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.container_processes import FILTERED, Process
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.container_state.container_status import Entry, Node
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.container_state.container_status import Entry, Node
+from runc_wrap.node.paths import Places
 
 REMEDY = "restart the container: a closed listener cannot be reopened"
 _LISTENER = "anon_inode:seccomp notify"

@@ -8,12 +8,11 @@ user may write anything there. So they are listed by user, apart from root's; th
 limited, and they affect nothing about root's containers.
 """
 
-from __future__ import annotations
-
 import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.host import bounded_work, container_discovery, runtime_state
 from runc_wrap.host.container_discovery import OF_A_USER, RuntimeContainer
@@ -21,12 +20,8 @@ from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.hotpath.main import INITIAL
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.ledger.whole_ledger import Ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-
-    from runc_wrap.ledger.decision_record import Record
 
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users
