@@ -49,15 +49,12 @@ class CriEngine(Engine):
         except CallFailed:
             return None
 
-    def lack(self) -> EngineError | None:
-        """Return that the image of sandboxes is missing, or that nobody tells."""
+    def check_probes(self) -> None:
+        """Check that it has the image of sandboxes, and answers."""
         try:
             self.required_image(self.where())
-        except EngineError as why:
-            return why
         except CallFailed as failure:
-            return self.not_started(str(failure))
-        return None
+            raise self.not_started(str(failure)) from None
 
     def required_image(self, socket: Path) -> str:
         """Return the image of sandboxes, which RunPodSandbox would pull if it were not there.

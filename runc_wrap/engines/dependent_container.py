@@ -1,7 +1,7 @@
 """A container that needs a handler, and the sentences on such containers."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
 
 _MOST_LINKS = 40  # as path_resolution(7)
+_NAMED = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -30,16 +31,11 @@ class Unknown(Failure):
     """An engine is installed and does not say which containers it has; the message names it."""
 
 
-def counted(found: Collection[Dependent]) -> str:
-    """Return the containers' number and their names."""
-    return f"{safe_text.number(len(found), 'container')}: {names(found)}"
-
-
-def names(found: Iterable[Dependent], most: int = 5) -> str:
-    """Return the containers as a list in a sentence, of at most so many names."""
-    all_ = [str(each) for each in found]
-    more = f" and {len(all_) - most} more" if len(all_) > most else ""
-    return ", ".join(all_[:most]) + more
+def counted(found: Sequence[Dependent]) -> str:
+    """Return the containers' number and the first names."""
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    names = ", ".join(map(str, found[:_NAMED]))
+    return f"{safe_text.number(len(found), 'container')}: {names}{more}"
 
 
 def leads_to(named: str, path: Path) -> bool:

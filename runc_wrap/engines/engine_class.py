@@ -142,9 +142,8 @@ class Engine(ABC):
         """Return the same of {file: where its new text waits}, "" if that cannot be asked."""
         at = waiting.get(self.config.resolve())
         said = replace(self, config=at).complaint() if at and self.stands_alone(at) else ""
-        return said and (
-            f"{self.name} refuses its new file: {said.replace(str(at), str(self.config))}"
-        )
+        said = said.replace(str(at), str(self.config))
+        return said and f"{self.name} refuses its new file: {said}"
 
     def stands_alone(self, at: Path) -> bool:
         """Tell whether a file names no others, which would be looked for beside it."""
@@ -253,9 +252,8 @@ class Engine(ABC):
 
     # Probe containers: see probe_container.
 
-    def lack(self) -> EngineError | None:
-        """Return what one needs and the engine has not."""
-        return None
+    def check_probes(self) -> None:  # noqa: B027 - most need nothing
+        """Check that the engine has what one needs. Raises EngineError."""
 
     def prepare_probes(self, directory: Path) -> None:  # noqa: B027 - most need nothing
         """Make what they need; `directory` is empty and root's own. Raises EngineError, OSError."""
@@ -278,8 +276,7 @@ class Engine(ABC):
 
         `var` is root's own directory. Raises EngineError and OSError.
         """
-        if why := self.lack():
-            raise why
+        self.check_probes()
         with tempfile.TemporaryDirectory(prefix="canary-", dir=var) as directory:
             try:
                 self.prepare_probes(Path(directory))

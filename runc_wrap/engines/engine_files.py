@@ -29,19 +29,13 @@ def read(path: Path) -> str | None:
     Raises EngineError.
     """
     try:
-        data = files.read(path, MAX_BYTES, follows=True)
+        return files.read(path, MAX_BYTES, follows=True).decode()
     except FileNotFoundError:
         return None
-    except files.Irregular:
-        raise EngineError(f"{path} is not a file; try: --config FILE") from None
-    except files.TooLarge:
-        raise EngineError(f"{path} is larger than {MAX_BYTES} bytes; try: --config FILE") from None
     except OSError as error:
         raise EngineError(f"{path}: {error.strerror}; try: as root") from error
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise EngineError(f"{path} is no UTF-8: {error}; try: correct it") from error
+    except ValueError as error:  # no regular file, too large, or no UTF-8
+        raise EngineError(f"{path}: {error}; try: correct it, or --config FILE") from error
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,11 @@ class _OpenedText:
     now: str | None
     owners: str | None
     text: str
+
+    @property
+    def after(self) -> str | None:
+        """What it becomes, None without a file."""
+        return self.text if self.text or self.owners is not None else None
 
 
 @dataclass
@@ -93,19 +92,15 @@ class Tree:
     def _open(self, path: Path) -> _OpenedText:
         path = path.resolve()
         if path not in self._opened:
-            now = read(path)
-            owners = self._owners(path, now)
+            now = owners = read(path)
+            saved = self.saved.get(str(path))
+            if saved and now == saved.after:
+                owners = saved.before
+            elif saved and now is not None:
+                rest = self.without_ours(now, saved, str(path))
+                owners = rest if rest or saved.before is not None else None
             self._opened[path] = _OpenedText(now, owners, owners or "")
         return self._opened[path]
-
-    def _owners(self, path: Path, now: str | None) -> str | None:
-        saved = self.saved.get(str(path))
-        if now is None or saved is None:
-            return now
-        if now == saved.after:
-            return saved.before
-        rest = self.without_ours(now, saved, str(path))
-        return rest if rest or saved.before is not None else None
 
     def open_recorded(self) -> None:
         """Open every file that we wrote to, so that none keeps a part that is no longer needed."""
@@ -133,7 +128,7 @@ class Tree:
 
     def changes(self) -> list[Change]:
         """Return the changes from the files on disk."""
-        found = [Change(path, each.now, _after(each)) for path, each in self._opened.items()]
+        found = (Change(path, each.now, each.after) for path, each in self._opened.items())
         return [change for change in found if change.before != change.after]
 
     def saved_after(self) -> dict[str, Saved]:
@@ -143,10 +138,6 @@ class Tree:
             for path, each in self._opened.items()
             if each.text != (each.owners or "")
         }
-
-
-def _after(each: _OpenedText) -> str | None:
-    return each.text if each.text or each.owners is not None else None
 
 
 def drop_in(config: Path, handler: Handler) -> Path:

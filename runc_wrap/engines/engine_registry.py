@@ -27,8 +27,7 @@ def at(name: str, config: Path) -> Engine:
 
 def installed(name: str, config: Path) -> Engine:
     """Return the same. Raises EngineError if it is not installed."""
-    found = at(name, config)
-    if found.binary is None:
+    if (found := at(name, config)).binary is None:
         raise EngineError(f"{name} is not installed; try: `engine add` without --restart")
     return found
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 
 from runc_wrap.host import procfs, systemd
-from runc_wrap.host.systemd import Shown
 
 _UNITS = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
           "usr/lib/systemd/system", "lib/systemd/system")  # fmt: skip
@@ -33,7 +32,17 @@ def first(names: tuple[str, ...], root: Path) -> str:
 def ended_by_restart(unit: str) -> str:
     """Return whose shim or monitor a restart of this unit ends, "" for nothing."""
     shown = systemd.show([unit], "KillMode", "ControlGroup").get(unit, {})
-    return _monitored(unit, shown)
+    mode, group = shown.get("KillMode"), shown.get("ControlGroup")
+    if mode not in _KILLS_ALL or not group:
+        return ""
+    count = sum(
+        one.info["name"][:15] in _MONITORS
+        and any(f"{path}/".startswith(f"{group}/") for _, _, path in procfs.cgroups(one.pid) or ())
+        for one in psutil.process_iter(["name"])
+        if one.info["name"]
+    )
+    what = f"{count} shims or monitors of containers, as {unit} has KillMode={mode}"
+    return what if count else ""
 
 
 def is_restarted_with(other: str, unit: str) -> bool:
@@ -42,22 +51,3 @@ def is_restarted_with(other: str, unit: str) -> bool:
     if other not in {name for key in _RESTARTED_WITH for name in shown.get(key, "").split()}:
         return False
     return systemd.state(other) not in (systemd.STOPPED, systemd.FAILED)
-
-
-def _monitored(unit: str, shown: Shown) -> str:
-    mode, group = shown.get("KillMode"), shown.get("ControlGroup")
-    if mode not in _KILLS_ALL or not group:
-        return ""
-    count = sum(
-        one.info["name"][:15] in _MONITORS and _is_in(one.pid, group)
-        for one in psutil.process_iter(["name"])
-        if one.info["name"]
-    )
-    return (
-        f"{count} shims or monitors of containers, as {unit} has KillMode={mode}" if count else ""
-    )
-
-
-def _is_in(pid: int, group: str) -> bool:
-    paths = (path for _, _, path in procfs.cgroups(pid) or ())
-    return any(f"{path}/".startswith(f"{group}/") for path in paths)

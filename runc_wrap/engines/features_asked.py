@@ -9,7 +9,6 @@ pkg/kubelet/userns/userns_manager.go.
 """
 
 import time
-from collections.abc import Iterator
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.cri_engine import CriEngine
@@ -22,7 +21,9 @@ from runc_wrap.node.paths import Places
 def stale(places: Places) -> list[CriEngine]:
     """Return the engines with our handlers that were started before the runtime changed."""
     since = runtime_changed(places)
-    return [found for found in _registered(places) if started(found) < since]
+    states = [state for state in registration_state.readable(places.engines) if state.handlers]
+    found = (engine_registry.at(state.engine, state.config) for state in states)
+    return [one for one in found if isinstance(one, CriEngine) and started(one) < since]
 
 
 def remarks(places: Places) -> list[str]:
@@ -32,13 +33,6 @@ def remarks(places: Places) -> list[str]:
         f"changed since; restart it: {found.reload_command()}"
         for found in stale(places)
     ]
-
-
-def _registered(places: Places) -> Iterator[CriEngine]:
-    for state in registration_state.readable(places.engines):
-        found = engine_registry.at(state.engine, state.config)
-        if isinstance(found, CriEngine) and state.handlers:
-            yield found
 
 
 def runtime_changed(places: Places) -> float:

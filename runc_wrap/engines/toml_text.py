@@ -103,11 +103,11 @@ def with_tables(text: str, bodies: Mapping[str, str], where: str) -> str:
     new, body = text, "".join(bodies.values())
     for title in bodies:
         new = appended(new, title, bodies[title])
-    if _gives(new, merged(parse(text, where), tomllib.loads(body))):
-        return new
-    raise EngineError(
+    return _first_good(
+        [new],
+        merged(parse(text, where), tomllib.loads(body)),
         f"{where}: its tables are inline or complete, so that none can be appended; try: add this "
-        f"by hand:\n{body}"
+        f"by hand:\n{body}",
     )
 
 
@@ -120,11 +120,8 @@ def with_import(text: str, pattern: str, where: str) -> str:
     candidates = [_edited(text, title, (place.end(), place.end()), f"{printed}, ")
                   for place in _IMPORTS.finditer(text)]  # fmt: skip
     candidates.append(block(title, f"imports = [{printed}]\n") + text)
-    if (new := _first_good(candidates, wanted)) is None:
-        raise EngineError(
-            f"{where}: no `imports = [` to which a pattern can be added; try: add {printed} by hand"
-        )
-    return new
+    refusal = f"{where}: no `imports = [` for a pattern; try: add {printed} by hand"
+    return _first_good(candidates, wanted, refusal)
 
 
 def with_value(text: str, path: Sequence[str], name: str, item: str, where: str) -> str:
@@ -133,12 +130,9 @@ def with_value(text: str, path: Sequence[str], name: str, item: str, where: str)
     for part in reversed(path):
         inner = {part: inner}
     wanted = merged(deepcopy(parse(text, where)), inner)
-    if (new := _first_good(_settings(text, path, name, item), wanted)) is None:
-        raise EngineError(
-            f"{where}: no place found for {name} = {value(item)} in [{'.'.join(map(key, path))}]; "
-            "try: set it by hand, and omit --default"
-        )
-    return new
+    at = ".".join(map(key, path))
+    refusal = f"{where}: no place for {name} = {value(item)} in [{at}]; try: set it by hand"
+    return _first_good(_settings(text, path, name, item), wanted, refusal)
 
 
 def _settings(text: str, path: Sequence[str], name: str, item: str) -> Iterator[str]:
@@ -160,12 +154,12 @@ def _edited(text: str, title: str, span: tuple[int, int], new: str) -> str:
     return text[:first] + block(title, f"{changed}{glue}{_WAS}{line}{glue}") + text[end:]
 
 
-def _first_good(candidates: Iterable[str], wanted: Table) -> str | None:
-    return next((each for each in candidates if _gives(each, wanted)), None)
-
-
-def _gives(text: str, wanted: Table) -> bool:
-    return _document(text) == wanted
+def _first_good(candidates: Iterable[str], wanted: Table, refusal: str) -> str:
+    """Return the first that gives the wanted document. Raises EngineError if none does."""
+    for each in candidates:
+        if _document(each) == wanted:
+            return each
+    raise EngineError(refusal)
 
 
 def _document(text: str) -> Table | None:

@@ -118,7 +118,11 @@ class Worker:
 def _run_as(uid: int, work: Callable[[], Iterable[Any]], writer: int) -> NoReturn:
     code = 1
     try:
-        _close_all_but(writer)
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in range(3):
+            os.dup2(null, fd)
+        os.closerange(3, writer)
+        os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
         code = _done(work, writer) if _is_now(uid) else _NOT_PERMITTED
     finally:
         os._exit(code)
@@ -130,14 +134,6 @@ def _done(work: Callable[[], Iterable[Any]], writer: int) -> int:
         while rest:
             rest = rest[os.write(writer, rest) :]
     return _DONE
-
-
-def _close_all_but(writer: int) -> None:
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in range(3):
-        os.dup2(null, fd)
-    os.closerange(3, writer)
-    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _is_now(uid: int) -> bool:

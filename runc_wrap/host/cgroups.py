@@ -91,7 +91,8 @@ def is_frozen(pid: int) -> bool:
 
 def _mounts(table: str, root: str) -> Iterator[Mount]:
     """Yield each hierarchy that is mounted completely."""
-    for line in _text(table).split("\n"):
+    text = (procfs.read(table, _LARGEST) or b"").decode("utf-8", "surrogateescape")
+    for line in text.split("\n"):
         before, _, after = line.partition(" - ")
         fields, kind = before.split(" "), after.split(" ")
         if len(fields) < _FIELDS or kind[0] not in ("cgroup", "cgroup2"):
@@ -106,7 +107,3 @@ def _plain(path: str) -> str:
     r"""Return an unescaped path: the kernel writes \040 for a space."""
     first, *others = path.split("\\")
     return first + "".join(chr(int(one[:3], 8)) + one[3:] for one in others)
-
-
-def _text(path: str) -> str:
-    return (procfs.read(path, _LARGEST) or b"").decode("utf-8", "surrogateescape")

@@ -40,7 +40,10 @@ def locked(var: Path, name: str) -> Iterator[int]:
     directory = var / DIRECTORY
     descriptor = _opened(directory, name)
     try:
-        _wait(descriptor, str(directory / name))
+        if not polling.wait_for(lambda: _taken(descriptor), PATIENCE, _PAUSE):
+            held = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
+            why = f"{held}: wait for it, or end it"
+            raise LockHeldError(errno.EWOULDBLOCK, why, str(directory / name))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -68,12 +71,6 @@ def _restrict(descriptor: int, mode: int) -> None:
     found = os.fstat(descriptor)
     if found.st_uid == os.geteuid() and found.st_mode & 0o777 != mode:
         os.fchmod(descriptor, mode)
-
-
-def _wait(descriptor: int, path: str) -> None:
-    if not polling.wait_for(lambda: _taken(descriptor), PATIENCE, _PAUSE):
-        held = f"{holder(descriptor)} has held this lock for {PATIENCE:.0f} seconds"
-        raise LockHeldError(errno.EWOULDBLOCK, f"{held}: wait for it, or end it", path)
 
 
 def _taken(descriptor: int) -> bool:

@@ -18,10 +18,7 @@ from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from runc_wrap.hotpath.compiled_policy import Runtime
-    from runc_wrap.hotpath.ledger_file import Key
 
 # {distribution of Kubernetes: where its containerd is}
 DISTRIBUTIONS = {
@@ -153,25 +150,15 @@ def check_switch(places: Places, kind: str) -> None:
     before = kind_in_force(places.runtime)
     if before in (None, kind):
         return
-    if existing := sorted(_existing(whole_ledger.read(places.ledger).records)):
+    keys = (key for key in whole_ledger.read(places.ledger).records if key[0].startswith("/"))
+    if existing := sorted(filter(None, map(runtime_state.directory, keys))):
+        named = ", ".join(f"{path:.{_LONGEST}}" for path in existing[:_NAMED])
+        more = f" and {len(existing) - _NAMED} more" if len(existing) > _NAMED else ""
         raise PolicyError(
             f"the runtime would change from {before} to {kind}, which cannot manage containers of "
-            f"{before}: {_named(existing)} would be orphaned. Stop and delete these first, or keep "
+            f"{before}: {named}{more} would be orphaned. Stop and delete these first, or keep "
             f'{before} (runtime = ["{before}"] in config.toml), or change it anyway with --force.'
         )
-
-
-def _existing(keys: Iterable[Key]) -> Iterator[str]:
-    """Yield <root>/<id> of those that their runtime has not deleted."""
-    for root, name in keys:
-        if root.startswith("/") and (path := runtime_state.directory((root, name))):
-            yield path
-
-
-def _named(paths: list[str]) -> str:
-    shown = ", ".join(f"{path:.{_LONGEST}}" for path in paths[:_NAMED])
-    more = len(paths) - _NAMED
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def program_of(engine: str) -> Path | None:

@@ -62,17 +62,14 @@ def of_other_libraries(block: Block, loader: Loader) -> list[Loader]:
     denials = [entry["names"] for entry in entries if entry["action"] not in _ALLOWING]
     denied = {name for each in denials for name in each}
     is_open = block["defaultAction"] in _ALLOWING
-    made = {_lacking(release) & names: release for release in _releases()}
+    releases = [None, *libseccomp_releases.with_other_tables()]
+    made = {_lacking(release) & names: release for release in releases}
     made.pop(_lacking(loader.library) & names, None)
     return [
         Loader(loader.kind, loader.version, release)
         for lacking, release in made.items()
         if not (is_open and lacking & denied)
     ]
-
-
-def _releases() -> list[Version | None]:
-    return [None, *libseccomp_releases.with_other_tables()]
 
 
 def _lacking(release: Version | None) -> frozenset[str]:

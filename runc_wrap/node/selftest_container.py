@@ -104,12 +104,8 @@ def _host_mounts(rootfs: Path) -> Iterator[dict[str, Any]]:
         elif host.is_dir():
             (rootfs / name).mkdir()
             options = ["rbind", "ro", "nosuid", "nodev"]
-            yield {
-                "destination": str(host),
-                "type": "bind",
-                "source": str(host),
-                "options": options,
-            }
+            at = str(host)
+            yield {"destination": at, "type": "bind", "source": at, "options": options}
 
 
 def _config(mounts: list[dict[str, Any]], annotations: dict[str, str], name: str) -> dict[str, Any]:

@@ -54,8 +54,7 @@ def capture(
     named = str(config.absolute()) if config else ""
     engine, installed = _installed(name, named, socket)
     _check_running(engine, installed)
-    if why := engine.lack():
-        raise why
+    engine.check_probes()
     with _requests(places) as directory:
         handler = str(places.wrapper) if engine.takes_path else engine.leading_to(places.wrapper)
         engine.remove_probes(CAPTURE)

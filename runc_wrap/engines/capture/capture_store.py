@@ -44,16 +44,13 @@ def read(places: Places) -> dict[str, CapturedProfile]:
     for engine in engine_names.KNOWN:
         where = path(places, engine)
         if os.path.lexists(where):
-            captured = captured_profile.parse(_bytes(where), str(where))
+            try:
+                data = files.read(where, _LARGEST)
+            except (OSError, ValueError) as error:  # irregular, too large
+                raise ProfileError(f"{where}: {error}; remove it, or capture it again") from error
+            captured = captured_profile.parse(data, str(where))
             found[engine] = replace(captured, engine=engine, stale=_stale(captured))
     return found
-
-
-def _bytes(where: Path) -> bytes:
-    try:
-        return files.read(where, _LARGEST)
-    except (OSError, files.Irregular, files.TooLarge) as error:
-        raise ProfileError(f"{where}: {error}; remove it, or capture it again") from error
 
 
 def _stale(captured: CapturedProfile) -> str:
@@ -105,12 +102,6 @@ def fingerprint(engine: str, config: str = "") -> str:
             digest.update(b"%d" % os.fstat(file.fileno()).st_size)
             digest.update(file.read(_BEGINNING))
     for path in _at(engine, config).default_files():  # if it is not in its program
-        digest.update(_content(path))
+        with contextlib.suppress(OSError, ValueError):  # irregular, too large
+            digest.update(files.read(path, _LARGEST, follows=True))
     return digest.hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return files.read(path, _LARGEST, follows=True)
-    except (OSError, files.Irregular, files.TooLarge):
-        return b""

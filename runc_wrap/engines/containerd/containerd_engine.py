@@ -136,11 +136,11 @@ class Containerd(CriEngine):
 
     def ended_by_restart(self) -> str:
         """Return what runs in its unit, and Docker's if systemd restarts it, too."""
-        own, dockers = super().ended_by_restart(), ""
+        ended = [super().ended_by_restart()]
         if engine_unit.is_restarted_with(Docker.units[0], self.unit):
             dockers = Docker(Docker.usual).ended_by_restart()
-        dockers = dockers and f"Docker's, which systemd restarts with it: {dockers}"
-        return " and ".join(filter(None, (own, dockers)))
+            ended.append(dockers and f"Docker's, which systemd restarts with it: {dockers}")
+        return " and ".join(filter(None, ended))
 
     # What is in force.
 
@@ -235,18 +235,13 @@ class Containerd(CriEngine):
 
 def _tasks(state: Path, namespace: str, path: Path) -> Iterator[tuple[str, Dependent]]:
     for file in state.glob(f"{_TASKS}/{namespace}/*/{_RUNTIME_FILE}"):
-        if _is_called(file, path):
-            bundle = file.parent
+        try:
+            called, bundle = files.read(file, _LONGEST_PATH).decode(), file.parent
+        except (OSError, ValueError):
+            continue
+        if called.startswith("/") and leads_to(called, path):
             named = f"{bundle.parent.name}/{bundle.name}"
             yield bundle.name, Dependent(Containerd.names.name, named, "running")
-
-
-def _is_called(file: Path, path: Path) -> bool:
-    try:
-        named = files.read(file, _LONGEST_PATH).decode()
-    except (OSError, ValueError):
-        return False
-    return named.startswith("/") and leads_to(named, path)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

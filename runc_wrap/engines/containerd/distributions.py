@@ -165,7 +165,9 @@ def _template(
             f"this {name} imports no drop-ins, and its template cannot name a default; try: omit "
             f"--default, and write `default-runtime: NAME` into /etc/rancher/{name}/config.yaml"
         )
-    path = _template_path(tree, config, facts)
+    paths = [config.parent / name for name in _TEMPLATES.values()]  # k3s takes the newer one
+    otherwise = config.parent / _TEMPLATES[facts["major"]]
+    path = next((path for path in paths if tree.text(path)), otherwise)
     text, plugin = tree.text(path), NEW_CRI if "-v3" in path.name else OLD_CRI
     generated = toml_text.parse(tree.text(config), str(config))
     section = loaded_files.carried_over(generated)
@@ -178,10 +180,3 @@ def _template(
         body = handler_tables.tables(handler, section, plugin)
         text = toml_text.appended(text, handler_tables.title(handler), body)
     tree.put(path, text)
-
-
-def _template_path(tree: Tree, config: Path, facts: dict[str, Any]) -> Path:
-    """Return the template that exists, the newer one first, as k3s looks for them."""
-    paths = [config.parent / name for name in _TEMPLATES.values()]
-    found = [path for path in paths if tree.text(path)]
-    return found[0] if found else config.parent / _TEMPLATES[facts["major"]]

@@ -136,23 +136,15 @@ def title(handler: Handler) -> str:
 
 def tables(handler: Handler, section: Table, plugin: str) -> str:
     """Return the handler's tables; `section` is the one in force, without our handlers."""
-    base = _base(section)
+    runtimes = toml_text.lookup(section, ["runtimes"])
+    name = "runc" if "runc" in runtimes else str(section.get("default_runtime_name", "runc"))
+    base = toml_text.lookup(runtimes, [name])  # the owner's runc, or else the default handler
+    owners = base.get("pod_annotations")
+    kept = [str(each) for each in owners] if isinstance(owners, list) else []
     path = [*section_path(plugin), "runtimes", handler.name]
     own: Table = {"runtime_type": _RUNTIME_TYPE}
-    own |= {"pod_annotations": _annotations(base.get("pod_annotations", []))}
+    own |= {"pod_annotations": [*dict.fromkeys([*ANNOTATIONS, *kept])]}
     own |= {k: v for k, v in base.items() if k not in _NOT_INHERITED and not isinstance(v, dict)}
     options = {k: v for k, v in toml_text.lookup(base, ["options"]).items() if k != "BinaryName"}
     text = toml_text.table(path, own)
     return text + toml_text.table([*path, "options"], {"BinaryName": handler.path, **options})
-
-
-def _annotations(owners: object) -> list[str]:
-    kept = [str(each) for each in owners] if isinstance(owners, list) else []
-    return [*ANNOTATIONS, *(each for each in kept if each not in ANNOTATIONS)]
-
-
-def _base(section: Table) -> Table:
-    """Return the owner's runc; if there is none, the default handler."""
-    runtimes = toml_text.lookup(section, ["runtimes"])
-    name = "runc" if "runc" in runtimes else str(section.get("default_runtime_name", "runc"))
-    return toml_text.lookup(runtimes, [name])

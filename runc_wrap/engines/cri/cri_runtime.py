@@ -164,18 +164,13 @@ def start_container(socket: Path, pod: StartedPod, probe: Probe, image: str) -> 
 def _container(probe: Probe, image: str) -> bytes:
     # The second is what the pod says, by which CRI-O judges the image if it has a policy for them.
     name, of = message({1: probe.purpose}), message({1: image, 18: image})
-    variables = _repeated(
-        6, (message({1: name, 2: value}) for name, value in probe.variables.items())
-    )
-    security = message({1: _exactly(probe.caps), 15: _RUNTIME_DEFAULT})
+    named = (message({1: name, 2: value}) for name, value in probe.variables.items())
+    variables = _repeated(6, named)
+    added = (name.removeprefix("CAP_") for name in sorted(probe.caps))
+    exactly = _repeated(1, added) + message({2: "ALL"})  # dropped first, by every engine
+    security = message({1: exactly, 15: _RUNTIME_DEFAULT})
     head = message({1: name, 2: of, 3: COMMAND})
     return head + variables + message({15: message({2: security})})
-
-
-def _exactly(caps: frozenset[str]) -> bytes:
-    """Return a Capability: all are dropped first, by every engine."""
-    added = (name.removeprefix("CAP_") for name in sorted(caps))
-    return _repeated(1, added) + message({2: "ALL"})
 
 
 def _repeated(number: int, values: Iterable[str | bytes]) -> bytes:
@@ -206,13 +201,8 @@ def remove_pods(socket: Path, name: str) -> None:
     """Remove them. Raises CallFailed."""
     for pod in pods(socket, name):
         for method in ("StopPodSandbox", "RemovePodSandbox"):
-            _tolerant(socket, method, message({1: pod}))
-
-
-def _tolerant(socket: Path, method: str, request: bytes) -> None:
-    """Call; a kubelet may have removed the pod, which it does not know, meanwhile."""
-    try:
-        grpc_call.call(socket, f"{_RUNTIME}/{method}", request, _LONG)
-    except CallFailed as failure:
-        if failure.code != _NOT_FOUND:
-            raise
+            try:
+                grpc_call.call(socket, f"{_RUNTIME}/{method}", message({1: pod}), _LONG)
+            except CallFailed as failure:  # a kubelet may have removed it meanwhile
+                if failure.code != _NOT_FOUND:
+                    raise

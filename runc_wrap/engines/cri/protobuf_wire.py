@@ -11,7 +11,6 @@ from runc_wrap.engines.handler import CallFailed
 
 Value = int | str | bytes | Mapping[str, str]
 
-
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LONGEST = 10  # bytes of a varint
 

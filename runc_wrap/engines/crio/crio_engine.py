@@ -72,7 +72,10 @@ class Crio(CriEngine):
         refuse_taken(f"{config} or its drop-ins", handlers, runtime["runtimes"])
         for handler in handlers:
             _render_one(tree, engine_files.drop_in(config, handler), handler, _base(runtime))
-        return [each for handler in handlers for each in _overridden(files, config, handler)]
+        said = {path: toml_text.lookup(table, _RUNTIME) for path, table in files[1:]}
+        last = max((path for path in said if "default_runtime" in said[path]), default=ROOT)
+        ours = (engine_files.drop_in(config, each) for each in handlers if each.default)
+        return [f"{last} names another default runtime, after {m.name}" for m in ours if last > m]
 
     def check_command(self) -> list[str] | None:
         """Return `crio config`, which validates what it prints.
@@ -165,8 +168,8 @@ def _base(runtime: Table) -> Table:
 
 
 def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
-    default = {"default_runtime": handler.name} if handler.default else {}
-    body = toml_text.table(_RUNTIME, default) if default else ""
+    default = {"default_runtime": handler.name}
+    body = toml_text.table(_RUNTIME, default) if handler.default else ""
     own: Table = {"runtime_path": handler.path, "runtime_type": "oci"} | base
     where = [*_RUNTIME, "runtimes", handler.name]
     plain = {key: value for key, value in own.items() if not isinstance(value, dict)}
@@ -174,16 +177,3 @@ def _render_one(tree: Tree, path: Path, handler: Handler, base: Table) -> None:
     for key, value in own.items():
         body += toml_text.table([*where, key], value) if isinstance(value, dict) else ""
     tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
-
-
-def _overridden(files: list[tuple[Path, Table]], config: Path, handler: Handler) -> list[str]:
-    """Return a warning if a later file names another default."""
-    if not handler.default:
-        return []
-    mine = engine_files.drop_in(config, handler)
-    later = [
-        path
-        for path, table in files[1:]
-        if path > mine and "default_runtime" in toml_text.lookup(table, _RUNTIME)
-    ]
-    return [f"{path} names another default runtime, after {mine.name}" for path in later[-1:]]

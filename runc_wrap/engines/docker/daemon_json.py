@@ -76,26 +76,16 @@ def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
         return
     text, where = tree.text(config), str(config)
     document = _parsed(text, where)
-    _check(document, handlers, where)
-    document.setdefault("runtimes", {}).update(
-        {handler.name: {"path": handler.path} for handler in handlers}
-    )
-    for handler in (each for each in handlers if each.default):
-        document[_DEFAULT] = handler.name
-    if _was_default(handlers):
-        document.setdefault(_DEFAULT, _BUILT_IN)  # see Docker.reload
-    tree.put(config, _printed(document, text, where))
-
-
-def _was_default(handlers: list[Handler]) -> bool:
-    return any(isinstance(handler, HandedOver) and handler.was_default for handler in handlers)
-
-
-def _check(document: _Json, handlers: list[Handler], where: str) -> None:
-    runtimes = document.get("runtimes", {})
+    runtimes = document.setdefault("runtimes", {})
     if not isinstance(runtimes, dict):
         raise EngineError(f"{where}: runtimes is not an object; try: correct it first")
     refuse_taken(where, handlers, runtimes)
+    runtimes |= {handler.name: {"path": handler.path} for handler in handlers}
+    for handler in (each for each in handlers if each.default):
+        document[_DEFAULT] = handler.name
+    if any(isinstance(handler, HandedOver) and handler.was_default for handler in handlers):
+        document.setdefault(_DEFAULT, _BUILT_IN)  # see Docker.reload
+    tree.put(config, _printed(document, text, where))
 
 
 def _parsed(text: str, where: str) -> _Json:

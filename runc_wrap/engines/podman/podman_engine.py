@@ -14,6 +14,7 @@ each drop-in repeats the list in force and adds our handlers. Podman reads the k
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -95,15 +96,20 @@ class Podman(ClientEngine):
             return []
         files = engine_files.with_drop_ins(tree, config, handlers, "*.conf")
         if config == cls.usual:
-            files.insert(
-                0, (_VENDOR, toml_text.parse(engine_files.read(_VENDOR) or "", str(_VENDOR)))
-            )
+            vendors = toml_text.parse(engine_files.read(_VENDOR) or "", str(_VENDOR))
+            files = [(_VENDOR, vendors), *files]
         engines = [toml_text.lookup(table, ["engine"]) for _, table in files]
         runtimes = (toml_text.lookup(engine, ["runtimes"]) for engine in engines)
         refuse_taken(f"{config} or its drop-ins", handlers, *runtimes)
+        names = ["runtime_supports_json", *(["runtime_supports_nocgroup"] if facts["crun"] else [])]
+        ours = [handler.name for handler in handlers]
+        lists: Table = {name: _with(_list(engines, name), ours) for name in names}
         for handler in handlers:
             path = engine_files.drop_in(config, handler)
-            _render_one(tree, path, handler, _lists(engines, handlers, facts))
+            engine = {"runtime": handler.name} if handler.default else {}
+            body = toml_text.table(["engine"], engine | lists)
+            body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
+            tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
         return []
 
     def check_command(self) -> list[str] | None:
@@ -128,12 +134,12 @@ class Podman(ClientEngine):
     def shows(self, handler: Handler) -> bool | None:
         """Ask for the handler by its name."""
         found = self._chosen(handler.name)
-        return None if found is None else found[1] == handler.path
+        return found and found[1] == handler.path
 
     def default(self) -> str | None:
         """Return the runtime that a command chooses which names none."""
         shown = self._chosen()
-        return shown[0] if shown else None
+        return shown and shown[0]
 
     def _chosen(self, handler: str = "") -> tuple[str, str] | None:
         """Return (name, path) of the runtime for a handler, "" for the default.
@@ -173,8 +179,12 @@ class Podman(ClientEngine):
 
         Podman would make its storage when it is asked, so it is not where it has none.
         """
-        if program.locate(cls.client) is None or not _has_podman_storage():
+        if program.locate(cls.client) is None:
             return
+        with suppress(EngineError, OSError):  # Podman itself says what is wrong
+            place = storage()
+            if not any((place / name).exists() for name in _OF_PODMAN):
+                return
         rows, is_all = cls.inspected("OCIRuntime", "State.Status", "Name", "Id")
         yield from rows
         if not is_all:
@@ -253,33 +263,12 @@ class Buildah(Podman):
                 raise CallFailed(f"buildah does not remove {name}: {done.said}")
 
 
-def _has_podman_storage() -> bool:
-    try:
-        place = storage()
-    except (EngineError, OSError):  # Podman itself says what is wrong
-        return True
-    return any((place / name).exists() for name in _OF_PODMAN)
-
-
 def storage() -> Path:
     """Return the storage, which need not exist. Raises EngineError and OSError."""
     texts = ((path, engine_files.read(path)) for path in _STORAGE_FILES)
     path, text = next((one for one in texts if one[1] is not None), (_STORAGE_FILES[0], ""))
     table = toml_text.lookup(toml_text.parse(text or "", str(path)), ["storage"])
     return Path(str(table.get("graphroot") or _STORAGE))
-
-
-def _render_one(tree: Tree, path: Path, handler: Handler, lists: Table) -> None:
-    engine = ({"runtime": handler.name} if handler.default else {}) | lists
-    body = toml_text.table(["engine"], engine)
-    body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
-    tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
-
-
-def _lists(engines: list[Table], handlers: list[Handler], facts: dict[str, Any]) -> Table:
-    names = ["runtime_supports_json", *(["runtime_supports_nocgroup"] if facts["crun"] else [])]
-    ours = [handler.name for handler in handlers]
-    return {name: _with(_list(engines, name), ours) for name in names}
 
 
 def _with(listed: list[str], ours: list[str]) -> list[str]:

@@ -44,22 +44,20 @@ class Systemd:
         """Return an installed engine. Raises EngineError."""
         return engine_registry.installed(engine, config)
 
-    def obstacle(self, unit: str) -> EngineError | None:
-        """Return why systemd cannot restart this unit, None if it can."""
+    def check_unit(self, unit: str) -> None:
+        """Check that systemd can restart this unit. Raises EngineError."""
         if not systemd.is_booted():
-            return EngineError(
+            raise EngineError(
                 f"systemd does not run here, so that nothing restarts {unit}; try: `engine add` "
                 "without --restart, then restart it yourself"
             )
-        if systemd.is_masked(unit):
-            return EngineError(
-                f"{unit} is masked; try: `systemctl unmask` it, or `engine add` without --restart"
+        found = "masked" if systemd.is_masked(unit) else self.state(unit)
+        if found != systemd.ACTIVE:
+            do = "unmask" if found == "masked" else "start"
+            raise EngineError(
+                f"{unit} is {found}; try: `systemctl {do} {unit}`, or `engine add` without "
+                "--restart"
             )
-        if (found := self.state(unit)) == systemd.ACTIVE:
-            return None
-        return EngineError(
-            f"{unit} is {found}; try: `systemctl start {unit}`, or `engine add` without --restart"
-        )
 
     def state(self, unit: str) -> str:
         """Return what `systemctl is-active` says."""
@@ -119,7 +117,7 @@ def boot_unit_text(places: Places, unit: str) -> str:
             f"a unit cannot name the path {places.prefix}; try: `engine add` without --restart"
         )
     names = [name for kind in engine_registry.ENGINES.values() for name in kind.units]
-    before = dict.fromkeys([*names, *([unit] if unit else [])])
+    before = dict.fromkeys(filter(None, [*names, unit]))
     # the state may be on a file system that is mounted late, as one of the network
     var = places.var.resolve()
     mounts = f"{places.prefix} {var}" if systemd.is_plain(var) else str(places.prefix)

@@ -77,16 +77,16 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
         access = node.access(job.where.engine, job.where.config)
         plan = job.plan()
         note = _note(job, plan, access)
-        if note.how != NOTHING and (why := node.obstacle(note.unit)):
-            raise why
+        if note.how != NOTHING:
+            node.check_unit(note.unit)
         if note.how == RESTART and not job.stops and (ended := access.ended_by_restart()):
             raise EngineError(
                 f"this change needs a restart of {note.engine}, which ends {ended}; try: "
                 "`live-restore` in daemon.json and a reload, or KillMode=process in the unit; "
                 f"--stop-containers to end them; or `engine {job.action}` without --restart"
             )
-        if job.action == ADD and (lack := access.lack()):
-            raise lack
+        if job.action == ADD:
+            access.check_probes()
         node.guard(job.places, note.unit, note.timer, transaction_revert.command(job.places))
         return _Work(job, plan, node, access, note, tell).proved_or_undone()
 

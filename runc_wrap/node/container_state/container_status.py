@@ -58,11 +58,18 @@ class Entry:
 
     @property
     def agrees(self) -> bool | None:
-        """Tell whether the kernel does what was decided; None if that is unknown."""
+        """Tell whether the kernel does what was decided; None if that is unknown.
+
+        A container that is not started may still get its filter.
+        """
+        state, is_decided = self.container.state, self.record is not None or bool(self.laid)
         if self.unheard:
             return False
-        is_decided = self.record is not None or bool(self.laid)
-        return agrees(self.container.state, is_decided, self.members, self.deviating)
+        if not is_decided or not self.members or state == container_discovery.STOPPED:
+            return None
+        if self.deviating:
+            return None if state == container_discovery.CREATED else False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +96,6 @@ class Node:
     notes: list[str] = field(default_factory=list)
 
 
-def agrees(
-    state: str,
-    is_decided: bool,  # noqa: FBT001 - beside three of other types
-    members: Sequence[Process],
-    deviating: Sequence[Process],
-) -> bool | None:
-    """Return `Entry.agrees`; a container that is not started may still get its filter."""
-    if not is_decided or not members or state == container_discovery.STOPPED:
-        return None
-    if deviating:
-        return None if state == container_discovery.CREATED else False
-    return True
-
-
 def gather(prefix_ledger: Path) -> Node:
     """Return the state of the whole node. Raises OSError for a ledger that cannot be read."""
     trusted = {0, os.geteuid()}
@@ -115,10 +108,12 @@ def gather(prefix_ledger: Path) -> Node:
     _hand_over([one for one in joined if one[0].owner not in trusted], others)
     joined = [one for one in joined if one[0].owner in trusted]
     running = container_processes.snapshot()
-    entries = [_with_laid(one, laid, real, running) for one in _entries(joined, running)]
-    entries = settled(entries, running)
-    shown = [_apart(user, running) for user in others]
-    return Node(entries, users_containers.merged(decided).damaged, found.unreadable, shown, notes)
+    entries = settled(_entries(joined, running, laid, real), running)
+    shown = [
+        Apart(user.uid, _entries(user.found, running, {}, {}), user.unreadable, user.more)
+        for user in others
+    ]
+    return Node(entries, sum(one.damaged for one in decided), found.unreadable, shown, notes)
 
 
 def _found(
@@ -173,40 +168,26 @@ def _hand_over(
 
 
 def _entries(
-    joined: Sequence[tuple[RuntimeContainer, Record | None]], running: Mapping[int, Process]
-) -> list[Entry]:
-    membership = container_processes.ContainerMembers(
-        [container for container, _ in joined], running
-    )
-    return [
-        _judged(Entry(container, record, membership.of(place)), running)
-        for place, (container, record) in enumerate(joined)
-    ]
-
-
-def _apart(user: User, running: Mapping[int, Process]) -> Apart:
-    """Join a user's own containers, to which no process of other users' containers belongs."""
-    return Apart(user.uid, _entries(user.found, running), user.unreadable, user.more)
-
-
-def _with_laid(
-    entry: Entry,
+    joined: Sequence[tuple[RuntimeContainer, Record | None]],
+    running: Mapping[int, Process],
     laid: Mapping[tuple[str, str], LaidFilters],
     real: Mapping[str, str],
-    running: Mapping[int, Process],
-) -> Entry:
-    """Return a container with the filters that were laid on this first process of it."""
-    container = entry.container
-    found = laid.get((real.get(container.root, container.root), container.id))
-    first = (container.pid, procfs.started(container.pid or 0))
-    if found is None or found.first != first:
-        return entry
-    return _judged(replace(entry, laid=found.laid), running)
+) -> list[Entry]:
+    """Join containers with their processes, and with what was laid on this first process of each.
 
-
-def _judged(entry: Entry, running: Mapping[int, Process]) -> Entry:
-    found = _too_few(entry.needed, entry.members, entry.members, running)
-    return replace(entry, deviating=found)
+    No process of others' containers belongs to these.
+    """
+    found = [container for container, _ in joined]
+    membership = container_processes.ContainerMembers(found, running)
+    entries = []
+    for place, (container, record) in enumerate(joined):
+        entry = Entry(container, record, membership.of(place))
+        whose = laid.get((real.get(container.root, container.root), container.id))
+        if whose and whose.first == (container.pid, procfs.started(container.pid or 0)):
+            entry = replace(entry, laid=whose.laid)
+        few = _too_few(entry.needed, entry.members, entry.members, running)
+        entries.append(replace(entry, deviating=few))
+    return entries
 
 
 def _too_few(
@@ -219,18 +200,12 @@ def _too_few(
     if not needed:
         return []
     inside = {one.pid for one in members}
-    return [
-        one
-        for one in looked
-        if not is_enough(one.seccomp, one.filters, needed, inherited(one, inside, running))
-    ]
 
+    def is_enough(one: Process) -> bool:
+        had = inherited(one, inside, running)
+        return one.seccomp == FILTERED and (one.filters is None or one.filters >= needed + had)
 
-def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
-    """Tell whether a process has the decided filters in addition to those that it `had`."""
-    if not needed:
-        return True
-    return seccomp == FILTERED and (filters is None or filters >= needed + had)
+    return [one for one in looked if not is_enough(one)]
 
 
 def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]:
@@ -242,7 +217,8 @@ def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]
         waiting = [
             place
             for place, entry in enumerate(entries)
-            if entry.agrees is False and (look < _LOOKS or _is_on_its_way(entry))
+            if entry.agrees is False
+            and (look < _LOOKS or all(one.name.startswith(RUNTIMES_OWN) for one in entry.deviating))
         ]
         if not waiting:
             break
@@ -250,10 +226,6 @@ def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]
         for place in waiting:
             entries[place] = _again(entries[place], running)
     return entries
-
-
-def _is_on_its_way(entry: Entry) -> bool:
-    return all(one.name.startswith(RUNTIMES_OWN) for one in entry.deviating)
 
 
 def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:

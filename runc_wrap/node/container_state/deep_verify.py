@@ -27,6 +27,7 @@ from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import bounded_work, files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -40,7 +41,9 @@ from runc_wrap.profiles.libseccomp_releases import LATER
 from runc_wrap.profiles.source_profile import ProfileError
 
 Json = dict[str, Any]
-_LITTLE = 0.2  # seconds
+# Seconds that processes may make us wait, SECONDS a container, then _LITTLE: a process that
+# can stop does so at once, so that the remaining containers can still be compared.
+_MOST_WAITING, _LITTLE = 20.0, 0.2
 # Only a user asks for their own containers: root's `verify --deep` compares root's.
 _OF_A_USER = (
     "the kernel returns filters only to root, and root's `verify --deep` leaves out users' own "
@@ -76,34 +79,6 @@ class Result:
     sampled: set[str] = field(default_factory=set)
 
 
-class WaitBudget:
-    """How long processes may make us wait: SECONDS a container until `seconds` are used up.
-
-    Then it is _LITTLE a container: a process that can stop does so at once, so that the remaining
-    containers can still be compared.
-    """
-
-    def __init__(self, seconds: float = 20.0) -> None:
-        self._left = seconds
-
-    def read(
-        self, pids: list[int], *, threads: bool = False
-    ) -> list[tuple[int, filter_readback.Read]]:
-        """Read the filters of a container's processes, or of each of their threads."""
-        begun, seconds = time.monotonic(), max(min(filter_readback.SECONDS, self._left), _LITTLE)
-        if threads:
-            found = [(pid, read) for pid, _, read in filter_readback.read_threads(pids, seconds)]
-        else:
-            found = [*filter_readback.read_all(pids, seconds).items()]
-        if any(_is_late(read) for _, read in found):
-            self._left -= time.monotonic() - begun
-        return found
-
-
-def _is_late(one: filter_readback.Read) -> bool:
-    return isinstance(one, filter_readback.FiltersUnreadableError) and one.errno == errno.ETIMEDOUT
-
-
 class Comparing:
     """Caches the results for blocks and filters: a node's containers have few different ones."""
 
@@ -111,7 +86,7 @@ class Comparing:
         self._prefix = prefix
         self._loader = cache(partial(runtime_loader.of, prefix))
         self._expectations: dict[tuple[str, str], Expectations] = {}
-        self._budget = WaitBudget()
+        self._left = _MOST_WAITING
 
     def compare(self, entry: Entry) -> Result:
         """Compare all processes of a container; the result is empty if it needs no filter."""
@@ -139,7 +114,7 @@ class Comparing:
             result.unchecked.update((one.pid, _OF_A_USER) for one in entry.members)
         elif expectation:
             members = {one.pid: one for one in entry.members}
-            for pid, read in self._budget.read([*members], threads=bool(entry.laid)):
+            for pid, read in self._read([*members], threads=bool(entry.laid)):
                 if all(one.pid != pid for one in result.wrong):
                     _process(members[pid], read, expectation, result)
         return result
@@ -156,6 +131,18 @@ class Comparing:
             return not any(filter_comparison.weaker(*each) for each in (both, both[::-1]))
         except (ProfileError, BpfError, OSError):
             return False
+
+    def _read(self, pids: list[int], *, threads: bool) -> list[tuple[int, filter_readback.Read]]:
+        """Read the filters of a container's processes, or of each of their threads."""
+        begun, seconds = time.monotonic(), max(min(filter_readback.SECONDS, self._left), _LITTLE)
+        if threads:
+            found = [(pid, read) for pid, _, read in filter_readback.read_threads(pids, seconds)]
+        else:
+            found = [*filter_readback.read_all(pids, seconds).items()]
+        errors = (one for _, one in found if isinstance(one, FiltersUnreadableError))
+        if any(one.errno == errno.ETIMEDOUT for one in errors):
+            self._left -= time.monotonic() - begun
+        return found
 
     def _laid(self, name: str) -> bytes:
         """Return a filter that `tighten` laid. Raises OSError."""
@@ -288,10 +275,10 @@ def _process(
     result: Result,
 ) -> None:
     try:
-        if isinstance(read, filter_readback.FiltersUnreadableError):
+        if isinstance(read, FiltersUnreadableError):
             raise read
         closest = expectation.closest(read)
-    except (filter_readback.FiltersUnreadableError, BpfError) as error:
+    except (FiltersUnreadableError, BpfError) as error:
         if process.handle.is_running():
             result.unchecked[process.pid] = str(error)
         return

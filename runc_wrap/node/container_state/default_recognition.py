@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.container_state.container_status import Entry, Node
+    from runc_wrap.node.container_state.container_status import Node
     from runc_wrap.node.paths import Places
     from runc_wrap.policy.policy_compiler import Compiled
 
@@ -120,12 +120,11 @@ def mark(node: Node, places: Places) -> Node:
     Users' own containers are left out: their bundles are theirs.
     """
     known = recognizer(places)
-    return replace(node, entries=[_marked(entry, known) for entry in node.entries])
-
-
-def _marked(entry: Entry, known: Recognizer) -> Entry:
-    found = known.of_record(entry.record) if entry.record else ""
-    return replace(entry, engine_default=found) if found else entry
+    entries = [
+        replace(one, engine_default=known.of_record(one.record)) if one.record else one
+        for one in node.entries
+    ]
+    return replace(node, entries=entries)
 
 
 def counted(records: Iterable[Record], known: Recognizer) -> Counter[str]:
@@ -133,13 +132,9 @@ def counted(records: Iterable[Record], known: Recognizer) -> Counter[str]:
 
     Engines give their default to every pause container, whatever the pod asks: those say nothing.
     """
-    of_workloads = (one for one in records if not one.is_sandbox and _exists(one))
-    kept = (known.of_record(record) for record in of_workloads)
-    return Counter(name for name in kept if name)
-
-
-def _exists(record: Record) -> bool:
-    return os.path.lexists(f"{record.root or ''}/{record.id}")
+    of_workloads = (one for one in records if not one.is_sandbox)
+    existing = (one for one in of_workloads if os.path.lexists(f"{one.root or ''}/{one.id}"))
+    return Counter(filter(None, map(known.of_record, existing)))
 
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:

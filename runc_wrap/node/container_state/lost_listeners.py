@@ -44,7 +44,8 @@ def mark(node: Node, places: Places) -> Node:
     its socket: it has taken all of them when it answers a command. While it does not answer, only
     listeners that no process has are known to be lost.
     """
-    observed = [entry for entry in node.entries if _is_observed(entry)]
+    running = (one for one in node.entries if one.container.state == container_discovery.RUNNING)
+    observed = [one for one in running if one.record and one.record.has_listener]
     before = _unheard(observed, places)
     if not before:
         return node
@@ -56,12 +57,6 @@ def mark(node: Node, places: Places) -> Node:
     marked = {id(observed[place]): lost for place, lost in found.items()}
     entries = [replace(one, unheard=marked.get(id(one), [])) for one in node.entries]
     return replace(node, entries=entries)
-
-
-def _is_observed(entry: Entry) -> bool:
-    record = entry.record
-    has_one = record is not None and record.has_listener
-    return has_one and entry.container.state == container_discovery.RUNNING
 
 
 def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Process]]:

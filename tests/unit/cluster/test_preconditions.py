@@ -75,7 +75,7 @@ PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "CRI is off": (_config(b'disabled_plugins = ["cri"]\n'), "config.toml disables the CRI plugin"),
     "no value": (_config(b"version = \n"), "{place}/config.toml is no valid TOML: Invalid value"),
     "a number too long": (_config(b"n = " + b"9" * 5000), "is no valid TOML"),
-    "no UTF-8": (_config(b"# \xff\n"), "is no UTF-8"),
+    "no UTF-8": (_config(b"# \xff\n"), "'utf-8' codec can't decode"),
     "plugins are no list": (_config(b"disabled_plugins = 3\n"),
         "disabled_plugins is no list"),
     "one of them is CRI": (_config(b'disabled_plugins = [["cri"], 3, {}, "cri"]\n'),

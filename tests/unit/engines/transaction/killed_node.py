@@ -68,8 +68,8 @@ class FakeEngine:
     def configured(self) -> Mapping[str, str | None]:
         return _handlers(self.node.config)
 
-    def lack(self) -> None:
-        """Return None: nothing is missing."""
+    def check_probes(self) -> None:
+        """Raise nothing: nothing is missing."""
 
     def silence(self) -> str:
         return "" if self.node.answers() else "it does not run"
@@ -163,8 +163,9 @@ class FakeNode(Systemd):
         assert (engine, config) == ("containerd", self.config)
         return FakeEngine(self)
 
-    def obstacle(self, unit: str) -> EngineError | None:
-        return None if self.has_systemd else EngineError(f"no {unit}")
+    def check_unit(self, unit: str) -> None:
+        if not self.has_systemd:
+            raise EngineError(f"no {unit}")
 
     def state(self, unit: str) -> str:
         assert unit == UNIT
