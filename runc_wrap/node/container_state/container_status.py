@@ -200,12 +200,16 @@ def _too_few(
     if not needed:
         return []
     inside = {one.pid for one in members}
+    return [
+        one
+        for one in looked
+        if not is_enough(one.seccomp, one.filters, needed, inherited(one, inside, running))
+    ]
 
-    def is_enough(one: Process) -> bool:
-        had = inherited(one, inside, running)
-        return one.seccomp == FILTERED and (one.filters is None or one.filters >= needed + had)
 
-    return [one for one in looked if not is_enough(one)]
+def is_enough(seccomp: int, filters: int | None, needed: int, had: int) -> bool:
+    """Tell whether a process has the decided filters in addition to those that it `had`."""
+    return not needed or (seccomp == FILTERED and (filters is None or filters >= needed + had))
 
 
 def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]:

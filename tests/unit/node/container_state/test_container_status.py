@@ -17,6 +17,7 @@ from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import container_processes, container_status, users_containers
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process
+from runc_wrap.node.container_state.container_status import Entry
 from tests.unit.host.test_container_discovery import runc
 
 HOST = "pid:[1]"
@@ -225,8 +226,8 @@ ONE = [process(10)]
 def test_a_container_agrees_if_its_processes_have_their_filters(
     state: str, record: Any, members: Any, deviating: Any, expected: Any
 ) -> None:
-    is_decided = record is not None
-    assert container_status.agrees(state, is_decided, members, deviating) is expected
+    entry = Entry(replace(container(10), state=state), record, members, deviating)
+    assert entry.agrees is expected
 
 
 @pytest.fixture
