@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.doctor.policy_checks import captured_defaults
+from runc_wrap.doctor import policy_checks
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.cri import grpc_call
@@ -80,7 +80,7 @@ def test_only_the_capabilities_that_may_matter_are_asked_for_one_by_one(
     known = builtin.deciding_capabilities() & own_capabilities()
     assert len(blocks) == len(known) + 4
     assert len(calls.read_text().splitlines()) == len(blocks)
-    assert (captured.version, json.loads(captured.profile)) == ("5.4.2", BLOCK)
+    assert (captured.version, captured.profile) == ("5.4.2", BLOCK)
     assert not node.places.capture.exists()
 
 
@@ -95,7 +95,7 @@ def test_a_capability_that_no_default_was_known_to_depend_on_is_found(
     captured, blocks = capture_run.capture(node.places, "podman")
     assert len(blocks) == len(own_capabilities()) + 4
     key = "includes" if brings else "excludes"
-    assert {**BPF, key: {"caps": ["CAP_KILL"]}} in json.loads(captured.profile)["syscalls"]
+    assert {**BPF, key: {"caps": ["CAP_KILL"]}} in captured.profile["syscalls"]
 
 
 def _instead(block: str) -> str:
@@ -110,10 +110,7 @@ BAD: dict[str, tuple[str, str]] = {
     "too much": (HUGE, "is larger than 1048576 bytes"),
     "no JSON": ("echo x >REQUESTS/$token", "no record of a seccomp profile: it is not JSON"),
     "deep": (DEEP, "no record of a seccomp profile: it is not JSON"),
-    "a list": (
-        "echo '[]' >REQUESTS/$token",
-        "found a list of 0, wanted an object",
-    ),
+    "a list": ("echo '[]' >REQUESTS/$token", "found a list of 0, wanted an object"),
     "no block": (_instead("{}"), "with no capability no seccomp profile"),
     "an unknown action": (_instead('{"defaultAction":"SCMP_ACT_SING"}'), "podman: defaultAction: "),
     "an unknown field": (_instead('{"defaultAction":"SCMP_ACT_LOG","more":1}'), "podman: more: "),
@@ -265,7 +262,7 @@ def crio(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crio:
 def test_crios_default_is_what_it_hands_to_our_handler(node: Node, crio: Crio) -> None:
     captured, blocks = capture_run.capture(node.places, "crio")
     assert (captured.engine, captured.version) == ("crio", "1.34.1")
-    assert json.loads(captured.profile) == BLOCK
+    assert captured.profile == BLOCK
     assert {(one["handler"], one["image"]) for one in crio.created} == {("ours", IMAGE)}
     asked = {frozenset(f"CAP_{name}" for name in one["add"]) for one in crio.created}
     assert asked == {*blocks}
@@ -345,7 +342,7 @@ def test_a_distributions_containerd_beside_another_is_what_is_captured(
     assert told == f"the containerd of {config} is not installed any more"
     node.configure("")
     assert node.ctl("apply").exit_code == 0
-    (found,) = captured_defaults.find(node.places)
+    (found,) = policy_checks.captured(node.places)
     assert found.command.endswith(f" profile capture containerd --config {config}")
     node.configure('[runtime_default]\nsource = "captured"\n')
     assert f"profile capture containerd --config {config}` and" in node.failure("apply")
