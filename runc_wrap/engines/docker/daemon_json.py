@@ -4,17 +4,22 @@ dockerd refuses to start if both `--add-runtime` on its command line and `runtim
 given. Source: moby daemon/config and cmd/dockerd; `dockerd --validate --config-file` checks a file.
 """
 
+from __future__ import annotations
+
 import json
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import toml_text
-from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler, refuse_taken
 from runc_wrap.engines.toml_text import Saved
 from runc_wrap.profiles.json_profiles.strict_json import refuse_constant, unique_members
 from runc_wrap.profiles.source_profile import ProfileError
+
+if TYPE_CHECKING:  # what is computed here opens nothing
+    from pathlib import Path
+
+    from runc_wrap.engines.engine_files import Tree
 
 CONFIG = "/etc/docker/daemon.json"
 _Json = dict[str, Any]
