@@ -68,19 +68,10 @@ def _before_nothing(place: Places, plan: Plan) -> Iterator[Row]:
     yield rows.passed_on(measures.passed_on(place, plan))
 
 
-def _archive(place: Places, plan: Plan) -> Iterator[Row]:
-    yield rows.archived(measures.archived(place, plan))
-
-
 def _at_once(place: Places, plan: Plan) -> Iterator[Row]:
     found = measures.bursts(place, plan)
     decided = measurement.decided(place.installed["runc-agent"], "bench-runc-agent-")
     yield rows.at_once(found, decided)
-
-
-def _evidence(place: Places, plan: Plan) -> Iterator[Row]:
-    place.stop_agents()
-    yield from rows.evidence(measures.denied(place, plan.seed))
 
 
 def _fleet(_place: Places, _plan: Plan) -> Iterator[Row]:
@@ -90,9 +81,7 @@ def _fleet(_place: Places, _plan: Plan) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Places, Plan], Iterator[Row]]] = {
     "commands": _commands,
     "nothing": _before_nothing,
-    "archive": _archive,
     "at-once": _at_once,
-    "evidence": _evidence,
     "fleet": _fleet,
 }
 

@@ -11,10 +11,7 @@ from typing import Any
 from bench.places import Places
 from bench.subjects import Subject
 from harness import measurement
-from harness.host.processes import run
-from harness.measurement import FailedError, Rounds, seconds_of, spawned, timed
-from harness.node import agent as agents
-from harness.node import install
+from harness.measurement import FailedError, Rounds, seconds_of, spawned
 from harness.node.install import use_runtime
 from harness.node.requirements import program
 
@@ -27,19 +24,6 @@ COMMANDS: dict[str, Callable[[Subject], float]] = {
 PROMISED = {"runc": ("create", "state", "exec"), "crun": ("state", "exec")}
 CREATES = 2  # times as many rounds of runc's create: see Plan
 AT_ONCE = 100
-_MODES = ("off", "enforce", "audit", "observe")
-_POLICY = "".join(
-    f'[[rule]]\nname = "{mode}"\nhandler = ["{mode}"]\nmode = "{mode}"\n' for mode in _MODES
-)
-# Who is asked about a denied call: (mode, does an agent run)
-_ASKED = {
-    "no filter": ("off", False),
-    "enforce": ("enforce", False),
-    "audit, no agent": ("audit", False),
-    "audit, agent": ("audit", True),
-    "observe": ("observe", True),
-}
-_LOOPS, _PAUSED, _RUNS = 20, 40, 6  # loops of 100 calls, calls apart, containers of each
 
 
 @dataclass(frozen=True)
@@ -79,12 +63,6 @@ def alone(places: Places, plan: Plan) -> Rounds:
     """Measure a create with a runtime that does nothing: the added time without runc's noise."""
     programs = {way: places.program_of(f"runc/{way}") for way in ("cold", "agent")}
     return _before_nothing(places, plan, "alone", {**programs, "bare": places.nothing}, _create)
-
-
-def archived(places: Places, plan: Plan) -> Rounds:
-    """Measure a cold create, by the node's interpreter and by each copy of the archive's."""
-    programs = {"node": places.program_of("runc/cold"), **places.archives}
-    return _before_nothing(places, plan, "archived", programs, _create)
 
 
 def passed_on(places: Places, plan: Plan) -> Rounds:
@@ -148,50 +126,3 @@ def bursts(places: Places, plan: Plan) -> list[dict[str, Any]]:
         {way: burst(many[way]) for way in order}
         for order in measurement.orders(WAYS, plan.bursts, plan.seed)
     ]
-
-
-@dataclass(frozen=True)
-class Denied:
-    """Rounds in seconds for one denied call, by who is asked: in a loop, and now and then."""
-
-    loop: Rounds
-    paused: Rounds
-
-
-def denied(places: Places, seed: int) -> Denied:
-    """Measure a denied call in each mode, with and without an agent; no other agent may run."""
-    own = install.copy_of(places.installed["runc-cold"], places.directory / "evidence")
-    own.configure(f'runtime = ["runc"]\n{_POLICY}')
-    subjects = {}
-    for mode in _MODES:  # a handler of each mode's name
-        handler = own.wrapper.with_name(mode)
-        handler.symlink_to(own.wrapper.name)
-        subjects[mode] = places.subject(f"runc/evidence-{mode}", str(handler), {})
-    source = install.SOURCE / "bench" / "denied.c"
-    run(["cc", "-O2", "-static", "-o", places.rootfs / "denied", source])
-    loop, paused = [], []
-    for order in measurement.orders([*_ASKED], _RUNS, seed):
-        found = {}
-        for asked in order:
-            mode, agent = _ASKED[asked]
-            with agents.running(own) if agent else contextlib.nullcontext():
-                found[asked] = _calls(subjects[mode])
-        loop.append({asked: each[0] for asked, each in found.items()})
-        paused.append({asked: each[1] for asked, each in found.items()})
-    return Denied(loop, paused)
-
-
-def _calls(subject: Subject) -> tuple[float, float]:
-    """Run the program in a container; return seconds for a call in its loop and for one apart."""
-    identity = f"bench-{subject.name}-denied"
-    subject.write_config(identity, ["/denied", str(_LOOPS), str(_PAUSED)])
-    config = subject.bundle / "config.json"
-    config.write_text(config.read_text().replace('"shares":2', '"shares":1024'))  # or others count
-    said = subject.directory / "denied"
-    said.unlink(missing_ok=True)
-    words = subject.words(subject.program, "run", "--bundle", str(subject.bundle), identity)
-    ended = timed(words, str(said))
-    if ended.status:
-        raise FailedError(f"{' '.join(words)} ended with {ended.status}: {said.read_text()}")
-    loop, paused = said.read_text().split()
-    return int(loop) / 1e9, int(paused) / 1e9

@@ -6,21 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.subjects import Json, Subject, checked
-from deploy.archive.machines import here
-from deploy.archive.release import SMALLEST
 from harness.engines import images
 from harness.host.processes import run, short_directory
-from harness.node import agent, archive, install, launchers
-from harness.node.agent import Agent
+from harness.node import agent, install, launchers
 from harness.node.requirements import program
 
 RUNTIMES = ("runc", "crun")
-COPIES = 3  # of the archive, whose files the kernel keeps differently each time
 
 
 @dataclass
 class Places:
-    """Installations by "runtime-way", subjects by "runtime/way", agents as installations.
+    """Installations by "runtime-way", subjects by "runtime/way".
 
     The ways: bare, cold, agent.
     """
@@ -30,8 +26,6 @@ class Places:
     bundles: Path
     nothing: str  # a runtime that only exits
     installed: dict[str, install.Installed] = field(default_factory=dict)
-    archives: dict[str, str] = field(default_factory=dict)  # wrappers, with nothing as the runtime
-    agents: dict[str, Agent] = field(default_factory=dict)
     subjects: dict[str, Subject] = field(default_factory=dict)
 
     def subject(self, name: str, program_path: str, block: Json, copy: str = "") -> Subject:
@@ -51,11 +45,6 @@ class Places:
         """Make another subject like the one of this name."""
         return self.subject(name, self.program_of(name), self.subjects[name].block, copy)
 
-    def stop_agents(self) -> None:
-        """End all agents, for measurements without one."""
-        for one in self.agents.values():
-            agent.stop(one)
-
 
 @contextlib.contextmanager
 def prepared() -> Iterator[Places]:
@@ -67,7 +56,6 @@ def prepared() -> Iterator[Places]:
         rootfs = images.root_directory(directory / "rootfs")
         places = Places(directory, rootfs, bundles, _nothing(directory / "nothing"))
         base = install.install(directory / "base")
-        _install_archives(places)
         for runtime in RUNTIMES:
             _install(places, base, runtime, stack)
             _add_subjects(places, runtime, stack)
@@ -94,19 +82,7 @@ def _install(
         own.configure(f'runtime = ["{runtime}"]\n')
         places.installed[f"{runtime}-{way}"] = own
         if way == "agent":
-            places.agents[f"{runtime}-{way}"] = stack.enter_context(agent.running(own))
-
-
-def _install_archives(places: Places) -> None:
-    """Build the archive as for a release, and install it several times as a user would."""
-    machine = here().debian
-    built = archive.build(places.directory / "dist", machine, preset=SMALLEST)[machine]
-    unpacked = archive.unpacked(built, places.directory / "unpacked")
-    for number in range(COPIES):
-        own = install.Installed(places.directory / f"archive-{number}")
-        run([unpacked.prefix / "install.sh", "--prefix", own.prefix, *install.OPTIONS])
-        install.use_runtime(own, places.nothing)
-        places.archives[f"copy {number}"] = str(own.wrapper)
+            stack.enter_context(agent.running(own))
 
 
 def _add_subjects(places: Places, runtime: str, stack: contextlib.ExitStack) -> None:

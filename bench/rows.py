@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.fleet import Merged
-from bench.measures import Denied
 from harness import measurement
 from harness.measurement import Rounds
 
@@ -18,15 +17,12 @@ PASSED_ON, ALONE = 0.25, {"agent": 0.7, "cold": 9.0}  # ms, before a runtime tha
 CREATE_ADDED = 1.5  # ms
 COLD_RATIO = 1.3
 FLEET_RESIDENT = 1000.0  # MB
-# Two copies of one release differ by up to 2 % where nothing else does: by where the kernel has put
-# the pages of their files.
-COPIES = 1.02
 UNTOUCHED = ("state", "exec")
-MET, NOT_MET, UNDECIDED, STATED = "met", "NOT met", "undecided", "stated"
+MET, NOT_MET, UNDECIDED = "met", "NOT met", "undecided"
 NOTE = f"""\
 Each variant ends with the same linux.seccomp in config.json; a bare runtime is given it beforehand.
 Every measurement rests {measurement.PAUSE * 1e3:.0f} ms first, but for 100 at once.
-"undecided": the interval lies on both sides of the bound. "stated": nothing was promised of it."""
+"undecided": the interval lies on both sides of the bound."""
 
 
 @dataclass(frozen=True)
@@ -103,21 +99,6 @@ def passed_on(rounds: Rounds) -> Row:
     return _added(name, rounds, "cold", PASSED_ON)
 
 
-def archived(rounds: Rounds) -> Row:
-    """Return the row for the archive's interpreter against the node's, at a cold create.
-
-    The archive is there several times, installed one after another: all its creates count.
-    """
-    copies = [name for name in rounds[0] if name != "node"]
-    found = measurement.sure(
-        [one for name in copies for one in measurement.ratios(rounds, name, "node")]
-    )
-    again = measurement.sure(measurement.ratios(rounds, copies[0], copies[1]))
-    figure = f"{quotient(found)} times as long; one copy of it against another {quotient(again)}"
-    name = "create, cold, the archive's interpreter against Debian's"
-    return Row(name, f"no slower (copies differ: {COPIES})", figure, below(found, COPIES))
-
-
 def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
     """Return the row for whether the agent helps, and answers all, if everything starts at once."""
     wall, slowest, ranks = _compared(bursts)
@@ -162,24 +143,6 @@ def _fleet(name: str, found: Merged) -> Row:
     largest = max(resident, *(used.resident / 1e6 for used in found.others.values()), 0.0)
     is_met = found.seconds < found.bound and largest < FLEET_RESIDENT
     return Row(name, must, figure, exactly(is_met))
-
-
-def evidence(found: Denied) -> list[Row]:
-    """Return the rows for a denied call in each mode."""
-    return [
-        Row(
-            f"a denied call: {asked}",
-            STATED,
-            f"in a loop {_plain(found.loop, asked)}, now and then {_plain(found.paused, asked)}",
-            STATED,
-        )
-        for asked in sorted(found.loop[0])
-    ]
-
-
-def _plain(rounds: Rounds, asked: str) -> str:
-    one = measurement.sure(measurement.column(rounds, asked))
-    return f"{one.median * 1e6:.2f} µs [{one.low * 1e6:.2f} {one.high * 1e6:.2f}]"
 
 
 def table(rows: list[Row]) -> str:

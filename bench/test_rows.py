@@ -3,7 +3,6 @@
 import math
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -34,25 +33,6 @@ def test_what_is_added_is_met_up_to_its_bound(scale: float, verdict: str) -> Non
     ]
     assert {row.verdict for row in found} == {verdict}
     assert found[0].figure.startswith(f"{0.7 * scale:+.2f} ms")
-
-
-BURST = {"cold": {"wall": 2.0, "each": [1.0, 2.0]}, "agent": {"wall": 1.0, "each": [0.5, 1.0]}}
-LATE = {**BURST, "agent": {"wall": 1.0, "each": [1.1, 1.0]}}
-
-
-@pytest.mark.parametrize(
-    ("burst", "decided", "verdict"),
-    [
-        (BURST, {"agent": 100}, rows.MET),
-        (BURST, {"agent": 99, "cold": 1}, rows.NOT_MET),
-        (BURST, {}, rows.NOT_MET),
-        (LATE, {"agent": 100}, rows.NOT_MET),
-    ],
-)
-def test_a_create_that_is_missing_from_a_burst_or_slower_is_not_met(
-    burst: dict[str, Any], decided: dict[str, int], verdict: str
-) -> None:
-    assert rows.at_once([burst], decided).verdict == verdict
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,6 @@ def differences(rounds: Rounds, variant: str, base: str) -> list[float]:
     return [one[variant] - one[base] for one in rounds]
 
 
-def column(rounds: Rounds, variant: str) -> list[float]:
-    """Return one variant's seconds."""
-    return [one[variant] for one in rounds]
-
-
 def orders(names: Sequence[str], count: int, seed: int) -> Iterator[list[str]]:
     """Yield the order of each round: the same for the same seed, and no variant always first."""
     generator = random.Random(seed)  # noqa: S311 - an order of measuring, no secret

@@ -29,18 +29,13 @@ Json = dict[str, Any]
 
 
 class Cluster:
-    """What the server knows: an answer for each node, and each request that came.
-
-    An answer may be cut: `cut` bytes of it, then the connection is gone.
-    """
+    """What the server knows: an answer for each node, and each request that came."""
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
-        self.cut: dict[str, int] = {}
         self.labels: dict[str, Json] = {}
         self.without_pod: set[str] = set()  # nodes on which the installer has never been
         self.config_maps: dict[str, Json] = {}  # their data
-        self.suffixes: dict[str, str] = {}  # of what a node's kubelet writes
         self.statuses: dict[str, Json] = {}  # by kind: what else each object's status has
         self.requests: list[tuple[str, str]] = []  # verb and resource
         self.commands: list[list[str]] = []
@@ -112,20 +107,18 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _node(self, name: str) -> Json:
-        more = self.cluster.suffixes.get(name, "")
-        health = [{"type": "Ready", "status": f"True{more}"}]
+        health = [{"type": "Ready", "status": "True"}]
         status = {**self.cluster.statuses.get("Node", {}), "conditions": health}
         node = _object("Node", name, self._labels(name), status=status)
         if name not in self.cluster.without_pod:
-            node["metadata"]["annotations"] = {"runc-wrap.dev/state": f"ready 1f0c{more}"}
+            node["metadata"]["annotations"] = {"runc-wrap.dev/state": "ready 1f0c"}
         return node
 
     def _labels(self, name: str) -> Json:
         return {"kubernetes.io/os": "linux", **self.cluster.labels.get(name, {})}
 
     def _pod(self, name: str, node: str) -> Json:
-        phase = f"Running{self.cluster.suffixes.get(node, '')}"
-        return _pod(name, node, {**self.cluster.statuses.get("Pod", {}), "phase": phase})
+        return _pod(name, node, {**self.cluster.statuses.get("Pod", {}), "phase": "Running"})
 
     def _answer(self, code: int, value: Json) -> None:
         body = json.dumps(value).encode()
@@ -153,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if query.get("stdin") == ["true"]:
             self.cluster.given[node] = self._line()
-        self._stream(self.cluster.answers[node], self.cluster.cut.pop(node, None))
+        self._stream(self.cluster.answers[node])
         self.close_connection = True
 
     def _line(self) -> bytes:
@@ -172,12 +165,11 @@ class _Handler(BaseHTTPRequestHandler):
         mask, data = self.rfile.read(4), self.rfile.read(size)
         return bytes(one ^ mask[at % 4] for at, one in enumerate(data))
 
-    def _stream(self, answer: bytes, cut: int | None) -> None:
-        for at in range(0, len(answer[:cut]), _FRAME):
-            self._send(b"\x01" + answer[:cut][at : at + _FRAME])
-        if cut is None:
-            self._send(b"\x03" + json.dumps(_SUCCESS).encode())
-            self.wfile.write(b"\x88\x02\x03\xe8")  # close, normally
+    def _stream(self, answer: bytes) -> None:
+        for at in range(0, len(answer), _FRAME):
+            self._send(b"\x01" + answer[at : at + _FRAME])
+        self._send(b"\x03" + json.dumps(_SUCCESS).encode())
+        self.wfile.write(b"\x88\x02\x03\xe8")  # close, normally
 
     def _send(self, message: bytes) -> None:
         size = len(message)

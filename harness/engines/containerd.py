@@ -48,6 +48,25 @@ class Containerd:
         """Return the socket for ctr and CRI."""
         return self.directory / "c.sock"
 
+    @property
+    def config(self) -> Path:
+        """Return its configuration, which it reads when it starts."""
+        return self.directory / "config.toml"
+
+    def restart(self) -> None:
+        """Start it again; its shims, and so its containers, stay."""
+        self.daemon.restart()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Wait until it answers ctr."""
+
+        def answers() -> bool:
+            there = self.space.inside(self.socket).exists()
+            return there and self.try_ctr("version").returncode == 0
+
+        self.daemon.wait_ready(answers, "containerd")
+
     def ctr(self, *words: str | Path, namespace: str = "default") -> Run:
         """Run ctr and insist on success."""
         return run(self._ctr(namespace, words), again=lambda: self._again(namespace, words))
@@ -89,14 +108,10 @@ def containerd(directory: Path, handlers: Mapping[str, Handler]) -> Iterator[Con
         argv = [*space.prefix, program("containerd"), "-c", str(config)]
         engine = Containerd(directory, Daemon(argv, directory / "containerd.log"), space)
         try:
-            engine.daemon.wait_ready(lambda: _serves(engine), "containerd")
+            engine.wait_ready()
             yield engine
         finally:
             engine.daemon.stop()
-
-
-def _serves(engine: Containerd) -> bool:
-    return engine.socket.exists() and engine.try_ctr("version").returncode == 0
 
 
 def configuration(directory: Path, handlers: Mapping[str, Handler]) -> str:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
@@ -75,54 +74,39 @@ class Docker:
 
 
 @contextlib.contextmanager
-def dockerd(
-    directory: Path, runtimes: Mapping[str, Path | str], settings: Mapping[str, Any] | None = None
-) -> Iterator[Docker]:
-    """Run dockerd in `directory` (a short path) with these runtimes, name to path."""
+def dockerd(directory: Path, runtimes: Mapping[str, Path | str]) -> Iterator[Docker]:
+    """Run dockerd in `directory` (a short path) with these runtimes, name to path.
+
+    Its default seccomp profile is `unconfined`.
+    """
     requires("dockerd", "docker", "containerd", "containerd-shim-runc-v2", "runc", root=True)
     with private_mounts(directory, {directory / "exec": SMALL}) as space:
-        _write_settings(directory, space, runtimes, settings or {})
-        daemon = _started(directory, space)
-        engine = Docker(directory, daemon, space)
+        document = {
+            "runtimes": {name: {"path": str(path)} for name, path in runtimes.items()},
+            "cgroup-parent": space.cgroup,
+            "exec-opts": ["native.cgroupdriver=cgroupfs"],
+            "seccomp-profile": "unconfined",
+        }
+        (directory / "daemon.json").write_text(json.dumps(document))
+        command = [*space.prefix, program("dockerd"), *ARGUMENTS, *_places(directory)]
+        engine = Docker(directory, Daemon(command, directory / "dockerd.log"), space)
         try:
-            daemon.wait_ready(lambda: _serves(engine), "dockerd")
+            engine.daemon.wait_ready(
+                lambda: engine.socket.exists() and engine.try_docker("version").returncode == 0,
+                "dockerd",
+            )
             yield engine
         finally:
             with contextlib.suppress(AssertionError):
                 engine.remove_all()
-            daemon.stop()
+            engine.daemon.stop()
 
 
-def _write_settings(
-    directory: Path,
-    space: MountNamespace,
-    runtimes: Mapping[str, Path | str],
-    settings: Mapping[str, Any],
-) -> None:
-    document = {
-        "runtimes": {name: {"path": str(path)} for name, path in runtimes.items()},
-        "cgroup-parent": space.cgroup,
-        "exec-opts": ["native.cgroupdriver=cgroupfs"],
-        **settings,
-    }
-    (directory / "daemon.json").write_text(json.dumps(document))
-
-
-def _started(directory: Path, space: MountNamespace) -> Daemon:
-    return Daemon([*space.prefix, *_command(directory)], directory / "dockerd.log")
-
-
-def _command(directory: Path) -> list[str]:
+def _places(directory: Path) -> list[str]:
     return [
-        program("dockerd"),
-        *ARGUMENTS,
         f"--config-file={directory}/daemon.json",
         f"--data-root={directory}/data",
         f"--exec-root={directory}/exec",
         f"--pidfile={directory}/dockerd.pid",
         f"--host=unix://{directory}/d.sock",
     ]
-
-
-def _serves(engine: Docker) -> bool:
-    return engine.socket.exists() and engine.try_docker("version").returncode == 0

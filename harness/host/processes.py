@@ -142,17 +142,29 @@ class Daemon:
     """One program in the background, its output in a file, dying with the test process."""
 
     def __init__(self, argv: Argv, log: Path, env: dict[str, str] | None = None) -> None:
-        self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *_words(argv)],
+        self.log, self._argv, self._env = log, argv, env
+        self.process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *_words(self._argv)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=env or environment(),
+                env=self._env or environment(),
                 start_new_session=True,
             )
-        self.pid = self.process.pid
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Stop it, do something, and start the same program again."""
+        self.stop()
+        meanwhile()
+        self.process = self._started()
 
     def wait_ready(self, ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Wait until it is ready; if it ends instead, fail with the end of its log."""

@@ -167,7 +167,9 @@ def parse(text: str) -> Iterator[Event]:
     for line in text.splitlines():
         if line.startswith(" => "):
             if whose in last and any(word in line for word in _THROUGH_32):
-                _mark_32(events, last[whose])
+                call = events[last[whose]].call
+                assert call  # only calls are in `last`
+                events[last[whose]] = events[last[whose]]._replace(call=call._replace(arch=I386))
             continue
         found = _LINE.search(line)
         if found and found[4]:
@@ -190,12 +192,6 @@ def _event(pid: int, kind: str, rest: str) -> Event | None:
     if kind == "sched_process_exec" and (pids := _EXEC.search(rest)):
         return Event("exec", int(pids[1]), other=int(pids[2]))
     return None
-
-
-def _mark_32(events: list[Event], at: int) -> None:
-    call = events[at].call
-    if call:
-        events[at] = events[at]._replace(call=call._replace(arch=I386))
 
 
 def contained(events: list[Event]) -> list[Made]:

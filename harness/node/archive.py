@@ -26,12 +26,10 @@ exec chroot "$root" "$@"
 """
 
 
-def build(
-    to: Path, *machines: str, source: Path = SOURCE, parts: Path = PARTS, preset: int = 1
-) -> dict[str, Path]:
+def build(to: Path, *machines: str, source: Path = SOURCE, parts: Path = PARTS) -> dict[str, Path]:
     """Build archives, by architecture; xz's preset 1 takes the least time."""
     words: list[str | Path] = ["-m", "deploy.archive", "--parts", parts, "--to", to]
-    words += ["--preset", str(preset), *machines]
+    words += ["--preset", "1", *machines]
     run(["env", "-C", source, f"SOURCE_DATE_EPOCH={WHEN}", sys.executable, *words], seconds=280)
     found = {name: list(to.glob(f"*-linux-{name}.tar.xz")) for name in machines}
     return {name: path for name, (path,) in found.items()}

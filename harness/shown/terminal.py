@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.host.processes import environment
+from harness.host.processes import environment, wait_until
 
 _ROWS = 50
 _PATIENCE = 60  # seconds
@@ -54,17 +54,7 @@ class Session:
 
     def reading(self, path: Path) -> None:
         """Wait until the program has begun to read a file."""
-        self._wait(lambda: _has_read(self._running.pid, path), f"read {path}")
-
-    def listening(self) -> None:
-        """Wait until the program has opened a socket."""
-        self._wait(lambda: _has_socket(self._running.pid), "opened a socket")
-
-    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while not is_so():
-            assert time.monotonic() < deadline, f"it has not {what}"
-            assert self._running.poll() is None, f"it ended and never {what}"
+        wait_until(lambda: _has_read(self._running.pid, path), f"it to read {path}", _PATIENCE)
 
     def slowly(self, until: Callable[[str], bool]) -> None:
         """Let the program run for a sixth of the time only, until what it shows is as wanted."""
@@ -111,14 +101,6 @@ def _has_read(pid: int, path: Path) -> bool:
         with contextlib.suppress(OSError):
             if fd.readlink() == path:
                 return not Path(f"/proc/{pid}/fdinfo/{fd.name}").read_text().startswith("pos:\t0\n")
-    return False
-
-
-def _has_socket(pid: int) -> bool:
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if str(fd.readlink()).startswith("socket:"):
-                return True
     return False
 
 

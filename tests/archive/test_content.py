@@ -3,9 +3,6 @@
 And what a build does where Debian has no longer the versions that are locked.
 """
 
-import base64
-import csv
-import hashlib
 import json
 import os
 import re
@@ -23,7 +20,6 @@ from deploy.archive import debian_packages, programs
 from deploy.archive.__main__ import PARTS
 from deploy.archive.debian_mirror import Deb, provided
 from deploy.archive.machines import MACHINES, here
-from harness.host.processes import run
 from harness.node import archive
 from harness.node.install import SOURCE, Installed
 from harness.node.requirements import requires
@@ -139,77 +135,6 @@ def test_its_sbom_names_each_parts_version_licence_and_origin(opened: Installed)
         assert part["licenses"], part["name"]
     parts = {part["name"] for part in document["components"]}
     assert not {name for name in parts if "ssl" in name}  # nothing to be replaced once a month
-
-
-# Made by the build from what is ours, or from data of the package that it names.
-MADE = {
-    r"SHA256SUMS|sbom\.cdx\.json|lib/releases/[^/]+/share/sbom\.cdx\.json": "runc-wrap",
-    r"bin/runc-wrap|.*/runc-wrap": "runc-wrap",
-    r".*/venv/bin/(python|runc-wrapctl)|.*/hotpath/hotpath\.packed": "runc-wrap",
-    r".*/share/(man|completions)/.*|.*/share/licences/[^/]+/CHANGES": "runc-wrap",
-    r".*/share/licences/libgcc-s1/copyright": "libgcc-s1",  # is gcc-14-base's
-    r".*/private/(ld\.so|libc\.so\.6)": "libc6",  # changed: deploy/archive
-}
-
-
-def test_each_file_is_of_a_part_that_its_sbom_names(opened: Installed) -> None:
-    sbom = _sbom(opened)
-    names = [part["name"].lower().replace("_", "-") for part in sbom["components"]]
-    named = {"runc-wrap", *names}
-    known = {**_digests_of_debian(sbom), **_digests_of_wheels(opened), **_digests_of_ours()}
-    for line in (opened.prefix / "SHA256SUMS").read_text().splitlines():
-        digest, _, name = line.partition("  ")
-        assert _part(opened, digest, name, known) in named, name
-
-
-def _part(opened: Installed, digest: str, name: str, known: dict[str, str]) -> str | None:
-    """Return the part that a file is of: by its digest, or its source's; or as MADE says."""
-    if digest in known:
-        return known[digest]
-    if name.endswith(".pyc"):
-        return _part_of_byte_code(opened.prefix / name, known)
-    return next((part for made, part in MADE.items() if re.fullmatch(made, name)), None)
-
-
-def _part_of_byte_code(path: Path, known: dict[str, str]) -> str | None:
-    if path.parent.name != "__pycache__":  # its source is left out: the first directory's
-        assert path.parts[-3:-1] == ("python313.zip", "encodings")
-        return "libpython3.13-minimal"
-    source = path.parents[1] / f"{path.name.partition('.')[0]}.py"
-    return known.get(_digest(source))
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _digests_of_debian(sbom: dict[str, Any]) -> dict[str, str]:
-    """By the packages that the SBOM names by their digests."""
-    found: dict[str, str] = {}
-    for part in sbom["components"]:
-        for file in part.get("hashes", []):
-            files = (PARTS / "trees" / file["content"]).rglob("*")
-            found |= {_digest(path): part["name"] for path in files if stat.S_ISREG(_mode(path))}
-    return found
-
-
-def _digests_of_wheels(opened: Installed) -> dict[str, str]:
-    """By each wheel's own record."""
-    found: dict[str, str] = {}
-    packages = opened.release / "venv" / "lib" / "python3.13" / "site-packages"
-    for record in packages.glob("*.dist-info/RECORD"):
-        name = record.parent.name.partition("-")[0].replace("_", "-").lower()
-        found[_digest(record)] = name
-        for _, digest, _ in csv.reader(record.read_text().splitlines()):
-            if digest:
-                text = digest.removeprefix("sha256=")
-                found[base64.urlsafe_b64decode(text + "=").hex()] = name
-    return found
-
-
-def _digests_of_ours() -> dict[str, str]:
-    listed = run(["git", "-C", SOURCE, "ls-files", "-z", *MADE_FROM]).stdout.split("\0")[:-1]
-    return {_digest(SOURCE / name): "runc-wrap" for name in listed}
 
 
 def _sbom(opened: Installed) -> dict[str, Any]:

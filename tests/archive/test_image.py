@@ -3,10 +3,7 @@
 import hashlib
 import json
 import stat
-import subprocess
-import sys
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ import pytest
 from deploy.archive import programs
 from deploy.archive.machines import MACHINES, here
 from deploy.image import __main__ as image_program
-from harness.host.processes import Run, attempt, environment, run
+from harness.host.processes import attempt, run
 from harness.node.archive import build_image
 from harness.node.requirements import program, requires
 
@@ -128,95 +125,3 @@ def test_the_readiness_probe_needs_nothing_of_the_image(root: Path) -> None:
     done = attempt([root / "installer" / "is-ready"])
     assert (done.returncode, done.stdout) == (1, "the installer has not looked at its node yet\n")
     programs.check_static(root / "installer" / "is-ready")
-
-
-NODE = {
-    "metadata": {"name": "n1", "uid": "u", "resourceVersion": "1"},
-    "status": {"nodeInfo": {"containerRuntimeVersion": "docker://26.1"}},
-}
-_SERVER = """
-import http.server, json, ssl, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do(self):
-        length = int(self.headers.get("Content-Length") or 0)
-        with open(sys.argv[3], "a") as log:
-            log.write(f"{self.command} {self.path} {self.rfile.read(length).decode()}\\n")
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(sys.argv[4].encode())
-    do_GET = do_PATCH = do_POST = do
-    def log_message(self, *_):
-        pass
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(*sys.argv[1:3])
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"""
-
-
-@pytest.fixture
-def api_server(tmp_path: Path) -> Iterator[str]:
-    """Its port; it answers everything with one node, whose engine is refused."""
-    words: list[str | Path] = ["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=api"]
-    words += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-addext",
-              "subjectAltName=IP:127.0.0.1", "-days", "2", "-keyout", tmp_path / "key",
-              "-out", tmp_path / "ca.crt"]  # fmt: skip
-    run([program("openssl"), *words])
-    argv: list[str | Path] = [sys.executable, "-c", _SERVER, tmp_path / "ca.crt", tmp_path / "key",
-            tmp_path / "requests", json.dumps(NODE)]  # fmt: skip
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.kill()
-
-
-# As the pod has it: the root read-only, no capability, the token and the authority mounted.
-_POD = """
-root=$1 secrets=$2; shift 2
-mount --bind "$root" "$root" || exit
-for name in proc dev; do mount --rbind "/$name" "$root/$name" || exit; done
-mount -t tmpfs none "$root/opt/runc-wrap" || exit
-mount -t tmpfs none "$root/run/runc-wrap" || exit
-mount -t tmpfs none "$root/var/run" || exit
-mkdir -p "$root/var/run/secrets/kubernetes.io/serviceaccount" || exit
-cp "$secrets/ca.crt" "$secrets/token" "$root/var/run/secrets/kubernetes.io/serviceaccount" || exit
-mount -o remount,bind,ro "$root" || exit
-exec setpriv --bounding-set=-all,+sys_chroot --no-new-privs chroot "$root" "$@"
-"""
-
-
-def _in_pod(root: Path, secrets: Path, port: str, *words: str) -> Run:
-    (secrets / "token").write_text("secret")
-    inside = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _POD, "sh"]
-    env = environment(KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT=port)
-    argv: list[str | Path] = [*inside, root, secrets, "/runc-wrap/bin/runc-wrapctl", *words]
-    return attempt(argv, env=env)
-
-
-def test_the_installer_in_it_talks_to_the_api_server_by_tls(
-    root: Path, api_server: str, tmp_path: Path
-) -> None:
-    ended = _in_pod(root, tmp_path, api_server, "cluster", "install", "--node", "n1", "--once")
-    assert ended.returncode == 1, ended.stderr
-    assert "refused: this node's container engine is docker://26.1" in ended.stderr
-    requests = (tmp_path / "requests").read_text().splitlines()
-    assert [line.split()[0] for line in requests] == ["GET", "POST", "PATCH"]
-    assert "Refused" in requests[1]
-    assert "runc-wrap.dev/state" in requests[2]  # last: after a kill before it both come again
-
-
-def test_it_trusts_no_other_authority(root: Path, api_server: str, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    words: list[str | Path] = ["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=other"]
-    words += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", other / "key",
-              "-out", other / "ca.crt"]  # fmt: skip
-    run([program("openssl"), *words])
-    ended = _in_pod(root, other, api_server, "cluster", "install", "--node", "n1", "--once")
-    assert ended.returncode == 1
-    assert "certificate verify failed" in ended.stderr
-    assert not (tmp_path / "requests").exists()

@@ -119,7 +119,7 @@ class ClusterNode:
         """Replace the pod by an overlay's, as a roll-out does, with this policy if there is one."""
         if policy is not None or components:
             own = self.place / str(len(list(self.place.iterdir())))
-            overlay = str(installer_pod.own_overlay(own, overlay, policy, components))
+            overlay = installer_pod.own_overlay(own, overlay, policy, components)
         file = self.place / "pod.yaml"
         file.write_text(installer_pod.documents(overlay, POD, self.given))
         self.machine.copy_in([file], _PLAYED)
@@ -264,7 +264,8 @@ def _serve(machine: Guest, place: Path) -> Given:
     for module in (node_api_server, api_stand_in):
         package = module.__name__.rpartition(".")[0].replace(".", "/")
         machine.copy_in([Path(str(module.__file__))], f"{_API}/{package}")
-    machine.sh(_SERVE + _SERVES, _image_name())
+    (daemonset,) = rendered.of_kind("base", "DaemonSet")
+    machine.sh(_SERVE + _SERVES, rendered.pod(daemonset)["containers"][0]["image"])
     token, authority = place / "token", place / "ca.crt"
     token.write_text(api_stand_in.TOKEN)
     (place / node_api_server.CERTIFICATE).rename(authority)
@@ -285,8 +286,3 @@ def _certify(place: Path) -> None:
     key, certificate = place / node_api_server.KEY, place / node_api_server.CERTIFICATE
     more: list[str | Path] = ["-days", "2", "-addext", name, "-keyout", key, "-out", certificate]
     run([program("openssl"), *words.split(), *more])
-
-
-def _image_name() -> str:
-    (daemonset,) = rendered.of_kind("base", "DaemonSet")
-    return str(rendered.pod(daemonset)["containers"][0]["image"])

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,17 +39,16 @@ VARIANTS: dict[str, tuple[Json, Json, bool]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: inject.c's AT and WHAT; words in front of the command; environment."""
+    """A fault: inject.c's AT and WHAT; words in front of the command."""
 
     at: int = 0
     what: str = "none"
     before: tuple[str, ...] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def may_refuse(self) -> bool:
         """Return whether a refusal is the right answer to this fault."""
-        return bool(self.at or self.before or self.variables)
+        return bool(self.at or self.before)
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Creator:
             errors="replace",
             timeout=_SECONDS,
             check=False,
-            env=environment(**fault.variables),
+            env=environment(),
         )
 
     @property

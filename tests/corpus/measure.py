@@ -229,12 +229,9 @@ def answered(filters: filter_emulation.Filters) -> set[int]:
     return {
         number
         for arch, number in _everything()
-        if _is_of_interest(filters.of(tracefs.Made(arch, number, (0,) * 6)))
+        if (answer := filters.of(tracefs.Made(arch, number, (0,) * 6))).denies
+        or answer.by_arguments
     }
-
-
-def _is_of_interest(answer: filter_emulation.Answer) -> bool:
-    return answer.denies or answer.by_arguments
 
 
 def _everything() -> Iterable[tuple[int, int]]:

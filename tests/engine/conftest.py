@@ -201,7 +201,7 @@ def cri(kubelet: Cri) -> Iterator[Cri]:
 def docker_daemon(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Docker]:
     """A dockerd whose default seccomp profile is `unconfined`."""
     (place / "d").mkdir()
-    with dockerd(place / "d", runtimes, {"seccomp-profile": "unconfined"}) as engine:
+    with dockerd(place / "d", runtimes) as engine:
         engine.docker("load", "--input", image)
         yield engine
 

@@ -13,7 +13,6 @@ import pytest
 
 from harness.containers.block_rules import differences
 from harness.containers.recording_runtime import REFUSAL, Recorder
-from harness.engines.containerd import Containerd
 from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
 from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
@@ -105,19 +104,6 @@ def test_containerds_runtime_default_is_our_containerd_profile(
     kubelet.call("RemoveContainer", container_id=container)
     version = installed_version("containerd")
     check(recorded.taken(), case, builtin.load(f"containerd@{version}"))
-
-
-def test_ctrs_default_seccomp_is_our_containerd_profile(
-    node: Containerd, recorded: Recorder
-) -> None:
-    recorded.taken()
-    words = ["run", "--rm", "--seccomp", "--runc-binary", str(recorded.path)]
-    assert REFUSAL in node.try_ctr(*words, REFERENCE, "recorded", "true").stderr
-    (config,) = recorded.taken()
-    profile = builtin.load(f"containerd@{installed_version('containerd')}")
-    ours = resolve(compiled(profile), bounding(config))
-    assert len(bounding(config)) > 1
-    assert differences(config["linux"]["seccomp"], ours) == []
 
 
 @EACH_CASE

@@ -83,11 +83,6 @@ def started(podman: Podman, runtime: str, *options: str) -> int:
     return process_status.seccomp(podman.pid(podman.start(runtime, *options)))
 
 
-def test_a_runtime_called_through_a_link_confines(podman: Podman) -> None:
-    assert started(podman, "runc") == DISABLED
-    assert started(podman, "renamed") == FILTER
-
-
 def test_a_container_that_only_claims_privilege_is_confined_where_annotations_do_not_count(
     podman: Podman,
 ) -> None:
@@ -107,13 +102,6 @@ def test_the_containers_own_output_and_status_are_all_that_is_seen(
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 7)
     logged = podman.podman("logs", "talks")
     assert (logged.stdout, logged.stderr) == ("out\n", "err\n")
-
-
-def test_an_overriding_containers_conf_can_make_the_wrapper_the_default(podman: Podman) -> None:
-    show = ["run", "--rm", REFERENCE, "cat", "/proc/self/status"]
-    assert seccomp_in(podman.podman(*show).stdout) == DISABLED
-    override = podman.override("wrapped-by-default", '[engine]\nruntime = "wrapped"\n')
-    assert seccomp_in(podman.podman(*show, override=override).stdout) == FILTER
 
 
 FORGED = {

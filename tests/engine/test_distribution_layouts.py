@@ -234,26 +234,10 @@ class Brought(Containerd):
         config = ("--config", self.layout.config)
         return attempt([*self.space.prefix, self.ours.ctl, *words, *config], seconds=300)
 
-    def restart(self) -> "Brought":
-        """Return it after a restart: what it generates is generated again."""
-        self.daemon.stop()
-        return _started(self.layout, self.ours)
-
-    def answers(self) -> bool:
-        there = self.space.inside(self.socket).exists()
-        return there and self.try_ctr("version").returncode == 0
-
-
-def _started(layout: Layout, ours: Installed) -> Brought:
-    layout.generate()
-    daemon = Daemon(layout.argv(), layout.place / "containerd.log")
-    made = Brought(layout.place, daemon, layout.space, layout, ours)
-    try:
-        made.daemon.wait_ready(made.answers, "containerd")
-    except BaseException:
-        daemon.stop()
-        raise
-    return made
+    def restart(self) -> None:
+        """Start it again: what it generates is generated again."""
+        self.daemon.restart(self.layout.generate)
+        self.wait_ready()
 
 
 @contextlib.contextmanager
@@ -290,12 +274,15 @@ def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> I
     """A node whose engine was registered and then started."""
     ours = copy_of(installed, tmp_path / "own")
     before = layout.files()
-    engine = _started(layout, ours)
+    layout.generate()
+    daemon = Daemon(layout.argv(), layout.place / "containerd.log")
+    engine = Brought(layout.place, daemon, layout.space, layout, ours)
     try:
+        engine.wait_ready()
         done = engine.control("engine", "add", "containerd")
         assert done.returncode == 0, done.stderr
         assert layout.files() != before
-        engine = engine.restart()
+        engine.restart()
         engine.load(image, CRI_NAMESPACE)
         yield engine
         done = engine.control("engine", "remove", "containerd")

@@ -28,11 +28,6 @@ from tests.unit.engines import engine_node
 from tests.unit.engines.generated_toml import documents, of_podman
 
 CRI = f'[plugins."{OLD_CRI}"'
-SYSTEMD = (
-    f'version = 2\n{CRI}.containerd]\n  default_runtime_name = "runc"\n'
-    f'{CRI}.containerd.runtimes.runc]\n  runtime_type = "io.containerd.runc.v2"\n'
-    f"{CRI}.containerd.runtimes.runc.options]\n  SystemdCgroup = true\n"
-)
 
 
 def _needs(name: str) -> str:
@@ -136,13 +131,6 @@ def test_containerds_whole_default_configuration_gets_handlers_and_is_restored(
     assert config.read_text() == text
 
 
-def test_containerd_loses_its_built_in_runc_to_a_lone_handler(tmp_path: Path) -> None:
-    """The reason why `add` also writes runc: if this fails, that is no longer needed."""
-    config = tmp_path / "config.toml"
-    config.write_text(f'version = 2\n{CRI}.containerd.runtimes.x]\nruntime_type = "io.x.v1"\n')
-    assert list(_containerd(config)["runtimes"]) == ["x"]
-
-
 @pytest.mark.parametrize("is_imported", [False, True])
 def test_containerd_ignores_a_drop_in_that_it_does_not_import_and_doctor_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_imported: bool
@@ -161,32 +149,6 @@ def test_containerd_ignores_a_drop_in_that_it_does_not_import_and_doctor_says_so
     told = [each.sentence for each in engine_checks.handlers(Places(tmp_path))]
     ignored = f"{folder}/own.toml defines the handler own, but {config} does not import it"
     assert told == ([] if is_imported else [ignored])
-
-
-def test_containerd_replaces_the_cri_section_by_an_imported_one(tmp_path: Path) -> None:
-    """The reason why `add` refuses such a file."""
-    config, other = tmp_path / "config.toml", tmp_path / "other.toml"
-    other.write_text(f"version = 2\n{CRI}]\nsandbox_image = 'x'\n")
-    config.write_text(f"{SYSTEMD}{CRI}.containerd.runtimes.y]\nruntime_type = 'io.y.v1'\n")
-    assert "y" in _containerd(config)["runtimes"]
-    config.write_text(f"imports = ['{other}']\n{config.read_text()}")
-    assert "y" not in _containerd(config)["runtimes"]
-
-
-def test_list_shows_whether_the_handler_is_in_force(tmp_path: Path) -> None:
-    _node(tmp_path)
-    config = tmp_path / "config.toml"
-    _needs("containerd")
-    _ctl(tmp_path, "add", "containerd", "--config", str(config))
-    assert _registered(tmp_path)["in_force"] is True
-    config.write_text("version = 2\n")
-    assert _registered(tmp_path)["in_force"] is False
-
-
-def _registered(tmp_path: Path) -> dict[str, Any]:
-    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "engine", "list", "--json"])
-    found = {each["engine"]: each for each in json.loads(result.stdout)}
-    return dict(found["containerd"]["registered"][0])
 
 
 @pytest.mark.parametrize("text", [None, "{}", '{"runtimes": {"k": {"path": "/k"}}}'])
@@ -308,16 +270,6 @@ def test_podman_passes_its_log_to_us_and_crun_keeps_its_own(
     assert "--log " not in _argv(tmp_path, containers, "unlisted")
     assert "--log-format=json --log " in _argv(tmp_path, containers, "runc-wrap")
     assert "--log-format=json --log " in _argv(tmp_path, containers, "crun")
-
-
-def test_podman_replaces_the_whole_list_by_a_drop_ins_list(
-    tmp_path: Path, containers: Path
-) -> None:
-    """The reason why `add` repeats the list in force."""
-    wrapper, folder = _listening(tmp_path, containers)
-    owners = f'[engine]\nruntime_supports_json = ["x"]\n[engine.runtimes]\ncrun = ["{wrapper}"]\n'
-    (folder / "10.conf").write_text(owners)
-    assert "--log " not in _argv(tmp_path, containers, "crun")
 
 
 @pytest.mark.parametrize(

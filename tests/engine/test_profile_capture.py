@@ -1,12 +1,14 @@
 """`profile capture` finds what the engine really applies, starts nothing and leaves nothing.
 
+Each capture equals our table, which is what the engines generate (test_builtin_profiles.py).
+
 The harness' engines are in mount namespaces of their own; runc-wrapctl runs in there, too.
 """
 
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
 from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
-from harness.host.processes import short_directory
+from harness.host.processes import run, short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath.main import CAPTURE
@@ -86,11 +88,10 @@ def _check(document: Json, config: Json) -> None:
 
 @pytest.fixture(scope="module")
 def of_containerd(node_of_ours: Installed, node: Containerd) -> Json:
-    config = node.directory / "config.toml"
-    return _capture(node_of_ours, node.space, "containerd", "--config", config)
+    return _capture(node_of_ours, node.space, "containerd", "--config", node.config)
 
 
-@pytest.mark.parametrize("add", [[], ["SYS_ADMIN"], ["NET_ADMIN", "SYS_TIME", "BPF"], ["ALL"]])
+@pytest.mark.parametrize("add", [[], ["NET_ADMIN", "SYS_TIME", "BPF"], ["ALL"]])
 def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
     of_containerd: Json, kubelet: Cri, recorded: Recorder, tmp_path: Path, add: list[str]
 ) -> None:
@@ -121,24 +122,13 @@ def registered(installed: Installed) -> Iterator[Installed]:
     shutil.rmtree(installed.prefix / "var/captured")
 
 
-def test_dockers_capture_is_what_it_gives_a_container_and_nothing_is_left(
-    docker_daemon: Docker, registered: Installed, recorded: Recorder
-) -> None:
+def test_dockers_capture_leaves_nothing(docker_daemon: Docker, registered: Installed) -> None:
     docker = docker_daemon
     before = docker.docker("images", "--quiet", "--all").stdout
     named = docker.docker("create", *_LABELLED, "--name", "runc-wrap-capture-x", REFERENCE).stdout
-    document = _capture(registered, docker.space, "docker", "--socket", docker.socket)
+    _capture(registered, docker.space, "docker", "--socket", docker.socket)
     assert docker.docker("ps", "--all", "--quiet", "--no-trunc").stdout == named
     docker.docker("rm", named.strip())
-    recorded.taken()
-    for options in ([], ["--cap-add", "SYS_ADMIN"], ["--cap-drop", "ALL"]):
-        words = ["--rm", "--network", "none", "--runtime", "recorded", *options]
-        docker.try_docker("run", *words, "--security-opt", "seccomp=builtin", REFERENCE)
-    configs = recorded.taken()
-    assert len(configs) == 3
-    for config in configs:
-        _check(document, config)
-    assert docker.docker("ps", "--all", "--quiet").stdout == ""
     assert docker.docker("images", "--quiet", "--all").stdout == before
 
 
@@ -151,56 +141,14 @@ def storage() -> Iterator[MountNamespace]:
         yield space
 
 
-Asks = Callable[[MountNamespace, Path, Path, list[str]], list[str | Path]]
-
-
-def _podman(space: MountNamespace, runtime: Path, root: Path, caps: list[str]) -> list[str | Path]:
-    words = ["run", "--rm", "--network", "none", *caps, "--rootfs"]
-    return [*space.prefix, program("podman"), "--runtime", runtime, *words, root, "/none"]
-
-
-def _buildah(space: MountNamespace, runtime: Path, _: Path, caps: list[str]) -> list[str | Path]:
-    make: list[str | Path] = [
-        *space.prefix,
-        program("buildah"),
-        "from",
-        "--name",
-        "asked",
-        "scratch",
-    ]
-    subprocess.run(make, check=False, capture_output=True)
-    words: list[str | Path] = ["run", "--isolation", "oci", "--network", "none", *caps]
-    run = [program("buildah"), *words, "--runtime", runtime, "asked", "--", "/none"]
-    return [*space.prefix, *run]
-
-
-ASKS: dict[str, Asks] = {"podman": _podman, "buildah": _buildah}
-
-
-@pytest.mark.parametrize("engine", ASKS)
-def test_podmans_and_buildahs_capture_is_what_they_give_a_container(
-    storage: MountNamespace,
-    node_of_ours: Installed,
-    recorded: Recorder,
-    tmp_path: Path,
-    engine: str,
+@pytest.mark.parametrize(
+    ("engine", "listing"), [("podman", ("ps", "--all")), ("buildah", ("containers",))]
+)
+def test_podmans_and_buildahs_capture_leave_nothing(
+    storage: MountNamespace, node_of_ours: Installed, engine: str, listing: tuple[str, ...]
 ) -> None:
-    document = _capture(node_of_ours, storage, engine)
-    listing = ["--all", "--quiet"] if engine == "podman" else ["--quiet"]
-    command = "ps" if engine == "podman" else "containers"
-    left = subprocess.run(
-        [*storage.prefix, program(engine), command, *listing],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert left.stdout.strip() == ""
-    recorded.taken()
-    for options in ([], ["--cap-add=CAP_SYS_ADMIN"], ["--cap-drop=CAP_SYS_CHROOT"]):
-        argv = ASKS[engine](storage, recorded.path, tmp_path, options)
-        subprocess.run(argv, capture_output=True, timeout=60, check=False)
-    configs = recorded.taken()
-    assert len(configs) == 3
-    for config in configs:
-        _check(document, config)
+    _capture(node_of_ours, storage, engine)
+    assert run([*storage.prefix, program(engine), *listing, "--quiet"]).stdout.strip() == ""
 
 
 def test_a_policy_with_the_capture_gives_an_unconfined_container_the_engines_own_default(

@@ -10,8 +10,6 @@ import pytest
 from harness.containers import logged_calls
 from harness.engines.containerd import Containerd
 from harness.engines.cri import Ask, Cri, CriError
-from harness.engines.images import REFERENCE
-from harness.engines.podman import Podman
 from harness.node import agent
 from harness.node.install import Installed
 
@@ -80,27 +78,3 @@ def test_two_nodes_recordings_are_added_up_and_enough_for_both(
         with pytest.raises(CriError, match="Operation not permitted"):
             cri.exec(container, "mkfifo", "/tmp/pipe")
         cri.remove_pods()
-
-
-def test_podmans_containers_are_recorded(
-    podman: Podman, governed: Nodes, configured: Configured
-) -> None:
-    kind, own = "crun", governed["ruled-crun"]
-    configured(own, RULE.format(kind, "engine", "podman"))
-    run = (
-        "--runtime",
-        f"ruled-{kind}",
-        "run",
-        REFERENCE,
-        "sh",
-        "-c",
-        f"{OWN[kind]} && {BOTH} && sleep {A_WHILE}",
-    )
-    with agent.running(own, podman.space.prefix):
-        podman.podman(*run)
-        container = own.ledger()[-1]["id"]
-        made = own.control(*SUGGEST, container)
-    found = {name for name, _ in _allowed(made.stdout)}
-    assert "Recorded in 1 container, 1 of them from the start" in made.stderr
-    assert found >= {"symlink", "unlink"}
-    assert "mknod" not in found

@@ -6,7 +6,6 @@ Each test first takes our lines out by hand, and shows what then fails.
 import contextlib
 import json
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from harness.engines.cri import Ask, Cri, CriError, Pod, client
 from harness.engines.docker import Docker, dockerd
 from harness.engines.images import IDLE, REFERENCE
 from harness.engines.podman import OwnPodman, own_podman
-from harness.host.processes import Daemon, Run, attempt, run, short_directory, wait_until
+from harness.host.processes import Run, attempt, run, short_directory, wait_until
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
-from harness.node.install import Installed, copy_of, install
+from harness.node.install import Installed, copy_of
 from harness.node.requirements import program
 
 
@@ -64,7 +63,7 @@ def short() -> Iterator[Path]:
 @pytest.fixture(name="docker")
 def own_dockerd(directory: Path, image: Path) -> Iterator[Docker]:
     """A dockerd for one test, whose file has a runtime of its owner's."""
-    with dockerd(directory, {"crun": program("crun")}, {"seccomp-profile": "unconfined"}) as engine:
+    with dockerd(directory, {"crun": program("crun")}) as engine:
         run([*engine.space.prefix, "ln", "-s", engine.socket, "/run/docker.sock"])
         engine.docker("load", "--input", image)
         yield engine
@@ -129,46 +128,6 @@ def test_a_stopped_docker_container_can_be_started_after_the_removal(
     assert json.loads(done.stdout)["nothing"] == "not registered"
 
 
-@pytest.mark.parametrize("has_runtimes", [True, False])
-def test_a_restart_is_advised_where_dockers_reload_keeps_what_was_removed(
-    docker: Docker, docker_node: Node, directory: Path, *, has_runtimes: bool
-) -> None:
-    """It keeps all its runtimes if the file has no `runtimes` any more."""
-    config = directory / "daemon.json"
-    document = json.loads(config.read_text())
-    del document["runtimes"]
-    config.write_text(json.dumps(document | ({"runtimes": {}} if has_runtimes else {})))
-    docker_node.engine("add", "docker", "--config", config)
-    _reload(docker, knows=True)
-    removed = docker_node.engine("remove", "docker", "--config", config)
-    assert removed["reload"] == f"systemctl {'reload' if has_runtimes else 'restart'} docker"
-    assert ("runtimes" in json.loads(config.read_text())) is has_runtimes
-    if has_runtimes:
-        _reload(docker, knows=False)
-        return
-    reloads = _reloads(docker)
-    os.kill(docker.daemon.pid, signal.SIGHUP)
-    wait_until(lambda: _reloads(docker) > reloads, "dockerd to read its file")
-    assert "runc-wrap" in docker.docker("info", "--format", "{{json .Runtimes}}").stdout
-
-
-def _reloads(docker: Docker) -> int:
-    log = (docker.directory / "dockerd.log").read_text(errors="replace")
-    return log.count("Reloaded configuration")
-
-
-def test_a_docker_that_does_not_run_is_named_and_no_veto(
-    docker: Docker, docker_node: Node, directory: Path
-) -> None:
-    words = ("docker", "--config", directory / "daemon.json")
-    docker_node.engine("add", *words)
-    docker.daemon.stop()
-    (told,) = docker_node.engine("remove", *words)["unsure"]
-    assert told.endswith(
-        "need runc-wrap, as the Docker daemon does not answer, or not for each container"
-    )
-
-
 # Podman -------------------------------------------------------------------------------------------
 
 
@@ -222,41 +181,17 @@ def test_podman_can_enter_stop_and_remove_a_container_after_the_removal(
 # containerd ---------------------------------------------------------------------------------------
 
 
-class OwnContainerd:
-    """A containerd that can be started again, which is how it reads its configuration."""
-
-    def __init__(self, engine: Containerd) -> None:
-        self.engine = engine
-        self.config = engine.directory / "config.toml"
-        self._daemon = engine.daemon
-
-    def restart(self) -> None:
-        """Start it again; its shims, and so its containers, stay."""
-        self._daemon.stop()
-        words = [program("containerd"), "-c", str(self.config)]
-        log = self.engine.directory / "containerd.log"
-        self._daemon = Daemon([*self.engine.space.prefix, *words], log)
-        serves = lambda: self.engine.try_ctr("version").returncode == 0  # noqa: E731
-        self._daemon.wait_ready(serves, "containerd")
-
-    def stop(self) -> None:
-        """Stop the one that runs."""
-        self._daemon.stop()
-
-
 @pytest.fixture(name="own")
-def own_containerd(directory: Path, image: Path) -> Iterator[OwnContainerd]:
+def own_containerd(directory: Path, image: Path) -> Iterator[Containerd]:
     """A containerd for one test."""
     with containerd(directory, {}) as engine:
         engine.load(image, CRI_NAMESPACE)
-        own = OwnContainerd(engine)
-        yield own
-        own.stop()
+        yield engine
 
 
 @contextlib.contextmanager
-def _kubelet(own: OwnContainerd) -> Iterator[Cri]:
-    with client(own.engine.socket, own.engine.space.cgroup) as speaking:
+def _kubelet(own: Containerd) -> Iterator[Cri]:
+    with client(own.socket, own.space.cgroup) as speaking:
         wait_until(lambda: _is_ready(speaking), "CRI")
         speaking.wait_image()
         yield speaking
@@ -273,9 +208,9 @@ def _started(cri: Cri, pod: Pod, name: str) -> str:
 
 
 def test_a_pods_containers_can_be_started_again_after_the_removal(
-    own: OwnContainerd, directory: Path, installed: Installed
+    own: Containerd, directory: Path, installed: Installed
 ) -> None:
-    node = Node(copy_of(installed, directory / "p"), tuple(own.engine.space.prefix))
+    node = Node(copy_of(installed, directory / "p"), tuple(own.space.prefix))
     words = ("containerd", "--config", own.config)
     before = own.config.read_bytes()
     node.engine("add", *words)
@@ -310,49 +245,4 @@ def test_a_pods_containers_can_be_started_again_after_the_removal(
         cri.remove_pod(late.id)
 
 
-def test_a_name_that_cannot_lead_to_a_runtime_is_not_removed(
-    docker: Docker, docker_node: Node, directory: Path
-) -> None:
-    words: tuple[str | Path, ...] = ("docker", "--config", directory / "daemon.json")
-    docker_node.engine("add", *words)
-    _reload(docker, knows=True)
-    docker.docker("create", "--runtime", "runc-wrap", "--name", "made", REFERENCE)
-    shutil.rmtree(docker_node.installed.prefix / "lib" / "runtime")
-    refused = docker_node.refused("remove", *words, "--hand-over")
-    assert "there is no runc or crun that" in refused
-
-
 # uninstall ----------------------------------------------------------------------------------------
-
-
-def test_docker_can_enter_and_stop_its_containers_after_an_uninstall(
-    docker: Docker, directory: Path
-) -> None:
-    docker_node = Node(install(directory / "p"), tuple(docker.space.prefix))
-    words = ("docker", "--config", directory / "daemon.json")
-    docker_node.engine("add", *words)
-    _reload(docker, knows=True)
-    docker.docker("run", "--detach", "--runtime", "runc-wrap", "--name", "one", REFERENCE)
-    prefix = docker_node.installed.prefix
-    aside = prefix.rename(directory / "aside")  # as after rm -r
-    assert docker.try_docker("exec", "one", "true").returncode != 0
-    aside.rename(prefix)
-
-    done = docker_node.ctl("uninstall")
-    assert done.returncode == 2
-    refused = " ".join(done.stderr.split())
-    assert "needed by" in refused or "1 container: " in refused
-    assert "--hand-over" in refused
-    done = docker_node.ctl("uninstall", "--hand-over", "--purge", "--json")
-    assert done.returncode == 0, done.stderr
-    left = [each["what"] for each in json.loads(done.stdout)["left"]]
-    wrapper = docker_node.installed.wrapper
-    assert f"{wrapper}, which leads to {Path(program('runc'))}" in left, left
-    assert wrapper.resolve() == Path(program("runc")).resolve()
-    assert [*prefix.rglob("*")] == [prefix / "bin", wrapper]
-    docker.docker("exec", "one", "true")  # also before it reads its file
-    _reload(docker, knows=True)
-    docker.docker("exec", "one", "true")
-    docker.docker("stop", "--time", "0", "one")
-    docker.docker("start", "one")
-    docker.docker("rm", "--force", "one")

@@ -59,27 +59,6 @@ def _handed_over(prefix: list[str], node: Installed) -> str:
     return str(left[real])
 
 
-def test_root_can_start_a_stopped_container_of_our_path_afterwards(
-    podman: OwnPodman, directory: Path, node: Installed
-) -> None:
-    through = ("--runtime", node.wrapper, "run", "--detach", "--name", NAME, REFERENCE)
-    started = podman.podman(*through)
-    assert started.returncode == 0, started.stderr
-    assert podman.podman("stop", "--time", "0", NAME).returncode == 0
-    aside = node.prefix.rename(directory / "aside")  # as after rm -r
-    assert podman.podman("start", NAME).returncode != 0
-    aside.rename(node.prefix)
-
-    done = attempt([*podman.space.prefix, node.ctl, "uninstall"])
-    assert done.returncode == 2
-    assert "1 container: one (podman, exited)" in " ".join(done.stderr.split())
-    why = _handed_over(podman.space.prefix, node)
-    assert why.startswith("1 container: one (podman, exited)")
-    for words in (["start", NAME], ["exec", NAME, "true"], ["rm", "-f", "-t0", NAME]):
-        done = podman.podman(*words)
-        assert done.returncode == 0, done.stderr
-
-
 def test_a_user_can_stop_a_container_of_our_path_afterwards(
     users: Rootless, directory: Path, node: Installed
 ) -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from harness.engines.containerd import Containerd
 from harness.engines.cri import Ask, Cri
-from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
 from harness.engines.podman import Podman
 from harness.host.namespaces import MountNamespace
@@ -97,19 +96,6 @@ def test_continuous_exec_probes_are_no_mismatch(
     finally:
         probes.stop()
     assert bundle.exists()
-
-
-def test_a_docker_container_is_shown(docker: Docker, installed: Installed) -> None:
-    confined, bare = docker.start("wrapped"), docker.start("runc")
-    host_pid = docker.start("wrapped", "--pid=host")
-    docker.docker("exec", "--detach", host_pid, "sleep", "1000")
-    found = shown(installed, docker.space)
-    assert (found[confined]["engine"], found[confined]["agrees"]) == ("docker", True)
-    assert (found[confined]["namespace"], found[confined]["image"]) == (None, None)
-    assert (found[bare]["action"], found[bare]["agrees"]) == (None, None)
-    assert found[confined]["processes"] == 1
-    assert found[host_pid]["processes"] == 2  # by its cgroup alone
-    assert verified(installed, docker.space, "--deep")[0] == 0
 
 
 @pytest.mark.parametrize("runtime", ["wrapped", "wrapped-crun"])

@@ -14,8 +14,6 @@ import pytest
 from harness.containers import logged_calls
 from harness.engines.containerd import Containerd
 from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, Pod
-from harness.engines.images import REFERENCE
-from harness.engines.podman import Podman
 from harness.node import agent
 from harness.node.install import Installed
 
@@ -154,18 +152,3 @@ def test_a_pods_runtime_default_gets_a_candidate_which_is_judged_over_nodes(
     merged = _judged(governed["adopts"], "--merge", *files)
     (found,) = (one for one in merged["workloads"] if one["name"] == NAME)
     assert (merged["nodes"], _seen(found)) == (2, ("denied", 2, [("sysinfo", "EPERM")]))
-
-
-def test_podmans_default_gets_a_candidate(
-    podman: Podman, governed: dict[str, Installed], configured: Configured
-) -> None:
-    own = governed["adopts-weaker"]
-    configured(own, POLICY.format("crun", "engine", "podman", "observe"))
-    default = podman.override("own-default", '[containers]\nseccomp_profile = ""\n')
-    with agent.running(own, podman.space.prefix):
-        words = ["--runtime", "adopts-weaker", "run", REFERENCE, *CALLS]
-        assert podman.podman(*words, override=default).stdout == ANSWERS
-        line = own.ledger()[-1]
-        assert (line["declared"], line["mode"]) == ("engine's default", "observe")
-        (found,) = _judged(own, line["id"])
-    assert _seen(found) == ("degrades", 1, [("sysinfo", "ENOSYS")])

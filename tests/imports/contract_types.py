@@ -15,7 +15,6 @@ from typing import Any, cast
 import grimp
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
-from importlinter.application.contract_utils import AlertLevel, remove_ignored_imports_and_report
 
 # Builtins with side effects, or that run text, which need no import
 BUILTINS = frozenset(
@@ -45,31 +44,6 @@ class _Findings(Contract):
     def running(self) -> ImportGraph:
         """Return the graph of the imports that run."""
         return _running(tuple(self.session_options["root_packages"]))
-
-
-class NoCircles(_Findings):
-    """No module imports itself, directly or indirectly, type-only imports included.
-
-    acyclic_siblings misses a cycle of a package with its own modules, and this one misses cycles
-    of packages whose modules have none: they complement each other.
-    """
-
-    ignore_imports = fields.SetField(subfield=fields.ImportExpressionField(), required=False)
-    unmatched_ignore_imports_alerting = fields.EnumField(AlertLevel, default=AlertLevel.ERROR)
-
-    def find(self, graph: ImportGraph) -> Iterator[str]:
-        remove_ignored_imports_and_report(
-            graph=graph,
-            ignore_imports=self.ignore_imports,  # type: ignore[arg-type]  # a field's value
-            unmatched_alerting=self.unmatched_ignore_imports_alerting,  # type: ignore[arg-type]
-        )
-        roots = tuple(f"{name}." for name in self.session_options["root_packages"])
-        ours = [name for name in graph.modules if f"{name}.".startswith(roots)]
-        for group in _knots({name: graph.find_modules_directly_imported_by(name) for name in ours}):
-            first = min(group)
-            after = min(graph.find_modules_directly_imported_by(first) & group)
-            chain = graph.find_shortest_chain(after, first) or (after, first)
-            yield " -> ".join((first, *chain))
 
 
 class Reaches(_Findings):
@@ -216,25 +190,3 @@ def _names_in(ran: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{whole[node.value.id]}.{node.attr}"
         elif isinstance(node, ast.Name) and node.id in BUILTINS and node.id not in whole:
             yield node.lineno, node.id
-
-
-def _knots(imports: dict[str, set[str]]) -> Iterator[set[str]]:
-    """Yield the groups of modules that import one another, directly or indirectly."""
-    reach = {name: _closure(imports, name) for name in imports}
-    done: set[str] = set()
-    for name in sorted(imports):
-        if name in done or name not in reach[name]:
-            continue
-        group = {other for other in reach[name] if name in reach.get(other, ())}
-        done |= group
-        yield group
-
-
-def _closure(imports: dict[str, set[str]], name: str) -> set[str]:
-    found: set[str] = set()
-    todo = [name]
-    while todo:
-        for one in imports.get(todo.pop(), set()) - found:
-            found.add(one)
-            todo.append(one)
-    return found

@@ -9,8 +9,6 @@ cannot hide (k8s.io/apiserver/pkg/admission/plugin/policy).
 """
 
 import copy
-import os
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,22 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import jsonpatch
-import yaml
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_optional
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, struct_pb2
 
-from harness.node.requirements import program
 from runc_wrap.hotpath import decision
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call, CreateFacts
 from runc_wrap.hotpath.errors import Refusal
+from tests.kubernetes import rendered as kustomized
 
 Json = dict[str, Any]
 
-ADMISSION = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes" / "admission"
-COMPONENTS = sorted(path.parent.name for path in ADMISSION.glob("*/kustomization.yaml"))
-_PATIENCE = 60  # seconds for kubectl, which only reads files
+COMPONENTS = sorted(
+    path.parent.name for path in kustomized.DIRECTORY.glob("admission/*/kustomization.yaml")
+)
 _DYN = cel.Type.DYN
 _GIVEN = ("object", "oldObject", "request", "namespaceObject", "authorizer")
 _JSON_PATCHES = "LIST<JSONPatch>"
@@ -87,17 +84,11 @@ def rendered(*components: str, overlay: str = "", **more: str) -> tuple[Json, ..
 
     `more` are fields of the kustomization, such as another namespace; `overlay` is one of ours.
     """
-    kubectl = program("kubectl")
+    names = [f"admission/{name}" for name in components]
     with tempfile.TemporaryDirectory() as place:
-        here = Path(place).resolve()
-        listed = [os.path.relpath(ADMISSION / name, here) for name in components]
-        given = [os.path.relpath(ADMISSION.parent / overlay, here)] if overlay else []
-        document = {"resources": given, "components": listed, **more}
-        (Path(place) / "kustomization.yaml").write_text(yaml.safe_dump(document))
-        words = [kubectl, "kustomize", place]
-        found = subprocess.run(words, capture_output=True, check=False, timeout=_PATIENCE)
-    assert found.returncode == 0, found.stderr.decode()
-    return tuple(yaml.safe_load_all(found.stdout))
+        given = [overlay] if overlay else []
+        made = kustomized.own(Path(place), *given, components=names, **more)
+        return tuple(kustomized.objects(made))
 
 
 class Policies:

@@ -8,7 +8,6 @@ The pod's specification is that of a rendered overlay. What is added is what a k
     memory's emptyDir one for the whole pod, but on disk: Podman 5 makes one for each container
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,21 +37,16 @@ class Given:
 
 def own_overlay(
     place: Path, overlay: str, policy: str | None, components: Sequence[str] = ()
-) -> Path:
+) -> str:
     """Make an overlay as in docs/kubernetes.md: ours, with another policy, and with components."""
     place.mkdir()
-
-    def ours(name: str) -> str:
-        return os.path.relpath(rendered.DIRECTORY / name, place.resolve())
-
-    document: Object = {"resources": [ours(overlay)], "components": [*map(ours, components)]}
+    more = {}
     if policy is not None:
         (place / "config.toml").write_text(policy)
         generator = {"name": "runc-wrap-policy", "namespace": "runc-wrap", "behavior": "replace",
                      "files": ["config.toml"]}  # fmt: skip
-        document["configMapGenerator"] = [generator]
-    (place / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    return place
+        more["configMapGenerator"] = [generator]
+    return rendered.own(place, overlay, components=components, **more)
 
 
 def documents(overlay: str, name: str, given: Given) -> str:

@@ -1,6 +1,9 @@
 """What kubectl makes of deploy/kubernetes: the objects of an overlay."""
 
+import os
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +22,17 @@ Object = dict[str, Any]
 @cache
 def text(overlay: str) -> str:
     return run([program("kubectl"), "kustomize", DIRECTORY / overlay]).stdout
+
+
+def own(place: Path, *resources: str, components: Iterable[str] = (), **more: Any) -> str:
+    """Write a kustomization of our directories into an empty one; return that as an overlay."""
+
+    def ours(names: Iterable[str]) -> list[str]:
+        return [os.path.relpath(DIRECTORY / name, place.resolve()) for name in names]
+
+    document = {"resources": ours(resources), "components": ours(components), **more}
+    (place / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return str(place)
 
 
 def objects(overlay: str) -> list[Object]:

@@ -45,18 +45,6 @@ def test_a_mutating_policy_needs_1_36_or_1_34_as_beta(component: str) -> None:
     assert "MutatingAdmissionPolicy" in _refused("1.33", component, "v1beta1")
 
 
-def test_all_of_one_kind_go_together_and_by_label_is_left_alone_by_v1beta1() -> None:
-    together = rendered("opt-out-by-right", "stamp-by-right", "runtime-class", "v1beta1")
-    versions = {(one["kind"], one["apiVersion"].rpartition("/")[2]) for one in together}
-    assert versions == {
-        ("ClusterRole", "v1"),
-        ("ValidatingAdmissionPolicy", "v1"),
-        ("ValidatingAdmissionPolicyBinding", "v1"),
-        ("MutatingAdmissionPolicy", "v1beta1"),
-        ("MutatingAdmissionPolicyBinding", "v1beta1"),
-    }
-
-
 MOVED = {"namespace": "other", "namePrefix": "acme-", "nameSuffix": "-2"}
 ALLOWED = {"runc-wrap.dev/opt-out": "allowed"}
 CLASS = {"runc-wrap.dev/runtime-class": "runc-wrap"}

@@ -108,27 +108,3 @@ def test_all_that_the_guide_adds_renders_together(tmp_path: Path, overlay: str) 
     assert {*policies.values()} == {OWN}
     texts = [tomllib.loads(data["0-mode.toml"]) for data in maps.values() if "0-mode.toml" in data]
     assert modes is None or {one["default"]["mode"] for one in texts} == modes
-
-
-def _taken_out(merged: dict[str, list[Any]], section: str) -> dict[str, list[Any]]:
-    """Return a kustomization without the ConfigMaps that a section of the guide names."""
-    _, _, text = (SOURCE / "docs" / "kubernetes.md").read_text().partition(f"\n## {section}\n")
-    text, _, _ = text.partition("\n## ")
-    left = [one for one in merged["configMapGenerator"] if f"`{one['name']}`" not in text]
-    return {**merged, "components": [], "configMapGenerator": left}
-
-
-@pytest.mark.parametrize("pools", [False, True])
-def test_what_the_guide_takes_out_is_what_keeps_the_removal_from_rendering(
-    tmp_path: Path, *, pools: bool
-) -> None:
-    merged = _merged(pools=pools)
-    done = _made(tmp_path / "whole", merged, "uninstall")
-    assert (done.returncode == 0) is not pools
-    assert ("does not exist; cannot merge or replace" in done.stderr) is pools
-    left = _taken_out(merged, "Taking it off again")
-    done = _made(tmp_path / "left", left, "uninstall")
-    assert done.returncode == 0, done.stderr
-    found = yaml.safe_load_all(done.stdout)
-    (daemonset,) = (one for one in found if one["kind"] == "DaemonSet")
-    assert rendered.pod(daemonset)["containers"][0]["args"] == ["cluster", "remove"]

@@ -109,35 +109,6 @@ def test_a_policy_is_checked_by_each_node(cluster: Cluster, tmp_path: Path) -> N
     }
 
 
-FORGED = [
-    "\nb linux True true 0.2.0 ready\nb pod-a Running\n",
-    '"\n"b""linux""true""0.2.0""ready""True"\n"b""pod-a""Running"\n',
-    "\u2028b linux True true 0.2.0 ready\u2028b pod-a Running\u2028",
-]
-
-
-@pytest.mark.parametrize("forged", FORGED)
-def test_what_a_node_writes_into_its_own_object_says_nothing_of_another(
-    cluster: Cluster, tmp_path: Path, forged: str
-) -> None:
-    _answer(cluster, "a", workload("web"))
-    _answer(cluster, "b", WEB)
-    cluster.suffixes["a"] = forged
-    shown = json.loads(_run(cluster, tmp_path, "status", "--json").stdout)
-    assert [(one["name"], one["is_ready"]) for one in shown] == [("a", False), ("b", False)]
-    found = json.loads(_run(cluster, tmp_path, "report", "--json").stdout)
-    assert [one["node"] for one in found["silent"]] == ["a"]  # by its own doing
-    assert found["workloads"][0]["verdict"] == "denied"
-
-
-def test_a_stream_that_is_cut_off_is_asked_for_again(cluster: Cluster, tmp_path: Path) -> None:
-    _answer(cluster, "a", WEB)
-    cluster.cut["a"] = 1000
-    done = _run(cluster, tmp_path, "report", "--json")
-    assert json.loads(done.stdout)["nodes"] == 1, done.stderr
-    assert len(cluster.commands) == 2
-
-
 def test_the_shipped_roles_allow_what_is_asked_and_little_else(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ With systemd: tests/boxes/test_packages.py.
 """
 
 import contextlib
-import re
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from deploy.archive.machines import here
 from deploy.packages import debian_package
 from deploy.packages.debian_package import Archive
 from harness.host.processes import attempt, run, wait_until
-from harness.node.packages import CTL, PREFIX, Node, build
+from harness.node.packages import CTL, PREFIX, Node
 from harness.node.requirements import requires
 
 REMOVE = ("dpkg", "-r", "runc-wrap")
@@ -83,15 +82,6 @@ def test_removed_it_leaves_the_owners_configuration_and_what_was_recorded(instal
     assert installed.inside("/var/lib/runc-wrap/ledger/ledger.jsonl").exists()
 
 
-def test_purged_nothing_is_left(node: Node, first: Path) -> None:
-    before = _ours(node)
-    node.run(*INSTALL, node.put(first))
-    node.inside("/etc/runc-wrap/conf.d/mine.toml").write_text("")
-    node.seccomp(node.bundle())
-    node.run("dpkg", "--purge", "runc-wrap")
-    assert _ours(node) == before
-
-
 LEFT = f"{PREFIX}/bin/runc-wrap"
 
 
@@ -102,24 +92,6 @@ def named(installed: Node) -> Path:
     engine.parent.mkdir()
     engine.write_text(f'BinaryName = "{LEFT}"\n')
     return engine
-
-
-@pytest.mark.usefixtures("named")
-def test_removed_while_an_engine_names_it_it_leaves_the_real_runtime_until_it_is_installed_again(
-    installed: Node, first: Path
-) -> None:
-    done = installed.run(*REMOVE)
-    assert f"{LEFT} stays and leads to /usr/sbin/runc, without runc-wrap" in done.stderr
-    assert "/etc/containerd/config.toml names it" in done.stderr
-    assert {path for path in _ours(installed) if path.startswith("/usr")} == {
-        PREFIX,
-        f"{PREFIX}/bin",
-        LEFT,
-    }
-    assert installed.seccomp(installed.bundle(), LEFT) == 0
-    installed.run(*INSTALL, installed.put(first))
-    assert not installed.inside(LEFT).is_symlink()
-    assert installed.seccomp(installed.bundle(), LEFT) == 2
 
 
 @pytest.mark.usefixtures("named")
@@ -167,28 +139,6 @@ def _create(node: Node) -> tuple[str, list[str]]:
     return bundle, [*words, name]
 
 
-def test_a_container_can_be_stopped_after_the_purge_which_says_what_is_left(
-    node: Node, first: Path
-) -> None:
-    node.run(*INSTALL, node.put(first))
-    _, (root, place, name) = _create(node)
-    done = node.run("dpkg", "--purge", "runc-wrap")
-    assert f"1 container: {name}" in done.stderr
-    assert f"{PREFIX}/bin stays; when no engine calls it: rm -r {PREFIX}\n" in done.stderr
-    assert [*node.inside(f"{PREFIX}/bin").iterdir()] == [node.inside(LEFT)]
-    assert not node.inside("/var/lib/runc-wrap").exists()
-    node.run(LEFT, root, place, "delete", "--force", name)
-
-
-def test_a_second_build_in_another_folder_gives_the_same_bytes(
-    archives: dict[str, Archive], first: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "another folder" / "archive"
-    copy.parent.mkdir()
-    run(["cp", "-a", archives[here().debian].top, copy])
-    assert build(Archive(copy, here().debian), tmp_path).read_bytes() == first.read_bytes()
-
-
 def _field(deb: Path, name: str) -> str:
     return run(["dpkg-deb", "--field", deb, name]).stdout.strip()
 
@@ -204,16 +154,6 @@ def test_lintian_finds_nothing(of_all_machines: list[Path]) -> None:
 def test_it_depends_on_nothing_and_recommends_a_runtime(first: Path) -> None:
     assert [_field(first, name) for name in ("Depends", "Pre-Depends")] == ["", ""]
     assert _field(first, "Recommends") == "runc | crun"
-
-
-ELSEWHERE = {"LICENSE", "CHANGELOG.md"}  # Debian has places of its own for these
-
-
-def test_what_the_readme_links_to_is_beside_it(archives: dict[str, Archive], first: Path) -> None:
-    text = (archives[here().debian].top / "README.md").read_text()
-    links = {*re.findall(r"\]\(([^)#:]+)[)#]", text)} - ELSEWHERE
-    assert "docs/operating.md" in links
-    assert {f"/usr/share/doc/runc-wrap/{link}" for link in links} <= {*_names(first)}
 
 
 def _names(package: Path) -> list[str]:

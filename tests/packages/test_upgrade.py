@@ -113,19 +113,6 @@ def test_without_keeping_the_release_a_killed_dpkg_would_leave_none(
         node.seccomp(bundle)
 
 
-def test_a_downgrade_and_a_repetition_are_upgrades_too(
-    node: Node, first: Path, second: Path
-) -> None:
-    _install(node, second)
-    with creating(node) as seen:
-        _install(node, first)
-        _install(node, first)
-    assert node.release() == "0.2.0"
-    assert set(seen) == {CONFINED}
-    kept = {path.name for path in node.inside(f"{PREFIX}/lib/releases").iterdir()}
-    assert kept == {"0.2.0", "0.2.0.kept"}
-
-
 def test_a_policy_that_cannot_be_compiled_leaves_the_old_release_and_policy_in_force(
     node: Node, first: Path, second: Path
 ) -> None:

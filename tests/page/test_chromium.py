@@ -9,19 +9,14 @@ from harness.node.requirements import program
 from harness.shown import browser, reports
 from runc_wrap.report import html
 
-OVERFLOWS = "document.documentElement.scrollWidth > innerWidth"
 REPORTS = {
-    "nothing": ([], reports.META),
     "one": (reports.usual()[:1], reports.META),
-    "a dozen": (reports.usual(), reports.META),
-    "two hundred": (reports.large(200, 100), reports.META),
     "a dozen and sixty": (
         [*reports.usual(), *(one | {"calm": True} for one in reports.large(60, 0))],
         reports.META,
     ),
     "hostile": (reports.hostile(), {**reports.META, "node": reports.HOSTILE[0]}),
 }
-SIZES = (browser.PHONE, browser.DESKTOP)
 
 
 @pytest.fixture(scope="module")
@@ -38,31 +33,11 @@ def written(directory: Path, name: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
-@pytest.mark.parametrize("name", REPORTS)
-def test_the_page_fits_every_screen_and_loads_nothing(
-    tab: browser.Page, tmp_path: Path, name: str, size: tuple[int, int]
-) -> None:
-    path = written(tmp_path, name)
-    tab.open(path, size)
-    assert tab.evaluate("innerWidth") == size[0]
-    assert not tab.evaluate(OVERFLOWS)
-    assert tab.requests == [path.as_uri()]
-    assert tab.complaints == []
-
-
-def test_a_page_that_does_not_fit_or_loads_something_is_detected(
-    tab: browser.Page, tmp_path: Path
-) -> None:
-    path = tmp_path / "wide.html"
-    path.write_text("<p style='width: 3000px'>x</p><img src='http://192.0.2.1/x.png'>")
-    tab.open(path, browser.DESKTOP)
-    assert tab.evaluate(OVERFLOWS)
-    assert "http://192.0.2.1/x.png" in tab.requests
-
-
 def test_hostile_markup_does_not_run(tab: browser.Page, tmp_path: Path) -> None:
-    tab.open(written(tmp_path, "hostile"), browser.DESKTOP)
+    path = written(tmp_path, "hostile")
+    tab.open(path, browser.PHONE)
+    assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth")
+    assert (tab.requests, tab.complaints) == ([path.as_uri()], [])  # it loads nothing
     assert tab.evaluate("document.title") == f"What would break? {reports.HOSTILE[0]}"
     counts = (
         "['script', 'img', 'iframe', '[onerror]'].map(s => document.querySelectorAll(s).length)"
@@ -113,15 +88,3 @@ def test_the_filter_shows_workloads_that_contain_all_its_words(
     assert len(tab.evaluate(FILTERED.format(words="enforced"))) == 60
     assert tab.evaluate(FILTERED.format(words="nowhere")) == []
     assert tab.complaints == []
-
-
-def test_the_page_works_without_script(tab: browser.Page, tmp_path: Path) -> None:
-    tab.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        tab.open(written(tmp_path, "a dozen"), browser.PHONE)
-        assert tab.evaluate("document.querySelectorAll('input').length") == 0
-        assert not tab.evaluate(OVERFLOWS)
-        tab.evaluate("getSelection().selectAllChildren(document.querySelectorAll('pre')[1])")
-        assert tab.evaluate("String(getSelection())") == reports.usual()[0]["addition"]
-    finally:
-        tab.call("Emulation.setScriptExecutionDisabled", value=False)

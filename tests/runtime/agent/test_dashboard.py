@@ -108,15 +108,7 @@ def test_every_query_has_an_answer(scraped: Prometheus) -> None:
     wait_until(are_all_there, "an answer to every query", 120)
     for title, wanted in NUMBERS.items():
         assert float(found[title][0][0]["value"][1]) == wanted, title
-    outcomes = [
-        row["metric"]["outcome"]
-        for row in found["Calls that a profile does not let through"][0]
-        if row["metric"]["syscall"] == "unshare"
-    ]
-    assert outcomes.count("denied") == 1
     assert {row["metric"]["via"] for row in found["Decisions, by who made them"][0]} == {"agent"}
-    reasons = {row["metric"]["reason_kind"] for row in found["Decisions, by reason"][0]}
-    assert reasons == {"opted-out", "default"}
     assert scraped.label_values("runc_wrap_build_info", "instance") == ["n1"]
     states = found["Nodes, by the state of the installer"][0]
     assert {row["metric"]["state"]: row["value"][1] for row in states} == {

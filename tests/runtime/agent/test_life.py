@@ -64,15 +64,6 @@ def test_another_programs_socket_is_not_replaced(node: install.Installed) -> Non
         assert agent.decide
 
 
-def test_a_path_too_long_for_a_socket_is_reported(
-    installed: install.Installed, tmp_path: Path
-) -> None:
-    node = install.copy_of(installed, tmp_path / ("x" * 80) / "p")
-    refused = attempt([node.ctl, "agent", "decide"])
-    assert refused.returncode == 2
-    assert "107 bytes" in refused.stderr
-
-
 def _switches(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])

@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from harness.containers.bundles import Bundle
-from harness.host.processes import Daemon, attempt, free_port, run, wait_until
-from harness.kernel.process_status import parse_status
+from harness.host.processes import attempt, run, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.install import SOURCE
@@ -87,14 +86,6 @@ OPERATOR: list[Json] = [
     {"target_label": "endpoint", "replacement": "metrics"},
 ]
 PLAIN = "without the relabelings"
-# The rest of the node is hidden: it is other directories of the agent that hold other sockets.
-CONTAINER = """
-set -e
-mount --bind "$1/var/metrics" "$2/metrics"; mount -o remount,bind,ro "$2/metrics"
-mount --bind "$2/state" "$2/state"; mount -o remount,bind,ro "$2/state"
-mount -t tmpfs none "$1/var"; mount -t tmpfs none /run
-shift 2; exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
-"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +94,6 @@ class Scene:
 
     node: install.Installed
     server: Prometheus
-    container: int  # its pid
     state: Path
     port: int
     end_agent: Callable[[], None]
@@ -120,50 +110,32 @@ def _own_relabelings() -> list[Json]:
 def scene(
     node: install.Installed, make_bundle: Callable[..., Bundle], tmp_path: Path
 ) -> Iterator[Scene]:
-    requires("prometheus", "runc", "unshare", "setpriv", root=True)
+    requires("prometheus", "runc", root=True)
     node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
-    port = free_port()
-    for name in ("metrics", "state", "data"):
-        (tmp_path / name).mkdir()
-    state = tmp_path / "state" / "state"
-    state.write_text("ready")
-    jobs = [
-        prometheus.job("runc-wrap/runc-wrap", port, DISCOVERED, [*OPERATOR, *_own_relabelings()]),
-        prometheus.job(PLAIN, port, DISCOVERED, OPERATOR),
-    ]
+    (tmp_path / "data").mkdir()
     with ExitStack() as running:
         agent_running = running.enter_context(ExitStack())
-        agent = agent_running.enter_context(agents.running(node))
-        agent.wait_ready()
+        agent_running.enter_context(agents.running(node)).wait_ready()
         node.control("metrics")  # has the file written, which the agent does every 30 s
-        container = _container(node, tmp_path, port)
-        running.callback(container.stop)
-        container.wait_ready(lambda: _serves(port), "the container")
+        pod = prometheus.metrics_pod(node, tmp_path / "pod", "ready", has_agent=True)
+        port = running.enter_context(pod)
+        relabelings = [*OPERATOR, *_own_relabelings()]
+        jobs = [
+            prometheus.job("runc-wrap/runc-wrap", port, DISCOVERED, relabelings),
+            prometheus.job(PLAIN, port, DISCOVERED, OPERATOR),
+        ]
         server = running.enter_context(prometheus.running(tmp_path / "data", port, 5, jobs))
         observed = make_bundle("runc")
         observed.create(node.wrapper)
         observed.call(node.wrapper, "exec", after=("/bin/busybox", "unshare", "-m", "true"))
         node.control("metrics")
-        yield Scene(node, server, container.pid, state, port, agent_running.close)
-
-
-def _container(node: install.Installed, place: Path, port: int) -> Daemon:
-    words: list[str | Path] = [
-        program("unshare"), "--mount", "--propagation", "private", "sh", "-c", CONTAINER, "sh",
-        node.prefix, place, node.ctl, "cluster", "metrics", "--port", str(port),
-        "--file", place / "metrics" / "runc-wrap.prom", "--state", place / "state" / "state",
-    ]  # fmt: skip
-    return Daemon(words, place / "container.log")
+        yield Scene(node, server, tmp_path / "pod" / "state", port, agent_running.close)
 
 
 def _curl(port: int) -> str:
     words = [program("curl"), "--silent", "--fail", "--noproxy", "*", "--max-time", "20"]
     words.append(f"http://127.0.0.1:{port}/metrics")
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
-
-
-def _serves(port: int) -> bool:
-    return "runc_wrap_agent_up" in _curl(port)
 
 
 def _expressions() -> dict[str, str]:
@@ -230,17 +202,3 @@ def test_prometheus_has_the_nodes_metrics_by_the_nodes_name_and_misses_an_agent(
     for alert in ("RuncWrapNotAnswering", "RuncWrapNodeNotReady"):
         _until(server, raised[alert], lambda found: node in found)
     assert _until(server, f"up{{{ours}}} == 1") == [node]  # the pod answers by itself
-
-
-def test_the_container_sees_only_the_metrics_and_has_no_capability(scene: Scene) -> None:
-    root = Path(f"/proc/{scene.container}/root")
-    agent = scene.node.prefix / "var" / "agent"
-    assert (agent / "decide.sock").exists()
-    assert not (root / agent.relative_to("/")).exists()
-    mounted = root / scene.state.parents[1].relative_to("/") / "metrics"
-    assert {path.name for path in mounted.iterdir()} == {"runc-wrap.prom", "tally.json"}
-    with pytest.raises(OSError, match="Read-only file system"):
-        (mounted / "new").touch()
-    status = parse_status(Path(f"/proc/{scene.container}/status").read_text())
-    assert [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")] == [0, 0, 0]
-    assert status["NoNewPrivs"] == "1"

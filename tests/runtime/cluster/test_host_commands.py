@@ -2,20 +2,14 @@
 
 import json
 import os
-import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.host.processes import run as run_program
 from harness.node.node_reports import document, workload
-from harness.node.requirements import program
 from harness.node.systemd import Manager as Systemd
 from runc_wrap.cluster import policy_directory
 from runc_wrap.cluster.host_commands import kubectl_requests, transient_unit
@@ -23,14 +17,12 @@ from runc_wrap.cluster.host_commands.systemd_manager import (
     DONE,
     FAILED,
     GONE,
-    RUNNING,
     Manager,
     SystemdError,
 )
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
-from runc_wrap.report.merge import document_stream
 
 SECONDS = 60.0
 
@@ -48,27 +40,6 @@ def manager(systemd: Systemd) -> Manager:
 
 def _sh(step: str, script: str, seconds: float = SECONDS) -> Command:
     return Command(step, ("/bin/sh", "-c", script), seconds)
-
-
-def test_a_look_at_a_unit_is_one_connection(
-    manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is made every half second, and systemd sets all its interfaces up on each connection."""
-    out, err = tmp_path / "out", tmp_path / "err"
-    manager.start(
-        "looked-at.service", ["/bin/sleep", "1000"], out, err, seconds=SECONDS, stays=True
-    )
-    made: list[object] = []
-
-    class Noted(socket.socket):
-        def connect(self, address: Any) -> None:
-            made.append(address)
-            super().connect(address)
-
-    monkeypatch.setattr("socket.socket", Noted)
-    assert manager.end("looked-at.service").state == RUNNING
-    assert made == [str(manager.path)]
-    manager.forget("looked-at.service")
 
 
 ENDS = [  # script -> whether it is well, what it printed, what it said
@@ -89,12 +60,6 @@ def test_a_command_ends_as_it_does_and_leaves_no_unit(
     assert said in ended.said
     assert manager.end(command.unit).state == GONE
     assert bool(ended.reason)
-
-
-def test_a_program_that_is_not_there_is_told(manager: Manager, tmp_path: Path) -> None:
-    ended = transient_unit.run(manager, tmp_path, Command("none", ("/nowhere/x",), SECONDS))
-    assert not ended.is_well
-    assert "203" in ended.reason
 
 
 def test_a_command_that_takes_too_long_is_ended(manager: Manager, tmp_path: Path) -> None:
@@ -165,23 +130,6 @@ def test_a_command_that_somebody_ends_is_told(
     assert not ended.is_well
 
 
-def test_a_read_only_mount_of_the_sockets_directory_is_enough(
-    systemd: Systemd, tmp_path: Path
-) -> None:
-    """As the DaemonSet has it, and without any capability."""
-    bind = f"mount --bind {systemd.place}/systemd {tmp_path}"
-    mounted = f"{bind} && mount -o remount,ro,bind {tmp_path}"
-    script = (
-        "from pathlib import Path;"
-        f" from {Manager.__module__} import Manager;"
-        f" print(Manager(Path('{tmp_path}/private')).end('none.service').state)"
-    )
-    words = [program("unshare"), "--mount", "sh", "-c",
-             f'{mounted} && exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs "$@"',
-             "sh", sys.executable, "-c", script]  # fmt: skip
-    assert run_program(words).stdout.strip() == GONE
-
-
 def test_a_socket_that_nobody_serves_is_told(tmp_path: Path) -> None:
     with pytest.raises(SystemdError, match="does not answer"):
         Manager(tmp_path / "private").end("x.service")
@@ -218,15 +166,6 @@ def test_the_report_comes_whole_even_if_something_would_break(
     assert kubectl_requests.report(places, manager, "n1").decode() == text
     words = (places.prefix / "words").read_text().strip()
     assert words == f"--prefix {places.prefix} report --json --node n1"
-    assert [*places.cluster.iterdir()] == []
-
-
-def test_two_who_ask_at_once_get_a_report_each(manager: Manager, places: Places) -> None:
-    text = json.dumps(document("n1"))
-    _printing(places, text, 0)
-    with ThreadPoolExecutor(3) as pool:
-        asking = [pool.submit(kubectl_requests.report, places, manager, "n1") for _ in range(3)]
-        assert {one.result().decode() for one in asking} == {text}
     assert [*places.cluster.iterdir()] == []
 
 
@@ -270,13 +209,3 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
     kubectl_requests.report(places, manager, "n1")
     assert manager.names("runc-wrap-cluster-*") == []
     assert {*places.cluster.iterdir()} == {new, other}
-
-
-def test_no_systemd_is_said(places: Places) -> None:
-    _printing(places, "[]")
-    with pytest.raises(Failure, match="systemd does not answer"):
-        kubectl_requests.report(places, Manager(Path("/nowhere/private")), "n1")
-
-
-def test_the_bound_is_that_of_a_document() -> None:
-    assert kubectl_requests.LARGEST == document_stream.LARGEST

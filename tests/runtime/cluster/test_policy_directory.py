@@ -65,19 +65,6 @@ def test_a_policy_is_put_in_force_and_seen_by_whoever_applies_later(places: Plac
     assert not [path for path in places.etc.rglob("*") if path.is_file()]
 
 
-def test_a_policy_is_laid_down_for_the_first_release_which_install_sh_compiles(
-    places: Places,
-) -> None:
-    files = {"config.toml": AUDIT, "profiles/own.json": OWN}
-    name = policy_directory.write(places, files)
-    policy_directory.lay(places, name)
-    assert (policy_directory.in_force(places), places.current.exists()) == (name, False)
-    bad = policy_directory.write(places, {"config.toml": b"[defualt]"})
-    with pytest.raises(PolicyNotTaken, match="defualt"):
-        policy_directory.lay(places, bad)
-    assert _sent(places) == files
-
-
 BAD = {
     "a typo": (b'[defualt]\nmode = "audit"\n', "defualt"),
     "no TOML": (b"[default\n", "config.toml"),
@@ -100,28 +87,6 @@ def test_what_does_not_check_leaves_everything_as_it_was(
     assert (_in_force(places), _sent(places)) == ("audit", {"config.toml": AUDIT})
     assert policy_directory.in_force(places) == before
     assert policy_sources.changes(places.sources(), places.current) == []
-
-
-@pytest.mark.parametrize("at", range(1, 4))
-def test_a_pod_killed_while_it_writes_leaves_no_half_policy(
-    places: Places, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    files = {"config.toml": AUDIT, "profiles/own.json": OWN}
-    replace, calls = host_files.replace, list[Path]()
-
-    def replaces(path: Path, *words: Any, **more: Any) -> None:
-        calls.append(path)
-        if len(calls) == at:
-            raise KeyboardInterrupt
-        replace(path, *words, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(host_files, "replace", replaces)
-        if at <= len(files):
-            with pytest.raises(KeyboardInterrupt):
-                policy_directory.write(places, files)
-    _put(places, files)
-    assert (_in_force(places), _sent(places)) == ("audit", files)
 
 
 NEW = b'[default]\nint_arguments = "engine"\n'
@@ -172,21 +137,6 @@ def test_a_kill_leaves_the_old_or_the_new_policy_whole_and_the_next_pass_ends_it
     assert policy_sources.changes(places.sources(), places.current) == []
 
 
-def test_what_is_refused_at_the_last_moment_changes_nothing(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = {"config.toml": AUDIT, "profiles/own.json": OWN}
-    _put(places, files)
-
-    def refuses(*_: Any) -> None:
-        raise OSError("no space")
-
-    monkeypatch.setattr(policy_store, "put_in_force", refuses)
-    with pytest.raises(OSError, match="no space"):
-        _put(places, {"config.toml": ENFORCE, "profiles/other.json": OWN})
-    assert (_in_force(places), _sent(places)) == ("audit", files)
-
-
 def test_a_link_that_leads_nowhere_is_refused_and_never_the_default(places: Places) -> None:
     """As after somebody's tidying: without the cluster's policy the default would enforce."""
     _put(places, {"config.toml": AUDIT})
@@ -217,19 +167,6 @@ def test_the_nodes_own_settings_count_and_stay_and_its_config_toml_does_not(
     (places.config_directory / "91-node.toml").write_bytes(b"[defualt]")
     with pytest.raises(PolicyNotTaken, match="defualt"):
         _put(places, {"config.toml": b""})
-
-
-def test_adopting_the_engines_default_goes_with_enforce_and_not_with_audit(
-    places: Places,
-) -> None:
-    """docs/kubernetes.md, step 5."""
-    own = b'[default]\nadopt = "runtime-default"\n'
-    with pytest.raises(PolicyNotTaken, match=r'default\.adopt adopts "runtime-default", but'):
-        _put(places, {"config.toml": own, configmap_policy.MODE: AUDIT})
-    _put(places, {"config.toml": own, configmap_policy.MODE: ENFORCE})
-    weaker = own.replace(b'default"', b'default, also weaker"')
-    _put(places, {"config.toml": weaker, configmap_policy.MODE: AUDIT})
-    assert _in_force(places) == "audit"
 
 
 def test_of_a_policy_that_is_sent_without_a_mode_the_nodes_is_tried(places: Places) -> None:

@@ -1,6 +1,5 @@
 """A runtime's default state directory: as runc and crun choose it, and as the ledger says."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from harness.host.namespaces import private_mounts
 from harness.host.processes import attempt, run, short_directory
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath import main
-from tests.runtime.conftest import Lab
 
 USER = 14242
 OURS = "import posix, sys; from runc_wrap.hotpath.main import default_root as d; \
@@ -44,29 +42,3 @@ def test_the_default_root_is_where_the_real_runtime_looks(kind: str, who: str) -
         shutil.copytree(Path(main.__file__).parent, directory / "runc_wrap/hotpath")
         ours = run([*called, "env", f"PYTHONPATH={directory}", *PYTHON, OURS, kind])
         assert ours.stdout.strip() == (f"{own}/{kind}" if is_own else f"/run/{kind}")
-
-
-def test_roots_ledger_has_the_default_root_of_a_login_shell(lab: Lab) -> None:
-    """crun uses root's XDG_RUNTIME_DIR, and runc does not."""
-    bundle = lab.bundle()
-    with short_directory("login") as directory, private_mounts(directory, {}) as space:
-        login = [*space.prefix, "env", f"XDG_RUNTIME_DIR={directory}"]
-        words = [
-            "create",
-            "--bundle",
-            str(bundle.path),
-            "--pid-file",
-            f"{directory}/pid",
-            bundle.name,
-        ]
-        quiet = ["sh", "-c", 'exec "$0" "$@" </dev/null >/dev/null 2>&1']
-        try:
-            run([*login, *quiet, lab.wrapped, *words])
-            line = lab.installed.ledger()[-1]
-            expected = f"{directory}/crun" if lab.kind == "crun" else "/run/runc"
-            assert (line["id"], line["root"]) == (bundle.name, expected)
-            status = run([*space.prefix, lab.installed.ctl, "status", "--json"])
-            row = next(one for one in json.loads(status.stdout) if one["id"] == bundle.name)
-            assert (row["root"], row["action"]) == (expected, "inject")
-        finally:
-            attempt([*login, lab.wrapped, "delete", "--force", bundle.name])

@@ -6,7 +6,6 @@ import pytest
 
 from harness.containers import every_call
 from harness.containers.bundles import Bundle
-from harness.kernel import evidence_thread
 from harness.node import agent as agents
 from harness.node.requirements import machine
 from runc_wrap.profiles.abis import ABIS
@@ -39,7 +38,7 @@ def test_every_call_of_a_container_ends_as_without_and_the_report_equals_enforci
 
     _, before = ran(CURRENT)
     _, enforced = ran(CANDIDATE)
-    with evidence_thread.collecting(lab.node.prefix):
+    with lab.agent():
         looked, beside = ran(CURRENT, f'candidate = "{CANDIDATE}"')
     assert beside == before
     more = {

@@ -8,7 +8,6 @@ import pytest
 
 from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
-from harness.kernel import evidence_thread
 from tests.runtime.conftest import Lab
 
 Json = dict[str, Any]
@@ -39,9 +38,10 @@ def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(lab: L
     made = {(how, "trace"): lab.bundle() for how in WAYS}
     made |= {("seccomp", action): lab.bundle() for action in ("listener", "errno")}
     probing = lab.bundle()
-    with evidence_thread.collecting(lab.node.prefix):
+    with lab.agent():
         said = {key: run(lab, bundle, *key, str(KEYCTL)) for key, bundle in made.items()}
         run(lab, probing, "probe", "trace", str(GETPID))
+        assert lab.workload(probing)["verdict"] == "safe"
     for key, bundle in made.items():
         assert said[key]["installed"] == "0"
         found = lab.workload(bundle)
@@ -51,7 +51,6 @@ def test_a_container_whose_program_installs_a_filter_is_not_safe_in_audit(lab: L
         assert "observe" in found["reason"]
         assert found["own_filters"]["installations"] == 1
         assert found["own_filters"]["programs"] == ["/own_filter"]
-    assert lab.workload(probing)["verdict"] == "safe"
 
 
 def test_strace_with_a_filter_hides_calls_from_audit_and_the_report_says_so(lab: Lab) -> None:
@@ -59,12 +58,12 @@ def test_strace_with_a_filter_hides_calls_from_audit_and_the_report_says_so(lab:
         bundle = with_hosts_programs(lab.bundle())
         traced = ["-e", "trace=unshare", "/usr/bin/unshare", "-u", "/bin/true"]
         bundle.executing("/usr/bin/strace", "-f", *words, *traced)
-        with evidence_thread.collecting(lab.node.prefix):
-            done = bundle.call(lab.wrapper, "run")
+        done = bundle.call(lab.wrapper, "run")
         assert "unshare(CLONE_NEWUTS)" in done.stdout
         return lab.workload(bundle)
 
-    plain, filtered = strace(), strace("--seccomp-bpf")
+    with lab.agent():
+        plain, filtered = strace(), strace("--seccomp-bpf")
     assert (plain["verdict"], plain["own_filters"]["installations"]) == ("denied", 0)
     assert (filtered["verdict"], filtered["calls"]) == (None, [])
     assert "by /usr/bin/strace)" in filtered["reason"]

@@ -18,10 +18,9 @@ import pytest
 
 from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
-from harness.kernel import evidence_thread
+from harness.kernel import kernel_log
 from harness.node import agent as agents
 from harness.node.install import Installed
-from runc_wrap.evidence.attribution import proc_connector
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from tests.runtime.conftest import Lab
@@ -54,10 +53,10 @@ def test_short_lived_children_are_attributed_to_their_workloads(lab: Lab) -> Non
     calls = {"unshare": UNSHARE, "mount": MOUNT, "keyctl": KEYCTL}
     made = {name: lab.bundle().running(short, 50, number) for name, number in calls.items()}
     quiet = lab.bundle().running(short, 50, GETPID)
-    with evidence_thread.collecting(lab.node.prefix), ThreadPoolExecutor(4) as pool:
+    with lab.agent(), ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda one: one.call(lab.wrapper, "run"), [*made.values(), quiet]))
-    assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stdout for one in done]
-    found = _report(lab.node)
+        assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stdout for one in done]
+        found = _report(lab.node)
     assert {name: _syscalls(found[made[name].name]) for name in made} == {
         name: {name: 50} for name in made
     }
@@ -65,23 +64,6 @@ def test_short_lived_children_are_attributed_to_their_workloads(lab: Lab) -> Non
     assert found[quiet.name]["verdict"] == "safe"
     assert found[made["unshare"].name]["calls"][0]["programs"] == ["/short"]
     assert found[made["unshare"].name]["calls"][0]["errno"] == "EPERM"
-
-
-def test_without_the_process_connector_short_lived_children_are_unattributed(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused() -> None:
-        raise proc_connector.NoConnector(1, "not for this test")
-
-    monkeypatch.setattr(proc_connector, "connector", refused)
-    bundle = lab.running("short", 50, UNSHARE)
-    with evidence_thread.collecting(lab.node.prefix):
-        bundle.call(lab.wrapper, "run")
-    counted = _syscalls(_report(lab.node)[bundle.name]).get("unshare", 0)
-    assert counted < 50
-    strays = lab.node.evidence.unattributed.calls.items()
-    assert sum(tally.count for call, tally in strays if call.exe == "/short") == 50 - counted
-    assert "of no known container (" in lab.node.control("report", ok=False).stdout
 
 
 def test_records_of_running_processes_in_an_audit_log_are_counted_once(
@@ -133,13 +115,16 @@ def test_a_pid_reused_at_once_never_names_the_wrong_container(lab: Lab) -> None:
     calls = {"unshare": UNSHARE, "mount": MOUNT}
     made = {name: lab.running("short", 1500, number) for name, number in calls.items()}
     with (
-        evidence_thread.collecting(lab.node.prefix) as collector,
+        lab.agent(),
+        kernel_log.told() as told,
         ThreadPoolExecutor(2) as pool,
         _pids_come_again(20_000),
     ):
         list(pool.map(lambda one: one.call(lab.wrapper, "run"), made.values()))
-    shared = collector.pids[UNSHARE] & collector.pids[MOUNT]
-    assert len(shared) >= 3  # pids that both had
+    unshared, mounted = (
+        {one.pid for one in told.records if one.number == number} for number in calls.values()
+    )
+    assert len(unshared & mounted) >= 3  # pids that both had
     report = _report(lab.node)
     for name in calls:
         assert set(_syscalls(report[made[name].name])) == {name}
@@ -207,12 +192,6 @@ def _reported(lab: Lab, bundle: Bundle) -> tuple[dict[str, Any], str]:
     return dict(found), done.stderr
 
 
-def _denied(text: str) -> float:
-    """Return the containers' calls: those of nobody, perhaps another test's, have no outcome."""
-    counter = r"^runc_wrap_denied_calls_total\{.*outcome=\"denied\",syscall=\"unshare\".*\} (\S+)$"
-    return sum(map(float, re.findall(counter, text, re.MULTILINE)))
-
-
 @pytest.mark.parametrize("mode", ["audit", "observe"])
 def test_a_call_that_was_just_made_is_in_the_report_each_time(lab: Lab, mode: str) -> None:
     lab.mode(mode)
@@ -222,15 +201,6 @@ def test_a_call_that_was_just_made_is_in_the_report_each_time(lab: Lab, mode: st
             told, said = _reported(lab, lab.run("short", 1, UNSHARE))
             found.append((told["verdict"], [call["count"] for call in told["calls"]], said))
     assert found == [("denied", [1], "")] * TIMES
-
-
-def test_suggest_and_metrics_also_have_it(lab: Lab) -> None:
-    with lab.agent():
-        bundle = lab.run("short", 1, UNSHARE)
-        suggested = json.loads(lab.node.control("suggest", "--json", bundle.name).stdout)
-        assert suggested["added"] or suggested["withheld"]
-        lab.run("short", 1, UNSHARE)
-        assert _denied(lab.node.control("metrics").stdout) == 2
 
 
 # What the ring of the kernel lost while none watched is said as well, as is what one took along

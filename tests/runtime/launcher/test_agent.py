@@ -181,40 +181,18 @@ def _field(number: int, value: str | bytes, make: Callable[[Path], Answer] = _re
     return _edited(lambda fields: fields.__setitem__(number, message(value)[:-1]), make)
 
 
-HUGE = 1 << 64
+# How an answer is parsed: tests/launcher/test_fuzz.py. Here is what becomes of one of each kind.
 COLD: dict[str, Spoil] = {
     "cold": lambda _: [message(VERSION, "cold")],
     "closed without an answer": lambda _: [],
     "an empty message": lambda _: [b""],
-    "one NUL": lambda _: [b"\0"],
     "garbage": lambda _: [bytes(range(256))],
     "another version": _field(0, "runc-wrap/2"),
-    "a longer version": _field(0, "runc-wrap/10"),
-    "another verdict": _field(1, "renamed"),
-    "rename with the fields of go": _field(1, "rename", _go),
     "go with the fields of rename": _field(1, "go"),
     "truncated": lambda config: [_rename(config)[0][:-1]],
-    "a field less": _edited(lambda fields: fields.pop(), _rename),
-    "a field more": _edited(lambda fields: fields.append(b"1"), _rename),
-    "an empty field more": _edited(lambda fields: fields.append(b""), _go),
     "a thousand fields more": _edited(lambda fields: fields.extend([b""] * 1000), _go),
-    "a device of 65 bits": lambda config: [
-        message(VERSION, "go", config, HUGE + identity(config)[0], identity(config)[1])
-    ],
-    "an inode of 65 bits": lambda config: [
-        message(VERSION, "go", config, identity(config)[0], HUGE + identity(config)[1])
-    ],
-    "a hundred digits": _field(4, "1" * 100),
-    "a negative number": _field(4, "-1"),
-    "a number with a plus": _edited(lambda f: f.__setitem__(4, b"+" + f[4]), _go),
-    "a number with a space": _edited(lambda f: f.__setitem__(4, b" " + f[4]), _go),
-    "a number with a zero": _edited(lambda f: f.__setitem__(4, b"0" + f[4]), _go),
-    "hexadecimal": _edited(lambda f: f.__setitem__(4, hex(int(f[4])).encode()), _go),
-    "no number": _field(3, ""),
     "a relative path": _field(2, "config.json"),
-    "no path": _field(2, ""),
     "a relative temporary": _field(5, ".new"),
-    "a relative real": _field(6, "config.json"),
     "a path that is not there": _field(2, "/nowhere/config.json"),
     "another device": _field(3, "1"),
     "another inode": _field(4, "1"),
@@ -223,9 +201,6 @@ COLD: dict[str, Spoil] = {
     "a place that is not there": _field(6, "/nowhere/config.json"),
     "another new inode": _field(7, "1"),
     "another place": _edited(lambda f: f.__setitem__(6, f[6] + b".other"), _rename),
-    "a field larger than any answer": lambda config: [
-        message(VERSION, "go", "/" + 70_000 * "x", *identity(config))
-    ],
     "larger than any answer": lambda config: [_go(config)[0] + b"\0" * 70_000],
     "garbage, then an answer": lambda config: [b"garbage", *_go(config)],
 }

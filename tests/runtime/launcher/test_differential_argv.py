@@ -77,16 +77,12 @@ def _opened_by(runtime: str, words: list[str], place: Path) -> str:
     said = done.stderr + (log.read_text() if log.exists() else "")
     log.unlink(missing_ok=True)
     if "cannot parse the data" in said:
-        (letter,) = _read_since(place)
+        (letter,) = (FILES[name] for name in FILES if (place / name).stat().st_atime)
         return letter
     found = re.search(
         r"invalid character \W*([A-H])\W|invalid char in json text\.\s+([A-H])\s", said
     )
     return (found[1] or found[2]) if found else ""
-
-
-def _read_since(place: Path) -> list[str]:
-    return [letter for name, letter in FILES.items() if (place / name).stat().st_atime]
 
 
 @pytest.mark.parametrize("kind", ["runc", "crun"])

@@ -103,15 +103,6 @@ def test_a_file_in_the_place_of_a_directory_does_not_speak_against_the_archive(
     assert "or move away what is in the place of a directory; then run" in last
 
 
-def test_a_dry_run_that_fails_says_no_more_than_why(archive: Path, tmp_path: Path) -> None:
-    units = archive / "lib" / "releases" / "0.2.0" / "share" / "systemd"
-    (units / "damaged.service").mkdir(parents=True)
-    done = attempt([archive / "install.sh", "--prefix", tmp_path / "p", "--dry-run"])
-    assert done.returncode != 0
-    assert "damaged.service" in done.stderr
-    assert "install.sh: " not in done.stderr
-
-
 def test_a_prefix_where_nothing_may_be_executed_is_named(archive: Path, tmp_path: Path) -> None:
     requires("unshare", "runc", root=True)
     prefix = tmp_path / "p"

@@ -66,11 +66,6 @@ def _no_standard_library(own: install.Installed) -> None:
     _script(own, f'exec {private} sh {python} "$@"')
 
 
-def _no_libpython(own: install.Installed) -> None:
-    """The dynamic linker's message and exit status if a shared library is missing."""
-    _script(own, "echo 'error while loading shared libraries' >&2; exit 127")
-
-
 def _killed(own: install.Installed) -> None:
     _script(own, "kill -KILL $$")
 
@@ -92,7 +87,6 @@ def _a_damaged_module(own: install.Installed) -> None:
 
 STARTED = [
     _no_standard_library,
-    _no_libpython,
     _killed,
     _no_hot_path,
     _a_module_less,
@@ -138,46 +132,6 @@ def test_a_failed_create_leaves_the_line_that_the_launcher_wrote_in_advance(
     assert running.call(own.wrapper, "exec", after=("/bin/echo", "hello")).stdout == "hello\n"
     assert running.call(own.wrapper, "kill", after=("KILL",)).returncode == 0
     assert running.call(own.wrapper, "delete", "--force").returncode == 0
-
-
-ODD = 'python "3\\\n\x7f\u00e9'
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_an_interpreters_odd_path_does_not_spoil_the_line(
-    own: install.Installed, bundle: Bundle, exists: bool
-) -> None:
-    _killed(own)
-    odd = own.release / ODD
-    if exists:
-        odd.symlink_to((own.release / "python").readlink())
-    _use_python(own, odd)
-    attempt(bundle.argv(own.wrapper, "create"))
-    (line,) = bundle.log.read_text().splitlines()
-    assert "python ?3????? " in json.loads(line)["msg"]
-
-
-LOGS: dict[str, Callable[[Path], list[str]]] = {
-    "the next word": lambda log: ["--log", str(log), "--log-format", "json"],
-    "behind =": lambda log: [f"--log={log}", "--log-format=json"],
-    "one dash": lambda log: ["-log", str(log), "-log-format", "json"],
-    "crun's way": lambda log: [f"--log=file:{log}", "--log-format=json"],
-    "behind a value like a command": lambda log: [
-        *["--root", "run", "--rootless", "create", "-criu", "restore", "--log-level", "run"],
-        *["--cgroup-manager", "create", "--log", str(log), "--log-format", "json"],
-    ],
-    "the last of two": lambda log: ["--log=/nowhere", f"--log={log}", "--log-format=json"],
-}
-
-
-@pytest.mark.parametrize("flags", LOGS)
-def test_the_log_is_found_however_it_is_given(
-    own: install.Installed, tmp_path: Path, flags: str
-) -> None:
-    _killed(own)
-    log = tmp_path / "log"
-    attempt([own.wrapper, *LOGS[flags](log), "create", "--bundle", tmp_path, "ID"])
-    assert NOT_STARTED in json.loads(log.read_text())["msg"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--log-format", "text"]])

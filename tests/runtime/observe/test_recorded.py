@@ -180,19 +180,6 @@ def test_status_output_and_childrens_calls_are_passed_on_and_recorded(
     assert "What did not happen meanwhile may be denied" in done.stderr
 
 
-def test_with_a_dash_the_profile_comes_on_stdout_after_what_the_command_wrote(
-    installed: Installed, tmp_path: Path
-) -> None:
-    requires(root=True)
-    line = words(installed, Path("-"), "sh", "-c", "mkdir made; echo out")
-    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=True)
-    out, found = done.stdout.split("\n", 1)
-    assert out == "out"
-    assert json.loads(found)["defaultAction"] == "SCMP_ACT_ERRNO"
-    assert [one.name for one in tmp_path.iterdir()] == ["made"]
-    assert "written to stdout" in done.stderr
-
-
 def test_signals_reach_the_command_and_its_end_by_one_is_its_status(
     installed: Installed, tmp_path: Path
 ) -> None:
@@ -209,17 +196,6 @@ def test_signals_reach_the_command_and_its_end_by_one_is_its_status(
     )
     assert done.returncode == 128 + signal.SIGKILL
     assert b"Children were left" not in done.stderr
-
-
-def test_a_signal_ends_the_waiting_for_children_and_it_is_said(
-    installed: Installed, tmp_path: Path
-) -> None:
-    requires(root=True)
-    file = tmp_path / "p.json"
-    argv = words(installed, file, "sh", "-c", "(sleep 1; kill -TERM $PPID; sleep 15) & exit 3")
-    done = subprocess.run(argv, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == 3
-    assert b"Children were left" in done.stderr
 
 
 def test_who_may_load_no_filter_gets_no_new_privs_and_what_cannot_run_writes_nothing(
