@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -88,7 +89,7 @@ class Lives:
         self.running: dict[Key, int] = {}
         self.begun = 0  # containers
         self._ended: dict[int, list[Life]] = {}
-        self._order: list[tuple[float, int]] = []
+        self._order: deque[tuple[float, int]] = deque()  # ends, and the pids
         self._over: list[tuple[Key, float]] = []
         self._runtimes: dict[int, Life] = {}  # alive, and not yet a program
 
@@ -156,7 +157,11 @@ class Lives:
         self._ended.setdefault(pid, []).append(life._replace(end=when))
         self._order.append((when, pid))
         self.release(life.key, when)
-        self._forget(when)
+        while len(self._order) > MOST_ENDED or self._order[0][0] < when - REMEMBERED:
+            _, oldest = self._order.popleft()
+            del self._ended[oldest][0]
+            if not self._ended[oldest]:
+                del self._ended[oldest]
 
     def hold(self, key: Key) -> None:
         """Count one more process of a container."""
@@ -174,21 +179,6 @@ class Lives:
         """Return the containers whose last process has ended since the last call."""
         found, self._over = self._over, []
         return found
-
-    def _forget(self, now: float) -> None:
-        """Forget processes that ended long ago, in batches."""
-        if len(self._order) < MOST_ENDED and (
-            not self._order or self._order[0][0] > now - 2 * REMEMBERED
-        ):
-            return
-        kept = [one for one in self._order if one[0] > now - REMEMBERED][-MOST_ENDED // 2 :]
-        oldest = kept[0][0] if kept else now
-        self._order = kept
-        lives = (
-            (pid, [life for life in lives if life.end is not None and life.end >= oldest])
-            for pid, lives in self._ended.items()
-        )
-        self._ended = {pid: left for pid, left in lives if left}
 
 
 class Family:

@@ -11,6 +11,7 @@ the runtime made or joined the container: then their lives are noted after the f
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.container_membership import Present
@@ -51,7 +52,7 @@ class ProcessPlacement:
         self._mounts = procfs.namespace_inode("self", "mnt") or -1
         self._awaited: dict[Key, float] = {}  # whose first process may come until then
         self._decided: set[str | None] = set()
-        self._joining: list[tuple[Key, int, float]] = []
+        self._joining: deque[tuple[Key, int, float]] = deque(maxlen=_MOST_JOINING)
 
     def scan(self, end: Callable[[int, float], None]) -> None:
         """Read all processes in /proc; known ones stay, and `end` is called for ended ones."""
@@ -215,14 +216,12 @@ class ProcessPlacement:
 
     def join(self, key: Key, pid: int, when: float) -> None:
         """Note a runtime that root started to join a container."""
-        self._joining = [*self._joining, (key, pid, when)][-_MOST_JOINING:]
+        self._joining.append((key, pid, when))
 
     def have_joined(self, has_told: Callable[[float], bool]) -> None:
         """Attribute to containers the runtimes that joined them, once the news of then is read."""
-        waiting = [one for one in self._joining if not has_told(one[2])]
-        ready = [one for one in self._joining if has_told(one[2])]
-        self._joining = waiting
-        for key, pid, when in ready:
+        while self._joining and has_told(self._joining[0][2]):
+            key, pid, when = self._joining.popleft()
             there = procfs.born(pid)
             # it had this pid then, and still has
             if there and procfs.epoch(there[0]) <= when + TICK:

@@ -2,6 +2,7 @@ import errno
 import os
 import struct
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from runc_wrap.evidence.attribution import (
     proc_connector,
     process_lifetimes,
-    process_placement,
 )
 from runc_wrap.evidence.attribution.container_membership import Membership, Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
@@ -461,10 +461,8 @@ def test_a_process_older_than_our_start_joins_if_it_still_runs(hearing: Kernel) 
     assert hearing.of(INIT, elsewhere) is None
 
 
-def test_joins_wait_for_their_events_and_their_number_is_bounded(
-    hearing: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process_placement, "_MOST_JOINING", 2)
+def test_joins_wait_for_their_events_and_their_number_is_bounded(hearing: Kernel) -> None:
+    hearing.tree.places._joining = deque(maxlen=2)  # noqa: SLF001 - the bound is the test
     for pid in (SHIM, RUNTIME, INIT):
         hearing.fork(1, pid, after=0.0001)
     for pid in (SHIM, RUNTIME, INIT):
