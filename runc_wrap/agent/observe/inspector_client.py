@@ -57,8 +57,7 @@ class Read:
         self.caller = Caller(*caller)
         self.program = pointed_at if isinstance(pointed_at, bytes) else None
         self.purpose = pointed_at if isinstance(pointed_at, tuple) else None
-        self.filters = standing[0] if standing else None
-        self.tracer = standing[1] if standing else None
+        self.filters, self.tracer = standing or (None, None)
 
 
 class Inspector:

@@ -256,14 +256,8 @@ def read_state(directory: str, name: str) -> Json:
 
 def write_state(directory: str, name: str, state: Json) -> bool:
     """Write a listener's state to its file; return whether that worked."""
-    plain = {
-        word: value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
-        else value
-        for word, value in state.items()
-    }
     try:
-        text = json_codec.dumps(plain)
+        text = json_codec.dumps(state)  # of texts that were JSON before
         files.replace(f"{directory}/{name}.json", text, is_synced=False, writer="agent")
     except (OSError, json_codec.Unreadable):
         warn(f"the state of {name} could not be written.")

@@ -154,10 +154,10 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
 
 
 def _row(change: DecisionChange, record: Record) -> Json:
-    names = (record.namespace, record.pod, record.container, record.image)
     keys = ("namespace", "pod", "container", "image")
+    names = {key: getattr(record, key) for key in keys}
     return {
-        **{key: value and value[:_LONGEST] for key, value in zip(keys, names, strict=True)},
+        **{key: value and value[:_LONGEST] for key, value in names.items()},
         "id": record.id[:_LONGEST],
         "now": _decision(record),
         "then": change.then and _decision(change.then),

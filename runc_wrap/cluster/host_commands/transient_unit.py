@@ -40,14 +40,7 @@ _PREFIX = "runc-wrap-cluster-"
 # systemd.exec(5), "Process Exit Codes": those that it gives a unit as simple as ours
 _SYSTEMDS, _EXEC = range(200, 244), 203
 _FULL = "write its output; look whether the file system of /opt is full"
-_COULD_NOT = {
-    202: "close or arrange file descriptors",
-    204: "get memory: look what uses up the node's",
-    208: "set up standard input",
-    209: _FULL,
-    219: "set up the control group",
-    222: _FULL,
-}
+_COULD_NOT = {204: "get memory: look what uses up the node's", 209: _FULL, 222: _FULL}
 _BEYOND = 60.0  # seconds that systemd may need to end a command
 
 
@@ -154,20 +147,16 @@ def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]
 
 
 def _ended(command: Command, end: UnitEnd, printed: str, said: str) -> CommandEnd:
-    if end.state == DONE:
-        return CommandEnd(is_well=True, printed=printed, said=said)
     if end.state == GONE:
         why = "is gone: it was ended by somebody, or by a restart of the host"
         said = said or f"{command.unit} {why if command.stays else 'said nothing'}"
-        return CommandEnd(is_well=False, printed=printed, said=said)
-    if end.result == "timeout":
-        late = f"{command.unit} took longer than {command.seconds:g} s"
-        return CommandEnd(is_well=False, printed=printed, said=f"{said}\n{late}".strip())
-    if not printed and not said:
+    elif end.result == "timeout":
+        said = f"{said}\n{command.unit} took longer than {command.seconds:g} s".strip()
+    elif end.state != DONE and not printed and not said:
         means = _meaning(end.status, safe_text.name(command.argv[0]))
         why = f": {means}" if means else ", and said nothing"
         said = f"{command.unit} failed with the status {end.status}{why}"
-    return CommandEnd(is_well=False, printed=printed, said=said)
+    return CommandEnd(is_well=end.state == DONE, printed=printed, said=said)
 
 
 def _meaning(status: int, program: str) -> str:
