@@ -122,20 +122,16 @@ class Membership:
         paths = _paths(pid)
         found: list[tuple[int, Key]] = []
         for key in self._named(paths):
-            place = self._place(key)
+            place = self.learn(key)
             if place and self._is_in(pid, paths, place):
                 found.append((max(map(len, place.paths.values())), key))
         longest = max((length for length, _ in found), default=0)
         keys = [key for length, key in found if length == longest]
         return keys[0] if len(keys) == 1 else None
 
-    def learn(self, key: Key) -> None:
-        """Read a container's place while its first process runs."""
-        self._place(key)
-
     def has_place(self, key: Key) -> bool:
         """Return whether a container's place is known: then no process elsewhere is in it."""
-        return key in self._places or self._place(key) is not None
+        return key in self._places or self.learn(key) is not None
 
     def is_elsewhere(self, pid: int, running: Iterable[Key]) -> bool | None:
         """Return whether a process is in the pid namespace of none of these, None if unknown.
@@ -164,7 +160,8 @@ class Membership:
                 keys.update(dict.fromkeys(named))
         return [*keys][:_MOST_NAMED]
 
-    def _place(self, key: Key) -> Place | None:
+    def learn(self, key: Key) -> Place | None:
+        """Return a container's place, read while its first process runs; None if unknown."""
         first = runtime_state.first_process(key)
         found = self._places.pop(key, None)
         if first is None:  # it was deleted

@@ -6,7 +6,6 @@ namespaces.
 
 from __future__ import annotations
 
-import array
 import errno
 import os
 import socket
@@ -15,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sightings import COARSE, LossSpan
+from runc_wrap.evidence.sources import audit_netlink
 from runc_wrap.host import procfs
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _FOUR, _TWO = struct.Struct("=iiii"), struct.Struct("=ii")
 _BODY = _EVENT + _WHAT.size
 _FORK, _EXEC, _EXIT = 1, 2, 0x80000000
 _NLMSG_DONE = 3
-_SO_ATTACH_FILTER = 26
 _SO_RCVBUFFORCE = 33
 
 
@@ -50,7 +49,7 @@ def connector() -> socket.socket:
         raise NoConnector(error.errno, f"no process connector: {error.strerror}") from None
     try:
         made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        _attach_filter(made)
+        audit_netlink.attach_filter(made, _filter())
         made.bind((0, _CN_IDX_PROC))
         body = struct.pack("=IIIIHHI", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, 4, 0, _LISTEN)
         head = struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid())
@@ -62,11 +61,13 @@ def connector() -> socket.socket:
     return made
 
 
-def _attach_filter(of: socket.socket) -> None:
-    """Have the kernel pass on forks, execs and exits of processes only, not of threads."""
-    # instructions of linux/filter.h; words are loaded in network order
+def _filter() -> list[tuple[int, int, int, int]]:
+    """Return instructions that pass on forks, execs and exits of processes, not of threads.
+
+    Words are loaded in network order.
+    """
     load, to_x, go, equal, equal_x, back = 0x20, 0x07, 0x05, 0x15, 0x1D, 0x06
-    lines = [
+    return [
         (load, 0, 0, _EVENT),
         (equal, 10, 0, socket.htonl(_EXEC)),
         (equal, 0, 4, socket.htonl(_FORK)),
@@ -82,9 +83,6 @@ def _attach_filter(of: socket.socket) -> None:
         (back, 0, 0, 0xFFFFFFFF),
         (back, 0, 0, 0),
     ]
-    program = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in lines))
-    where, _ = program.buffer_info()
-    of.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(lines), where))
 
 
 class ProcessNews:

@@ -24,7 +24,7 @@ from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 AUDIT_GET, AUDIT_LIST_RULES = 1000, 1013
 MOST = 4096  # datagrams that one read() takes, so that its caller can do other work
@@ -42,7 +42,7 @@ STATUS_PID, STATUS_RATE_LIMIT, STATUS_LOST, STATUS_BACKLOG, STATUS_WAITS = 3, 4,
 _MEMORY, _WORDS = 55, struct.Struct("=9I")  # SO_MEMINFO: linux/sock_diag.h lists its words
 _QUEUED, _DROPS = 0, 8
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER
-_FILTER = (  # linux/filter.h; half words are loaded in network order
+_FILTER = (  # SECCOMP records only; half words are loaded in network order
     (0x28, 0, 0, 4),  # nlmsg_type
     (0x15, 0, 1, socket.htons(audit_record.TYPE)),
     (0x06, 0, 0, 0xFFFFFFFF),
@@ -73,7 +73,7 @@ class Live:
             # Without its own port a socket counts as the kernel's, and receives nothing.
             self._socket.bind((0, 0))
             _enlarge(self._socket)
-            _attach_filter(self._socket)
+            attach_filter(self._socket, _FILTER)
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG)
         except OSError as error:
             self._socket.close()
@@ -274,11 +274,11 @@ def _enlarge(receiver: socket.socket) -> None:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
 
 
-def _attach_filter(of: socket.socket) -> None:
-    """Have the kernel queue SECCOMP records only; _item skips any others."""
-    program = array.array("B", b"".join(struct.pack("=HBBI", *one) for one in _FILTER))
+def attach_filter(of: socket.socket, lines: Sequence[tuple[int, int, int, int]]) -> None:
+    """Have the kernel queue only what these instructions (linux/filter.h) let through."""
+    program = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in lines))
     where, _ = program.buffer_info()
-    of.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", len(_FILTER), where))
+    of.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", len(lines), where))
 
 
 def _item(datagram: bytes) -> Sighting | LossSpan | None:
