@@ -155,11 +155,9 @@ class Checks:
         if not installs and not own.kept:
             return 0
         try:
-            return (
-                self._install(own, container, call, keep)
-                if installs
-                else self._refused(own, container, call)
-            )
+            if installs:
+                return self._install(own, container, call, keep)
+            return self._refused(own, container, call)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
             warn(f"a container's own filter could not be evaluated: {error!r}")
             return EPERM

@@ -47,11 +47,9 @@ class NodeCommands:
 
         `policy`: with this one, which is then laid down for the release, unless it is refused.
         """
-        program = str(archive / "bin" / "runc-wrapctl")
         more = ("--policy", policy) if policy else ()
         words = ("cluster", "preflight", engine, *self._which(), *more)
-        argv = (program, "--prefix", str(self.places.prefix), *words)
-        return self._run(Command("preflight", argv, _CHECKING))
+        return self._ctl("preflight", _CHECKING, *words, directory=archive / "bin")
 
     def install(self, archive: Path) -> CommandEnd:
         """Install the release of an archive that lies on the node."""
@@ -113,9 +111,11 @@ class NodeCommands:
             transient_unit.wait(self.manager, unit, _REGISTERING)
         transient_unit.forget_old(self.manager, STEPS)
 
-    def _ctl(self, step: str, seconds: float, *words: str) -> CommandEnd:
-        program = str(self.places.wrapper.with_name("runc-wrapctl"))
-        argv = (program, "--prefix", str(self.places.prefix), *words)
+    def _ctl(
+        self, step: str, seconds: float, *words: str, directory: Path | None = None
+    ) -> CommandEnd:
+        program = (directory or self.places.wrapper.parent) / "runc-wrapctl"
+        argv = (str(program), "--prefix", str(self.places.prefix), *words)
         return self._run(Command(step, argv, seconds))
 
     def _run(self, command: Command) -> CommandEnd:

@@ -81,16 +81,13 @@ class Manager:
 
         `out` and `err` are the host's paths. A unit of that name that exists is left as it is.
         """
+        words = [one.replace("$", "$$") for one in argv]  # in which systemd replaces variables
         properties = [
             ("Description", ("s", f"runc-wrap: {unit}")),
             ("Type", ("s", "oneshot")),
             ("RemainAfterExit", ("b", stays)),
             ("CollectMode", ("s", "inactive" if stays else "inactive-or-failed")),
-            # systemd would replace variables in its words
-            (
-                "ExecStart",
-                ("a(sasb)", [(argv[0], [one.replace("$", "$$") for one in argv], False)]),
-            ),
+            ("ExecStart", ("a(sasb)", [(argv[0], words, False)])),
             ("StandardOutputFileToTruncate", ("s", str(out))),
             ("StandardErrorFileToTruncate", ("s", str(err))),
             ("TimeoutStartUSec", ("t", int(seconds * 1e6))),
