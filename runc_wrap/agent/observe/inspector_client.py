@@ -57,7 +57,8 @@ class Read:
         self.caller = Caller(*caller)
         self.program = pointed_at if isinstance(pointed_at, bytes) else None
         self.purpose = pointed_at if isinstance(pointed_at, tuple) else None
-        self.filters, self.tracer = standing or (None, None)
+        self.filters = standing[0] if standing else None
+        self.tracer = standing[1] if standing else None
 
 
 class Inspector:
