@@ -7,7 +7,6 @@ not support them. The programs are images in memory that only exit.
 import errno
 import os
 import struct
-from collections.abc import Callable
 
 from runc_wrap.profiles.runtime_spec_names import OCI
 
@@ -64,32 +63,21 @@ def _elf32(machine: int, flags: int, code: bytes) -> bytes:
 def _runs(program: bytes) -> bool | None:
     """Tell whether a program runs; None if it failed for other reasons than its ABI."""
     image = os.memfd_create("runc-wrap-abi")
-    try:
-        os.write(image, program)
-        return _ended(lambda: os.execve(image, ["abi"], {}))  # noqa: S606
-    finally:
-        os.close(image)
-
-
-def _ended(become: Callable[[], object]) -> bool | None:
-    """Execute the program in a child; decide by its exit status, or by why execve failed."""
+    os.write(image, program)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        _begin(become, writer)
-    os.close(writer)
+        try:
+            os.execve(image, ["abi"], {})  # noqa: S606
+        except OSError as error:
+            os.write(writer, bytes([min(error.errno or 0, 255)]))
+        finally:
+            os._exit(1)
+    for descriptor in (image, writer):
+        os.close(descriptor)
     failure = os.read(reader, 1)
     os.close(reader)
     _, status = os.waitpid(child, 0)
     if failure:
         return False if failure[0] in _NOT_RUN else None
     return True if os.waitstatus_to_exitcode(status) == _STATUS else None
-
-
-def _begin(become: Callable[[], object], writer: int) -> None:
-    try:
-        become()
-    except OSError as error:
-        os.write(writer, bytes([min(error.errno or 0, 255)]))
-    finally:
-        os._exit(1)

@@ -18,6 +18,7 @@ mergeConfig) and plugins/cri/runtime/plugin.go (v2.3.4: migrateConfig).
 import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,7 @@ def of_dump(document: Table) -> dict[str, str]:
 def section(files: list[Loaded], facts: dict[str, Any]) -> Table:
     """Return the CRI plugin's `containerd` table in force, of handlers and the default one."""
     if _migrates_each(facts):
-        whole: Table = {}
-        for each in files:
-            whole = toml_text.merged(whole, carried_over(_renamed(each)))
-        return whole
+        return reduce(toml_text.merged, map(carried_over, map(_renamed, files)))
     together = _together(files)
     if _version_of_all(files) > 2:  # noqa: PLR2004  # config version 2
         return toml_text.lookup(together, section_path(NEW_CRI))
@@ -139,10 +137,7 @@ def _version_of_all(files: list[Loaded]) -> int:
 
 
 def _together(files: list[Loaded]) -> Table:
-    found: Table = {}
-    for each in files:
-        found = toml_text.merged(found, _renamed(each))
-    return found
+    return reduce(toml_text.merged, map(_renamed, files))
 
 
 def _renamed(each: Loaded) -> Table:

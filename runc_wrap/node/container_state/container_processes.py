@@ -163,7 +163,9 @@ class ContainerMembers:
 
     def _add_namespaces(self) -> None:
         """Add by pid namespace; a pod's shared one says nothing about processes already placed."""
-        outside = self._outer_namespaces()
+        starters = (self._processes.get(init.parent) for init in self._inits.values())
+        ours = self._processes.get(os.getpid())
+        outside = {process.namespace for process in (*starters, ours) if process}
         sharing: dict[str, list[int]] = defaultdict(list)
         for place, init in self._inits.items():
             if init.namespace not in outside:
@@ -182,11 +184,6 @@ class ContainerMembers:
             return ()
         first = [place for place in places if self._inits[place].first]
         return first or places[:1]
-
-    def _outer_namespaces(self) -> set[str]:
-        starters = (self._processes.get(init.parent) for init in self._inits.values())
-        ours = self._processes.get(os.getpid())
-        return {process.namespace for process in (*starters, ours) if process}
 
 
 def _is_believable(container: RuntimeContainer, init: Process) -> bool:

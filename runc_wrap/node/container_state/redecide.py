@@ -60,11 +60,15 @@ def decide_again(policy: CompiledPolicy, path: str, record: Record | None, handl
     return _considered(policy, found, record, handler, policy_file.load_profile)
 
 
-def decide_now(policy: CompiledPolicy, bundle: str, record: Record | None) -> Outcome:
-    """Decide by the policy in force for a container that runs. Raises Refusal."""
+def decide_now(
+    policy: CompiledPolicy,
+    bundle: str,
+    record: Record | None,
+    profile_of: ProfileOf = policy_file.load_profile,
+) -> Outcome:
+    """Decide for a container that runs, by default by the policy in force. Raises Refusal."""
     handler = (record.handler if record else None) or DEFAULT_HANDLER
-    found = (bundle, bundle_config.text(bundle))
-    return _considered(policy, found, record, handler, policy_file.load_profile)
+    return _considered(policy, (bundle, bundle_config.text(bundle)), record, handler, profile_of)
 
 
 def _considered(
@@ -124,8 +128,6 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[DecisionCh
 
 def _again(compiled: Compiled, record: Record) -> Outcome:
     """Decide by a policy that is not in force. Raises Refusal."""
-    handler = record.handler or DEFAULT_HANDLER
-    found = (record.bundle or "", bundle_config.text(record.bundle or ""))
 
     def profile_of(_: CompiledPolicy, name: str, mode: str) -> CompiledProfile:
         applied = compiled.as_applied.get(name) if mode == AS_APPLIED else None
@@ -134,4 +136,4 @@ def _again(compiled: Compiled, record: Record) -> Outcome:
             raise Refusal(f"the profile {quoted(name)} no longer exists")
         return profile
 
-    return _considered(compiled.policy, found, record, handler, profile_of)
+    return decide_now(compiled.policy, record.bundle or "", record, profile_of)

@@ -10,6 +10,7 @@ limited, and they affect nothing about root's containers.
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,20 +110,15 @@ class User:
 
 def read(trusted: Collection[int]) -> list[User]:
     """Return all users except the trusted, as far as we may read what is theirs."""
-    uids = [uid for uid in _uids() if uid not in trusted]
+    names: list[str] = []
+    with suppress(OSError):  # users by their directories' names: accessing one may never return
+        names = os.listdir(RUN_DIRECTORIES)  # noqa: PTH208 - names
+    uids = sorted({int(name) for name in names if name.isdecimal()}.difference(trusted))
     done = bounded_work.run({uid: lambda uid=uid: _read(uid) for uid in uids[:_AT_ONCE]}, SECONDS)  # type: ignore[misc]  # the default is the uid
     found = [_user(uid, one) for uid, one in done.items() if one.is_permitted]
     left = "not read: there are too many users"
     found += [User(uid, unreadable=[left]) for uid in uids[_AT_ONCE:]]
     return [user for user in found if user.found or user.unreadable or user.more]
-
-
-def _uids() -> list[int]:
-    """Return the users with a run directory, by its name: accessing one may never return."""
-    try:
-        return sorted(int(name) for name in os.listdir(RUN_DIRECTORIES) if name.isdecimal())  # noqa: PTH208 - names
-    except OSError:
-        return []
 
 
 def _user(uid: int, output: bounded_work.Output) -> User:
