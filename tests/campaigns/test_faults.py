@@ -232,14 +232,10 @@ def prepared(shared: Installed) -> Iterator[Machine]:
                 )
             )
         made = Machine(installed, creators, runtime, str(directory / "inject"))
-        _learn_blocks(made)
+        for policy in (disturbances.AUDIT, disturbances.ENFORCE):
+            installed.configure(f'runtime = ["{runtime}"]\n{policy}')
+            made.both.append(creators[0].block_in_force())
         yield made
-
-
-def _learn_blocks(made: Machine) -> None:
-    for policy in (disturbances.AUDIT, disturbances.ENFORCE):
-        made.installed.configure(f'runtime = ["{made.runtime}"]\n{policy}')
-        made.both.append(made.creators[0].block_in_force())
 
 
 def campaign(shared: Installed, creates: int, seed: int) -> Tally:

@@ -22,7 +22,7 @@ def _are_new(agent: agents.Agent) -> bool:
     return all(NEW in _words(pid) for pid in agent.both)
 
 
-def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_release(
+def test_a_request_after_an_upgrade_takes_the_cold_path_and_both_become_the_new_release(
     node: install.Installed, tmp_path: Path
 ) -> None:
     install.lay_out_second(node)
@@ -30,22 +30,12 @@ def test_a_request_after_an_upgrade_takes_the_cold_path_and_starts_the_new_relea
     words = ["create", "--bundle", str(tmp_path), "ID"]
     with agents.running(node) as agent:
         assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
-        before = agent.decide
-        install.switch_release(node.prefix)
-        assert agents.ask(node.prefix, "runc", *words)[1:] == [b"cold"]
-        wait_until(lambda: NEW in _words(agent.decide), "the new release")
-        assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
-        assert agent.decide == before
-
-
-def test_both_follow_an_upgrade_without_a_supervisor(node: install.Installed) -> None:
-    install.lay_out_second(node)
-    with agents.running(node) as agent:
         before = agent.both
         install.switch_release(node.prefix)
-        agents.ask(node.prefix, "runc", "create", "ID")
+        assert agents.ask(node.prefix, "runc", *words)[1:] == [b"cold"]
         wait_until(lambda: _are_new(agent), "the new release", 30)
         wait_until(lambda: agent.said("ready: pid ") == 4, "both to be ready again", 30)
+        assert agents.ask(node.prefix, "runc", *words)[1] == b"rename"
         assert agent.both == before
         assert agents.sockets(node.prefix) == agents.SOCKETS
 

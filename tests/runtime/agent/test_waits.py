@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 
@@ -80,22 +80,19 @@ def _stopped(agent: Agent) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-def _starved(agent: Agent) -> contextlib.AbstractContextManager[None]:
-    """It gets a millisecond of a CPU in each second, less than its turns take."""
-    quota = {"cpu.cfs_period_us": "1000000", "cpu.cfs_quota_us": "1000"}
-    return limited(agent.decide, "cpu", quota)
-
-
 def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:
     """The next page that it touches never arrives, as from a hanging swap device."""
     limits = {"memory.limit_in_bytes": "0", "memory.oom_control": "1"}
     return limited(agent.decide, "memory", limits)
 
 
-def test_a_stopped_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
-    idle: install.Installed, tmp_path: Path
+@pytest.mark.parametrize("hung", [_stopped, _without_memory], ids=["stopped", "without memory"])
+def test_a_hanging_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
+    idle: install.Installed,
+    tmp_path: Path,
+    hung: Callable[[Agent], contextlib.AbstractContextManager[None]],
 ) -> None:
-    with agents.running(idle) as agent, _stopped(agent):
+    with agents.running(idle) as agent, hung(agent):
         assert 0.02 < _least(idle, tmp_path) <= BOUND
 
 
@@ -104,19 +101,13 @@ def test_an_agent_without_cpu_delays_a_create_by_at_most_a_tenth_of_a_second(
 ) -> None:
     """Some creates are answered meanwhile: only the wait counts, and that all are confined once."""
     several = [bundles.make(tmp_path / f"b{number}", "runc") for number in range(12)]
-    with agents.running(idle) as agent, _starved(agent):
+    quota = {"cpu.cfs_period_us": "1000000", "cpu.cfs_quota_us": "1000"}  # less than its turns take
+    with agents.running(idle) as agent, limited(agent.decide, "cpu", quota):
         waits = [_waited(idle, bundle) for bundle in several]
     assert all(_confined(bundle) for bundle in several)
     assert all(idle.ledger(bundle.name) for bundle in several)
     assert sorted(waits)[len(waits) // 2] <= BOUND
     assert max(waits) > 0.02, "it was not starved"
-
-
-def test_an_agent_without_memory_delays_a_create_by_at_most_a_tenth_of_a_second(
-    idle: install.Installed, tmp_path: Path
-) -> None:
-    with agents.running(idle) as agent, _without_memory(agent):
-        assert _least(idle, tmp_path) <= BOUND
 
 
 @pytest.mark.parametrize(
@@ -177,7 +168,7 @@ def test_a_late_answer_changes_nothing(idle: install.Installed, tmp_path: Path, 
                 wait_until(lambda: _continues(agent), "an answer")
             assert done.returncode == 0, done.stderr
             assert _confined(bundle)
-            wait_until(lambda bundle=bundle: _left(bundle) == [], "what was made for nobody")  # type: ignore[misc]  # bound now
+            wait_until(lambda bundle=bundle: not [*bundle.path.glob(".config*")], "what was left")  # type: ignore[misc]  # bound now
             ways = [line["via"] for line in idle.ledger(bundle.name)]
             seen.add(tuple(ways))
             assert _counting(idle, bundle) == ("cold" if "cold" in ways else "agent"), ways
@@ -199,7 +190,3 @@ def _counting(installed: install.Installed, bundle: Bundle) -> str | None:
     records = whole_ledger.read(installed.prefix / "var" / "ledger").records
     (via,) = [one.via for (_, name), one in records.items() if name == bundle.name]
     return via
-
-
-def _left(bundle: Bundle) -> list[Path]:
-    return [*bundle.path.glob(".config*")]

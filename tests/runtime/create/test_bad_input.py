@@ -152,8 +152,6 @@ def test_a_malformed_command_line_reaches_the_runtime_and_its_error_reaches_the_
     runc: Lab, tmp_path: Path
 ) -> None:
     for words in (["create", "--nonsense", "ID"], ["restore", "--lsm-mount-context"]):
-        bare = attempt(["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path, runc.bare, *words])
-        ours = attempt(
-            ["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path, runc.wrapped, *words]
-        )
+        within = ("sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", tmp_path)
+        bare, ours = (attempt([*within, one, *words]) for one in (runc.bare, runc.wrapped))
         assert (ours.returncode, ours.stdout) == (bare.returncode, bare.stdout)
