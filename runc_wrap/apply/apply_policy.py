@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runc_wrap.apply import candidate_profiles
@@ -46,15 +47,12 @@ def gather_facts(places: Places, runtimes: list[str] | None) -> Facts:
     names = installed_programs.default_runtimes(places.runtime) if runtimes is None else runtimes
     runtime = installed_programs.find_runtime(names)
     can = seccomp_features.of(runtime)
-    return Facts(
+    return replace(
+        facts_of_engines(),
         runtime_path=str(runtime.path),
         runtime_kind=runtime.kind,
         runtime_version=runtime.version,
-        arch=platform.goarch(),
-        kernel=platform.kernel(),
-        engines=installed_programs.engine_versions(),
         own_profiles=policy_sources.read_profiles(*places.sources()),
-        system_profile=profile_files.system(),
         captured=capture_store.read(places),
         flags=can.flags,
         actions=can.actions,
@@ -72,9 +70,9 @@ def facts_of_engines() -> Facts:
     Raises ProfileError.
     """
     return Facts(
-        runtime_path="",
-        runtime_kind="",
-        runtime_version="",
+        "",
+        "",
+        "",
         arch=platform.goarch(),
         kernel=platform.kernel(),
         engines=installed_programs.engine_versions(),

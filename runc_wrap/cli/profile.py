@@ -32,7 +32,6 @@ from runc_wrap.profiles.composition import systemd_sets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runc_wrap.filters.profile_difference import ProfileChange
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.composition.composed_profile import Composed
     from runc_wrap.profiles.source_profile import Rule
@@ -100,8 +99,9 @@ def _rows(places: Places) -> list[dict[str, Any]]:
     sources = dict.fromkeys(builtin.names(), "built in")
     sources |= {name: _source(name) for name in in_force.values()}
     sources |= {LOCALHOST + name: str(path) for name, path in sorted(own.items())}
+    engines = {name: [one for one, of in in_force.items() if of == name] for name in sources}
     return [
-        {"name": name, "source": source, "runtime_default_of": _engines(in_force, name)}
+        {"name": name, "source": source, "runtime_default_of": engines[name]}
         for name, source in sources.items()
     ]
 
@@ -112,17 +112,12 @@ def _source(name: str) -> str:
     return "this node's seccomp.json" if name == runtime_default.SYSTEM else "built in"
 
 
-def _engines(in_force: dict[str, str], name: str) -> list[str]:
-    return [engine for engine, profile in in_force.items() if profile == name]
-
-
 def _capabilities(_context: click.Context, _option: click.Parameter, given: str) -> frozenset[str]:
     words = [word.strip().upper() for word in given.split(",") if word.strip()]
     if words == ["ALL"]:
         return frozenset(CAPABILITIES)
     names = frozenset(word if word.startswith("CAP_") else f"CAP_{word}" for word in words)
-    unknown = sorted(names - set(CAPABILITIES))
-    if unknown:
+    if unknown := sorted(names - {*CAPABILITIES}):
         raise click.BadParameter(f"{safe_text.lines(', '.join(unknown))}: no such capability")
     return names
 
@@ -229,7 +224,11 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     Exit status 1: they differ.
     """
     one, other = profile_operand.sides(places, (first, second), engine)
-    found = _differences(profile_difference.find(one, other, profile_operand.loader(places)))
+    found: dict[_Difference, list[str]] = {}  # each with its ABIs
+    for each in profile_difference.find(one, other, profile_operand.loader(places)):
+        call, caps = each.call, tuple(sorted(each.capabilities))
+        row = _Difference(call.syscall, caps, each.when, call.expected, call.found)
+        found.setdefault(row, []).append(call.abi)
     rows = [row.shown(abis) for row, abis in found.items()]
     if as_json:
         output.document({"summary": _summary(found), "differences": rows})
@@ -238,17 +237,6 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
             output.table(("call", "abi", "when", "first", "second"), map(_cells, rows))
         output.say(_summary(found))
     return bool(found)
-
-
-def _differences(changes: Iterable[ProfileChange]) -> dict[_Difference, list[str]]:
-    """Return {row: its ABIs}."""
-    found: dict[_Difference, list[str]] = {}
-    for one in changes:
-        call = one.call
-        caps = tuple(sorted(one.capabilities))
-        row = _Difference(call.syscall, caps, one.when, call.expected, call.found)
-        found.setdefault(row, []).append(call.abi)
-    return found
 
 
 def _cells(shown: dict[str, Any]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -57,11 +57,18 @@ def capture(
     found = runtime_default.differences_from_table(captured, facts)
     where = capture_store.write(places, captured)
     if as_json:
-        output.document(_document(captured, len(blocks), table, found))
+        shown = {key: getattr(captured, key) for key in ("engine", "version", "time", "name")}
+        differences = [one._asdict() for one in found]
+        made = {"table": table, "differences": differences, "profile": captured.profile}
+        output.document({**shown, "answers": len(blocks), **made})
     else:
         seconds = time.monotonic() - started
         output.say(f"{engine} {captured.version}: {len(blocks)} answers in {seconds:.1f} seconds")
-        _print(captured, table, found, where)
+        differs = f"differs from {table}:" if found else f"is {table}, rule for rule"
+        output.say(f"its default {differs}")
+        for one in found:
+            output.say(f"  only {_whose(one)}: {one.rule}")
+        output.say(f"stored as {captured.name} in {where}")
     return bool(found)
 
 
@@ -72,30 +79,6 @@ def _facts(captured: CapturedProfile) -> Facts:
         return facts
     asked = str(engine_versions.parse(captured.version))
     return replace(facts, engines={**facts.engines, captured.engine: asked})
-
-
-def _document(
-    captured: CapturedProfile, answers: int, table: str, found: list[TableDifference]
-) -> dict[str, Any]:
-    return {
-        **{name: getattr(captured, name) for name in ("engine", "version", "time", "name")},
-        "answers": answers,
-        "table": table,
-        "differences": [one._asdict() for one in found],
-        "profile": captured.profile,
-    }
-
-
-def _print(
-    captured: CapturedProfile, table: str, found: list[TableDifference], where: Path
-) -> None:
-    if not found:
-        output.say(f"its default is {table}, rule for rule")
-    else:
-        output.say(f"its default differs from {table}:")
-    for one in found:
-        output.say(f"  only {_whose(one)}: {one.rule}")
-    output.say(f"stored as {captured.name} in {where}")
 
 
 def _whose(found: TableDifference) -> str:

@@ -102,8 +102,9 @@ class Expectation:
         self.simulation = Simulation(block, loader)
         if not lazy:
             _ = self.program
-        self._seen: dict[tuple[bytes, ...], tuple[FilterDifference, ...]] = {}
-        self._sampled: dict[tuple[bytes, ...], tuple[str, ...]] = {}
+        self._seen: dict[
+            tuple[bytes, ...], tuple[tuple[FilterDifference, ...], tuple[str, ...]]
+        ] = {}
 
     @cached_property
     def program(self) -> bpf.Program:
@@ -130,11 +131,10 @@ class Expectation:
         if key not in self._seen:
             if len(self._seen) >= _MOST_PROGRAMS:
                 self._seen.clear()
-                self._sampled.clear()
-            programs, sampled = tuple(bpf.program(one) for one in key), list[str]()
-            self._seen[key] = tuple(self._compared(programs, sampled))
-            self._sampled[key] = tuple(sampled)
-        return self._seen[key]
+            sampled: list[str] = []
+            found = tuple(self._compared(tuple(map(bpf.program, key)), sampled))
+            self._seen[key] = found, tuple(sampled)
+        return self._seen[key][0]
 
     def sampled(self, filters: Sequence[bytes]) -> tuple[str, ...]:
         """Return the calls ("x86_64 prctl") of which `differences` tried only a part.
@@ -142,7 +142,7 @@ class Expectation:
         Their arguments are compared with more than bpf_arguments.MOST_CALLS combinations of values.
         Nothing is compared for it.
         """
-        return self._sampled.get(tuple(filters), ())
+        return self._seen.get(tuple(filters), ((), ()))[1]
 
     def _compared(
         self, programs: tuple[bpf.Program, ...], sampled: list[str]

@@ -84,26 +84,26 @@ def find(
     beside a process' filters only its own bounding set counts. Raises ProfileError for a profile
     that cannot be loaded or compared.
     """
-    fixed = [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]
-    named = {} if fixed else named_capabilities(first, second)  # type: ignore[arg-type]  # none is fixed
-    found: list[ProfileChange] = []
     known = {} if known is None else known
+    if fixed := [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]:
+        before, after = (_loaded(one, fixed[0], loader) for one in (first, second))
+        changes = [] if first == second else [*_differences(before, after, None, known, most)]
+        return [ProfileChange(call, frozenset(), when) for call, when in changes]
+    named = named_capabilities(first, second)  # type: ignore[arg-type]  # neither is fixed
+    found: list[ProfileChange] = []
     met: dict[Capabilities, set[_Found]] = {}
     common: list[object] = []  # of both, for the empty set
-    if first == second and fixed:
-        return []
-    for capabilities in fixed[:1] or capability_sets(named.values()):
+    for capabilities in capability_sets(named.values()):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
         calls = {name for name, own in named.items() if own >= capabilities}
         shared = [one.simulation.common for one in (before, after) if isinstance(one, Expectation)]
         common = common or [*shared]
-        some = calls if capabilities and not fixed and shared == common else None
+        some = calls if capabilities and shared == common else None
         changes = [*_differences(before, after, some, known, most)]
         known_of_fewer = set().union(*(met[one] for one in met if one < capabilities))
         met[capabilities] = {*changes}
-        held = frozenset() if fixed else capabilities
         found += [
-            ProfileChange(call, held, when)
+            ProfileChange(call, capabilities, when)
             for call, when in changes
             if call.syscall in calls or (call, when) not in known_of_fewer
         ]
@@ -188,7 +188,9 @@ def _of_number(
 ) -> Iterator[_Found]:
     sides = before, after
     texts = [one.simulation for one in sides if isinstance(one, Expectation)]
-    programs = chain.from_iterable(map(_programs, sides))
+    programs = chain.from_iterable(
+        one.programs for one in sides if not isinstance(one, Expectation)
+    )
     interest = filter_comparison.to_try(programs, texts, abi, number)
     rules = [*chain.from_iterable(one.rules(abi, number) for one in texts)] if texts[1:] else []
     conditions = [*chain.from_iterable(rules)]
@@ -213,10 +215,6 @@ def _of_number(
         when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
         shown = where[0] if interest.indexes else None
         yield FilterDifference(abi.name, name, number, expected, found, shown), when
-
-
-def _programs(one: _Outcome) -> tuple[bpf.Program, ...]:
-    return one.programs if isinstance(one, ProcessFilters) else ()
 
 
 def _is_open(one: _Outcome, abi: Abi, number: int) -> TypeGuard[Expectation]:

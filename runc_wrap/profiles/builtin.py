@@ -60,17 +60,14 @@ def load(spec: str) -> Profile:
 def check_known(name: str) -> None:
     """Raise ProfileError for a built-in profile, or one composed of it, of an unread series."""
     for word in name.split():
-        _check_read(*word.partition("@")[::2])
-
-
-def _check_read(name: str, text: str) -> None:
-    source = _SOURCES.get(name)
-    if source is None or not text[:1].isdecimal():  # others are captured, or this node's
-        return
-    newest = max(source.known())
-    version = parse(text, source.known())
-    if version[:2] > newest[:2]:
-        raise ProfileError(
-            f"{name} {version} is newer than the built-in profiles, {source.oldest} to {newest}, "
-            f"so what it denies is not known; write {name}@{newest} for the nearest"
-        )
+        one, _, text = word.partition("@")
+        source = _SOURCES.get(one)
+        if source is None or not text[:1].isdecimal():  # others are captured, or this node's
+            continue
+        newest = max(source.known())
+        version = parse(text, source.known())
+        if version[:2] > newest[:2]:
+            raise ProfileError(
+                f"{one} {version} is newer than the built-in profiles, {source.oldest} to "
+                f"{newest}, so what it denies is not known; write {one}@{newest} for the nearest"
+            )

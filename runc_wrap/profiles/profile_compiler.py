@@ -31,12 +31,19 @@ def compile_profile(profile: Profile, *, arch: str, kernel: Kernel) -> CompiledP
     if arch not in NATIVE:
         known = " ".join(sorted(NATIVE))
         raise ProfileError(f"the architecture {arch!r} is not known; known are: {known}")
-    rules = [_entry(rule) for rule in profile.rules if holds(rule, arch, kernel)]
+    block: Json = {  # linux.seccomp without syscalls, its keys in the runtime-spec's order
+        "defaultAction": profile.default_action,
+        "defaultErrnoRet": profile.default_errno_ret,
+        "architectures": [*profile.abis(arch)] or None,
+        "flags": None if profile.flags is None else [*profile.flags],
+        "listenerPath": profile.listener_path,
+        "listenerMetadata": profile.listener_metadata,
+    }
     return {
         "name": profile.name,
         "version": profile.version,
-        "block": _block(profile, arch),
-        "rules": rules,
+        "block": {key: value for key, value in block.items() if value is not None},
+        "rules": [_entry(rule) for rule in profile.rules if holds(rule, arch, kernel)],
     }
 
 
@@ -56,43 +63,20 @@ def _is_at_least(kernel: Kernel, condition: Condition, *, default: bool) -> bool
     return default if condition.min_kernel is None else kernel >= condition.min_kernel
 
 
-def _block(profile: Profile, arch: str) -> Json:
-    """Return linux.seccomp without syscalls, its keys in the runtime-spec's order, none empty."""
-    block: Json = {"defaultAction": profile.default_action}
-    if profile.default_errno_ret is not None:
-        block["defaultErrnoRet"] = profile.default_errno_ret
-    if architectures := profile.architectures or profile.arch_map.get(arch):
-        block["architectures"] = list(architectures)
-    if profile.flags is not None:
-        block["flags"] = list(profile.flags)
-    if profile.listener_path is not None:
-        block["listenerPath"] = profile.listener_path
-    if profile.listener_metadata is not None:
-        block["listenerMetadata"] = profile.listener_metadata
-    return block
-
-
 def _entry(rule: Rule) -> CompiledRule:
-    entry: CompiledRule = {"rule": _syscall(rule)}
-    if rule.includes.caps:
-        entry["all"] = list(rule.includes.caps)
-    if rule.excludes.caps:
-        entry["none"] = list(rule.excludes.caps)
-    return entry
-
-
-def _syscall(rule: Rule) -> Json:
-    syscall: Json = {"names": list(rule.names), "action": rule.action}
+    syscall: Json = {"names": [*rule.names], "action": rule.action}
     if rule.errno_ret is not None:
         syscall["errnoRet"] = rule.errno_ret
     if rule.args:
         syscall["args"] = [_argument(argument) for argument in rule.args]
-    return syscall
+    entry: CompiledRule = {"rule": syscall}
+    if rule.includes.caps:
+        entry["all"] = [*rule.includes.caps]
+    if rule.excludes.caps:
+        entry["none"] = [*rule.excludes.caps]
+    return entry
 
 
 def _argument(argument: Argument) -> Json:
-    comparison: Json = {"index": argument.index, "value": argument.value}
-    if argument.value_two:
-        comparison["valueTwo"] = argument.value_two
-    comparison["op"] = argument.op
-    return comparison
+    second = {"valueTwo": argument.value_two} if argument.value_two else {}
+    return {"index": argument.index, "value": argument.value, **second, "op": argument.op}

@@ -15,6 +15,8 @@ io_uring/opdef.c and the files that it refers to (net.c, rw.c, splice.c, fs.c, o
 cmd_net.c for URING_CMD on sockets), and liburing's io_uring_enter(2).
 """
 
+from runc_wrap.profiles import word_table
+
 # Every call of a line does what the others on it do, or the part that matters.
 _FORMS = """
 open openat openat2 creat
@@ -131,15 +133,11 @@ io_uring_setup: io_uring_enter io_uring_register
 """
 
 # Two calls that multiplex many on 32-bit ABIs, s390x and ppc64; no filter sees those' arguments
-_MULTIPLEXED = {
-    "ipc": """
-msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget
-""",
-    "socketcall": """
-accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom recvmmsg recvmsg
-send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair
-""",
-}
+_MULTIPLEXED = """
+ipc: msgctl msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget
+socketcall: accept accept4 bind connect getpeername getsockname getsockopt listen recv recvfrom
+recvmmsg recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socket socketpair
+"""
 
 # Ways to the same that are not system calls, so that no filter can deny them
 NOT_CALLS = {
@@ -160,7 +158,7 @@ NOT_CALLS = {
 # outside the trampoline which the kernel made gets SIGILL, or an error.
 EXEMPT = frozenset({"uretprobe", "uprobe"})
 
-MULTIPLEXED = {name: frozenset(calls.split()) for name, calls in _MULTIPLEXED.items()}
+MULTIPLEXED = {name: frozenset(some) for name, some in word_table.read(_MULTIPLEXED).items()}
 
 
 def _table() -> dict[str, tuple[str, ...]]:
@@ -168,10 +166,9 @@ def _table() -> dict[str, tuple[str, ...]]:
     for form in map(str.split, _FORMS.strip().splitlines()):
         for call in form:
             found.setdefault(call, []).extend(other for other in form if other != call)
-    for line in _ALSO.strip().splitlines():
-        some, _, others = line.partition(":")
+    for some, others in word_table.read(_ALSO).items():
         for call in some.split():
-            found.setdefault(call, []).extend(others.split())
+            found.setdefault(call, []).extend(others)
     for multiplexer, calls in MULTIPLEXED.items():
         for call in sorted(calls):
             found.setdefault(call, []).append(multiplexer)
@@ -185,77 +182,75 @@ SIBLINGS = _table()
 # preadv2's flags, POLL_ADD waits for one descriptor as select does, FIXED_FD_INSTALL gives a file
 # another number. MSG_RING hands files to another ring, which must exist already.
 _OPERATIONS = """
-NOP
-READV               readv preadv preadv2
-WRITEV              writev pwritev pwritev2
-FSYNC               fsync fdatasync
-READ_FIXED          read pread64
-WRITE_FIXED         write pwrite64
-POLL_ADD            poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64
-POLL_REMOVE
-SYNC_FILE_RANGE     sync_file_range sync_file_range2 arm_sync_file_range
-SENDMSG             sendmsg sendmmsg
-RECVMSG             recvmsg recvmmsg recvmmsg_time64
-TIMEOUT             nanosleep clock_nanosleep clock_nanosleep_time64
-TIMEOUT_REMOVE
-ACCEPT              accept accept4
-ASYNC_CANCEL
-LINK_TIMEOUT
-CONNECT             connect
-FALLOCATE           fallocate
-OPENAT              open openat creat
-CLOSE               close
-FILES_UPDATE
-STATX               statx stat lstat fstat newfstatat stat64 lstat64 fstat64 fstatat64
-READ                read pread64
-WRITE               write pwrite64
-FADVISE             fadvise64 fadvise64_64 arm_fadvise64_64
-MADVISE             madvise
-SEND                send sendto
-RECV                recv recvfrom
-OPENAT2             openat2
-EPOLL_CTL           epoll_ctl
-SPLICE              splice
-PROVIDE_BUFFERS
-REMOVE_BUFFERS
-TEE                 tee
-SHUTDOWN            shutdown
-RENAMEAT            rename renameat renameat2
-UNLINKAT            unlink unlinkat rmdir
-MKDIRAT             mkdir mkdirat
-SYMLINKAT           symlink symlinkat
-LINKAT              link linkat
-MSG_RING
-FSETXATTR           fsetxattr
-SETXATTR            setxattr lsetxattr setxattrat
-FGETXATTR           fgetxattr
-GETXATTR            getxattr lgetxattr getxattrat
-SOCKET              socket
-URING_CMD           ioctl getsockopt setsockopt getsockname getpeername
-SEND_ZC             send sendto
-SENDMSG_ZC          sendmsg sendmmsg
-READ_MULTISHOT      read
-WAITID              waitid wait4 waitpid
-FUTEX_WAIT          futex futex_time64 futex_wait
-FUTEX_WAKE          futex futex_time64 futex_wake
-FUTEX_WAITV         futex_waitv
-FIXED_FD_INSTALL    dup dup2 dup3
-FTRUNCATE           ftruncate ftruncate64
-BIND                bind
-LISTEN              listen
-RECV_ZC             recv recvfrom
-EPOLL_WAIT          epoll_wait epoll_pwait epoll_pwait2
-READV_FIXED         readv preadv preadv2
-WRITEV_FIXED        writev pwritev pwritev2
-PIPE                pipe pipe2
-NOP128
-URING_CMD128        ioctl getsockopt setsockopt getsockname getpeername
+NOP:
+READV: readv preadv preadv2
+WRITEV: writev pwritev pwritev2
+FSYNC: fsync fdatasync
+READ_FIXED: read pread64
+WRITE_FIXED: write pwrite64
+POLL_ADD: poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64
+POLL_REMOVE:
+SYNC_FILE_RANGE: sync_file_range sync_file_range2 arm_sync_file_range
+SENDMSG: sendmsg sendmmsg
+RECVMSG: recvmsg recvmmsg recvmmsg_time64
+TIMEOUT: nanosleep clock_nanosleep clock_nanosleep_time64
+TIMEOUT_REMOVE:
+ACCEPT: accept accept4
+ASYNC_CANCEL:
+LINK_TIMEOUT:
+CONNECT: connect
+FALLOCATE: fallocate
+OPENAT: open openat creat
+CLOSE: close
+FILES_UPDATE:
+STATX: statx stat lstat fstat newfstatat stat64 lstat64 fstat64 fstatat64
+READ: read pread64
+WRITE: write pwrite64
+FADVISE: fadvise64 fadvise64_64 arm_fadvise64_64
+MADVISE: madvise
+SEND: send sendto
+RECV: recv recvfrom
+OPENAT2: openat2
+EPOLL_CTL: epoll_ctl
+SPLICE: splice
+PROVIDE_BUFFERS:
+REMOVE_BUFFERS:
+TEE: tee
+SHUTDOWN: shutdown
+RENAMEAT: rename renameat renameat2
+UNLINKAT: unlink unlinkat rmdir
+MKDIRAT: mkdir mkdirat
+SYMLINKAT: symlink symlinkat
+LINKAT: link linkat
+MSG_RING:
+FSETXATTR: fsetxattr
+SETXATTR: setxattr lsetxattr setxattrat
+FGETXATTR: fgetxattr
+GETXATTR: getxattr lgetxattr getxattrat
+SOCKET: socket
+URING_CMD: ioctl getsockopt setsockopt getsockname getpeername
+SEND_ZC: send sendto
+SENDMSG_ZC: sendmsg sendmmsg
+READ_MULTISHOT: read
+WAITID: waitid wait4 waitpid
+FUTEX_WAIT: futex futex_time64 futex_wait
+FUTEX_WAKE: futex futex_time64 futex_wake
+FUTEX_WAITV: futex_waitv
+FIXED_FD_INSTALL: dup dup2 dup3
+FTRUNCATE: ftruncate ftruncate64
+BIND: bind
+LISTEN: listen
+RECV_ZC: recv recvfrom
+EPOLL_WAIT: epoll_wait epoll_pwait epoll_pwait2
+READV_FIXED: readv preadv preadv2
+WRITEV_FIXED: writev pwritev pwritev2
+PIPE: pipe pipe2
+NOP128:
+URING_CMD128: ioctl getsockopt setsockopt getsockname getpeername
 """
 
 # operation, without IORING_OP_ -> the calls that it replaces
-OPERATIONS = {
-    words[0]: tuple(words[1:]) for words in map(str.split, _OPERATIONS.strip().splitlines())
-}
+OPERATIONS = word_table.read(_OPERATIONS)
 RINGABLE = frozenset(call for calls in OPERATIONS.values() for call in calls)
 
 RING_SETUP = "io_uring_setup"

@@ -109,7 +109,10 @@ class _Call:
         for (index, mask), values in self.equal.items():
             yield from values.get(args[index] & mask, ())
         rules = self.conditional
-        yield from (place for place in self.others if _holds(rules[place][0], args, self.mask))
+        mask = self.mask
+        for place in self.others:
+            if all(compares(one, args[one.index] & mask, mask) for one in rules[place][0]):
+                yield place
 
 
 _UNNAMED = _Call()
@@ -135,7 +138,9 @@ class Simulation:
     def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
         """Return a call's result; `args` are six unsigned numbers of 64 bits."""
         if abi not in self._names:
-            return self._unlisted(abi, number)
+            is_64 = abi is ABIS["x32"] and ABIS["x86_64"] in self._names
+            is_default = is_64 and number == syscall_names.SKIPPED
+            return Verdict(self.load.default if is_default else return_codes.KILL_THREAD)
         if is_beyond(self.load.stub, abi, number):
             return Verdict(_ENOSYS)
         verdict = self._call(abi, number).verdict(args, self.load.default)
@@ -198,11 +203,6 @@ class Simulation:
             return False
         return any(syscall_names.resolved(abi, name) < 0 for name in self._rules)
 
-    def _unlisted(self, abi: Abi, number: int) -> Verdict:
-        if abi is ABIS["x32"] and number == syscall_names.SKIPPED and ABIS["x86_64"] in self._names:
-            return Verdict(self.load.default)
-        return Verdict(return_codes.KILL_THREAD)
-
 
 def is_beyond(stub: Mapping[Abi, int], abi: Abi, number: int) -> bool:
     """Tell whether runc's stub returns ENOSYS (patchbpf generateEnosysStub); for 0 on s390, too."""
@@ -228,10 +228,14 @@ def targets(abi: Abi, name: str) -> tuple[tuple[int, Argument | None], ...]:
 
     Of a multiplexer the comparison of its first argument stands beside its number.
     """
-    resolved = syscall_names.resolved(abi, _translated(abi, name))
+    native, found_by = syscall_names.native(), name
+    if abi is not native and (number := syscall_names.resolved(native, name)) >= 0:
+        found_by = syscall_names.table(native).get(number, name)
+    resolved = syscall_names.resolved(abi, found_by)
     if resolved >= 0:
         return ((resolved, None),)
-    if not _multiplexes(abi) or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
+    multiplexes = syscall_names.resolved(abi, "socket") in _SOCKET_CALLS
+    if not multiplexes or resolved not in (*_SOCKET_CALLS, *_IPC_CALLS):
         return ()
     through, base = ("socketcall", 100) if resolved in _SOCKET_CALLS else ("ipc", 200)
     numbers = syscall_names.numbers(abi)
@@ -240,38 +244,18 @@ def targets(abi: Abi, name: str) -> tuple[tuple[int, Argument | None], ...]:
     return tuple((numbers[one], condition) for one, condition in found if one in numbers)
 
 
-def _translated(abi: Abi, name: str) -> str:
-    """Return the name by which libseccomp finds a native call on another ABI."""
-    native = syscall_names.native()
-    number = syscall_names.resolved(native, name)
-    return name if abi is native or number < 0 else syscall_names.table(native).get(number, name)
-
-
-def _multiplexes(abi: Abi) -> bool:
-    return syscall_names.resolved(abi, "socket") in _SOCKET_CALLS
-
-
 def _conditions(rule: Added, through: Argument | None, taken: int, bits: int) -> Conditions:
     """Return a rule's conditions, cut to bits, without those that always hold: empty masks.
 
     A value that is negative in 64 bits is meant to be negative in those that are `taken`.
     """
-    found = [_cut(one, taken if _is_negative(one) else bits) for one in rule.conditions]
+    found = []
+    for one in rule.conditions:
+        value = one.value_two & one.value if one.op == MASKED_EQ else one.value
+        mask = (1 << (taken if value >> 31 == _NEGATIVE else bits)) - 1
+        found.append(Argument(one.index, one.value & mask, one.op, one.value_two & mask))
     kept = tuple(one for one in found if one.op != MASKED_EQ or one.value)
     return (through, *(one for one in kept if one.index)) if through else kept
-
-
-def _cut(one: Argument, bits: int) -> Argument:
-    mask = (1 << bits) - 1
-    return Argument(one.index, one.value & mask, one.op, one.value_two & mask)
-
-
-def _is_negative(one: Argument) -> bool:
-    return (one.value_two & one.value if one.op == MASKED_EQ else one.value) >> 31 == _NEGATIVE
-
-
-def _holds(conditions: Conditions, args: Sequence[int], mask: int) -> bool:
-    return all(compares(one, args[one.index] & mask, mask) for one in conditions)
 
 
 def compares(one: Argument, given: int, mask: int) -> bool:

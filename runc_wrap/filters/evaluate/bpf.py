@@ -149,7 +149,8 @@ def _links(instructions: Sequence[Instruction]) -> dict[int, tuple[Chain, int]]:
 
 def _check(place: int, instruction: Instruction, length: int) -> None:
     code, true, false, k = instruction
-    if not _is_allowed(code):
+    arithmetic = code < 0x100 and code & 0x07 == ALU and code & 0xF0 in _OPERATIONS  # noqa: PLR2004
+    if not (arithmetic or code in _OTHERS or _is_branch(code)):
         raise BpfError(f"instruction {place} has the code {code:#x}, which seccomp refuses")
     if code == LD_ABS and (k % 4 or k >= _DATA.size):
         raise BpfError(f"instruction {place} loads offset {k}, outside struct seccomp_data")
@@ -160,12 +161,6 @@ def _check(place: int, instruction: Instruction, length: int) -> None:
     furthest = k if code == JA else max(true, false) if _is_branch(code) else 0
     if place + 1 + furthest >= length and code not in (RET_K, RET_A):
         raise BpfError(f"instruction {place} jumps past the end of the filter")
-
-
-def _is_allowed(code: int) -> bool:
-    operation, kind = code & 0xF0, code & 0x07
-    arithmetic = code < 0x100 and kind == ALU and operation in _OPERATIONS  # noqa: PLR2004
-    return code in _OTHERS or _is_branch(code) or arithmetic
 
 
 def _is_branch(code: int) -> bool:

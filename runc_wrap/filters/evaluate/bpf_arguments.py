@@ -194,7 +194,12 @@ def interest(programs: Iterable[bpf.Program], arch: int, number: int) -> Interes
     found = Interest()
     words = bpf.SeccompData(arch, number).words()
     for program in programs:
-        _walk(program, words, found)
+        todo, seen = [_State(0)], set[_State]()
+        while todo:  # each instruction that this number can reach, once for each accumulator state
+            state = _to_branch(program, words, todo.pop(), found)
+            if state is not None and state not in seen:
+                seen.add(state)
+                todo.extend(_sides(program.instructions[state.place], state, found))
     return found
 
 
@@ -204,17 +209,6 @@ class _State(NamedTuple):
     place: int
     word: int | None = None
     value: int = 0
-
-
-def _walk(program: bpf.Program, words: Sequence[int], found: Interest) -> None:
-    """Visit every instruction that this number can reach, once for each accumulator state."""
-    todo = [_State(0)]
-    seen: set[_State] = set()
-    while todo:
-        state = _to_branch(program, words, todo.pop(), found)
-        if state is not None and state not in seen:
-            seen.add(state)
-            todo.extend(_sides(program.instructions[state.place], state, found))
 
 
 def _to_branch(

@@ -51,10 +51,8 @@ class Loader:
         Raises ProfileError for another runtime, or for text that is not a version.
         """
         linked = parse(library) if library else None
-        if kind == "runc":
-            return cls("runc", parse(version), linked)
-        if kind == "crun":
-            return cls("crun", parse(version), linked)
+        if kind in ("runc", "crun"):
+            return cls(kind, parse(version), linked)  # type: ignore[arg-type]  # it is one of them
         raise ProfileError(f"how {kind!r} loads profiles is not known; use runc or crun")
 
 
@@ -90,12 +88,15 @@ def load(block: Block, loader: Loader) -> Load:
     if loader.kind == "runc" and action == NOTIFY:
         raise ProfileError("runc refuses SCMP_ACT_NOTIFY as the default action; name calls")
     default = _code(action, block.get("defaultErrnoRet"), loader)
+    native = syscall_names.native()
     listed = [abis.of_oci(name) for name in block.get("architectures") or ()]
+    if other := [abi.oci for abi in listed if abi.little != native.little]:
+        raise ProfileError(f"libseccomp refuses {other[0]}: its byte order is not this machine's")
     entries = list(block.get("syscalls") or ())
     count = sum(len(entry["names"]) for entry in entries)
     return Load(
         default=default,
-        abis=_with_native(listed),
+        abis=tuple(dict.fromkeys([native, *listed])),
         rules=tuple(rule for entry in entries for rule in _rules(entry, default, loader)),
         stub=_stub(block, listed, loader),
         optimized=loader.kind == "runc" and _is_at_least(loader, "1.2.0") and count > 32,  # noqa: PLR2004
@@ -112,21 +113,12 @@ def _code(action: str, errno_ret: int | None, loader: Loader) -> int:
     return actions.code(action, errno_ret)
 
 
-def _with_native(listed: list[Abi]) -> tuple[Abi, ...]:
-    native = syscall_names.native()
-    for abi in listed:
-        if abi.little != native.little:
-            raise ProfileError(
-                f"libseccomp refuses {abi.oci}: its byte order is not this machine's"
-            )
-    return tuple(dict.fromkeys([native, *listed]))
-
-
 def _rules(entry: Mapping[str, Any], default: int, loader: Loader) -> list[Added]:
     code = _code(entry["action"], entry.get("errnoRet"), loader)
     if code == default:
         return []
-    several = _alternatives(entry, loader)
+    arguments = (entry.get("args") or ())[: ARGUMENTS if loader.kind == "crun" else None]
+    several = alternatives(tuple(map(comparison, arguments)))
     return [
         Added(name, code, conditions)
         for name in _known(entry["names"], loader)
@@ -141,13 +133,6 @@ def _known(names: Iterable[str], loader: Loader) -> list[str]:
         return list(names)
     lacking = libseccomp_releases.lacking(loader.library)
     return [name for name in names if name not in lacking]
-
-
-def _alternatives(entry: Mapping[str, Any], loader: Loader) -> list[tuple[Argument, ...]]:
-    arguments = entry.get("args") or ()
-    if loader.kind == "crun":
-        arguments = arguments[:ARGUMENTS]
-    return alternatives(tuple(comparison(argument) for argument in arguments))
 
 
 def comparison(argument: Mapping[str, Any]) -> Argument:

@@ -56,7 +56,8 @@ def as_set(profile: Profile, int_arguments: str) -> Narrowed:
 
 def narrowed(profile: Profile) -> Narrowed:
     """Return the profile that compares only the bits that the kernel uses."""
-    names = sorted({name for rule in profile.rules for name in rule.names if _is_wide(rule, name)})
+    of_rules = ((name, rule.args) for rule in profile.rules for name in rule.names)
+    names = sorted({name for name, args in of_rules if any(is_wide(one, name) for one in args)})
     denials = replace(profile, rules=tuple(r for r in profile.rules if r.action in DENYING))
     left: list[str] = []
     room = MOST_RULES
@@ -67,8 +68,6 @@ def narrowed(profile: Profile) -> Narrowed:
         else:
             room -= more
     chosen = frozenset(names) - frozenset(left)
-    if not chosen:
-        return Narrowed(profile, (), tuple(left))
     rules = tuple(new for rule in profile.rules for new in _rules(denials, rule, chosen))
     return Narrowed(replace(profile, rules=rules), tuple(sorted(chosen)), tuple(left))
 
@@ -85,10 +84,6 @@ def is_wide(one: Argument, name: str) -> bool:
     """Tell whether a comparison includes bits of the register that the kernel drops."""
     taken = bits(name, one.index)
     return taken < WHOLE and (one.op != MASKED_EQ or bool(one.value >> taken))
-
-
-def _is_wide(rule: Rule, name: str) -> bool:
-    return name in rule.names and any(is_wide(one, name) for one in rule.args)
 
 
 def _added(profile: Profile, name: str, denials: Profile) -> int | None:

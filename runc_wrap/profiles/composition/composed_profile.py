@@ -193,20 +193,18 @@ def made(name: str, what: Composition, load: Load) -> Composed:
     parts = tuple(part for one in what.changes for part in _parts(one, load))
     steps = [*base.steps] or [profile]
     for part in parts:
+        where = part.rule.includes, part.rule.excludes
         try:
-            profile = _applied(profile, part)
+            if part.sign == ADD:
+                profile = operations.added(profile, part.rule)
+            else:
+                profile = operations.removed(profile, part.rule.names, where)
         except ProfileError as error:
             raise ProfileError(f"{part.text}: {error}") from None
         steps.append(profile)
     made = replace(profile, name=name, version=None)
     root = base.base if base.parts else what.base
     return Composed(made, root, (*base.parts, *parts), tuple(steps))
-
-
-def _applied(profile: Profile, part: Part) -> Profile:
-    if part.sign == ADD:
-        return operations.added(profile, part.rule)
-    return operations.removed(profile, part.rule.names, (part.rule.includes, part.rule.excludes))
 
 
 def _parts(term: Term | Part, load: Load) -> Iterator[Part]:
@@ -231,16 +229,11 @@ def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
         )
     for rule in profile.rules:
         if rule.action == ALLOW:
-            for other in others:
-                _check_apart(rule, other, text)
+            for other in others:  # a part that the same profile denies would be allowed
+                common = sorted({*rule.names} & {*other.names})
+                if common and rule.meets(other) and not operations.are_apart(rule.args, other.args):
+                    raise ProfileError(
+                        f"{text}: for {', '.join(common)} that profile has {other.action} beside "
+                        f"{ALLOW}, and no profile can say both; add calls or @groups instead"
+                    )
             yield rule
-
-
-def _check_apart(rule: Rule, other: Rule, text: str) -> None:
-    """Refuse to add a rule of which the same profile denies a part: it would be allowed."""
-    common = sorted({*rule.names} & {*other.names})
-    if common and rule.meets(other) and not operations.are_apart(rule.args, other.args):
-        raise ProfileError(
-            f"{text}: for {', '.join(common)} that profile has {other.action} beside {ALLOW}, and "
-            "no profile can say both; add calls or @groups instead"
-        )

@@ -45,8 +45,8 @@ _DENIED = DatedRule(
     + calls("swapcontext", until="0.60.0")
     + calls("cachestat io_pgetevents_time64 map_shadow_stack syscall", since="0.60.0")
     + calls(_FUTEX2, since="0.60.0", until="0.68.0"),
-    action=ERRNO,
-    errno_ret=errno.EPERM,
+    ERRNO,
+    errno.EPERM,
 )
 
 _BASE = DatedRule(
@@ -69,20 +69,13 @@ _BY_ARCH = (
     ON_ARM,
     *ON_X86,
     ON_S390,
-    DatedRule(calls("riscv_flush_icache"), includes=on("riscv64"), since="0.60.0"),
+    DatedRule(calls("riscv_flush_icache", since="0.60.0"), includes=on("riscv64")),
 )
 
 
-def _denied(names: tuple[Calls, ...], *caps: str, since: str = "", until: str = "") -> DatedRule:
+def _denied(names: tuple[Calls, ...], *caps: str) -> DatedRule:
     """Deny with EPERM, as the kernel would, containers that have no capability of `caps`."""
-    return DatedRule(
-        names,
-        action=ERRNO,
-        errno_ret=errno.EPERM,
-        excludes=with_caps(*caps),
-        since=since,
-        until=until,
-    )
+    return DatedRule(names, ERRNO, errno.EPERM, excludes=with_caps(*caps))
 
 
 def _gated(names: str, cap: str) -> tuple[DatedRule, DatedRule]:
@@ -122,8 +115,8 @@ _BY_CAPABILITY = (
 
 def _socket(*args: Argument, since: str = "", until: str = "") -> DatedRule:
     """Allow a kind of socket to containers that may not write audit records."""
-    excludes = with_caps("CAP_AUDIT_WRITE")
-    return DatedRule(calls("socket"), args=args, excludes=excludes, since=since, until=until)
+    named = calls("socket", since=since, until=until)
+    return DatedRule(named, args=args, excludes=with_caps("CAP_AUDIT_WRITE"))
 
 
 _IS_NETLINK = Argument(0, _AF_NETLINK, "SCMP_CMP_EQ")
@@ -133,45 +126,39 @@ _NO_AUDIT = Argument(2, _NETLINK_AUDIT, "SCMP_CMP_NE")
 
 _SOCKETS = (
     DatedRule(
-        calls("socket"),
-        action=ERRNO,
-        errno_ret=errno.EPERM,
-        args=(Argument(0, AF_VSOCK, "SCMP_CMP_EQ"),),
-        since=_VSOCK_BLOCKED,
+        calls("socket", since=_VSOCK_BLOCKED),
+        ERRNO,
+        errno.EPERM,
+        (Argument(0, AF_VSOCK, "SCMP_CMP_EQ"),),
     ),
     DatedRule(
         calls("socket"),
-        action=ERRNO,
-        errno_ret=errno.EINVAL,
-        args=(_IS_NETLINK, _IS_AUDIT),
+        ERRNO,
+        errno.EINVAL,
+        (_IS_NETLINK, _IS_AUDIT),
         excludes=with_caps("CAP_AUDIT_WRITE"),
     ),
     _socket(_NO_AUDIT, until=_VSOCK_BLOCKED),
     _socket(_IS_NETLINK, _NO_AUDIT, since=_VSOCK_BLOCKED),
     _socket(_NO_NETLINK),
     _socket(_NO_AUDIT, until=_VSOCK_BLOCKED),
-    DatedRule(calls("socket"), includes=with_caps("CAP_AUDIT_WRITE"), until=_VSOCK_BLOCKED),
+    allowed(calls("socket", until=_VSOCK_BLOCKED), "CAP_AUDIT_WRITE"),
     DatedRule(
-        calls("socket"),
+        calls("socket", since=_VSOCK_BLOCKED),
         args=(Argument(0, AF_VSOCK, "SCMP_CMP_NE"),),
         includes=with_caps("CAP_AUDIT_WRITE"),
-        since=_VSOCK_BLOCKED,
     ),
 )
 
 # From 0.60.0 until the fix, upstream has CAP_BPF where it meant CAP_PERFMON.
 _BPF_AND_PERF = (
-    _denied(calls("bpf"), "CAP_SYS_ADMIN", "CAP_BPF", since="0.60.0"),
-    allowed(calls("bpf"), "CAP_BPF", since="0.60.0"),
+    _denied(calls("bpf", since="0.60.0"), "CAP_SYS_ADMIN", "CAP_BPF"),
+    allowed(calls("bpf", since="0.60.0"), "CAP_BPF"),
     _denied(
-        calls("perf_event_open"),
-        "CAP_SYS_ADMIN",
-        "CAP_BPF",
-        since="0.60.0",
-        until=_PERFMON_FIXED,
+        calls("perf_event_open", since="0.60.0", until=_PERFMON_FIXED), "CAP_SYS_ADMIN", "CAP_BPF"
     ),
-    _denied(calls("perf_event_open"), "CAP_SYS_ADMIN", "CAP_PERFMON", since=_PERFMON_FIXED),
-    allowed(calls("perf_event_open"), "CAP_PERFMON", since="0.60.0"),
+    _denied(calls("perf_event_open", since=_PERFMON_FIXED), "CAP_SYS_ADMIN", "CAP_PERFMON"),
+    allowed(calls("perf_event_open", since="0.60.0"), "CAP_PERFMON"),
 )
 
 CONTAINERS_COMMON = DefaultByRelease(
@@ -192,31 +179,24 @@ CONTAINERS_COMMON = DefaultByRelease(
     ),
 )
 
-# engine -> {its first release: the containers/common it is built with}, newest first: series in
-# which the profile changed. Source: go.mod at every release tag of Podman from v4.2.0 to v5.8.2 and
-# of Buildah from v1.27.0 to v1.44.0, and Podman's main of May 2026 for 6.0.
+# containers/common -> the first releases of these engines that are built with it, newest first, of
+# series in which the profile changed. Source: go.mod at every release tag of Podman from v4.2.0 to
+# v5.8.2 and of Buildah from v1.27.0 to v1.44.0, and Podman's main of May 2026 for 6.0.
+_BUILDERS = (engine_names.PODMAN.name, engine_names.BUILDAH.name)
 _BUILT_WITH = {
-    engine_names.PODMAN.name: {
-        "6.0.0": "0.68.0",
-        "5.8.0": "0.67.0",
-        "5.5.0": "0.63.0",
-        "5.2.0": "0.60.0",
-        "5.0.0": "0.58.0",
-        "4.2.0": "0.49.1",
-    },
-    engine_names.BUILDAH.name: {
-        "1.44.0": "0.68.0",
-        "1.43.0": "0.67.0",
-        "1.40.0": "0.63.0",
-        "1.37.0": "0.60.0",
-        "1.35.0": "0.58.0",
-        "1.27.0": "0.49.1",
-    },
+    "0.68.0": ("6.0.0", "1.44.0"),
+    "0.67.0": ("5.8.0", "1.43.0"),
+    "0.63.0": ("5.5.0", "1.40.0"),
+    "0.60.0": ("5.2.0", "1.37.0"),
+    "0.58.0": ("5.0.0", "1.35.0"),
+    "0.49.1": ("4.2.0", "1.27.0"),
 }
 
 
 def built_with(engine: str, version: str) -> str | None:
     """Return a containers/common with the default profile of a release, None before all known."""
     release = parse(version)
-    table = _BUILT_WITH.get(engine, {})
-    return next((common for first, common in table.items() if release >= parse(first)), None)
+    for common, first in _BUILT_WITH.items():
+        if engine in _BUILDERS and release >= parse(first[_BUILDERS.index(engine)]):
+            return common
+    return None

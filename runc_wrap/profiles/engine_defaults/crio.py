@@ -15,9 +15,7 @@ from runc_wrap.profiles.engine_defaults.dated_rules import (
     ADMIN,
     NAMESPACE_FLAGS,
     S390,
-    DatedRule,
     DefaultByRelease,
-    calls,
     clone3_unknown,
     on,
 )
@@ -42,13 +40,17 @@ class _StricterCommon(DefaultByRelease):
         """Return the profile that a release of CRI-O applies."""
         built_with = next(one for first, one in _BUILT_WITH.items() if version >= parse(first))
         common = super().at(parse(built_with))
-        guarded = reached(version, _CLONE_GUARDED)
-        moved = ("clone", "clone3", "unshare") if guarded else ("unshare",)
-        rules = (
-            *(_without(rule, moved) for rule in common.rules),
-            Rule(moved, ALLOW, includes=ADMIN),
-            *(_guards(version) if guarded else ()),
-        )
+        moved: tuple[str, ...] = ("unshare",)
+        more: tuple[Rule, ...] = ()
+        if reached(version, _CLONE_GUARDED):
+            moved, unknown = ("clone", "clone3", "unshare"), clone3_unknown().at(version)
+            more = (
+                *_guards(0, Condition(arches=S390), ANYWHERE),
+                *_guards(1, ANYWHERE, on(*S390)),
+                *filter(None, [unknown]),
+            )
+        kept = (_without(rule, moved) for rule in common.rules)
+        rules = (*kept, Rule(moved, ALLOW, includes=ADMIN), *more)
         return replace(common, version=str(version), rules=rules)
 
 
@@ -70,34 +72,16 @@ def _without(rule: Rule, moved: tuple[str, ...]) -> Rule:
     return replace(rule, names=tuple(name for name in rule.names if name not in moved))
 
 
-def _guards(version: Version) -> list[Rule]:
-    """Return CRI-O's rules for clone and clone3, one set for each position of the flags.
+def _guards(index: int, excludes: Condition, includes: Condition) -> tuple[Rule, Rule]:
+    """Return CRI-O's rules for clone with its flags at this position.
 
     The seven comparisons of the second rule share an argument, so runtimes join them by OR.
     """
-    dated = (
-        *_clone(0, Condition(arches=S390), ANYWHERE),
-        *_clone(1, ANYWHERE, on(*S390)),
-        clone3_unknown(),
-    )
-    return [rule for rule in (entry.at(version) for entry in dated) if rule is not None]
-
-
-def _clone(index: int, excludes: Condition, includes: Condition) -> tuple[DatedRule, DatedRule]:
     masked = "SCMP_CMP_MASKED_EQ"
+    none = (Argument(index, sum(NAMESPACE_FLAGS), masked),)
+    one = tuple(Argument(index, flag, masked, flag) for flag in NAMESPACE_FLAGS)
+    unless = replace(excludes, caps=ADMIN.caps)
     return (
-        DatedRule(
-            calls("clone"),
-            args=(Argument(index, sum(NAMESPACE_FLAGS), masked),),
-            includes=includes,
-            excludes=excludes,
-        ),
-        DatedRule(
-            calls("clone"),
-            action=ERRNO,
-            errno_ret=errno.EPERM,
-            args=tuple(Argument(index, flag, masked, flag) for flag in NAMESPACE_FLAGS),
-            includes=includes,
-            excludes=replace(excludes, caps=ADMIN.caps),
-        ),
+        Rule(("clone",), ALLOW, None, none, includes, excludes),
+        Rule(("clone",), ERRNO, errno.EPERM, one, includes, unless),
     )

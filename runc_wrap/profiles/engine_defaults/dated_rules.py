@@ -31,19 +31,14 @@ class DatedRule:
     args: tuple[Argument, ...] = ()
     includes: Condition = ANYWHERE
     excludes: Condition = ANYWHERE
-    since: str = ""
-    until: str = ""
 
     def at(self, version: Version) -> Rule | None:
         """Return the rule of a release, its names sorted; None if the release lacks it."""
-        names = self._names(version) if within(version, self.since, self.until) else ()
+        held = (calls for calls in self.calls if within(version, calls.since, calls.until))
+        names = tuple(sorted(name for calls in held for name in calls.names.split()))
         if not names:
             return None
         return Rule(names, self.action, self.errno_ret, self.args, self.includes, self.excludes)
-
-    def _names(self, version: Version) -> tuple[str, ...]:
-        held = (calls for calls in self.calls if within(version, calls.since, calls.until))
-        return tuple(sorted(name for calls in held for name in calls.names.split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +96,9 @@ def with_caps(*caps: str) -> Condition:
     return Condition(caps=caps)
 
 
-def allowed(names: tuple[Calls, ...], *caps: str, since: str = "") -> DatedRule:
+def allowed(names: tuple[Calls, ...], cap: str) -> DatedRule:
     """Allow calls to containers with a capability."""
-    return DatedRule(names, includes=with_caps(*caps), since=since)
+    return DatedRule(names, includes=with_caps(cap))
 
 
 def on(*arches: str) -> Condition:
@@ -238,8 +233,8 @@ def with_a_capability(
             "CAP_SYS_NICE",
         ),
         allowed(calls("syslog"), "CAP_SYSLOG"),
-        allowed(calls("bpf"), "CAP_BPF", since=bpf),
-        allowed(calls("perf_event_open"), "CAP_PERFMON", since=bpf),
+        allowed(calls("bpf", since=bpf), "CAP_BPF"),
+        allowed(calls("perf_event_open", since=bpf), "CAP_PERFMON"),
     )
 
 
@@ -254,7 +249,7 @@ def personalities() -> tuple[DatedRule, ...]:
 
 def socket(family: int, op: str, *, since: str, until: str = "") -> DatedRule:
     """Allow sockets of the address families for which `op` holds against `family`."""
-    return DatedRule(calls("socket"), args=(Argument(0, family, op),), since=since, until=until)
+    return DatedRule(calls("socket", since=since, until=until), args=(Argument(0, family, op),))
 
 
 def sockets_without_alg_and_vsock(since: str) -> tuple[DatedRule, ...]:

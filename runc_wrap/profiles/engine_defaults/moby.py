@@ -54,7 +54,7 @@ _BASE = DatedRule(
 
 # Only 29.4.2 closed the bypass of the socket rules on 32-bit x86; that broke programs there.
 _SOCKETCALL = DatedRule(
-    calls("socketcall"), action=ERRNO, errno_ret=errno.ENOSYS, since="29.4.2", until="29.4.3"
+    calls("socketcall", since="29.4.2", until="29.4.3"), action=ERRNO, errno_ret=errno.ENOSYS
 )
 
 _SOCKETS = (

@@ -100,12 +100,6 @@ def previewed(
     return Preview(profile, sorted({*made} - left), sorted(left))
 
 
-def _default(current: CompiledProfile, candidate: CompiledProfile) -> str:
-    """Return the default action: it is never NOTIFY, which runc refuses there."""
-    own: str = current["block"]["defaultAction"]
-    return LOG if own in PASSING and candidate["block"]["defaultAction"] not in PASSING else own
-
-
 def _kept(current: CompiledProfile, made: Collection[str], action: str) -> list[CompiledRule]:
     """Return the rules of other calls, and those with the default's outcome: runc counts them."""
     errno = current["block"].get("defaultErrnoRet")
@@ -132,8 +126,10 @@ class _Pair:
     def __init__(self, current: CompiledProfile, candidate: CompiledProfile, action: str) -> None:
         self.both = current, candidate
         self.rules_of = [_by_call(one["rules"]) for one in self.both]
-        self.default = _default(current, candidate)
-        self.is_same = self.default == current["block"]["defaultAction"]
+        own, other = (one["block"]["defaultAction"] for one in self.both)
+        logs = own in PASSING and other not in PASSING
+        self.default = LOG if logs else own  # never NOTIFY, which runc refuses there
+        self.is_same = self.default == own
         self._action = action
 
     def rules(self, name: str, *, is_left: bool) -> list[CompiledRule] | None:
@@ -147,7 +143,7 @@ class _Pair:
             ruling(rules.get(name, []), name, one["block"])
             for rules, one in zip(self.rules_of, self.both, strict=True)
         )
-        caps = sorted({cap for one in (*own, *other) for cap in _capabilities(one)})
+        caps = sorted({cap for one in (*own, *other) for cap in observe_mode.caps_of(one)})
         if len(caps) > _MOST_CAPABILITIES:
             raise ProfileError(f"its rules name more than {_MOST_CAPABILITIES} capabilities")
         is_changed = not self.is_same
@@ -159,8 +155,9 @@ class _Pair:
             there = _side(other, self.both[1], given)
             asked = [] if is_left else minus(here.allowed, [*there.allowed, *there.logged])
             is_changed |= bool(asked)
-            rules = [*self._written(name, here, there, asked)]
-            found += [_for(one, given, lacking) for one in rules]
+            for one in self._written(name, here, there, asked):
+                rule = {**one["rule"], "names": [*calls_of(one)]}
+                found.append(observe_mode.for_containers(rule, given, lacking))
         return found if is_changed else None
 
     def _written(
@@ -198,17 +195,3 @@ def _side(rules: list[CompiledRule], of: CompiledProfile, given: Collection[str]
     default = of["block"]["defaultAction"]
     sets[default] = [*sets.get(default, ()), *rest]
     return _Side(found, sets.get(ALLOW, []), sets.get(LOG, []))
-
-
-def _capabilities(entry: CompiledRule) -> list[str]:
-    return [*entry.get("all", ()), *entry.get("none", ())]
-
-
-def _for(entry: CompiledRule, given: list[str], lacking: list[str]) -> CompiledRule:
-    """Return an entry for containers that have some capabilities and lack others."""
-    found: CompiledRule = {"rule": {**entry["rule"], "names": [*calls_of(entry)]}}
-    if given:
-        found["all"] = given
-    if lacking:
-        found["none"] = lacking
-    return found

@@ -89,8 +89,8 @@ def audited(made: CompiledProfile, abis: tuple[str, ...]) -> CompiledProfile:
     if "flags" in block:
         block["flags"] = [flag for flag in block["flags"] if flag != KILLABLE_FLAG]
     rules: list[CompiledRule] = [
-        {**entry, "rule": _audited_rule(entry["rule"])}
-        for entry in disjoint(made["rules"], made["block"])
+        {**one, "rule": {**one["rule"], "action": _audited(one["rule"]["action"])}}
+        for one in map(observe_mode.tidy, disjoint(made["rules"], made["block"]))
     ]
     split = own_filter_rules.rules(rules, block["defaultAction"], LOG)
     return {**made, "block": block, "rules": [*split, *own_filter_rules.probes(rules)]}
@@ -160,13 +160,6 @@ def asking(block: Json, listener: AgentListener, metadata: str) -> Json:
 
 def _audited(action: str) -> str:
     return action if action == ALLOW else LOG
-
-
-def _audited_rule(rule: Json) -> Json:
-    kept = {key: value for key, value in rule.items() if key != "errnoRet"}
-    if not kept.get("args"):
-        kept.pop("args", None)
-    return {**kept, "action": _audited(rule["action"])}
 
 
 def _all_abis(profile: Profile, arch: str) -> tuple[str, ...]:

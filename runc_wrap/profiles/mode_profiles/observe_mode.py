@@ -74,7 +74,9 @@ def observed(
     if block["defaultAction"] not in _DENIES:
         return [*_passing(entries), *_denials(entries, ()), *asked], METADATA
     names = {name for abi in filtered for name in syscall_names.numbers(abi)} - _KEPT
-    names -= _open(entries) | _logged(original, block)
+    logged = {name for one in original if _logs(one) for name in calls_of(one)}
+    names -= {name for name in logged if any(map(_logs, ruling(original, name, block)))}
+    names -= _open(entries)
     disputed = contested(original, block)
     by_arguments = {name for entry in _passing(entries) if _args(entry) for name in calls_of(entry)}
     made, by_agent = [], sorted(names & disputed.keys())
@@ -88,7 +90,10 @@ def observed(
     ]
     rules = [one for one in others if calls_of(one)]
     last: list[CompiledRule] = [{"rule": {"names": plain, "action": NOTIFY}}] if plain else []
-    allowed = {name: disputed.get(name) or _allowed(entries, name) for name in by_agent}
+    for name in {*by_agent} - disputed.keys():
+        own = [one for one in _passing(entries) if name in calls_of(one)]
+        disputed[name] = [group for one in own for group in _groups(one)]
+    allowed = {name: disputed[name] for name in by_agent}
     kept = [one for one in asked if _KEPT.issuperset(calls_of(one))]  # `made` covers the others
     return [*rules, *made, *kept, *last], _metadata(allowed, filtered)
 
@@ -107,28 +112,20 @@ def contested(entries: list[CompiledRule], block: Json) -> dict[str, list[Argume
         if not groups or not denied or not all(map(_is_by_arguments, own)):
             continue
         for group in (group for one in denied for group in _groups(one)):
-            groups = [[*have, _opposite(one)] for have in groups for one in group][:_MOST_GROUPS]
+            opposite = [{**one, "op": _OPPOSITE[one["op"]]} for one in group]
+            groups = [[*have, one] for have in groups for one in opposite][:_MOST_GROUPS]
         found[name] = groups
     return found
 
 
-def _logged(entries: list[CompiledRule], block: Json) -> set[str]:
-    """Return the calls that a rule permits at least in part and logs or traces."""
-    names = {name for one in entries if _logs(one) for name in calls_of(one)}
-    return {name for name in names if any(map(_logs, ruling(entries, name, block)))}
-
-
 def _logs(entry: CompiledRule) -> bool:
+    """Tell whether a rule permits calls at least in part, and logs or traces them."""
     return entry["rule"]["action"] not in (ALLOW, *_DENIES)
 
 
 def _is_by_arguments(entry: CompiledRule) -> bool:
     known = entry["rule"]["action"] in (ALLOW, *DENYING)
-    return known and bool(_args(entry)) and not _caps(entry)
-
-
-def _opposite(one: Json) -> Json:
-    return {**one, "op": _OPPOSITE[one["op"]]}
+    return known and bool(_args(entry)) and not caps_of(entry)
 
 
 def _args(entry: CompiledRule) -> Arguments:
@@ -138,10 +135,11 @@ def _args(entry: CompiledRule) -> Arguments:
 
 def _passing(entries: list[CompiledRule]) -> list[CompiledRule]:
     """Return the rules that allow calls without logging them."""
-    return [_tidy(entry) for entry in entries if entry["rule"]["action"] == ALLOW]
+    return [tidy(entry) for entry in entries if entry["rule"]["action"] == ALLOW]
 
 
-def _tidy(entry: CompiledRule) -> CompiledRule:
+def tidy(entry: CompiledRule) -> CompiledRule:
+    """Return an entry without an errno, and without an empty list of comparisons."""
     rule = {key: value for key, value in entry["rule"].items() if key != "errnoRet"}
     if not rule.get("args"):
         rule.pop("args", None)
@@ -154,16 +152,17 @@ def _open(entries: list[CompiledRule]) -> set[str]:
         name
         for entry in entries
         if entry["rule"]["action"] not in _DENIES
-        and (entry["rule"]["action"] != ALLOW or not (_args(entry) or _caps(entry)))
+        and (entry["rule"]["action"] != ALLOW or not (_args(entry) or caps_of(entry)))
         for name in calls_of(entry)
     }
 
 
 def _denials(entries: list[CompiledRule], only: Iterable[str]) -> list[CompiledRule]:
     """Return the denying rules on the calls in `only` (all if empty), as sending or logging."""
-    denying = [_tidy(entry) for entry in entries if entry["rule"]["action"] in _DENIES]
+    denying = [tidy(entry) for entry in entries if entry["rule"]["action"] in _DENIES]
     if not _has_socketcall(entries):
-        denying = [one for one in denying if not (_sockets(one) and _args(one))]
+        of_sockets = [one for one in denying if not {*SOCKETS}.isdisjoint(calls_of(one))]
+        denying = [one for one in denying if not _args(one) or one not in of_sockets]
     made: list[CompiledRule] = []
     for entry in denying:
         names = [name for name in calls_of(entry) if not only or name in only]
@@ -174,10 +173,6 @@ def _denials(entries: list[CompiledRule], only: Iterable[str]) -> list[CompiledR
     return made
 
 
-def _sockets(entry: CompiledRule) -> bool:
-    return not set(SOCKETS).isdisjoint(calls_of(entry))
-
-
 def _has_socketcall(entries: list[CompiledRule]) -> bool:
     """Tell whether socketcall is allowed unconditionally.
 
@@ -185,12 +180,13 @@ def _has_socketcall(entries: list[CompiledRule]) -> bool:
     these as contradictory.
     """
     return any(
-        "socketcall" in calls_of(one) and not _args(one) and not _caps(one)
+        "socketcall" in calls_of(one) and not _args(one) and not caps_of(one)
         for one in _passing(entries)
     )
 
 
-def _caps(entry: CompiledRule) -> set[str]:
+def caps_of(entry: CompiledRule) -> set[str]:
+    """Return the capabilities on which a rule depends."""
     return {*(entry.get("all") or ()), *(entry.get("none") or ())}
 
 
@@ -199,7 +195,7 @@ def _left_out(entries: list[CompiledRule], name: str) -> list[CompiledRule]:
     if name in SOCKETS and not _has_socketcall(entries):
         return []
     own = [one for one in _passing(entries) if name in calls_of(one) and _args(one)]
-    caps = sorted(set().union(*(_caps(one) for one in own)))
+    caps = sorted(set().union(*(caps_of(one) for one in own)))
     if len(caps) > _MOST_CAPABILITIES:
         return []
     made: list[CompiledRule] = []
@@ -208,36 +204,32 @@ def _left_out(entries: list[CompiledRule], name: str) -> list[CompiledRule]:
         pieces = complement([group for one in own if holds(one, given) for group in _groups(one)])
         if pieces is None:
             return []
-        made += [_sent(name, piece, caps, given) for piece in pieces]
+        refused = [cap for cap in caps if cap not in given]
+        for piece in pieces:
+            rule: Json = {"names": [name], "action": NOTIFY} | ({"args": piece} if piece else {})
+            made.append(for_containers(rule, sorted(given), refused))
     return made
+
+
+def for_containers(rule: Json, given: list[str], lacking: list[str]) -> CompiledRule:
+    """Return a rule for containers that have some capabilities and lack others."""
+    entry: CompiledRule = {"rule": rule}
+    if given:
+        entry["all"] = given
+    if lacking:
+        entry["none"] = lacking
+    return entry
 
 
 def _groups(entry: CompiledRule) -> list[Arguments]:
     return alternatives(_args(entry))
 
 
-def _sent(name: str, arguments: Arguments, caps: list[str], given: frozenset[str]) -> CompiledRule:
-    rule: Json = {"names": [name], "action": NOTIFY}
-    if arguments:
-        rule["args"] = arguments
-    entry: CompiledRule = {"rule": rule}
-    if given:
-        entry["all"] = sorted(given)
-    if refused := [cap for cap in caps if cap not in given]:
-        entry["none"] = refused
-    return entry
-
-
 def _if_by_agent(entries: list[CompiledRule], name: str) -> list[str]:
     """Return [the call] if the agent can decide by arguments alone what is allowed, else []."""
     own = [one for one in entries if name in calls_of(one)]
-    is_plain = all(one["rule"]["action"] == ALLOW and not _caps(one) for one in own)
+    is_plain = all(one["rule"]["action"] == ALLOW and not caps_of(one) for one in own)
     return [name] if is_plain and name not in SOCKETS else []
-
-
-def _allowed(entries: list[CompiledRule], name: str) -> list[Arguments]:
-    own = [one for one in _passing(entries) if name in calls_of(one)]
-    return [group for one in own for group in _groups(one)]
 
 
 def _metadata(allowed: dict[str, list[Arguments]], filtered: list[abis.Abi]) -> str:
@@ -251,9 +243,5 @@ def _metadata(allowed: dict[str, list[Arguments]], filtered: list[abis.Abi]) -> 
 
 
 def _as_list(one: Json) -> list[Any]:
-    return [
-        index_of(one),
-        one["op"].removeprefix(PREFIX),
-        one["value"],
-        one.get("valueTwo", 0),
-    ]
+    op = one["op"].removeprefix(PREFIX)
+    return [index_of(one), op, one["value"], one.get("valueTwo", 0)]

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runc_wrap.hotpath.compiled_policy import CompiledRule
-    from runc_wrap.profiles.arguments.argument_sets import ArgumentSet
 
 Json = dict[str, Any]
 
@@ -66,7 +65,11 @@ def rules(entries: list[CompiledRule], default: str, action: str) -> list[Compil
 
 def asked(entries: list[CompiledRule], default: str, action: str) -> list[CompiledRule]:
     """Return, for each call that is permitted at least in part, a rule on its installations."""
-    return [_rule(name, action) for name in FIRST if _is_open(entries, name, default)]
+    return [
+        {"rule": {"names": [name], "action": action, "args": [_masked(*block)]}}
+        for name, block in FIRST.items()
+        if _is_open(entries, name, default)
+    ]
 
 
 def probes(entries: list[CompiledRule]) -> list[CompiledRule]:
@@ -100,15 +103,11 @@ def _apart(entry: CompiledRule, name: str) -> Iterator[CompiledRule]:
     """Yield the parts of an entry for one call, without those that install a filter."""
     for group in alternatives(entry["rule"].get("args") or []):
         others = [one for one in group if index_of(one)]
-        for mask, datum in _held([one for one in group if not index_of(one)], FIRST[name]):
-            args = [_masked(mask, datum), *others]
+        first = [one for one in group if not index_of(one)]
+        held = blocks_of(first[0], _ALL) if first else [_ANY]
+        for piece in minus([{0: block} for block in held], [{0: FIRST[name]}]):
+            args = [_masked(*piece[0]), *others]
             yield {**entry, "rule": {**entry["rule"], "names": [name], "args": args}}
-
-
-def _held(first: list[Json], left_out: Block) -> list[Block]:
-    """Return the blocks for which a comparison of the first argument holds, without one block."""
-    held: ArgumentSet = [{0: block} for block in (blocks_of(first[0], _ALL) if first else [_ANY])]
-    return [piece[0] for piece in minus(held, [{0: left_out}])]
 
 
 def _is_open(entries: list[CompiledRule], name: str, default: str) -> bool:
@@ -117,7 +116,3 @@ def _is_open(entries: list[CompiledRule], name: str, default: str) -> bool:
     if any(one["action"] != ALLOW and not one.get("args") for one in own):
         return False
     return default == ALLOW or any(one["action"] == ALLOW for one in own)
-
-
-def _rule(name: str, action: str) -> CompiledRule:
-    return {"rule": {"names": [name], "action": action, "args": [_masked(*FIRST[name])]}}
