@@ -133,10 +133,8 @@ def _entry(places: Places, wanted: str) -> Entry:
         one for one in entries if one.members and wanted and one.container.id.startswith(wanted)
     ]
     if len(found) != 1:
-        what = f"{len(found)} containers that run have" if found else "no container that runs has"
-        raise ProfileError(
-            f"{what} an id that begins with {wanted!a}; `runc-wrapctl status` lists them"
-        )
+        many = f"{len(found) or 'no'} running containers have an id that begins with {wanted!a}"
+        raise ProfileError(f"{many}; `runc-wrapctl status` lists them")
     return found[0]
 
 

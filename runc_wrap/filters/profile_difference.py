@@ -147,10 +147,7 @@ def capability_sets(named: Iterable[set[str]]) -> list[Capabilities]:
     every: set[Capabilities] = {frozenset()}
     for one in named:
         if len(one) > _MOST_OF_A_CALL:
-            raise ProfileError(
-                f"the rules of one call name more than {_MOST_OF_A_CALL} capabilities, which are "
-                "too many to compare"
-            )
+            raise ProfileError(f"rules of one call name more than {_MOST_OF_A_CALL} capabilities")
         every.update(_subsets(one))
     return sorted(every, key=lambda one: (len(one), sorted(one)))
 

@@ -50,10 +50,8 @@ def load(spec: str) -> Profile:
     newest = max(known)
     version = min(parse(text, known), newest) if at_sign else newest
     if version < parse(source.oldest):
-        raise ProfileError(
-            f"{name} {version} is older than the built-in profiles, "
-            f"{source.oldest} to {newest}; write {name}@{source.oldest} for the nearest"
-        )
+        where = f"older than the built-in profiles, {source.oldest} to {newest}"
+        raise ProfileError(f"{name} {version} is {where}; write {name}@{source.oldest}")
     return source.at(version)
 
 
@@ -67,7 +65,5 @@ def check_known(name: str) -> None:
         newest = max(source.known())
         version = parse(text, source.known())
         if version[:2] > newest[:2]:
-            raise ProfileError(
-                f"{one} {version} is newer than the built-in profiles, {source.oldest} to "
-                f"{newest}, so what it denies is not known; write {one}@{newest} for the nearest"
-            )
+            where = f"newer than the built-in profiles, {source.oldest} to {newest}"
+            raise ProfileError(f"{one} {version} is {where}; write {one}@{newest}")

@@ -78,10 +78,8 @@ def parse(data: bytes, source: str) -> CapturedProfile:
     try:
         captured = read(CapturedProfile, data)
     except DocumentError as error:
-        raise ProfileError(
-            f"{source} is no captured profile of this release ({error}); "
-            "remove it, or capture it again"
-        ) from None
+        why = f"no captured profile of this release ({error}); remove it, or capture it again"
+        raise ProfileError(f"{source} is {why}") from None
     captured.parsed()
     return captured
 

@@ -56,10 +56,7 @@ def required() -> Any:  # noqa: ANN401 (as above)
     """Return pyseccomp. Raises ProfileError where it or libseccomp is not installed."""
     found = library()
     if found is None:
-        raise ProfileError(
-            "libseccomp, which knows the numbers of system calls, is not installed; "
-            "install libseccomp2"
-        )
+        raise ProfileError("libseccomp, which numbers calls, is not there; install libseccomp2")
     return found
 
 

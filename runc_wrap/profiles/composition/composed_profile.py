@@ -108,10 +108,7 @@ def parse(text: str) -> Composition:
         raise ProfileError(f"it has {len(terms)} terms, {_MOST} at most; write a file with a base")
     for word in (base, *(term.operand for term in terms)):
         if not word or " " in word:
-            raise ProfileError(
-                f"{word!r} is no operand; write calls, @groups and profiles, and a + or - with "
-                "blanks around it between them"
-            )
+            raise ProfileError(f"{word!r} is no operand; write calls, @groups, profiles, + and -")
     return Composition(base, terms)
 
 
@@ -224,8 +221,7 @@ def _allowing(profile: Profile, text: str) -> Iterator[Rule]:
     others = [one for one in profile.rules if one.action != ALLOW and not is_default(one, profile)]
     if {profile.default_action, *(one.action for one in others)} & PASSING:
         raise ProfileError(
-            f"{text}: that profile lets through or logs what it does not allow by a rule, which is "
-            "no addition"
+            f"{text}: that profile lets through or logs more than its rules allow: no addition"
         )
     for rule in profile.rules:
         if rule.action == ALLOW:

@@ -74,11 +74,8 @@ def _check_multiplexers(profile: Profile, gone: frozenset[str]) -> None:
     for each in gone & MULTIPLEXED.keys():
         allowed = {name for one in profile.rules if one.action in PASSING for name in one.names}
         if left := sorted(allowed & MULTIPLEXED[each] - gone):
-            raise ProfileError(
-                f"{each}: on ABIs that have it, libseccomp lets through it whatever calls a rule "
-                f"allows, such as {left[0]}; remove those, or list only ABIs without it "
-                '(abis = "native")'
-            )
+            why = f"libseccomp lets through it whatever calls a rule allows, such as {left[0]}"
+            raise ProfileError(f'{each}: {why}; remove those, or write abis = "native"')
 
 
 def _with(rules: list[Rule], new: Rule) -> list[Rule]:
@@ -101,9 +98,9 @@ def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     elif is_default(old, profile):
         yield from _of(old, frozenset(old.names) - common)
     else:
+        why = f"it has {old.action} for arguments to be added, and no profile can say both"
         raise ProfileError(
-            f"{', '.join(sorted(common))}: the profile has {old.action} for arguments that are to "
-            "be added, and no profile can say both; remove the call first, then add it whole"
+            f"{', '.join(sorted(common))}: {why}; remove the call, then add it whole"
         )
 
 

@@ -41,9 +41,7 @@ def below(directory: Path) -> dict[str, bytes]:
     """
     paths = found(directory)
     if len(paths) > _MOST_FILES:
-        raise ProfileError(
-            f"{directory}: has {len(paths)} files; at most {_MOST_FILES} are compiled"
-        )
+        raise ProfileError(f"{directory}: has {len(paths)} files, {_MOST_FILES} at most")
     return dict(_read_each(paths, directory))
 
 

@@ -71,9 +71,7 @@ def previewed(
     `without` are calls that keep their rules. Raises ProfileError if that cannot be for all.
     """
     if mode == OBSERVE and modes.has_listener(current):
-        raise ProfileError(
-            "it has a listener of its own, so the agent cannot be asked; use enforce"
-        )
+        raise ProfileError("it has a listener, so the agent cannot be asked; use enforce")
     pair = _Pair(current, candidate, NOTIFY if mode == OBSERVE else LOG)
     made: dict[str, list[CompiledRule]] = {}
     left = set(without)
