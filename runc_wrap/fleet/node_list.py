@@ -114,20 +114,13 @@ class AskedNode(NamedTuple):
 
 def nodes(items: Iterable[NodeObject]) -> list[ListedNode]:
     """Return the nodes, ordered by name."""
-    return sorted(map(_node, items))
-
-
-def _node(one: NodeObject) -> ListedNode:
-    labels = one.metadata.labels
-    health = (each.status for each in one.status.conditions if each.type == "Ready")
-    return ListedNode(
-        one.metadata.name,
-        next(health, ""),
-        labels.ready == "true",
-        labels.version,
-        one.metadata.annotations.state.strip(),
-        labels.system,
-    )
+    found = []
+    for one in items:
+        labels, state = one.metadata.labels, one.metadata.annotations.state.strip()
+        health = (each.status for each in one.status.conditions if each.type == "Ready")
+        has = next(health, ""), labels.ready == "true", labels.version, state, labels.system
+        found.append(ListedNode(one.metadata.name, *has))
+    return sorted(found)
 
 
 def asked(nodes_: Sequence[ListedNode], items: Iterable[PodObject]) -> list[AskedNode]:

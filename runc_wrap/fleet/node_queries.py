@@ -139,26 +139,14 @@ class Query:
         )
         found = document_stream.only(ended.raw)
         if isinstance(found, document_stream.Unusable):
-            raise KubectlError(_why(ended.raw, ended.complaint))
-        return _named(found.value, one.node)
-
-
-def _why(printed: bytes, complaint: str) -> str:
-    """Return why an answer is none: what kubectl said, or that it is no document."""
-    if not printed.strip():
-        return kubectl.said(complaint) or "it answered nothing"
-    return f"its answer of {len(printed)} bytes is not one document: {kubectl.said(complaint)}"
-
-
-def _named(value: Any, node: str) -> Json:  # noqa: ANN401 - any JSON value
-    """Return an answer as the document of the node that was asked, made when it came.
-
-    By our clock: it is made when it is asked for, and a node could call it as old as it likes.
-    """
-    now = time_text.rfc3339(time.time())
-    if not isinstance(value, dict):
-        return node_document.silent(node, "its answer is no node's document")
-    return {**value, "node": node, "generated": now}
+            said = kubectl.said(ended.complaint)
+            if not ended.raw.strip():
+                raise KubectlError(said or "it answered nothing")
+            raise KubectlError(f"its answer of {len(ended.raw)} bytes is not one document: {said}")
+        if not isinstance(found.value, dict):
+            return node_document.silent(one.node, "its answer is no node's document")
+        # by our clock: a node could call its document as old as it likes
+        return {**found.value, "node": one.node, "generated": time_text.rfc3339(time.time())}
 
 
 def lines(document: Json) -> bytes:

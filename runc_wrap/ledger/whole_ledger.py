@@ -74,18 +74,12 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
 def _entries(directory: Path, largest: int) -> Iterator[Json | None]:
     """Yield all records, the oldest first, and None for what is malformed or cut short."""
     for descriptor in opened(str(directory), ledger_file.OLDEST_FIRST):
-        for line in _last_lines(descriptor, largest):
-            yield from (found for _, found in ledger_file.entries(line))
-
-
-def _last_lines(descriptor: int, largest: int) -> Iterator[bytes]:
-    """Yield the lines of a file's end, and b"" for one that is cut short."""
-    size = os.fstat(descriptor).st_size
-    start = end = max(0, size - largest)
-    for line, end in ledger_file.lines(descriptor, start):
-        if line:
-            yield line
-        if end - start >= largest:
-            break
-    if end < size:
-        yield b""
+        size = os.fstat(descriptor).st_size
+        start = end = max(0, size - largest)
+        for line, end in ledger_file.lines(descriptor, start):
+            if line:
+                yield from (found for _, found in ledger_file.entries(line))
+            if end - start >= largest:
+                break
+        if end < size:
+            yield None

@@ -122,59 +122,52 @@ def kept(directory: Path) -> Iterator[CounterState]:
     after a power failure a counter that fell would count again as a whole in Prometheus.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = directory / _FILE
     with locks.locked(directory.parent, "metrics"):
-        tally = _load(directory)
+        try:
+            before = files.read(file, _LARGEST)
+        except (OSError, ValueError):  # there is none, it is not regular, or too large
+            before = b""
+        tally = _loaded(before)
         yield tally
         tally.close()
-        with suppress(OSError):
-            _save(directory, tally)
+        data = _written(tally)
+        if data != before:  # most scrapes find nothing new, and a sync may take long
+            with suppress(OSError):
+                files.replace(file, data)
 
 
-def _load(directory: Path) -> CounterState:
+def _loaded(data: bytes) -> CounterState:
     """Return the tally; a new one if there is none or it is damaged."""
     tally = CounterState()
     try:
-        _take(tally, json_codec.loads(files.read(directory / _FILE, _LARGEST)))
-    except (OSError, json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
+        state = json_codec.loads(data)
+        if state["version"] != _VERSION:
+            return tally
+        tally.positions = {str(name): int(at) for name, at in state["positions"].items()}
+        tally.had = {str(name): int(total) for name, total in state["had"].items()}
+        for metric, series in state["counts"].items():
+            counts = {tuple(map(str, labels)): int(number) for labels, number in series}
+            tally.counts[str(metric)] = counts
+        tally.judged_by = str(state.get("judged_by"))
+        for kind, (name, outcome) in state.get("judged", {}).items():
+            tally.judged[str(kind)] = [str(name), str(outcome)]
+    except (json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
         return CounterState()
     return tally
 
 
-def _take(tally: CounterState, state: Json) -> None:
-    if state["version"] != _VERSION:
-        raise ValueError
-    tally.positions = {str(name): int(at) for name, at in state["positions"].items()}
-    tally.had = {str(name): int(total) for name, total in state["had"].items()}
-    for metric, series in state["counts"].items():
-        tally.counts[str(metric)] = {_labels(one): int(number) for one, number in series}
-    tally.judged_by = str(state.get("judged_by"))
-    for kind, (name, outcome) in state.get("judged", {}).items():
-        tally.judged[str(kind)] = [str(name), str(outcome)]
-
-
-def _labels(values: Sequence[object]) -> Labels:
-    return tuple(str(value) for value in values)
-
-
-def _save(directory: Path, tally: CounterState) -> None:
-    state = {
-        "version": _VERSION,
-        "positions": tally.positions,
-        "had": tally.had,
-        "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
-        "judged_by": tally.judged_by,
-        "judged": tally.judged,
-    }
-    data = json_codec.dumps(state)
-    if data != _saved(directory):  # most scrapes find nothing new, and a sync may take long
-        files.replace(directory / _FILE, data)
-
-
-def _saved(directory: Path) -> bytes | None:
-    try:
-        return files.read(directory / _FILE, _LARGEST)
-    except (OSError, ValueError):  # not regular, or too large
-        return None
+def _written(tally: CounterState) -> bytes:
+    return json_codec.dumps(
+        {
+            "version": _VERSION,
+            "positions": tally.positions,
+            "had": tally.had,
+            "counts": {metric: list(of.items()) for metric, of in tally.counts.items()},
+            "judged_by": tally.judged_by,
+            "judged": tally.judged,
+        }
+    )
 
 
 class MetricFamily(NamedTuple):
@@ -231,17 +224,13 @@ def _lines(one: MetricFamily) -> Iterator[str]:
     yield f"# HELP {one.sample_name} {_escaped(one.help)}\n"
     yield f"# TYPE {one.sample_name} {one.kind}\n"
     for labels, value in one.samples:
-        pairs = (f'{name}="{_quotable(text)}"' for name, text in sorted(labels.items()))
-        shown = ",".join(pairs)
+        texts = {name: _escaped(labels[name]).replace('"', r"\"") for name in sorted(labels)}
+        shown = ",".join(f'{name}="{text}"' for name, text in texts.items())
         yield f"{one.sample_name}{f'{{{shown}}}' if shown else ''} {float(value)}\n"
 
 
 def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n")
-
-
-def _quotable(value: str) -> str:
-    return _escaped(value).replace('"', r"\"")
 
 
 def document(found: Series) -> list[dict[str, Any]]:

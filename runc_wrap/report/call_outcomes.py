@@ -104,13 +104,9 @@ def of_record(call: CallKind, profile: Filter | str, candidate: str | None = Non
     if isinstance(profile, str):
         return UNKNOWN
     found = of(call, profile)
-    return found if _is_ours(call, found) else LET_THROUGH
-
-
-def _is_ours(call: CallKind, outcome: CallOutcome) -> bool:
     action = call.code & ACTION_MASK
-    known = {code & ACTION_MASK for code in outcome.codes}
-    return action in ASKED or outcome is _TOO_MANY or action in known
+    known = {*ASKED, *(code & ACTION_MASK for code in found.codes)}
+    return found if found is _TOO_MANY or action in known else LET_THROUGH
 
 
 def abi_of(arch: int, number: int) -> Abi | None:
@@ -136,7 +132,10 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
     """Return what a program gets if its clone3 gets ENOSYS."""
     flags, tids = (call.args or (None, None))[:2]
     if flags is None:
-        return found._replace(how=_NO_FLAGS, is_expected=True, unread=_why_unread(call))
+        why = WAS_UNMADE if call.code & UNMADE else UNREADABLE
+        is_sent = call.code & ACTION_MASK == return_codes.USER_NOTIF
+        why = why if is_sent else IN_AUDIT
+        return found._replace(how=_NO_FLAGS, is_expected=True, unread=why)
     if flags & _NEWTIME:  # clone has no such flag
         return found._replace(verdict=DENIED, how=f"{found.how}, and clone has no CLONE_NEWTIME")
     if flags & _NAMESPACES:
@@ -155,13 +154,6 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
 def clone_arguments(abi: Abi, flags: int | None) -> tuple[int | None, ...]:
     """Return the arguments of a clone of which the flags are known."""
     return (None, flags) if abi.name.startswith("s390") else (flags,)
-
-
-def _why_unread(call: CallKind) -> str:
-    """Return why the flags of a clone3 are not known."""
-    if call.code & ACTION_MASK != return_codes.USER_NOTIF:
-        return IN_AUDIT
-    return WAS_UNMADE if call.code & UNMADE else UNREADABLE
 
 
 def _beyond_clone(flags: int, tids: int) -> str:
@@ -193,15 +185,12 @@ def _answered(call: CallKind, abi: Abi, profile: Filter) -> CallOutcome:
         return _TOO_MANY if len(some) == _MOST_TRIED else LET_THROUGH
     if codes == stopped and len(codes) == 1:
         (code,) = codes
-        return CallOutcome(_verdict(code), _errno(code), _how(code), stopped)
+        verdict = DEGRADES if code == return_codes.ERRNO | ENOSYS else DENIED
+        return CallOutcome(verdict, _errno(code), _how(code), stopped)
     errnos = {_errno(code) for code in stopped}
     words = " or ".join(sorted(_how(code) for code in stopped))
     errno = errnos.pop() if len(errnos) == 1 else None
     return CallOutcome(DEPENDS, errno, f"{words}, depending on arguments", stopped)
-
-
-def _verdict(code: int) -> str:
-    return DEGRADES if code == return_codes.ERRNO | ENOSYS else DENIED
 
 
 def _errno(code: int) -> str | None:

@@ -16,10 +16,11 @@ from runc_wrap.report.call_outcomes import WORST_FIRST, CallOutcome, Filter
 Json = dict[str, Any]
 MOST_KINDS = 32  # of arguments
 _MOST_PROGRAMS = 10
+_ARGUMENTS = 6  # of a call
 Verdict = Annotated[str, Among(*WORST_FIRST)]
 _Word = Annotated[str, Most(64)]
 _Argument = Annotated[int, Within(0, (1 << 64) - 1)]
-_Arguments = Annotated[tuple[_Argument | None, ...], Most(6)]
+_Arguments = Annotated[tuple[_Argument | None, ...], Most(_ARGUMENTS)]
 
 
 @record
@@ -89,7 +90,8 @@ class CallRow:
             if name in self.programs or len(self.programs) < _MOST_PROGRAMS:
                 self.programs[name] = self.programs.get(name, 0) + 1
         if self.has_args and other.args is not None:
-            self.args.update(dict.fromkeys(other.args))
+            six = ((*args, *(None,) * _ARGUMENTS)[:_ARGUMENTS] for args in other.args)
+            self.args.update(dict.fromkeys(six))  # a node may say fewer
             self.has_args = len(self.args) <= MOST_KINDS  # if not all can be kept, none is known
         else:
             self.has_args = False

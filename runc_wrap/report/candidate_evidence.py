@@ -6,6 +6,7 @@ what it denied is what is enforced, and does not count.
 """
 
 import copy
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -22,9 +23,8 @@ from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_outcomes, workload_names
-from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.container_evidence import CANDIDATE
-from runc_wrap.report.enforced_profile import Profiles
+from runc_wrap.report.enforced_profile import Enforced, Profiles
 
 _MOST_NAMED = 5
 
@@ -64,17 +64,20 @@ def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> Candi
     return CandidateEvidence(decided._replace(records=records, starts=starts), seen, others)
 
 
-def profiles(
-    places: Places, decided: Ledger
-) -> tuple[Callable[[Record], Filter | str], Callable[[Record], Sequence[str]]]:
-    """Return what finds the candidate of a container, and the calls that are not previewed."""
-    found = Profiles(places.prefix)
+class CandidateProfiles(Profiles):
+    """Finds the candidates of decided containers instead of their profiles."""
 
-    @cache
-    def known(key: Key) -> tuple[Filter | str, Sequence[str]]:
-        return found.candidate_of(decided.records[key])
+    def __init__(self, prefix: str | os.PathLike[str], decided: Ledger) -> None:
+        super().__init__(prefix)
+        self._known = cache(lambda key: self.candidate_of(decided.records[key]))
 
-    return lambda record: known(record.key)[0], lambda record: known(record.key)[1]
+    def of(self, record: Record) -> Enforced | str:
+        """Return the candidate under enforce, or a sentence that says why it is unknown."""
+        return self._known(record.key)[0]
+
+    def unpreviewed(self, record: Record) -> Sequence[str]:
+        """Return the calls about which nothing is known of the candidate."""
+        return self._known(record.key)[1]
 
 
 def _asked(tallies: Tallies, begun: float) -> Tallies:

@@ -191,17 +191,15 @@ class Doubts(NamedTuple):
             found += f"; meanwhile {safe_text.number(self.stray, 'call')} of no known container"
         if self.dropped:
             found += f"; {safe_text.number(self.dropped, 'call')} beyond the kinds that are kept"
-        return found + "".join(f"; {one}" for one in self._of_clones())
-
-    def _of_clones(self) -> Iterator[str]:
+        what = "do what clone cannot" if self.clones[call_outcomes.NAMESPACES_ONLY] else ""
         if self.clones[call_outcomes.IN_AUDIT]:
             what = "make namespaces, or do what else clone cannot,"
-            yield f"whether clone3 was to {what} is unknown (observe shows it)"
-        elif self.clones[call_outcomes.NAMESPACES_ONLY]:
-            yield "whether clone3 was to do what clone cannot is unknown (observe shows it)"
+        if what:
+            found += f"; whether clone3 was to {what} is unknown (observe shows it)"
         if unmade := self.clones[call_outcomes.WAS_UNMADE]:
             which = f"{unmade} of {safe_text.number(self.of, 'call')} of clone3"
-            yield f"what {which} was to do is unknown, as its caller was killed or interrupted"
+            found += f"; what {which} was to do is unknown, as its caller was killed or interrupted"
+        return found
 
 
 def watched_well(seconds: float, *, doubtful: bool) -> str:

@@ -94,20 +94,15 @@ def of(
     is_over = not is_there and seen.ended is not None and seen.ended >= last_start
     until = end if is_there or is_over else facts.now
     one = ContainerEvidence(record, seen, begin, end, often - 1, is_there, until=until)
-    times = _times(one, evidence)
-    start = max(begin, last_start)
-    is_whole = often == 1 and any(a <= start + SECOND < z for a, z in times)
-    return replace(one, watched=_watched(one, start, evidence, times, facts), is_whole=is_whole)
-
-
-def _times(one: ContainerEvidence, evidence: Evidence) -> list[Interval]:
-    """Return when a container's calls were recorded, if it made any."""
-    return [
+    times = [  # in which its calls were recorded, if it made any
         time
         for source, intervals in evidence.watched.items()
         if source != _PROCESSES and concerns(source, one)
         for time in intervals
     ]
+    start = max(begin, last_start)
+    is_whole = often == 1 and any(a <= start + SECOND < z for a, z in times)
+    return replace(one, watched=_watched(one, start, evidence, times, facts), is_whole=is_whole)
 
 
 def _watched(

@@ -9,6 +9,7 @@ resolved for the same capabilities.
 from __future__ import annotations
 
 import os
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.filters import filter_comparison
@@ -68,7 +69,7 @@ class Profiles:
         self._prefix = os.fspath(prefix)
         self._policy: CompiledPolicy | None = None
         self._enforced: dict[tuple[str, str], Enforced] = {}
-        self._loaders: dict[str, Loader] = {}
+        self._loader = cache(partial(runtime_loader.of, self._prefix))
         self._remembered: dict[tuple[str | None, ...], Enforced | str] = {}
 
     def of(self, record: Record) -> Enforced | str:
@@ -79,6 +80,10 @@ class Profiles:
         if key not in self._remembered:
             self._remembered[key] = self._named(record.profile, record)
         return self._remembered[key]
+
+    def unpreviewed(self, _: Record) -> Sequence[str]:
+        """Return the calls that a candidate would deny without a trace."""
+        return ()
 
     def candidate_of(self, record: Record) -> tuple[Enforced | str, Sequence[str]]:
         """Return what `of` does of the candidate beside it, and the calls not previewed."""
@@ -95,7 +100,10 @@ class Profiles:
         try:
             policy = self._policy = self._policy or policy_file.load(self._prefix)
             block = self.block_of(policy, record, name)
-            return self._made(block, self._kind(record))
+            key = digest(json_codec.dumps(block)), self._kind(record)
+            if key not in self._enforced:
+                self._enforced[key] = Enforced(block, self._loader(key[1]))
+            return self._enforced[key]
         except (Refusal, ProfileError) as error:
             return str(error)
 
@@ -103,14 +111,6 @@ class Profiles:
         """Return the block of enforce, for the container's capabilities. Raises Refusal."""
         enforced = _under_enforce(policy, name or str(record.profile))
         return resolve(enforced, _capabilities(policy, record, enforced))
-
-    def _made(self, block: Json, kind: str) -> Enforced:
-        key = (digest(json_codec.dumps(block)), kind)
-        if key not in self._enforced:
-            if kind not in self._loaders:
-                self._loaders[kind] = runtime_loader.of(self._prefix, kind)
-            self._enforced[key] = Enforced(block, self._loaders[kind])
-        return self._enforced[key]
 
     def _kind(self, record: Record) -> str:
         """Return the runtime by the container's state, else the policy's present one."""

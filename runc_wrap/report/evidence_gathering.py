@@ -1,43 +1,35 @@
 """Gathers this node's evidence: the agent's store and further records from logs; has it judged."""
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from runc_wrap import time_text
 from runc_wrap.evidence.attribution.container_membership import Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.sources import Unavailable, audit_obstacles, source_status
-from runc_wrap.evidence.sources.merged_sources import gather as gather_records
+from runc_wrap.evidence.sources import audit_obstacles, merged_sources, source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host import runtime_state
 from runc_wrap.host.container_discovery import RuntimeContainer
+from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath import decision
+from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.node import agent_flush
 from runc_wrap.node.container_state import container_processes, users_containers
+from runc_wrap.node.paths import Places
 from runc_wrap.report import candidate_evidence, log_sources, verdict
+from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.candidate_evidence import CandidateProfiles
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from runc_wrap.host.progress_meter import Meter
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.log_sources import Asked, Interval, Timed
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.log_sources import Asked, Interval
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 
 @dataclass(frozen=True)
@@ -51,14 +43,7 @@ class NodeReport:
     notes: list[str] = field(default_factory=list)
 
 
-def gather(
-    places: Places,
-    asked: Asked,
-    now: float | None = None,
-    meter: Meter | None = None,
-    *,
-    candidate: bool = False,
-) -> NodeReport:
+def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = False) -> NodeReport:
     """Read everything and decide on verdicts. Raises OSError for an unreadable ledger or store.
 
     `meter` counts the bytes of logs. `candidate`: the verdicts are on candidates.
@@ -68,10 +53,15 @@ def gather(
     asked_agent = agent_flush.ask(places)
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
-    moment = time.time() if now is None else now
+    now = time.time()
     seen = source_status.read(places.evidence)
-    read = list(log_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
-    take_in(evidence, read, Known(*users_containers.ledgers(places.ledger)), asked.since, notes)
+    sources = list(log_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
+    present = Present(Known(*users_containers.ledgers(places.ledger)))
+    for item in merged_sources.gather(sources, asked.since, notes):
+        if isinstance(item, LossSpan):
+            evidence.add_lost(item)
+        else:  # `add` counts what the agent has not counted
+            evidence.add(present.container_of(item.pid, item.time), item)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.is_logged for one in decided.records.values())
@@ -79,24 +69,23 @@ def gather(
     notes += obstacles
     silence = [one for one in obstacles if one != audit_obstacles.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
-        log_sources.note_covered(evidence, read)
-    profile_of: Callable[[Record], Filter | str] = Profiles(places.prefix).of
-    unpreviewed = None
+        log_sources.note_covered(evidence, sources)
+    profiles = Profiles(places.prefix)
     if candidate:
         beside = candidate_evidence.of(decided, evidence, candidate_evidence.in_force(places))
-        profile_of, unpreviewed = candidate_evidence.profiles(places, decided)
+        profiles = CandidateProfiles(places.prefix, decided)
         decided, evidence = beside.ledger, beside.evidence
-        notes += candidate_evidence.notes(beside, is_there, unpreviewed)
+        notes += candidate_evidence.notes(beside, is_there, profiles.unpreviewed)
     judging = verdict.Judging(
-        profile_of,
+        profiles.of,
         is_there,
-        moment,
+        now,
         asked.since,
         "; ".join(silence) or None,
         carried(decided),
         age,
         bounding_of,
-        unpreviewed or (lambda _: ()),
+        profiles.unpreviewed,
     )
     found = judging.judge(decided, evidence)
     return NodeReport(found, verdict.strays(evidence.unattributed), evidence, decided, notes)
@@ -133,24 +122,17 @@ def carried(decided: Ledger) -> dict[Key, Carried]:
     running = container_processes.snapshot()
     placed = [RuntimeContainer(*key, "", "", pid, None, os.geteuid()) for key, _, pid in there]
     membership = container_processes.ContainerMembers(placed, running)
-    return {
-        key: _carried(membership.of(place), record.filters, running)
-        for place, (key, record, _) in enumerate(there)
-    }
-
-
-def _carried(
-    members: list[container_processes.Process],
-    needed: int,
-    running: dict[int, container_processes.Process],
-) -> Carried:
-    inside = {one.pid for one in members}
-    own = [
-        one
-        for one in members
-        if (one.filters or 0) > needed + container_processes.inherited(one, inside, running)
-    ]
-    return Carried(len(own), len(members))
+    found = {}
+    for place, (key, record, _) in enumerate(there):
+        members = membership.of(place)
+        inside = {one.pid for one in members}
+        own = sum(
+            (one.filters or 0)
+            > record.filters + container_processes.inherited(one, inside, running)
+            for one in members
+        )
+        found[key] = Carried(own, len(members))
+    return found
 
 
 def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
@@ -182,25 +164,6 @@ def age(key: Key) -> float:
         return inf
     ticks = os.sysconf("SC_CLK_TCK")
     return max(time.clock_gettime(time.CLOCK_BOOTTIME) - first[1] / ticks, 0.0)
-
-
-def take_in(
-    evidence: Evidence,
-    sources: Sequence[Timed],
-    containers: Known,
-    since: float,
-    notes: list[str],
-) -> None:
-    """Count the records of these sources that the agent has not counted."""
-    present = Present(containers)
-    try:
-        for item in gather_records(sources, since, float("inf"), notes):
-            if isinstance(item, LossSpan):
-                evidence.add_lost(item)
-            else:
-                evidence.add(present.container_of(item.pid, item.time), item)
-    except Unavailable:
-        pass  # `notes` has each
 
 
 def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:

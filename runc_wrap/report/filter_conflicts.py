@@ -76,7 +76,13 @@ class OwnFilters(NamedTuple):
     @property
     def sentences(self) -> list[str]:
         """Sentences on why calls may be missing, [] if none may be."""
-        found = [f"{self._who()}, {_WAY_OUT}"] if self.hidden and not self.is_observed else []
+        found = []
+        if self.hidden and not self.is_observed:
+            number, looked = self.carried
+            who = f"{number} of its {looked} running processes have filters of their own"
+            if self.hiding:
+                who = f"its programs installed filters of their own ({_shown(self.hiding)})"
+            found.append(f"{who}, {_WAY_OUT}")
         if self.unheard:
             found.append(
                 f"its programs installed filters ({_shown(self.unheard)}) that may hand calls to a "
@@ -92,12 +98,6 @@ class OwnFilters(NamedTuple):
     def conclusive(self, group: list[ContainerEvidence]) -> list[ContainerEvidence]:
         """Return those of a workload's containers whose records show what it calls."""
         return [one for one in group if one not in self.hidden] if self.is_observed else group
-
-    def _who(self) -> str:
-        if not self.hiding:
-            number, looked = self.carried
-            return f"{number} of its {looked} running processes have filters of their own"
-        return f"its programs installed filters of their own ({_shown(self.hiding)})"
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it."""
@@ -131,17 +131,21 @@ def of(
     found = [carried.get(one.record.key, Carried(0, 0)) for one in containers]
     for one, present in zip(containers, found, strict=True):
         profile = profile_of(one.record)
-        own = _programs(one.seen, profile)
+        installing = [each for each in one.seen.calls if is_one(each, profile)]
+        own = _programs(one.seen, installing)
         programs += own
         if one.record.mode in (AUDIT, CANDIDATE):
             hiding += own
             hidden += [one] if own or present.processes else []
         else:
-            strict += _strict(one.seen)
-        if own and one.record.mode == OBSERVE:
-            unheard += _programs(one.seen, profile, only=HIDES)
+            asking = [each for each in one.seen.calls if _is_strict(_name(each), each)]
+            strict += _programs(one.seen, asking)
+        if one.record.mode == OBSERVE:
+            unheard += _programs(one.seen, [each for each in installing if each.code & HIDES])
     total = Carried(sum(one.processes for one in found), sum(one.looked for one in found))
-    return OwnFilters(programs, hiding, total, hidden, _is_observed(containers), unheard, strict)
+    newest = max(containers, key=lambda one: one.begin)  # observe receives all
+    is_observed = newest.record.mode == OBSERVE and newest.watched > 0
+    return OwnFilters(programs, hiding, total, hidden, is_observed, unheard, strict)
 
 
 def unshown(
@@ -160,27 +164,11 @@ def unshown(
     return f"It calls {seen}: {_REFUSED}" if seen else None
 
 
-def _is_observed(containers: list[ContainerEvidence]) -> bool:
-    """Return whether the newest container was in observe, which receives all, and was watched."""
-    newest = max(containers, key=lambda one: one.begin)
-    return newest.record.mode == OBSERVE and newest.watched > 0
-
-
-def _programs(seen: Tallies, profile: Filter | str, only: int = 0) -> Counter[str]:
-    """Return the programs that installed filters; with `only`, those with that bit in the code."""
+def _programs(seen: Tallies, calls: Iterable[CallKind]) -> Counter[str]:
+    """Return the programs that made these calls, and how often."""
     found: Counter[str] = Counter()
-    for call, tally in seen.calls.items():
-        if call.code & only == only and is_one(call, profile):
-            found[call.exe or call.comm] += tally.count
-    return found
-
-
-def _strict(seen: Tallies) -> Counter[str]:
-    """Return the programs that asked for strict mode, as far as arguments are known."""
-    found: Counter[str] = Counter()
-    for call, tally in seen.calls.items():
-        if _is_strict(_name(call), call):
-            found[call.exe or call.comm] += tally.count
+    for call in calls:
+        found[call.exe or call.comm] += seen.calls[call].count
     return found
 
 

@@ -124,21 +124,12 @@ class DeniedCalls:
     def of(self, seen: Iterable[SeenCall]) -> Iterator[tuple[SeenCall, Record | None, CallRow]]:
         """Yield each call that the profile does not let through, its container and its row."""
         for one in seen:
-            record = self._record(one)
-            if row := self._row(one, record):
-                yield one, record, row
-
-    def _record(self, one: SeenCall) -> Record | None:
-        if one.key is None:
-            return None
-        if one.key not in self._ledger.records:
-            self._ledger = whole_ledger.read(self._places.ledger)
-        return self._ledger.records.get(one.key)
-
-    def _row(self, one: SeenCall, record: Record | None) -> CallRow | None:
-        """Return the row to show for a call, None if no profile of runc-wrap stopped it."""
-        if record and not record.is_injected:
-            return None
-        profile = self._profile_of(record) if record else ""
-        outcome = call_outcomes.of_record(one.call, profile, record and record.candidate)
-        return None if outcome.verdict == call_outcomes.SAFE else call_row.of(one.call, outcome)
+            if one.key and one.key not in self._ledger.records:
+                self._ledger = whole_ledger.read(self._places.ledger)
+            record = self._ledger.records.get(one.key) if one.key else None
+            if record and not record.is_injected:
+                continue  # no profile of runc-wrap stopped it
+            profile = self._profile_of(record) if record else ""
+            outcome = call_outcomes.of_record(one.call, profile, record and record.candidate)
+            if outcome.verdict != call_outcomes.SAFE:
+                yield one, record, call_row.of(one.call, outcome)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import journald, kmsg, log_files
-from runc_wrap.evidence.sources.merged_sources import Source
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host.progress_meter import Meter
 
@@ -31,15 +30,16 @@ class Asked:
 class Timed:
     """A source that remembers the times of its first and last record."""
 
-    def __init__(self, source: Source, name: str, begin: float | None, end: float) -> None:
-        self._source = source
+    def __init__(
+        self, records: Iterable[Sighting | LossSpan], name: str, begin: float | None, end: float
+    ) -> None:
+        self._records = records
         self.name = name
         self.begin = begin
         self.end = end
 
-    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
-        """Yield the source's records and losses."""
-        for item in self._source.read(since, until):
+    def __iter__(self) -> Iterator[Sighting | LossSpan]:
+        for item in self._records:
             if item.time:
                 self.begin = item.time if self.begin is None else min(self.begin, item.time)
                 self.end = max(self.end, item.time)
@@ -47,7 +47,7 @@ class Timed:
 
 
 def chosen(
-    asked: Asked, watched: Sequence[Interval], first: float, meter: Meter | None
+    asked: Asked, watched: Sequence[Interval], first: float, meter: Meter
 ) -> Iterator[Timed]:
     """Yield the sources asked for; else audit.log, or without that the kernel's ring.
 
@@ -56,14 +56,14 @@ def chosen(
     """
     if asked.logs or asked.journal:
         for path in asked.logs:
-            yield _log(path, str(path), meter)
+            yield _log(path, str(path), asked.since, meter)
         if asked.journal:
-            yield Timed(journald.Journal(), JOURNAL, None, 0.0)
+            yield Timed(journald.read(asked.since), JOURNAL, None, 0.0)
         return
     if _is_there(log_files.AUDIT_LOG):
-        yield _log(log_files.AUDIT_LOG, AUDIT_LOG, meter)
+        yield _log(log_files.AUDIT_LOG, AUDIT_LOG, asked.since, meter)
     elif kmsg.PATH.exists():
-        yield Timed(_Unwatched(kmsg.Ring(), watched, first), RING, None, time.time())
+        yield Timed(_unwatched(watched, first), RING, None, time.time())
 
 
 def _is_there(path: Path) -> bool:
@@ -74,7 +74,7 @@ def _is_there(path: Path) -> bool:
         return True
 
 
-def _log(path: Path, name: str, meter: Meter | None) -> Timed:
+def _log(path: Path, name: str, since: float, meter: Meter) -> Timed:
     """Return a log; it covers the time from its oldest record of any kind to its last change."""
     begin, end = None, 0.0
     try:
@@ -85,29 +85,22 @@ def _log(path: Path, name: str, meter: Meter | None) -> Timed:
         begin = float(first[1]) if first else None
     except OSError:  # reading it reports what is wrong
         pass
-    return Timed(log_files.Log(path, meter), name, begin, end)
+    return Timed(log_files.read(path, since, meter), name, begin, end)
 
 
-class _Unwatched:
-    """A source restricted to the times in which no agent took it in.
+def _unwatched(watched: Sequence[Interval], first: float) -> Iterator[Sighting | LossSpan]:
+    """Yield the ring's records and losses of the times in which no agent took them in.
 
     `first` is the start of the first known container: earlier losses do not count. It is known to
     the second, so losses in the second in which an agent started do not count either.
     """
-
-    def __init__(self, source: Source, watched: Sequence[Interval], first: float) -> None:
-        self._source = source
-        self._watched = watched
-        self._no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
-
-    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
-        """Yield records and losses in those times."""
-        for item in self._source.read(since, until):
-            if isinstance(item, LossSpan):
-                if lost := unwatched_part(item, self._no_loss):
-                    yield lost
-            elif not any(a <= item.time <= z for a, z in self._watched):
-                yield item
+    no_loss = [(0.0, first), *((float(floor(begin)), end) for begin, end in watched)]
+    for item in kmsg.read():
+        if isinstance(item, LossSpan):
+            if lost := unwatched_part(item, no_loss):
+                yield lost
+        elif not any(a <= item.time <= z for a, z in watched):
+            yield item
 
 
 def unwatched_part(lost: LossSpan, watched: Iterable[Interval]) -> LossSpan | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import product
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
@@ -117,14 +117,12 @@ def _kind(call: TracedCall, abi: Abi, number: int, through: Argument | None) -> 
 def _readings(kind: CallKind) -> Iterator[CallKind]:
     """Yield a traced call with registers that were filled up with zeros, or with the sign."""
     each = [
-        (one & _HALF, one | ~_HALF & (1 << 64) - 1) if _is_negative(one) else (one,)
+        (one & _HALF, one | ~_HALF & (1 << 64) - 1)
+        if one is not None and one >> 31 & 1 and one >> 32 in (0, _HALF)
+        else (one,)
         for one in kind.args or ()
     ]
     yield from (kind._replace(args=args) for args in product(*each))
-
-
-def _is_negative(value: int | None) -> TypeGuard[int]:
-    return value is not None and bool(value >> 31 & 1) and value >> 32 in (0, _HALF)
 
 
 def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:

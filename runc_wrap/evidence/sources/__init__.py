@@ -1,7 +1,7 @@
 """Sources of audit records, one module for each; all are read in the same way.
 
-A source for a report has `read(since, until)`, which yields Sighting and LossSpan roughly in time
-order, and may raise Unavailable. audit_netlink is the agent's, live.
+`read` of a source for a report yields Sighting and LossSpan roughly in time order, perhaps older
+ones than are asked for, and may raise Unavailable. audit_netlink is the agent's, live.
 """
 
 

@@ -113,7 +113,7 @@ class Live:
     def counts(self, most: int = MOST) -> list[Counted | LossSpan]:
         """Return the same with equal records grouped: parsing each would take far longer."""
         found: list[Counted | LossSpan] = []
-        groups: dict[tuple[bytes, bytes], _Group] = {}
+        groups: dict[tuple[bytes, bytes], list[bytes]] = {}  # the first, the others' serials
         for one in self._taken(most):
             if isinstance(one, LossSpan):
                 found += [*_counted(groups), one]
@@ -121,13 +121,9 @@ class Live:
                 continue
             head, _, body = one.partition(b"): ")
             stamp, _, serial = head.rpartition(b":")
-            key = (stamp, body)
-            group = groups.get(key)
-            if group is None:
-                groups[key] = _Group(one)
-            else:
-                group.times += 1
-                group.last = serial
+            group = groups.setdefault((stamp, body), [one])
+            if group[0] is not one:
+                group.append(serial)
         return found + _counted(groups)
 
     def _taken(self, most: int) -> Iterator[bytes | LossSpan]:
@@ -186,24 +182,15 @@ class Counted(NamedTuple):
     last: int
 
 
-class _Group:
-    __slots__ = ("first", "last", "times")
-
-    def __init__(self, datagram: bytes) -> None:
-        self.first = datagram
-        self.times = 1
-        self.last = b""
-
-
-def _counted(groups: dict[tuple[bytes, bytes], _Group]) -> list[Counted | LossSpan]:
+def _counted(groups: dict[tuple[bytes, bytes], list[bytes]]) -> list[Counted | LossSpan]:
     found: list[Counted | LossSpan] = []
-    for group in groups.values():
-        item = _item(group.first)
+    for first, *others in groups.values():
+        item, times = _item(first), 1 + len(others)
         if isinstance(item, Sighting):
-            last = int(group.last) if group.last.isdigit() else item.serial
-            found.append(Counted(item, group.times, last))
+            last = int(others[-1]) if others and others[-1].isdigit() else item.serial
+            found.append(Counted(item, times, last))
         elif item:
-            found.append(item._replace(records=group.times))
+            found.append(item._replace(records=times))
     return found
 
 

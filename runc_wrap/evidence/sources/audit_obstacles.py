@@ -38,7 +38,12 @@ _OPERATORS: dict[int, Callable[[int, int], bool]] = {
 
 def warnings() -> list[str]:
     """Return a sentence for each reason why audit records may not come; only root can find all."""
-    found = [*_switched_off(), *_not_logged(_text(_LOGGED))]
+    logged = _text(_LOGGED).split()
+    found = _switched_off() + [
+        f"kernel.seccomp.actions_logged lacks {action}: {meaning}"
+        for action, meaning in _NEEDED.items()
+        if action not in logged
+    ]
     rules = audit_netlink.asked(audit_netlink.AUDIT_LIST_RULES)
     if rules is None:
         found.append(UNREAD)
@@ -74,17 +79,16 @@ def excludes(rule: bytes) -> str:
         words[67 + i * _FIELDS : 67 + i * _FIELDS + count] for i in range(3)
     )
     tests = list(zip(names, values, operators, strict=True))
-    types = [_holds(value, how) for name, value, how in tests if name == _MESSAGE_TYPE]
+    types = [
+        how not in _OPERATORS or _OPERATORS[how](audit_record.TYPE, value)
+        for name, value, how in tests
+        if name == _MESSAGE_TYPE
+    ]
     if not all(types):
         return ""
     if len(types) == len(tests):
         return "an audit rule excludes SECCOMP records: none is logged (auditctl -l shows it)"
     return "an audit rule excludes some records, perhaps SECCOMP ones (auditctl -l shows it)"
-
-
-def _holds(value: int, how: int) -> bool:
-    test = _OPERATORS.get(how)
-    return test is None or test(audit_record.TYPE, value)
 
 
 def _audit_word() -> str:
@@ -100,15 +104,6 @@ def _switched_off() -> list[str]:
     except Unavailable as error:
         return [f"{error}: nothing is logged"]
     return []
-
-
-def _not_logged(text: str) -> list[str]:
-    logged = text.split()
-    return [
-        f"kernel.seccomp.actions_logged lacks {action}: {meaning}"
-        for action, meaning in _NEEDED.items()
-        if action not in logged
-    ]
 
 
 def _text(path: str) -> str:

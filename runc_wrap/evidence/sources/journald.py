@@ -9,8 +9,6 @@ import os
 import select
 import time
 from collections.abc import Iterator
-from math import ceil, inf
-from pathlib import Path
 from typing import Any
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
@@ -22,7 +20,6 @@ from runc_wrap.hotpath import json_codec
 PATIENCE = 60.0  # seconds without output after which journalctl is ended
 LONGEST = 256 * 1024  # bytes of an entry; a message that is not UTF-8 is an array of numbers
 _CHUNK = 1024 * 1024
-_DELAY = 10  # seconds by which an entry may be later than its record
 _HELD = 1024  # losses that are held back until it is known whether they are real
 _WORDS = (
     "--quiet --no-pager --all --output=json --output-fields=MESSAGE,_TRANSPORT,_AUDIT_TYPE,"
@@ -33,40 +30,30 @@ _WORDS = (
 Entry = dict[str, Any]
 
 
-class Journal:
-    """The machine's journal, or a directory's."""
+def read(since: float, patience: float = PATIENCE) -> Iterator[Sighting | LossSpan]:
+    """Yield the journal's records. Raises Unavailable if journalctl is missing or fails.
 
-    def __init__(self, directory: Path | None = None, patience: float = PATIENCE) -> None:
-        self._directory = directory
-        self._patience = patience
-
-    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
-        """Yield the journal's records. Raises Unavailable if journalctl is missing or fails.
-
-        journalctl is killed after `patience` seconds without output, and a LossSpan reports it.
-        """
-        entries = _Entries()
-        with program.reading(*self._argv(since, until)) as (process, output):
-            for chunk in _chunks(output.fileno(), self._patience):
-                if not chunk:
-                    process.kill()
-                    why = "at least one record: journalctl hung"
-                    yield LossSpan(time.time(), 1, AUDIT, why, entries.time)
-                    break
-                yield from entries.feed(chunk)
-            yield from entries.end()
-            status = process.wait()
-        if status > 0:
-            raise Unavailable(f"the journal: journalctl failed with status {status}")
-
-    def _argv(self, since: float, until: float) -> list[str]:
-        found = program.locate("journalctl")
-        if found is None:
-            raise Unavailable("the journal: journalctl is not installed")
-        words = [str(found), *_WORDS, f"--since=@{max(0, int(since))}"]
-        if until != inf:
-            words.append(f"--until=@{ceil(until) + _DELAY}")
-        return words + ([f"--directory={self._directory}"] if self._directory else [])
+    journalctl is killed after `patience` seconds without output, and a LossSpan reports it.
+    """
+    found = program.locate("journalctl")
+    if found is None:
+        raise Unavailable("the journal: journalctl is not installed")
+    words = [str(found), *_WORDS, f"--since=@{max(0, int(since))}"]
+    entries = _Entries()
+    with program.reading(*words) as (process, output):
+        while ready := select.select([output], [], [], patience)[0]:
+            chunk = os.read(output.fileno(), _CHUNK)
+            if not chunk:
+                break
+            yield from entries.feed(chunk)
+        if not ready:
+            process.kill()
+            why = "at least one record: journalctl hung"
+            yield LossSpan(time.time(), 1, AUDIT, why, entries.time)
+        yield from entries.settle(time.time())
+        status = process.wait()
+    if status > 0:
+        raise Unavailable(f"the journal: journalctl failed with status {status}")
 
 
 class _Entries:
@@ -85,15 +72,12 @@ class _Entries:
         for line in self._split.feed(chunk):
             yield from self._entry(line)
 
-    def end(self) -> list[Sighting | LossSpan]:
-        """Return all that is held back."""
-        return [*self._settled(self._lines.settle(max(self.time, time.time()))), *self.flush()]
-
-    def flush(self) -> list[LossSpan]:
-        """Return the losses held back for the boot that ends here, if they are real."""
+    def settle(self, until: float) -> list[Sighting | LossSpan]:
+        """Return all that is held back: losses until then, and this boot's if they are real."""
+        found = self._settled(self._lines.settle(max(self.time, until)))
         held = [] if self._sent else self._unprinted
         self._sent, self._unprinted = False, []
-        return held
+        return [*found, *held]
 
     def _entry(self, line: bytes) -> Iterator[Sighting | LossSpan]:
         try:
@@ -109,8 +93,7 @@ class _Entries:
             )
             return
         if entry.get("_BOOT_ID") != self._boot:
-            yield from self._settled(self._lines.settle(max(self.time, _when(entry))))
-            yield from self.flush()
+            yield from self.settle(_when(entry))
             self._boot = entry.get("_BOOT_ID")
         sent = entry.get("_TRANSPORT") == "audit"
         for item in _sent(entry) if sent else self._printed(entry):
@@ -126,18 +109,14 @@ class _Entries:
     def _settled(self, items: list[Sighting | LossSpan]) -> list[Sighting | LossSpan]:
         found: list[Sighting | LossSpan] = []
         for item in items:
-            if isinstance(item, LossSpan) and item.why == UNPRINTED:
-                self._hold(item)
-            else:
+            if not isinstance(item, LossSpan) or item.why != UNPRINTED:
                 found.append(item)
+            elif len(self._unprinted) < _HELD:
+                self._unprinted.append(item)
+            else:
+                last = self._unprinted[-1]
+                self._unprinted[-1] = last._replace(records=last.records + item.records)
         return found
-
-    def _hold(self, lost: LossSpan) -> None:
-        if len(self._unprinted) < _HELD:
-            self._unprinted.append(lost)
-        else:
-            last = self._unprinted[-1]
-            self._unprinted[-1] = last._replace(records=last.records + lost.records)
 
 
 def _when(entry: Entry) -> float:
@@ -168,15 +147,3 @@ def _message(entry: Entry) -> bytes:
         return bytes(text) if isinstance(text, list) else b""
     except (TypeError, ValueError):
         return b""
-
-
-def _chunks(descriptor: int, patience: float) -> Iterator[bytes]:
-    """Yield the output; if none comes for too long, yield b"" and stop."""
-    while True:
-        ready, _, _ = select.select([descriptor], [], [], patience)
-        chunk = os.read(descriptor, _CHUNK) if ready else b""
-        if ready and not chunk:
-            return
-        yield chunk
-        if not ready:
-            return

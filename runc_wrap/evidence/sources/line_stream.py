@@ -72,15 +72,10 @@ class Lines:
         self._name = name
         self._notices = Notices()
         self._lines = LineSplitter(audit_record.LONGEST)
-        self._time = 0.0
+        self.time = 0.0  # of the last record
         self._damaged = 0
         self._doubtful = 0
         self._held: dict[str, LossSpan] = {}  # by why: no more than there are kinds of lines
-
-    @property
-    def time(self) -> float:
-        """The time of the last record, 0.0 before the first."""
-        return self._time
 
     def feed(self, chunk: bytes) -> list[Sighting | LossSpan]:
         """Return the records and losses in the lines that this chunk completes, in order."""
@@ -103,7 +98,7 @@ class Lines:
                     self._damage()
                     found += self.settle(sighting.time)
                 add(sighting)
-                self._time = sighting.time
+                self.time = sighting.time
             elif line:
                 self._other(line)
         self._damage()
@@ -114,13 +109,13 @@ class Lines:
             self._damaged += 1
         elif b"audit: type=" in line and len(line) <= audit_record.LONGEST and _USERS(line):
             self._doubtful = _UNCLOSED
-        elif lost := self._notices.lost(line, self._time):
+        elif lost := self._notices.lost(line, self.time):
             self._hold(lost)
 
     def _hold(self, lost: LossSpan) -> None:
         why = lost.why if lost.why in self._held or len(self._held) < _KINDS else ""
         before = self._held.get(why)
-        begin = before.begin if before else self._time
+        begin = before.begin if before else self.time
         records = lost.records + (before.records if before else 0)
         self._held[why] = lost._replace(records=records, why=why, begin=begin)
 
@@ -135,7 +130,7 @@ class Lines:
         damaged, self._damaged = self._damaged, 0
         why = f"damaged SECCOMP records in {self._name}"
         if damaged:
-            self._hold(LossSpan(self._time, damaged, AUDIT, why))
+            self._hold(LossSpan(self.time, damaged, AUDIT, why))
 
 
 class Notices:

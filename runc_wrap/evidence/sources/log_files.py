@@ -39,39 +39,28 @@ class _Opened:
         return self.name.endswith(".gz")
 
 
-class Log:
-    """One log's files: NAME, NAME.1, NAME.2.gz … or logrotate's NAME-20260131."""
+def read(path: Path, since: float, meter: Meter) -> Iterator[Sighting | LossSpan]:
+    """Yield the records of a log: NAME, NAME.1, NAME.2.gz … or logrotate's NAME-20260131.
 
-    def __init__(self, path: Path, meter: Meter | None = None) -> None:
-        """`meter` counts the bytes of its files."""
-        self.path = path
-        self._meter = meter or Meter()
-
-    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:  # noqa: ARG002 - gathering cuts
-        """Yield the records in the files, except files last written before `since`.
-
-        An unfinished last line is left out. Raises Unavailable if the log cannot be opened.
-        """
-        with ExitStack() as opened:
-            seen: set[tuple[int, int]] = set()
-            for _ in range(_ROUNDS):
-                files = [file for file in _open(self.path, opened) if file.identity not in seen]
-                if seen:  # a file compressed meanwhile was read before
-                    files = [file for file in files if not file.compressed]
-                if not files:
-                    return
-                seen |= {file.identity for file in files}
-                yield from self._files([file for file in files if file.changed >= since])
-
-    def _files(self, files: list[_Opened]) -> Iterator[Sighting | LossSpan]:
-        if len(files) > MOST:
-            yield LossSpan(
-                0, 1, AUDIT, f"at least one record: of {self.path}, {MOST} files are read"
-            )
-        read = files[:MOST]
-        self._meter.total += sum(file.size for file in read)
-        for file in reversed(read):
-            yield from _whole(file, self._meter)
+    Files last written before `since` are left out, and so is an unfinished last line. `meter`
+    counts the bytes of the files. Raises Unavailable if the log cannot be opened.
+    """
+    seen: set[tuple[int, int]] = set()
+    with ExitStack() as opened:
+        for _ in range(_ROUNDS):
+            files = [file for file in _open(path, opened) if file.identity not in seen]
+            if seen:  # a file compressed meanwhile was read before
+                files = [file for file in files if not file.compressed]
+            if not files:
+                return
+            seen |= {file.identity for file in files}
+            files = [file for file in files if file.changed >= since]
+            if len(files) > MOST:
+                why = f"at least one record: of {path}, {MOST} files are read"
+                yield LossSpan(0, 1, AUDIT, why)
+            meter.total += sum(file.size for file in files[:MOST])
+            for file in reversed(files[:MOST]):
+                yield from _whole(file, meter)
 
 
 def _open(path: Path, stack: ExitStack) -> list[_Opened]:
@@ -113,7 +102,7 @@ def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | LossSpan]:
     lines = Lines(file.name)
     before = meter.done
     try:
-        for chunk in _unpacked(file.descriptor) if file.compressed else _chunks(file.descriptor):
+        for chunk in _chunks(file):
             yield from lines.feed(chunk)
             meter.done = before + os.lseek(file.descriptor, 0, os.SEEK_CUR)
     except (OSError, EOFError, zlib.error):
@@ -122,12 +111,8 @@ def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | LossSpan]:
     yield from lines.settle(file.changed)
 
 
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    while chunk := os.read(descriptor, CHUNK):
-        yield chunk
-
-
-def _unpacked(descriptor: int) -> Iterator[bytes]:
-    with open(descriptor, "rb", closefd=False) as raw, gzip.GzipFile(fileobj=raw) as file:
-        while chunk := file.read(CHUNK):
+def _chunks(file: _Opened) -> Iterator[bytes]:
+    with open(file.descriptor, "rb", 0, closefd=False) as raw:
+        whole = gzip.GzipFile(fileobj=raw) if file.compressed else raw
+        while chunk := whole.read(CHUNK):
             yield chunk

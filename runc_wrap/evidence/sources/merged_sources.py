@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
 from operator import itemgetter
-from typing import Protocol
 
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
@@ -21,40 +20,29 @@ SEEN = 131072  # records by which copies may lie apart, at least
 _time = itemgetter(0)
 _order = itemgetter(0, 1)
 _same = itemgetter(0, 1, 2, 7, 8)  # time, serial, pid, number, code
-_FIELDS = len(Sighting._fields)  # a LossSpan has fewer
-
-
-class Source(Protocol):
-    """A source of records."""
-
-    def read(self, since: float, until: float) -> Iterator[Sighting | LossSpan]:
-        """Yield roughly in time order, perhaps more than asked for. May raise Unavailable."""
 
 
 def gather(
-    sources: Iterable[Source], since: float, until: float, missing: list[str] | None = None
+    sources: Iterable[Iterable[Sighting | LossSpan]], since: float, missing: list[str]
 ) -> Iterator[Sighting | LossSpan]:
-    """Yield records with since <= time < until once each, in time order, and losses.
+    """Yield the sources' records from `since` on, once each, in time order, and losses.
 
-    Why a source cannot be read is appended to `missing`; raises Unavailable if none can. A record
-    more than WINDOW others too late is not left out, but comes out of order.
+    Why a source cannot be read is appended to `missing`. A record more than WINDOW others too late
+    is not left out, but comes out of order.
     """
-    absent: list[str] = [] if missing is None else missing
-    streams = [_Stream(_read(source, since, until, absent)) for source in sources]
+    streams = [_Stream(_read(source, missing)) for source in sources]
     seen = _Seen()
     while items := _settled(streams):
         for item in seen.new(items):
-            if since <= item.time < until or (item.time == 0 and isinstance(item, LossSpan)):
+            if item.time >= since or (item.time == 0 and isinstance(item, LossSpan)):
                 yield item
-    if streams and len(absent) == len(streams):
-        raise Unavailable("; ".join(absent))
 
 
 def _read(
-    source: Source, since: float, until: float, missing: list[str]
+    source: Iterable[Sighting | LossSpan], missing: list[str]
 ) -> Iterator[Sighting | LossSpan]:
     try:
-        yield from source.read(since, until)
+        yield from source
     except Unavailable as error:
         missing.append(str(error))
 
@@ -101,7 +89,7 @@ class _Seen:
     def new(self, items: list[Sighting | LossSpan]) -> Iterator[Sighting | LossSpan]:
         """Yield the items that have not come before."""
         for item in items:
-            key = hash(_same(item) if len(item) == _FIELDS else item)
+            key = hash(_same(item) if isinstance(item, Sighting) else item)
             if key in self._newer or key in self._older:
                 continue
             self._newer.add(key)

@@ -7,7 +7,7 @@ and names, so nothing here grows with what it chooses.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from runc_wrap.evidence.sightings import RECORDED
 
@@ -20,6 +20,7 @@ Json = dict[str, Any]
 Args = tuple["int | None", ...]
 
 PROGRAM, RUNTIME, EITHER = "program", "runtime", "either"  # who made a container's call
+_PARTS = {"calls": PROGRAM, "runtimes": RUNTIME, "unsure": EITHER}  # in a file
 MOST = 1024  # kinds of one container's calls
 _MOST_ARGS = 32  # of one call
 _LONGEST = 256  # characters of comm and exe
@@ -98,35 +99,32 @@ class Tallies:
     arguments are no longer distinguished; beyond as many again, only `dropped` counts.
     """
 
-    __slots__ = ("_runtimes", "_unsure", "_variety", "calls", "dropped", "ended")
+    __slots__ = ("_apart", "_variety", "calls", "dropped", "ended")
 
     def __init__(self) -> None:
         self.calls: dict[CallKind, Tally] = {}
         self.dropped = 0
         self.ended: float | None = None
         self._variety: dict[tuple[int, int], set[Args]] = {}
-        self._runtimes: Tallies | None = None
-        self._unsure: Tallies | None = None
+        self._apart: dict[str, Tallies] = {}
 
     @property
     def runtimes(self) -> Tallies:
         """The runtime's own calls, before the container's program started: counted apart."""
-        if self._runtimes is None:
-            self._runtimes = Tallies()
-        return self._runtimes
+        return self.part(RUNTIME)
 
     @property
     def unsure(self) -> Tallies:
         """Calls that the runtime or the container's program may have made: counted apart."""
-        if self._unsure is None:
-            self._unsure = Tallies()
-        return self._unsure
+        return self.part(EITHER)
 
     def part(self, made_by: str) -> Tallies:
         """Return where a call is counted that PROGRAM, RUNTIME or EITHER made."""
         if made_by == PROGRAM:
             return self
-        return self.runtimes if made_by == RUNTIME else self.unsure
+        if made_by not in self._apart:
+            self._apart[made_by] = Tallies()
+        return self._apart[made_by]
 
     @property
     def last(self) -> float | None:
@@ -172,36 +170,23 @@ class Tallies:
 
     def as_json(self) -> Json:
         """Return what `of_json` reads."""
-        return {
-            "ended": self.ended,
-            "dropped": self.dropped,
-            "calls": as_rows(self.calls),
-            "runtimes": as_rows(self._runtimes.calls if self._runtimes else {}),
-            "unsure": as_rows(self._unsure.calls if self._unsure else {}),
-        }
+        parts = {name: as_rows(self.part(made_by).calls) for name, made_by in _PARTS.items()}
+        return {"ended": self.ended, "dropped": self.dropped, **parts}
+
+    @classmethod
+    def of_json(cls, fields: Json) -> Self:
+        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+        made = cls()
+        made.ended = None if fields["ended"] is None else float(fields["ended"])
+        made.dropped = int(fields["dropped"])
+        for name, made_by in _PARTS.items():
+            take(made.part(made_by), fields[name])
+        return made
 
 
 def as_rows(calls: dict[CallKind, Tally]) -> list[list[Any]]:
     """Return what `take` reads."""
     return [[*call, tally.count, tally.first, tally.last] for call, tally in calls.items()]
-
-
-def of_json(fields: Json) -> Tallies:
-    """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
-    made = Tallies()
-    fill(made, fields)
-    return made
-
-
-def fill(made: Tallies, fields: Json) -> None:
-    """Take in what `as_json` wrote. Raises as `of_json`."""
-    made.ended = None if fields["ended"] is None else float(fields["ended"])
-    made.dropped = int(fields["dropped"])
-    take(made, fields["calls"])
-    if apart := fields["runtimes"]:
-        take(made.runtimes, apart)
-    if unsure := fields["unsure"]:
-        take(made.unsure, unsure)
 
 
 def take(made: Tallies, rows: Iterable[Any]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import call_counts
@@ -106,8 +106,13 @@ class Evidence:
         )
 
     def add_lost(self, one: LossSpan) -> None:
-        """Count records that are known to be lost."""
-        lose(self.lost, one)
+        """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
+        kind = (one.source, call_counts.text(one.why))
+        if kind not in self.lost and len(self.lost) >= MOST_KINDS:
+            kind = (one.source, "")
+        begin = one.time if one.begin is None else min(one.begin, one.time)
+        hole = Hole(one.records, begin, one.time) if one.time else Hole(one.records, 0.0, EVER)
+        add_hole(self.lost.setdefault(kind, []), hole)
 
     def add_watched(self, source: str, begin: float, end: float) -> None:
         """Note that a source was watched."""
@@ -188,7 +193,7 @@ class Strays(Tallies):
         return bool(old or aged)
 
     def as_json(self) -> Json:
-        """Return what `strays_of_json` reads."""
+        """Return what `of_json` reads."""
         return {
             **super().as_json(),
             "spans": [_rows(self.spans[call]) for call in self.calls],
@@ -196,16 +201,15 @@ class Strays(Tallies):
             "elsewhere": call_counts.as_rows(self.elsewhere.calls),
         }
 
-
-def strays_of_json(fields: Json) -> Strays:
-    """Read what `as_json` wrote; raises ValueError, TypeError or KeyError for anything else."""
-    made = Strays()
-    call_counts.fill(made, fields)
-    call_counts.take(made.elsewhere, fields["elsewhere"])
-    for call, rows in zip(made.calls, fields["spans"], strict=True):
-        made.spans[call] = _spans(rows)
-    made.beyond = _spans(fields["beyond"])
-    return made
+    @classmethod
+    def of_json(cls, fields: Json) -> Self:
+        """Read what `as_json` wrote; raises as that of Tallies."""
+        made = super().of_json(fields)
+        call_counts.take(made.elsewhere, fields["elsewhere"])
+        for call, rows in zip(made.calls, fields["spans"], strict=True):
+            made.spans[call] = _spans(rows)
+        made.beyond = _spans(fields["beyond"])
+        return made
 
 
 def _rows(spans: Iterable[Tally]) -> list[list[Any]]:
@@ -250,22 +254,6 @@ class Hole(NamedTuple):
 
 
 Holes = dict[tuple[str, str], list[Hole]]  # by source and why
-
-
-def hole_of(one: LossSpan) -> Hole:
-    """Return the interval of a loss."""
-    if not one.time:
-        return Hole(one.records, 0.0, EVER)
-    begin = one.time if one.begin is None else min(one.begin, one.time)
-    return Hole(one.records, begin, one.time)
-
-
-def lose(into: Holes, one: LossSpan) -> None:
-    """Add a loss to others of its kind; beyond MOST_KINDS the reasons are dropped."""
-    kind = (one.source, call_counts.text(one.why))
-    if kind not in into and len(into) >= MOST_KINDS:
-        kind = (one.source, "")
-    add_hole(into.setdefault(kind, []), hole_of(one))
 
 
 def add_hole(holes: list[Hole], one: Hole) -> None:

@@ -22,22 +22,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import LossSpan
-from runc_wrap.evidence.store import call_counts
-from runc_wrap.evidence.store.evidence_memory import (
-    ASIDE,
-    UNATTRIBUTED,
-    Evidence,
-    lose,
-    strays_of_json,
-)
+from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.evidence_memory import ASIDE, UNATTRIBUTED, Evidence, Strays
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.evidence.store.evidence_memory import Holes
     from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
@@ -58,7 +50,9 @@ def load(directory: str | os.PathLike[str]) -> Evidence:
     while True:
         before = _written(where)
         found = _read(where)
-        is_whole = before == _written(where) and not _is_being_written(where)
+        after = _written(where)
+        newest = max((when for when, _ in ages(f"{where}/containers")), default=0.0)
+        is_whole = before == after and (newest <= after[1] or not after[1])  # it is written last
         if is_whole or time.monotonic() > until:
             return found
         time.sleep(_PAUSE)
@@ -73,19 +67,19 @@ def _written(where: str) -> tuple[int, float]:
     return found.st_ino, found.st_mtime
 
 
-def _is_being_written(where: str) -> bool:
-    """Return whether a file is newer than state.json, which is written last."""
-    _, state = _written(where)
-    newest = max((when for when, _ in ages(f"{where}/containers")), default=0.0)
-    return bool(state) and newest > state
-
-
 def _read(where: str) -> Evidence:
-    found = Evidence()
-    load_state(where, found)
+    found = state(where)
     for _, path in ages(f"{where}/containers"):
-        _load_container(where, path, found)
-    _load_unattributed(where, found)
+        if read := container(path):
+            found.add_stored(*read)
+        elif os.path.lexists(path):  # else it was cleared meanwhile
+            found.add_damaged(path.removeprefix(f"{where}/"))
+    unattributed = f"{where}/{UNATTRIBUTED}"
+    if os.path.lexists(unattributed):
+        try:
+            found.unattributed = Strays.of_json(object_of(unattributed))
+        except UNREADABLE:
+            found.add_damaged(UNATTRIBUTED)
     for place in (f"{where}/containers", where):
         for _, path in ages(place, f".json{ASIDE}"):
             found.add_damaged(path.removeprefix(f"{where}/"))
@@ -96,54 +90,29 @@ def container(path: str) -> tuple[Key, Tallies] | None:
     """Read one container's file, None if it is damaged or missing."""
     try:
         fields = object_of(path)
-        return (fields["root"] + "", fields["id"] + ""), call_counts.of_json(fields)
+        return (fields["root"] + "", fields["id"] + ""), Tallies.of_json(fields)
     except UNREADABLE:
         return None
 
 
-def _load_container(directory: str, path: str, found: Evidence) -> None:
-    read = container(path)
-    if read:
-        found.add_stored(*read)
-    elif os.path.lexists(path):  # else it was cleared meanwhile
-        found.add_damaged(path.removeprefix(f"{directory}/"))
-
-
-def _load_unattributed(directory: str, found: Evidence) -> None:
-    path = f"{directory}/{UNATTRIBUTED}"
-    if not os.path.lexists(path):
-        return
-    try:
-        found.unattributed = strays_of_json(object_of(path))
-    except UNREADABLE:
-        found.add_damaged(UNATTRIBUTED)
-
-
-def load_state(directory: str, found: Evidence) -> None:
+def state(directory: str) -> Evidence:
     """Read state.json; a damaged one is noted."""
+    found = Evidence()
     path = f"{directory}/{STATE}"
     if not os.path.lexists(path):
-        return
+        return found
     try:
         fields = object_of(path)
-        lost = _holes(fields["lost"])
-        watched = {
-            str(source): [(float(b), float(e)) for b, e in intervals]
-            for source, intervals in fields["watched"].items()
-        }
-        covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in fields["covered"]]
-        cleared_until = float(fields["cleared_until"])
+        for source, why, records, begin, end in fields["lost"]:
+            lost = LossSpan(float(end), int(records), str(source), str(why), float(begin))
+            found.add_lost(lost)
+        for source, intervals in fields["watched"].items():
+            found.watched[str(source)] = [(float(b), float(e)) for b, e in intervals]
+        found.covered = [(int(a), int(z), float(b), float(e)) for a, z, b, e in fields["covered"]]
+        found.cleared_until = float(fields["cleared_until"])
     except UNREADABLE:
+        found = Evidence()
         found.add_damaged(STATE)
-        return
-    found.lost, found.watched, found.covered = lost, watched, covered
-    found.cleared_until = cleared_until
-
-
-def _holes(fields: list[list[Any]]) -> Holes:
-    found: Holes = {}
-    for source, why, records, begin, end in fields:
-        lose(found, LossSpan(float(end), int(records), str(source), str(why), float(begin)))
     return found
 
 

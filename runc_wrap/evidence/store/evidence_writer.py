@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.store import call_counts, evidence_reader
+from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_memory import (
     ASIDE,
     MOST_INTERVALS,
-    Evidence,
     Strays,
     count,
     file_name,
-    lose,
-    strays_of_json,
     unwatch,
-    watch,
 )
 from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
 from runc_wrap.host import runtime_state
@@ -44,10 +40,9 @@ _WRITER = "store"
 
 
 class EvidenceWriter:
-    """Writes evidence; `flush` writes what has changed. Only one process may have one.
+    """Counts evidence, and says which files have changed. Only one process may have one.
 
-    Raises OSError if the directory cannot be made, and from `flush` if it cannot be written; the
-    next flush tries again.
+    Raises OSError if the directory cannot be made.
     """
 
     def __init__(
@@ -60,8 +55,7 @@ class EvidenceWriter:
         self._seen: dict[Key | None, Tallies] = {}
         self._changed: set[Key | None] = set()
         self._writing: set[Key | None] = set()
-        self._state = Evidence()
-        evidence_reader.load_state(self._directory, self._state)
+        self._state = evidence_reader.state(self._directory)
         if self._state.damaged:
             _put_aside(f"{self._directory}/{STATE}")
         self._state_changed = False
@@ -98,14 +92,14 @@ class EvidenceWriter:
 
     def lost(self, one: LossSpan) -> None:
         """Note lost records: a new covered interval begins after them."""
-        lose(self._state.lost, one)
+        self._state.add_lost(one)
         self._state_changed = True
         if one.source == AUDIT:
             self._covering = False
 
     def watched(self, source: str, begin: float, end: float) -> None:
         """Note that `source` was watched from `begin` to `end`; call it again as time goes on."""
-        watch(self._state.watched.setdefault(source, []), begin, end)
+        self._state.add_watched(source, begin, end)
         self._state_changed = True
 
     def unwatched(self, source: str, since: float) -> None:
@@ -117,15 +111,6 @@ class EvidenceWriter:
         """Note that the last process of a container ended."""
         self._of(key).ended = when
         self._changed.add(key)
-
-    def flush(self) -> None:
-        """Write what has changed; drop what memory need not hold."""
-        try:
-            put(self.changes())
-        except OSError:
-            self.unwritten()
-            raise
-        self.written()
 
     def changes(self) -> list[File]:
         """Return the files to write for the changes; `written` or `unwritten` must follow."""
@@ -168,7 +153,8 @@ class EvidenceWriter:
         for when, path in found:
             if when >= limit and len(found) - len(gone) <= most:
                 break
-            if _is_gone(path):
+            read = evidence_reader.container(path)
+            if read and not runtime_state.directory(read[0]):
                 gone.append((when, path))
         return gone
 
@@ -178,7 +164,15 @@ class EvidenceWriter:
         return self._state_file()
 
     def _state_file(self) -> File:
-        return f"{self._directory}/{STATE}", json_codec.dumps(_state_json(self._state))
+        state = self._state
+        fields = {
+            "version": VERSION,
+            "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
+            "watched": state.watched,
+            "covered": state.covered,
+            "cleared_until": state.cleared_until,
+        }
+        return f"{self._directory}/{STATE}", json_codec.dumps(fields)
 
     def _of(self, key: Key | None) -> Tallies:
         found = self._seen.pop(key, None) or self._loaded(key)
@@ -187,14 +181,13 @@ class EvidenceWriter:
 
     def _loaded(self, key: Key | None) -> Tallies:
         path = self._path(key)
-        empty, read = (Strays, strays_of_json) if key is None else (Tallies, call_counts.of_json)
-        if not os.path.lexists(path):
-            return empty()
-        try:
-            return read(evidence_reader.object_of(path))
-        except UNREADABLE:
-            _put_aside(path)
-            return empty()
+        kind = Strays if key is None else Tallies
+        if os.path.lexists(path):
+            try:
+                return kind.of_json(evidence_reader.object_of(path))
+            except UNREADABLE:
+                _put_aside(path)
+        return kind()
 
     def _path(self, key: Key | None) -> str:
         return f"{self._directory}/{file_name(key)}"
@@ -243,12 +236,6 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
         os.unlink(path)  # noqa: PTH108 - no pathlib
 
 
-def _is_gone(path: str) -> bool:
-    """Return whether a file's container no longer exists for its runtime."""
-    read = evidence_reader.container(path)
-    return read is not None and runtime_state.directory(read[0]) is None
-
-
 def _put_aside(path: str) -> None:
     try:
         os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
@@ -256,14 +243,3 @@ def _put_aside(path: str) -> None:
         raise OSError(
             error.errno, f"a damaged file cannot be put aside: {error.strerror}"
         ) from None
-
-
-def _state_json(state: Evidence) -> dict[str, Any]:
-    """Return the content of state.json."""
-    return {
-        "version": VERSION,
-        "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
-        "watched": state.watched,
-        "covered": state.covered,
-        "cleared_until": state.cleared_until,
-    }

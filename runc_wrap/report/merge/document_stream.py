@@ -66,16 +66,11 @@ def _answers(lines: Iterator[bytes | Unusable]) -> Iterator[NodeAnswer]:
         if not line:
             continue
         asked, is_there = _asked(found := _decoded(line))
-        if asked is None or is_there:
-            yield NodeAnswer(asked, found, hash(line), _size(line))
-            continue
-        line = next(lines, b"")  # noqa: PLW2901 - the answer to the line before
-        found = _decoded(line) if line else Unusable("is empty")
-        yield NodeAnswer(asked, found, hash(line), _size(line))
-
-
-def _size(line: bytes | Unusable) -> int:
-    return 0 if isinstance(line, Unusable) else len(line)
+        if asked is not None and not is_there:
+            line = next(lines, b"")  # noqa: PLW2901 - the answer to the line before
+            found = _decoded(line) if line else Unusable("is empty")
+        size = 0 if isinstance(line, Unusable) else len(line)
+        yield NodeAnswer(asked, found, hash(line), size)
 
 
 def _asked(found: Document | Unusable) -> tuple[str | None, bool]:

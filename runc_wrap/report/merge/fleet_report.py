@@ -253,17 +253,13 @@ class FleetKept:
 
     def sentences(self) -> list[str]:
         """Return what to tell the fleet's owner, safe to print."""
-        return [
-            kept_default_sentence.of(
-                found.total(),
-                _names(found),
-                adopts=adopts,
-                where=f" on {safe_text.number(self._nodes[adopts], 'node')}",
-            )
-            for adopts, found in self._profiles.items()
-            if found
-        ]
-
-
-def _names(found: Counter[str]) -> str:
-    return safe_text.some([safe_text.word(name) for name, _ in found.most_common()], _MOST_PROFILES)
+        said = []
+        for adopts, found in self._profiles.items():
+            if found:
+                words = [safe_text.word(name) for name, _ in found.most_common()]
+                names = safe_text.some(words, _MOST_PROFILES)
+                where = f" on {safe_text.number(self._nodes[adopts], 'node')}"
+                said.append(
+                    kept_default_sentence.of(found.total(), names, adopts=adopts, where=where)
+                )
+        return said

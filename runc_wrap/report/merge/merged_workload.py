@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow, NodeCall
+    from runc_wrap.report.call_row import CallRow
     from runc_wrap.report.merge.node_document import NodeWorkload, SeenHere
     from runc_wrap.report.workload_names import Workload
 
@@ -111,7 +111,9 @@ class MergedWorkload:
         _keep(self.modes, one.modes)
         _keep(self.pods, one.pods)
         for call in one.calls:
-            self._add_call(call)
+            if call.verdict in (DENIED, DEPENDS):  # whatever the node's own verdict
+                self._worst = min(self._worst, call.verdict, key=place)
+            call_row.add(self.calls, call)
         if one.recorded:
             self.recorded = self.recorded or RecordedCalls()
             self.recorded.add(one.recorded)
@@ -126,20 +128,12 @@ class MergedWorkload:
             self.doubt(node, one.reason or "it was not watched.")
         elif one.verdict is None:
             self._enforced = self._enforced or one.reason or ""
-        if one.verdict != self._worst and place(one.verdict) < place(self._worst):
-            self._worst = one.verdict
+        self._worst = min(self._worst, one.verdict, key=place)
 
     def doubt(self, node: str, why: str) -> None:
         """Count a node on which nothing is known."""
         self.unknown.add(node)
         self.unknown.why = self.unknown.why or why
-
-    def _add_call(self, call: NodeCall) -> None:
-        """Add a call; what it saw counts, whatever the node's own verdict."""
-        verdict = call.verdict
-        if verdict != self._worst and verdict in (DENIED, DEPENDS):
-            self._worst = min(verdict, self._worst, key=place)
-        call_row.add(self.calls, call)
 
     @property
     def name(self) -> str:
@@ -196,7 +190,8 @@ class MergedWorkload:
         if self.unknown.nodes:
             if self.here:
                 return self.unknown.why
-            return f"Unknown on {self._unknown_where()}: {_end(self.unknown.why)}"
+            why = self.unknown.why.removeprefix("Unknown: ")
+            return f"Unknown on {self._unknown_where()}: {why}"
         return self._enforced or None
 
     def _unknown_where(self) -> str:
@@ -296,11 +291,6 @@ def _order(one: MergedWorkload) -> tuple[bool, int, int, int, int, str]:
 
 def _nodes(number: int) -> str:
     return safe_text.number(number, "node")
-
-
-def _end(sentence: str) -> str:
-    """Return a node's reason without the word that begins ours."""
-    return sentence.removeprefix("Unknown: ")
 
 
 def _keep(kept: dict[str, None], values: Iterable[str]) -> None:

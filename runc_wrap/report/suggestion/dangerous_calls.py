@@ -63,8 +63,7 @@ CALLS = {
 
 # linux/sched.h: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET; and NEWTIME, whose
 # bit belongs to the signal's number in clone(2)
-_NEW = 0x7E020000
-_NEW_TIME = 0x80
+_NEW = {"clone": 0x7E020000, "unshare": 0x7E020080}
 _INT = 0xFFFFFFFF  # the kernel takes a family and a protocol as int
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _NETLINK_AUDIT = 9
@@ -76,24 +75,18 @@ def why(row: CallRow) -> str | None:
     It is harmless only if it was made with harmless arguments each time.
     """
     reason = CALLS.get(row.syscall)
-    is_harmless = _HARMLESS.get(row.syscall)
-    if reason is None or is_harmless is None or not row.has_args or not row.args:
+    if reason is None or not row.has_args or not row.args:
         return reason
-    place = next(iter(call_counts.asked(row.arch, row.number)), 0)
-    return None if all(is_harmless(args, place) for args in row.args) else reason
+    if row.syscall == "socket":
+        return None if all(map(_is_of_a_usual_family, row.args)) else reason
+    if new := _NEW.get(row.syscall):
+        place = next(iter(call_counts.asked(row.arch, row.number)), 0)
+        flags = [args[place] for args in row.args]
+        return None if all(one is not None and not one & new for one in flags) else reason
+    return reason
 
 
-def _makes_no_namespace(args: Args, place: int) -> bool:
-    flags = args[place]
-    return flags is not None and not flags & _NEW
-
-
-def _shares_no_namespace(args: Args, place: int) -> bool:
-    flags = args[place]
-    return flags is not None and not flags & (_NEW | _NEW_TIME)
-
-
-def _is_of_a_usual_family(args: Args, _: int) -> bool:
+def _is_of_a_usual_family(args: Args) -> bool:
     family, _type, protocol = args[:3]
     if family is None:
         return False
@@ -101,12 +94,6 @@ def _is_of_a_usual_family(args: Args, _: int) -> bool:
         return protocol is not None and protocol & _INT != _NETLINK_AUDIT
     return family & _INT in (_UNIX, _INET, _INET6)
 
-
-_HARMLESS = {
-    "clone": _makes_no_namespace,
-    "unshare": _shares_no_namespace,
-    "socket": _is_of_a_usual_family,
-}
 
 if TYPE_CHECKING:
     Args = tuple[int | None, ...]

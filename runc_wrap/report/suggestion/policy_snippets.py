@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.workload_names import Workload
 
 _LONGEST_NAME = 100
 _DIGITS = 12
@@ -28,23 +27,15 @@ def file_name(one: MergedWorkload) -> str:
     digest of all the workload's names follows.
     """
     whose = one.workload
-    parts = _parts(whose)
+    parts = [part for part in whose[:3] if part] or [whose.image or ""]
     plain = "_".join(re.sub(r"[^a-z0-9-]+", "-", part.lower()).strip("-") for part in parts)
     whole = len(plain) <= _LONGEST_NAME and plain == "_".join(parts)
-    if whole and not one.shares_name and _is_unique(whose):
+    is_alone = whose.container and not whose.namespace and not whose.pod
+    if whole and not one.shares_name and (all(whose[:3]) or is_alone):
         return f"{plain}.json"
     text = "\0".join(part or "" for part in whose)
     suffix = digest(text.encode("utf-8", "backslashreplace"))[:_DIGITS]
     return f"{plain[:_LONGEST_NAME].strip('-_') or 'workload'}.{suffix}.json"
-
-
-def _parts(whose: Workload) -> list[str]:
-    return [part for part in whose[:3] if part] or [whose.image or ""]
-
-
-def _is_unique(whose: Workload) -> bool:
-    """Return whether the names are those of a pod's container, or of one without a pod."""
-    return all(whose[:3]) or bool(whose.container and not whose.namespace and not whose.pod)
 
 
 def policy_rule(one: MergedWorkload, profile: str = "") -> str:
@@ -88,12 +79,11 @@ def also_matched(one: MergedWorkload, everyone: Iterable[MergedWorkload]) -> lis
         for other in everyone
         if selectors
         and other.workload != one.workload
-        and any(_is_selected(each, selectors) for each in other.instances)
+        and any(
+            all(matches_any([value], getattr(each, key)) for key, value in selectors.items())
+            for each in other.instances
+        )
     ]
-
-
-def _is_selected(names: Workload, selectors: dict[str, str]) -> bool:
-    return all(matches_any([value], getattr(names, key)) for key, value in selectors.items())
 
 
 def annotation(one: MergedWorkload) -> str:

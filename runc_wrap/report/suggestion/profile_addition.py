@@ -147,8 +147,10 @@ def _add(found: Suggestion, row: CallRow, profile: Filter, *, allow_dangerous: b
         if whole and not allow_dangerous:  # harmless only with arguments that no rule can express
             found.withheld.append(Withheld(row, whole, [_entry(row, ())]))
             return
-        cut = values == profile_reduction.ANY and asked and row.args
-        _allow_all(found, row, _NOT_ALL_KEPT if cut else "")
+        entry = _entry(row, ())
+        if values == profile_reduction.ANY and asked and row.args:
+            entry["comment"] += _NOT_ALL_KEPT
+        _put(found, profile_reduction.without_denials(found.profile, row.syscall), [entry])
     if profile_reduction.is_open(found.profile):
         still = profile_reduction.has_denials(found.profile, row.syscall)
         found.warnings.append(f"{row.syscall} {_STILL_DENIED if still else _ALL_ALLOWED}")
@@ -185,12 +187,6 @@ def _allow(
         return False
     _put(found, rest, entries)
     return True
-
-
-def _allow_all(found: Suggestion, row: CallRow, why: str) -> None:
-    entry = _entry(row, ())
-    entry["comment"] += why
-    _put(found, profile_reduction.without_denials(found.profile, row.syscall), [entry])
 
 
 def _put(found: Suggestion, rest: list[Json], entries: list[Json]) -> None:

@@ -70,7 +70,9 @@ def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[J
     named = {name for rule in rules for name in rule["names"]}
     # C libraries then use clone. A multiplexer that no rule names lets through what others do, and
     # libseccomp takes their rules only after its own.
-    answers = {"clone3": ENOSYS, **dict.fromkeys(MULTIPLEXED, _other_error(block))}
+    # runtimes drop rules that equal the default
+    other = ENOSYS if block.get("defaultErrnoRet", EPERM) != ENOSYS else EPERM
+    answers = {"clone3": ENOSYS, **dict.fromkeys(MULTIPLEXED, other)}
     missing = [(name, number) for name, number in answers.items() if name not in named]
     first = [{"names": [name], "action": ERRNO, "errnoRet": number} for name, number in missing]
     rules = [*first, *rules]
@@ -90,11 +92,6 @@ def _is_within(at: int, rules: list[Json]) -> bool:
     return own["names"][0] in _LIMITED and bool(args) and min(wider) < (len(args), at)
 
 
-def _other_error(block: Mapping[str, Any]) -> int:
-    """Return an error that is not the default's: runtimes drop rules that equal the default."""
-    return ENOSYS if block.get("defaultErrnoRet", EPERM) != ENOSYS else EPERM
-
-
 def _numbers(name: str, rows: Sequence[CallRow]) -> list[int] | None:
     """Return the first arguments with which a call was seen, None if they are not all known."""
     own = [row for row in rows if row.syscall == name]
@@ -109,12 +106,8 @@ def _limited(entry: Json, values: Sequence[int]) -> Iterator[Json]:
         first = [one for one in group if not one.get("index", 0)]
         others = [one for one in group if one.get("index", 0)]
         for number in values:
-            if all(_accepts(one, number) for one in first):
+            if all(holds(one["op"], number, one["value"], one.get("valueTwo", 0)) for one in first):
                 yield {**entry, "args": [is_family(number), *others]}
-
-
-def _accepts(one: Json, number: int) -> bool:
-    return bool(holds(one["op"], number, one["value"], one.get("valueTwo", 0)))
 
 
 def denied(profile: Filter, rows: Sequence[CallRow]) -> list[str]:
@@ -236,7 +229,11 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
     """Return comparisons for what a group matches and was not seen; None if impossible."""
     if not seen:
         return [group]
-    if not all(map(_is_one_number, group)):
+    # each has to match a single number, of a register or of an int
+    if any(
+        one["op"] != EQ and not (one["op"] == MASKED_EQ and one["value"] & _INT == _INT)
+        for one in group
+    ):
         return None
     used = [one["index"] for one in group]
     free = [[one for one in values if one[0] not in used] for values in seen]
@@ -246,11 +243,6 @@ def _rest(group: Arguments, seen: list[Values]) -> list[Arguments] | None:
         return None
     others = complement([[_compared(*one, EQ)] for values in free for one in values])
     return None if others is None else [[*group, *one] for one in others]
-
-
-def _is_one_number(one: Json) -> bool:
-    """Return whether a comparison matches a single number, of a register or of an int."""
-    return bool(one["op"] == EQ or (one["op"] == MASKED_EQ and one["value"] & _INT == _INT))
 
 
 def _compared(index: int, value: int, op: str) -> Json:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,7 @@ from runc_wrap.evidence.sources import (
     log_files,
     merged_sources,
 )
+from runc_wrap.host.progress_meter import Meter
 
 NAMES = (b"plain", b'a" b', b"exe=syscall=1", b"a\\x41", b"\x1b[31m<b>", b"\xff\x01", b"\xc3\xa4")
 COMMS = [name.decode("utf-8", "surrogateescape") for name in NAMES]
@@ -144,14 +144,14 @@ def printed(read: Callable[[], Found]) -> list[Sighting]:
 
 
 def test_the_kernels_log_has_records_without_auditd() -> None:
-    found = printed(lambda: [*kmsg.Ring().read(0, inf)])
+    found = printed(lambda: [*kmsg.read()])
     assert [item.comm for item in found] == COMMS[1:3]
 
 
 @pytest.fixture(scope="module")
 def ours() -> list[Sighting]:
     """Records of one process of ours that the kernel printed; what others left there is not."""
-    found = printed(lambda: [*kmsg.Ring().read(0, inf)])
+    found = printed(lambda: [*kmsg.read()])
     assert len(found) == len(COMMS[1:3])
     return found
 
@@ -221,7 +221,11 @@ def audit_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def written(log: Path) -> Found:
     """Return what auditd has written by now, having given it a moment."""
     time.sleep(0.2)
-    return list(log_files.Log(log).read(0, inf)) if log.exists() else []
+    return [*from_log(log)] if log.exists() else []
+
+
+def from_log(log: Path) -> Iterator[Sighting | LossSpan]:
+    return log_files.read(log, 0, Meter())
 
 
 def auditd_pid() -> int:
@@ -235,24 +239,22 @@ def test_the_same_record_from_auditd_and_the_kernel_counts_once(
 ) -> None:
     pid = provoke(*NAMES)
     sent = heard(live, pid)
-    log = log_files.Log(audit_log)
-    wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
+    wait_until(lambda: len(by(pid, from_log(audit_log))) == len(NAMES), "auditd to write")
     assert [item.comm for item in sent] == COMMS
-    assert by(pid, log.read(0, inf)) == sent
-    assert by(pid, merged_sources.gather([log, log], 0, inf)) == sent
+    assert by(pid, from_log(audit_log)) == sent
+    assert by(pid, merged_sources.gather([from_log(audit_log), from_log(audit_log)], 0, [])) == sent
 
 
 def test_a_real_rotation_hides_nothing(audit_log: Path) -> None:
-    reading = log_files.Log(audit_log)
     first = provoke(b"before")
-    wait_until(lambda: bool(by(first, reading.read(0, inf))), "auditd to write")
+    wait_until(lambda: bool(by(first, from_log(audit_log))), "auditd to write")
     daemon = auditd_pid()
     assert daemon
     os.kill(daemon, signal.SIGUSR1)
     wait_until(audit_log.with_name("audit.log.1").exists, "auditd to rotate")
     second = provoke(b"after")
-    wait_until(lambda: bool(by(second, reading.read(0, inf))), "auditd to write")
-    found = list(reading.read(0, inf))
+    wait_until(lambda: bool(by(second, from_log(audit_log))), "auditd to write")
+    found = list(from_log(audit_log))
     assert [item.comm for item in [*by(first, found), *by(second, found)]] == ["before", "after"]
 
 
@@ -260,10 +262,9 @@ def test_no_programs_message_becomes_a_record(audit_log: Path, live: audit_netli
     audit_user(_FORGED)
     pid = provoke(*NAMES)
     heard(live, pid)
-    log = log_files.Log(audit_log)
-    wait_until(lambda: len(by(pid, log.read(0, inf))) == len(NAMES), "auditd to write")
+    wait_until(lambda: len(by(pid, from_log(audit_log))) == len(NAMES), "auditd to write")
     assert b"forged" in audit_log.read_bytes(), "else nothing is shown"
-    assert by(13117, log.read(0, inf)) == []
+    assert by(13117, from_log(audit_log)) == []
 
 
 _JOURNALD = """
@@ -296,15 +297,14 @@ def journal(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_record_that_the_kernel_sent_and_printed_is_read_once_from_the_journal(
-    journal: Path, live: audit_netlink.Live
+    journal: Path, live: audit_netlink.Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audit_user(_FORGED)
     since = time.time() - 1
     pid = provoke(*NAMES)
     sent = heard(live, pid)
-    source = journald.Journal(journal)
-    wait_until(lambda: len(set(by(pid, source.read(since, inf)))) == len(NAMES), "journald")
+    monkeypatch.setattr(journald, "_WORDS", [f"--directory={journal}", *journald._WORDS])  # noqa: SLF001 - what the node has no choice of
+    wait_until(lambda: len(set(by(pid, journald.read(since)))) == len(NAMES), "journald")
     assert [item.comm for item in sent] == COMMS
-    assert by(pid, merged_sources.gather([source], since, inf)) == sent
-    assert by(13117, source.read(0, inf)) == []
-    assert by(pid, source.read(0, since - 60)) == []
+    assert by(pid, merged_sources.gather([journald.read(since)], since, [])) == sent
+    assert by(13117, journald.read(0)) == []

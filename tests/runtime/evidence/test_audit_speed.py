@@ -13,18 +13,21 @@ COUNT, MOST = 1_000_000, 64 * 1024  # lines; KiB
 # This process' own peak in KiB: ru_maxrss would begin with that of the process that started it.
 _PEAK = """
 import sys
-from math import inf
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from runc_wrap.evidence.sightings import Sighting
-from runc_wrap.evidence.sources.log_files import Log
+from runc_wrap.evidence.sources import log_files
 from runc_wrap.evidence.sources.merged_sources import gather
+from runc_wrap.host.progress_meter import Meter
 def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 before = peak()
 """
-_READING = "print(sum(1 for _ in gather([Log(Path(sys.argv[2]))], 0, inf)), peak() - before)"
+_READING = """
+log = log_files.read(Path(sys.argv[2]), 0, Meter())
+print(sum(1 for _ in gather([log], 0, [])), peak() - before)
+"""
 _KEEPING = """
 kept = [Sighting(n + .5, n, n, 0, "a", "b", 1, 2, 3, None, "audit") for n in range(1_000_000)]
 print(len(kept), peak() - before)

@@ -17,7 +17,6 @@ from runc_wrap.agent.observe_service import Observer
 from runc_wrap.agent.record import recorder
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
-from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.profiles import syscall_names
 
 if syscall_names.known_to_libseccomp([]) is None:
@@ -125,8 +124,7 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
             sender.call()
             assert os.read(sender.results, 100) == listener_process.AS_USUAL
             wait_until((stored / evidence_reader.STATE).exists, "evidence to be written")
-        found = Evidence()
-        evidence_reader.load_state(str(stored), found)
+        found = evidence_reader.state(str(stored))
         assert sum(map(evidence_memory.lost_records, found.lost.values())) == 1  # the first call
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.node.evidence_store import EvidenceWriter
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import kmsg, log_files
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 from runc_wrap.node.container_state import users_containers
 from runc_wrap.node.paths import Places

@@ -194,11 +194,11 @@ def test_a_syslog_is_read_only_if_it_is_named(
     path, is_there = type(tmp_path), type(tmp_path).exists
     monkeypatch.setattr(path, "exists", lambda p: p.is_relative_to("/var/log") or is_there(p))
 
-    def noted(log: log_files.Log, *_: float) -> Iterator[Any]:
-        read.append(log.path)
+    def noted(log: Path, *_: object) -> Iterator[Any]:
+        read.append(log)
         return iter(())
 
-    monkeypatch.setattr(log_files.Log, "read", noted)
+    monkeypatch.setattr(log_files, "read", noted)
     applied.ctl("report")
     assert read == []
     (tmp_path / "syslog").touch()

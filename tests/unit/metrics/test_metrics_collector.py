@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from harness.node.evidence_store import EvidenceWriter
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import metrics_collector
 from tests.unit.cli import ctl

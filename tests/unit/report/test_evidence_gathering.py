@@ -8,6 +8,7 @@ import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.host import procfs, runtime_state
+from runc_wrap.host.progress_meter import Meter
 from runc_wrap.ledger import decision_record
 from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.report import evidence_gathering
@@ -47,7 +48,7 @@ def test_a_log_covers_the_time_since_its_oldest_file_that_is_not_compressed(tmp_
         (tmp_path / name).write_text(f"type=DAEMON_START msg=audit({300 - at}.000:1): op=start\n")
     (tmp_path / "audit.log.11.gz").write_bytes(b"not read for it")
     for name, begin in (("audit.log", 298.0), ("audit.log.11.gz", None)):
-        (found,) = chosen(Asked((tmp_path / name,)), [], inf, None)
+        (found,) = chosen(Asked((tmp_path / name,)), [], inf, Meter())
         assert found.begin == begin
 
 

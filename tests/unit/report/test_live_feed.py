@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.node.evidence_store import EvidenceWriter
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_memory
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.node.paths import Places
 from runc_wrap.report import live_feed

@@ -4,7 +4,6 @@ import errno
 import os
 import socket
 import struct
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -94,6 +93,7 @@ class Ring:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *results: bytes | OSError) -> None:
         self._results = iter(results)
+        monkeypatch.setattr(kmsg, "PATH", os.devnull)
         monkeypatch.setattr(os, "read", self.read)
 
     def read(self, _descriptor: int, _size: int) -> bytes:
@@ -114,21 +114,24 @@ def read(found: list[Sighting | LossSpan]) -> list[int | str]:
 
 def test_an_overrun_ring_says_how_many_messages_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     Ring(monkeypatch, record(7), BrokenPipeError(), record(20), record(21))
-    found = kmsg.Ring(Path(os.devnull)).read(0, inf)
+    found = kmsg.read()
     assert read(list(found)) == ["record", 12, "record", "record"]
 
 
 def test_a_program_that_writes_to_kmsg_is_not_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     Ring(monkeypatch, record(7, priority=13), record(8))
-    assert read([*kmsg.Ring(Path(os.devnull)).read(0, inf)]) == ["record"]
+    assert read([*kmsg.read()]) == ["record"]
 
 
 @pytest.mark.parametrize("noise", [b"\n", b"x", b"5,x,1,-;x", b"5", b"\xff,\xff,;\n"])
 def test_an_invalid_message_is_ignored(monkeypatch: pytest.MonkeyPatch, noise: bytes) -> None:
     Ring(monkeypatch, record(7), noise, record(8))
-    assert read([*kmsg.Ring(Path(os.devnull)).read(0, inf)]) == ["record", "record"]
+    assert read([*kmsg.read()]) == ["record", "record"]
 
 
-def test_a_missing_ring_buffer_is_unavailable(tmp_path: Path) -> None:
+def test_a_missing_ring_buffer_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kmsg, "PATH", tmp_path / "kmsg")
     with pytest.raises(Unavailable, match="kmsg"):
-        list(kmsg.Ring(tmp_path / "kmsg").read(0, inf))
+        list(kmsg.read())

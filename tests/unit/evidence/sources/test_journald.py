@@ -1,6 +1,5 @@
 import json
 import time
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -52,8 +51,8 @@ def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journalctl:
     return Journalctl(tmp_path)
 
 
-def read(patience: float = 20, since: float = 0, until: float = inf) -> list[Sighting | LossSpan]:
-    return list(journald.Journal(patience=patience).read(since, until))
+def read(patience: float = 20, since: float = 0) -> list[Sighting | LossSpan]:
+    return list(journald.read(since, patience))
 
 
 def test_a_record_is_the_same_sent_and_printed(journalctl: Journalctl) -> None:
@@ -126,7 +125,7 @@ def test_a_silent_journalctl_is_ended(journalctl: Journalctl) -> None:
 
 def test_a_reader_that_stops_early_leaves_no_process(journalctl: Journalctl) -> None:
     journalctl.does(f"while :; do echo '{json.dumps(PRINTED)}'; done")
-    reading = journald.Journal().read(0, inf)
+    reading = journald.read(0)
     assert isinstance(next(iter(reading)), Sighting)
     begin = time.monotonic()
     del reading
@@ -148,4 +147,4 @@ def test_no_bytes_make_it_raise(chunks: list[bytes]) -> None:
     for chunk in chunks:
         for part in (chunk, hostile, b"\n", chunk + b"\n"):
             list(entries.feed(part))
-    entries.flush()
+    entries.settle(0)

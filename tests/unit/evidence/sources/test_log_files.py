@@ -1,6 +1,5 @@
 import gzip
 import os
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from harness.kernel.audit_records import line, write
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, log_files
+from runc_wrap.host.progress_meter import Meter
 
 
 def serials(found: list[Sighting | LossSpan]) -> list[int]:
@@ -19,7 +19,7 @@ def lost(found: list[Sighting | LossSpan]) -> list[str]:
 
 
 def read(path: Path, since: float = 0) -> list[Sighting | LossSpan]:
-    return list(log_files.Log(path).read(since, inf))
+    return list(log_files.read(path, since, Meter()))
 
 
 def packed(path: Path, *lines: bytes) -> None:
@@ -93,7 +93,7 @@ def test_a_file_that_is_not_a_log_is_unavailable(tmp_path: Path, kind: str) -> N
 def test_rotation_while_reading_hides_nothing(tmp_path: Path) -> None:
     log = write(tmp_path / "audit.log", line(2))
     write(tmp_path / "audit.log.1", line(1))
-    reading = log_files.Log(log).read(0, inf)
+    reading = log_files.read(log, 0, Meter())
     found = [next(reading)]
     for number in (3, 4):  # twice, so that a file comes and is renamed between two looks
         rotate(log)

@@ -76,7 +76,7 @@ def test_written_counts_are_read_back(sightings: list[Any]) -> None:
     for one in sightings:
         seen.add(one)
     text = json_codec.dumps(seen.as_json())
-    back = call_counts.of_json(json_codec.loads(text))
+    back = Tallies.of_json(json_codec.loads(text))
     assert json_codec.dumps(back.as_json()) == text
 
 
@@ -93,7 +93,7 @@ def test_written_counts_are_read_back(sightings: list[Any]) -> None:
 )
 def test_a_damaged_row_is_an_error(row: Any) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
-        call_counts.of_json({"ended": None, "dropped": 0, "calls": [row]})
+        Tallies.of_json({"ended": None, "dropped": 0, "calls": [row]})
 
 
 def test_text_that_is_not_unicode_can_still_be_written() -> None:
@@ -113,7 +113,7 @@ def test_a_tally_that_was_read_back_keeps_no_more_arguments() -> None:
     seen = Tallies()
     for flags in range(20):
         seen.add(observed(UNSHARE, flags))
-    back = call_counts.of_json(seen.as_json())
+    back = Tallies.of_json(seen.as_json())
     for flags in range(20, 40):
         back.add(observed(UNSHARE, flags))
     known = [call.args for call in back.calls if call.args and call.args[0] is not None]

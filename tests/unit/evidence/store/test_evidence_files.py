@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.host import disk_faults
+from harness.node.evidence_store import EvidenceWriter
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_memory, evidence_reader, evidence_writer
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter, put
+from runc_wrap.evidence.store.evidence_writer import put
 from runc_wrap.hotpath.ledger_file import Key
 from tests.unit.evidence.samples import (
     ERRNO,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.node.evidence_store import EvidenceWriter
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
-from runc_wrap.evidence.store.evidence_memory import MOST_OF_ONE, Hole, Strays
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+from runc_wrap.evidence.store.evidence_memory import MOST_OF_ONE, Evidence, Hole, Strays
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
 
 SPANS = st.lists(
@@ -101,7 +101,7 @@ def test_a_kind_that_has_not_been_seen_for_long_is_forgotten() -> None:
     assert made.forget(START + 200)
     assert [call.number for call in made.calls] == [call.number for call in made.spans] == [MOUNT]
     assert not made.forget(START + 200)
-    assert evidence_memory.strays_of_json(made.as_json()).calls.keys() == made.calls.keys()
+    assert Strays.of_json(made.as_json()).calls.keys() == made.calls.keys()
 
 
 @given(SPANS)
@@ -148,12 +148,17 @@ def test_touching_intervals_become_one(
     ],
 )
 def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: LossSpan, hole: Hole) -> None:
-    assert evidence_memory.hole_of(lost) == hole
+    found = Evidence()
+    found.add_lost(lost)
+    assert [*found.lost.values()] == [[hole]]
 
 
 def test_with_too_many_kinds_the_reasons_are_not_distinguished() -> None:
-    found: evidence_memory.Holes = {}
+    found = Evidence()
     for place in range(2 * evidence_memory.MOST_KINDS):
-        evidence_memory.lose(found, LossSpan(place, 1, AUDIT, f"why {place}"))
-    assert len(found) == evidence_memory.MOST_KINDS + 1
-    assert sum(map(evidence_memory.lost_records, found.values())) == 2 * evidence_memory.MOST_KINDS
+        found.add_lost(LossSpan(place, 1, AUDIT, f"why {place}"))
+    assert len(found.lost) == evidence_memory.MOST_KINDS + 1
+    assert (
+        sum(map(evidence_memory.lost_records, found.lost.values()))
+        == 2 * evidence_memory.MOST_KINDS
+    )

@@ -14,6 +14,7 @@ from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport
 from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.suggestion import dangerous_calls
 
 SAFE, DENIED, UNKNOWN = workload(), workload("web", call()), unknown()
 DEGRADES = workload("web", call(verdict="degrades", errno="ENOSYS"), verdict="degrades")
@@ -129,12 +130,23 @@ def test_a_clone3_that_clone_cannot_replace_outweighs_others(turn: int) -> None:
 def test_arguments_are_known_only_if_every_node_knows_them() -> None:
     known, other = call(args=[[1, None]]), call(args=[[2, None]])
     (row,) = _one(workload("web", known), workload("web", other)).rows
-    assert (row.has_args, [*row.args]) == (True, [(1, None), (2, None)])
+    assert (row.has_args, [*row.args]) == (True, [(1, *[None] * 5), (2, *[None] * 5)])
     for calls in ([call()], [known, call()], [call(), known]):
         (row,) = _one(*(workload("web", one) for one in calls)).rows
         assert (row.has_args, row.as_json()["args"]) == (False, None)
     many = [workload("web", call(args=[[at]])) for at in range(33)]
     assert [_one(*many[:kinds]).rows[0].has_args for kinds in (32, 33)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "args"),
+    [("socket", 41, []), ("socket", 41, [16]), ("clone", 56, []), ("unshare", 272, [])],
+)
+def test_arguments_that_a_node_leaves_out_are_unknown(
+    name: str, number: int, args: list[int]
+) -> None:
+    (row,) = _one(workload("web", call(name, number, args=[args]))).rows
+    assert dangerous_calls.why(row)
 
 
 def test_the_first_programs_of_a_call_are_kept() -> None:
