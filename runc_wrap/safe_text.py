@@ -5,14 +5,9 @@ removes what HTML lets through: control characters, bidirectional controls, invi
 piles of marks that cover the neighbouring lines.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 LONGEST_NAME = 120  # characters
 LONGEST_PASTE = 32 * 1024  # characters; longer text is left out, because half of it would be wrong

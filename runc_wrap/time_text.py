@@ -4,8 +4,6 @@ The whole of datetime is too large for the agent, which reads the ledger's times
 that is written in C for orjson already.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from _datetime import datetime  # type: ignore[import-not-found]

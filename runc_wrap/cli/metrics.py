@@ -43,7 +43,7 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     with output.progress("Counting decisions and calls"):
         found = metrics_collector.gather(places)
-    text = prometheus_series.exposition(found)
+    text = prometheus_series.text_of(found.families())
     if textfile:
         files.replace(textfile.absolute(), text, _MODE, is_synced=False)
     elif not asked.is_absent:

@@ -1,7 +1,5 @@
 """A record of one call, a loss of records, and how exact their times are. Data only."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 AUDIT, OBSERVE = "audit", "observe"

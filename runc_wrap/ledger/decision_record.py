@@ -1,7 +1,5 @@
 """One decision in the ledger: the typed value of a line."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE, ENFORCE_LOG, OBSERVE, form_of

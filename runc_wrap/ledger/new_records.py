@@ -4,21 +4,15 @@ Its files are opened so that a rotation meanwhile hides no record. A file is ide
 line, not by its inode, which a new file may reuse at once.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from runc_wrap.host import files
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.ledger_file import LONGEST_LINE
 from runc_wrap.ledger import decision_record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from runc_wrap.ledger.decision_record import Record
+from runc_wrap.ledger.decision_record import Record
 
 LARGEST = 64 * 1024 * 1024  # bytes of one file, four times what rotation lets it have
 Positions = dict[str, int]  # digest of a file's first line -> bytes of it that were read

@@ -214,20 +214,16 @@ class _Denied:
         if record and not record.is_injected:
             return  # the record comes from another filter
         kind = "\0".join(map(str, (*_decided(record), _text(call))))
-        if kind not in self._kept.judged:
-            self._kept.judged[kind] = self._judged(record, call)
+        if kind not in self._kept.judged:  # SAFE also if a record comes from another filter
+            from runc_wrap.report import call_outcomes, call_row  # noqa: PLC0415 - as `_profiles`
+
+            profile = self._profiles.of(record) if record else ""
+            outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict
+            name = call_row.name_of(call_outcomes.abi_of(call.arch, call.number), call.number)
+            self._kept.judged[kind] = [prometheus_series.label(name), outcome or UNKNOWN]
         syscall, outcome = self._kept.judged[kind]
         if outcome != SAFE:
             self._add((*_whose(record), syscall, outcome), new)
-
-    def _judged(self, record: Record | None, call: CallKind) -> list[str]:
-        """Return a call's name and outcome; SAFE also if a record comes from another filter."""
-        from runc_wrap.report import call_outcomes, call_row  # noqa: PLC0415 - as `_profiles`
-
-        profile = self._profiles.of(record) if record else ""
-        outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict
-        name = call_row.name_of(call_outcomes.abi_of(call.arch, call.number), call.number)
-        return [prometheus_series.label(name), outcome or UNKNOWN]
 
     def _add(self, labels: tuple[str, ...], number: int) -> None:
         self._kept.add_bounded(prometheus_series.DENIED_CALLS, labels, number)

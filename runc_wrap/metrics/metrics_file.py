@@ -35,7 +35,7 @@ def write(places: Places, found: Series) -> None:
     """Write the file at once. Raises OSError."""
     from runc_wrap.metrics import prometheus_series  # noqa: PLC0415 - see `main`
 
-    files.replace(path(places), prometheus_series.exposition(found), _MODE, is_synced=False)
+    files.replace(path(places), prometheus_series.text_of(found.families()), _MODE, is_synced=False)
 
 
 def main(prefix: str) -> None:

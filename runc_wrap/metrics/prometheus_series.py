@@ -8,20 +8,14 @@ new since the last scrape is added to the tally. A lost or damaged tally begins 
 ledger and store still hold: a counter reset, which Prometheus handles.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.host import files, locks
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from runc_wrap.ledger.new_records import Positions
 
 Json = dict[str, Any]
 Labels = tuple[str, ...]
@@ -80,7 +74,7 @@ class CounterState:
     """
 
     def __init__(self) -> None:
-        self.positions: Positions = {}
+        self.positions: dict[str, int] = {}
         self.counts: dict[str, dict[Labels, int]] = {}
         self.had: dict[str, int] = {}
         self.judged_by = ""
@@ -210,13 +204,8 @@ class Series(NamedTuple):
         yield MetricFamily(BUILD, GAUGE, "The version.", [({"version": self.version}, 1)])
 
 
-def exposition(found: Series) -> bytes:
-    """Return Prometheus' text format, version 0.0.4."""
-    return text_of(found.families())
-
-
 def text_of(families: Iterable[MetricFamily]) -> bytes:
-    """Return families in that format."""
+    """Return Prometheus' text format, version 0.0.4."""
     return "".join(line for one in families for line in _lines(one)).encode()
 
 

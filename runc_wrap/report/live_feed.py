@@ -100,17 +100,16 @@ class Watching:
             return
         key, seen = read
         before = self._counts.get(entry.name, {})
-        now = {call: tally for call, tally in seen.calls.items() if _is_observed(call)}
+        now = {  # what only the agent received; audit's may have arguments, too
+            call: tally
+            for call, tally in seen.calls.items()
+            if call.code & ACTION_MASK == USER_NOTIF and not call.code & RECORDED
+        }
         self._counts[entry.name] = {call: tally.count for call, tally in now.items()}
         for call, tally in now.items():
             more = tally.count - before.get(call, 0)
             if more > 0:
                 yield SeenCall(tally.last, key, call, more)
-
-
-def _is_observed(call: CallKind) -> bool:
-    """Tell whether only the agent received a call. One of audit may have arguments, too."""
-    return call.code & ACTION_MASK == USER_NOTIF and not call.code & RECORDED
 
 
 class DeniedCalls:

@@ -167,7 +167,10 @@ class Judging(NodeFacts):
     ) -> Doubts:
         dropped = sum(one.seen.dropped for one in group if one.looks)
         lost = confidence.lost(group, evidence, self.since)
-        return Doubts(lost, suspicion.count(group), dropped, *_clones(rows))
+        unread = [row for row in rows if row.unread]  # of clone3
+        clones = sum((Counter(row.unread) for row in unread), Counter())
+        of = sum(row.count for row in unread)
+        return Doubts(lost, suspicion.count(group), dropped, clones, of)
 
     def _unshown(self, newest: ContainerEvidence, rows: Collection[CallRow]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""
@@ -198,12 +201,6 @@ class Judging(NodeFacts):
             if known[key].verdict != SAFE:
                 call_row.count_in(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []
-
-
-def _clones(rows: Collection[CallRow]) -> tuple[Counter[str], int]:
-    """Return how many calls of clone3 are not known in full, by the reason, and of how many."""
-    own = [row for row in rows if row.unread]
-    return sum((Counter(row.unread) for row in own), Counter()), sum(row.count for row in own)
 
 
 def _is_nobodys(one: ContainerEvidence) -> bool:

@@ -10,21 +10,17 @@ lets only SECCOMP records into the queue, so that only those are counted. Serial
 less: they count records of all types.
 """
 
-from __future__ import annotations
-
 import array
 import errno
 import os
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 AUDIT_GET, AUDIT_LIST_RULES = 1000, 1013
 MOST = 4096  # datagrams that one read() takes, so that its caller can do other work
@@ -110,7 +106,7 @@ class Live:
         items = (one if isinstance(one, LossSpan) else _item(one) for one in self._taken(most))
         return [item for item in items if item]
 
-    def counts(self, most: int = MOST) -> list[Counted | LossSpan]:
+    def counts(self, most: int = MOST) -> "list[Counted | LossSpan]":
         """Return the same with equal records grouped: parsing each would take far longer."""
         found: list[Counted | LossSpan] = []
         groups: dict[tuple[bytes, bytes], list[bytes]] = {}  # the first, the others' serials

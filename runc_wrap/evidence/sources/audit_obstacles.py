@@ -1,16 +1,11 @@
 """Obstacles that keep the kernel from logging what filters log, in words."""
 
-from __future__ import annotations
-
 import operator
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from runc_wrap.evidence.sources import Unavailable, audit_netlink, audit_record
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _COMMAND_LINE = "/proc/cmdline"
 _LOGGED = "/proc/sys/kernel/seccomp/actions_logged"

@@ -14,8 +14,6 @@ Serial numbers count records of all types, filtered ones included: a gap among S
 not prove a loss, so gaps are ignored.
 """
 
-from __future__ import annotations
-
 import re
 
 from runc_wrap.evidence.sightings import AUDIT, Sighting

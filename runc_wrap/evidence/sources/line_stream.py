@@ -13,8 +13,6 @@ keep them on one line; a syslog fed from /proc/kmsg attributes each of its lines
 lines after a printed user message that is not closed are not trusted.
 """
 
-from __future__ import annotations
-
 import re
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting

@@ -9,19 +9,15 @@ The agent removes the file when it ends. A killed agent's file is not trusted, b
 has ended or, if that cannot be known, because the file is old.
 """
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from runc_wrap.host import procfs
 from runc_wrap.host.files import replace
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NAME = "sight.json"
 EVERY = 600.0  # seconds after which the agent checks and writes again

@@ -5,16 +5,10 @@ arguments; for other calls, those that cannot be addresses. A workload chooses n
 and names, so nothing here grows with what it chooses.
 """
 
-from __future__ import annotations
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
-
-from runc_wrap.evidence.sightings import RECORDED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.evidence.sightings import Sighting
+from runc_wrap.evidence.sightings import RECORDED, Sighting
 
 Json = dict[str, Any]
 Args = tuple["int | None", ...]
@@ -85,7 +79,7 @@ class Tally:
         self.first = first
         self.last = last
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: "Tally") -> None:
         """Add another's counts."""
         self.count += other.count
         self.first = min(self.first, other.first)
@@ -109,16 +103,16 @@ class Tallies:
         self._apart: dict[str, Tallies] = {}
 
     @property
-    def runtimes(self) -> Tallies:
+    def runtimes(self) -> "Tallies":
         """The runtime's own calls, before the container's program started: counted apart."""
         return self.part(RUNTIME)
 
     @property
-    def unsure(self) -> Tallies:
+    def unsure(self) -> "Tallies":
         """Calls that the runtime or the container's program may have made: counted apart."""
         return self.part(EITHER)
 
-    def part(self, made_by: str) -> Tallies:
+    def part(self, made_by: str) -> "Tallies":
         """Return where a call is counted that PROGRAM, RUNTIME or EITHER made."""
         if made_by == PROGRAM:
             return self

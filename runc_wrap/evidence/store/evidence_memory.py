@@ -182,15 +182,18 @@ class Strays(Tallies):
 
     def forget(self, before: float) -> bool:
         """Forget kinds of calls last made before then; return whether there were any."""
-        old = [call for call, tally in self.calls.items() if tally.last < before]
-        for call in old:
-            del self.calls[call], self.spans[call]
-        apart = self.elsewhere.calls
-        aged = [call for call, tally in apart.items() if tally.last < before]
-        for call in aged:
-            del apart[call]
+        old = [
+            (of, call)
+            for of in (self.calls, self.elsewhere.calls)
+            for call, tally in of.items()
+            if tally.last < before
+        ]
+        for of, call in old:
+            del of[call]
+            if of is self.calls:
+                del self.spans[call]
         self.beyond = [one for one in self.beyond if one.last >= before]
-        return bool(old or aged)
+        return bool(old)
 
     def as_json(self) -> Json:
         """Return what `of_json` reads."""

@@ -15,22 +15,17 @@ counted and skipped, its container gets no verdict, and the writer puts it aside
 Writing them: evidence.store.evidence_writer.
 """
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_memory import ASIDE, UNATTRIBUTED, Evidence, Strays
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
 

@@ -3,13 +3,11 @@
 Which files, and what is in them: evidence.store.evidence_reader.
 """
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
-from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_memory import (
@@ -24,12 +22,7 @@ from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
 from runc_wrap.host import runtime_state
 from runc_wrap.host.files import replace
 from runc_wrap.hotpath import json_codec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 File = tuple[str, bytes]  # its path, its content
 

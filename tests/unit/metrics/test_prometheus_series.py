@@ -161,9 +161,8 @@ def counted(*lines: dict[str, Any]) -> prometheus_series.CounterState:
 def families(
     found: prometheus_series.CounterState, generation: int | None = 7
 ) -> dict[str, dict[Any, float]]:
-    text = prometheus_series.exposition(
-        prometheus_series.Series(found, generation, "1.0", 5.0, {})
-    ).decode()
+    series = prometheus_series.Series(found, generation, "1.0", 5.0, {})
+    text = prometheus_series.text_of(series.families()).decode()
     return {
         family.name: {
             tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -267,7 +266,9 @@ def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
             prometheus_series.DENIED_CALLS, ("n", prometheus_series.label(text), "s", "denied"), 1
         )
     found.add(prometheus_series.LOST, (prometheus_series.source("audit"),), 3)
-    written = prometheus_series.exposition(prometheus_series.Series(found, 7, "1.0", 5.0, {}))
+    written = prometheus_series.text_of(
+        prometheus_series.Series(found, 7, "1.0", 5.0, {}).families()
+    )
     assert promtool(written) == (0, "")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 
