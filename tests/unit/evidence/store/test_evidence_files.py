@@ -207,17 +207,18 @@ def test_files_that_were_replaced_while_they_were_read_are_read_again(
     """A whole write fits between the state and the containers."""
     kept = EvidenceWriter(tmp_path)
     kept.flush()
-    load_state = evidence_reader.load_state
+    read = evidence_reader.state
     times: list[float] = []
 
-    def load(where: str, found: Evidence) -> None:
-        load_state(where, found)
+    def state(where: str) -> Evidence:
+        found = read(where)
         if not times:
             kept.watched(AUDIT, 1.0, 2.0)
             kept.flush()
         times.append(time.monotonic())
+        return found
 
-    monkeypatch.setattr(evidence_reader, "load_state", load)
+    monkeypatch.setattr(evidence_reader, "state", state)
     assert evidence_reader.load(tmp_path).watched == {AUDIT: [(1.0, 2.0)]}
     assert len(times) == 2
 
