@@ -87,24 +87,15 @@ if TYPE_CHECKING:
         narrowed: NotRequired[list[str]]
         unpreviewed: NotRequired[list[str]]
 
-    class Adoption(TypedDict):
-        """What taking over the engines' default profiles needs.
-
-        `profiles` names the defaults that each engine applies, `within` for each of them the
-        profiles that let through no call that it denies.
-        """
-
-        profiles: dict[str, list[str]]
-        within: dict[str, list[str]]
-
     class CompiledPolicy(TypedDict):
         """A policy for one machine.
 
         `engine` is the one engine of this node, "auto" for any; `runtime_default` tells each
         engine's profile, `composed` {profile composed on that: {engine: its profile}}; `adoption`
-        exists if the policy may take over an engine's default; `candidates` is {profile that is
-        looked at beside another: its digest}; a policy that an older release compiled has no
-        `restore`.
+        exists if the policy may take over an engine's default: "profiles" has those of each engine,
+        "within" for each of them the profiles that let through no call that it denies; `candidates`
+        is {profile that is looked at beside another: its digest}; a policy that an older release
+        compiled has no `restore`.
         policy_file.load adds the last three: where it lies, its file's version, and {path:
         (version, profile)} of profiles that were read.
         """
@@ -121,7 +112,7 @@ if TYPE_CHECKING:
         opt_out: OptOut
         rules: list[PolicyRule]
         overlay: Overlay | None
-        adoption: NotRequired[Adoption]
+        adoption: NotRequired[dict[str, dict[str, list[str]]]]
         composed: NotRequired[dict[str, dict[str, str]]]
         candidates: NotRequired[dict[str, str]]
         directory: NotRequired[str]

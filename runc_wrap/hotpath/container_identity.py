@@ -72,26 +72,16 @@ def identify(
     CRI-O's, too, or if the node's owner states that CRI-O is its `only` engine.
     """
     calling = engine(invocation, annotations, only)
-    keys: dict[str, str] = {}
+    keys: dict[str, str] = {}  # that the engine has written
     if calling == "containerd" and _shim_namespace(invocation) == _CRI_NAMESPACE:
-        keys = _keys_of_containerd(annotations)
+        keys = {**_OF_CONTAINERD, "sandbox": _CRI_SANDBOX}
+        if annotations.get(_CRI_TYPE) != "container":  # `ctr` can use that namespace, too
+            keys = {name: keys[name] for name in _OF_PODS}
     elif calling == "crio" and (only == "crio" or _has_crios_paths(invocation)):
-        keys = _keys_of_crio(annotations)
+        of_sandbox = annotations.get(_OF_CRIO["container"]) == _CRIO_SANDBOX
+        keys = {name: _OF_CRIO[name] for name in (_OF_PODS if of_sandbox else _OF_CRIO)}
     named = {name: annotations[key] for name, key in keys.items() if key in annotations}
     return Identity(calling, called_as.rpartition("/")[2], invocation.id, named)
-
-
-def _keys_of_containerd(annotations: "Annotations") -> "dict[str, str]":
-    """Return the keys that its CRI plugin has written; `ctr` can use that namespace, too."""
-    if annotations.get(_CRI_TYPE) == "container":
-        return {**_OF_CONTAINERD, "sandbox": _CRI_SANDBOX}
-    return {name: _OF_CONTAINERD[name] for name in _OF_PODS}
-
-
-def _keys_of_crio(annotations: "Annotations") -> "dict[str, str]":
-    if annotations.get(_OF_CRIO["container"]) != _CRIO_SANDBOX:
-        return _OF_CRIO
-    return {name: _OF_CRIO[name] for name in _OF_PODS}
 
 
 def is_sandbox(annotations: "Annotations", sandbox: str) -> bool:

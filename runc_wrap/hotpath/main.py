@@ -78,7 +78,9 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
     try:
         found = read_config(invocation)
         if CAPTURE in found.text:
-            _take_capture(launch.prefix, found.text)
+            from runc_wrap.hotpath import captured_block  # noqa: PLC0415 - nearly no create is one
+
+            captured_block.take(launch.prefix, found.text, found.text.index(CAPTURE) + len(CAPTURE))
         call = Call(invocation, launch.kind, launch.called_as, own_capabilities)
         outcome = consider(found.text, call, policy)
         if outcome.text is not None:
@@ -102,12 +104,6 @@ def confine_or_pass(launch: Launch, invocation: "Invocation") -> None:
         ledger_file.append(launch.prefix, line)
     except Exception:  # noqa: BLE001 - a failing ledger must not stop a container
         return
-
-
-def _take_capture(prefix: str, text: bytes) -> None:
-    from runc_wrap.hotpath import captured_block  # noqa: PLC0415 - nearly no create is one
-
-    captured_block.take(prefix, text, text.index(CAPTURE) + len(CAPTURE))
 
 
 class Outcome:

@@ -120,14 +120,10 @@ def _checked(block: "Json") -> "list[Json]":
         if not (isinstance(rule.get("action"), str) and isinstance(rule.get("args") or [], list)):
             raise Refusal(_not("a rule", quoted(rule)))
         for argument in rule.get("args") or []:
-            _check_argument(argument)
+            _check_names(argument, _ARGUMENT, "a comparison")
+            if not all(isinstance(argument.get(name, 0), int) for name in _ARGUMENT[:3]):
+                raise Refusal(_not("a comparison", quoted(argument)))
     return rules
-
-
-def _check_argument(argument: "Any") -> None:
-    _check_names(argument, _ARGUMENT, "a comparison")
-    if not all(isinstance(argument.get(name, 0), int) for name in _ARGUMENT[:3]):
-        raise Refusal(_not("a comparison", quoted(argument)))
 
 
 def _check_names(found: "Any", known: "tuple[str, ...]", what: str) -> None:

@@ -100,12 +100,13 @@ def by_family(
     action: "Callable[[CompiledRule], object] | None" = None,
 ) -> "list[CompiledRule]":
     """Return the entries of one call on sockets, family by family and free of contradictions."""
-    result = []
+    result: list[CompiledRule] = []
     for family in range(FAMILIES):
         if family not in denied:
             found = [item for entry in entries for item in _of_family(entry, family)]
-            settled = _settled(found, action or _outcome)
-            result += [_compared(item, family) for item in settled]
+            for item in _settled(found, action or _outcome):
+                args = [is_family(family), *item["rule"]["args"]]
+                result.append({**item, "rule": {**item["rule"], "args": args}})
     return result
 
 
@@ -149,10 +150,6 @@ def _denies(entry: "CompiledRule") -> bool:
     return entry["rule"]["action"] in DENYING
 
 
-def _compared(item: "CompiledRule", family: int) -> "CompiledRule":
-    return {**item, "rule": {**item["rule"], "args": [is_family(family), *item["rule"]["args"]]}}
-
-
 def _of_family(entry: "CompiledRule", family: int) -> "Iterator[CompiledRule]":
     """Yield an entry reduced to a family: only comparisons of other arguments are left."""
     for group in alternatives(entry["rule"].get("args") or []):
@@ -183,7 +180,12 @@ def _without(item: "CompiledRule", other: "CompiledRule") -> "Iterator[CompiledR
     """Yield the pieces of an item where another does not hold; inexpressible ones are left out."""
     have, given, refused = item["rule"]["args"], item.get("all") or [], item.get("none") or []
     lacking, barring = other.get("all") or [], other.get("none") or []
-    if {*lacking} & {*refused} or {*barring} & {*given} or _exclude(have, other["rule"]["args"]):
+    args = other["rule"]["args"]
+    if (
+        {*lacking} & {*refused}
+        or {*barring} & {*given}
+        or any(_differ(one, another) for one in have for another in args)
+    ):
         yield item
         return
     for cap in lacking:
@@ -193,21 +195,15 @@ def _without(item: "CompiledRule", other: "CompiledRule") -> "Iterator[CompiledR
         if cap not in refused:
             yield {**item, "all": [*given, cap]}
     used = [argument.get("index", 0) for argument in have]
-    for one in other["rule"]["args"]:
+    for one in args:
         if one.get("index", 0) not in used and one.get("op") in OPPOSITE:
             yield {**item, "rule": {**item["rule"], "args": [*have, _opposite(one)]}}
 
 
-def _exclude(have: "list[Json]", others: "list[Json]") -> bool:
-    """Return whether two lists of comparisons are known to exclude each other."""
-    return any(
-        one.get("index", 0) == another.get("index", 0) and _differ(one, another)
-        for one in have
-        for another in others
-    )
-
-
 def _differ(one: "Json", other: "Json") -> bool:
+    """Return whether two comparisons are known to exclude each other."""
+    if one.get("index", 0) != other.get("index", 0):
+        return False
     if one == _opposite(other):
         return True
     if one.get("op") == EQ:

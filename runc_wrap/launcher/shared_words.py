@@ -7,9 +7,7 @@ are installed: it imports the standard library only, and parses policy_file.py i
 it.
 """
 
-from __future__ import annotations
-
-import ast
+import re
 import runpy
 from pathlib import Path
 
@@ -24,7 +22,10 @@ OTHERS = (  # the commands of runc and crun that do not read a config
 def header() -> str:
     """Return the C header: each list of words as an initializer, the form as a string."""
     lists = {name: ", ".join(f'"{word}"' for word in words) for name, words in _lists().items()}
-    defined = {**lists, "POLICY_FORM": f'"{_policy_form()}"'}
+    (form,) = re.findall(
+        r"^VERSION = (\d+)", (HOTPATH / "policy_file.py").read_text(), re.MULTILINE
+    )
+    defined = {**lists, "POLICY_FORM": f'"{form}"'}
     lines = [f"#define {name} {value}" for name, value in defined.items()]
     return "\n".join(
         ["/* Written by shared_words.py, which says where to change this. */", *lines, ""]
@@ -42,14 +43,3 @@ def _lists() -> dict[str, list[str]]:
         "FLAGS_WITH_VALUE": sorted(argv["GO_GLOBAL_VALUES"] | valued),
         "FLAGS_WITHOUT_VALUE": sorted(argv["GO_GLOBAL_BOOLEANS"] | alone),
     }
-
-
-def _policy_form() -> str:
-    """Return VERSION of hotpath/policy_file.py."""
-    statements = ast.parse((HOTPATH / "policy_file.py").read_text()).body
-    (value,) = (
-        statement.value
-        for statement in statements
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "VERSION"
-    )
-    return str(ast.literal_eval(value))

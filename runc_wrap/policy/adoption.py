@@ -75,10 +75,8 @@ def _findings(table: DecidingTable, weaker: _Weaker) -> Iterator[str]:
     what = "default.adopt" if is_default else f"the rule {table.written['name']!r:.80}"
     where = f"{table.place('adopt')}{what}"
     if adopt == ADOPT_WEAKER and mode == OFF:
-        yield (
-            f"note: {where}: the mode off takes the filter away from containers that bring the "
-            "engine's default."
-        )
+        away = "takes the filter away from containers that bring the engine's default"
+        yield f"note: {where}: the mode off {away}."
     if adopt != ADOPT:
         return
     kept = f"note: {where}: containers that bring the engine's default keep it: "

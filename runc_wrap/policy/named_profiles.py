@@ -1,29 +1,22 @@
 """The profiles that a policy names, and loading a profile by its name."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
 from runc_wrap.hotpath.policy_file import file_name
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.runtime_default import of_table, setting_of
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, captured_profile
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.composition import composed_profile
-from runc_wrap.profiles.composition.composed_profile import Composed
+from runc_wrap.profiles.composition.composed_profile import Composed, Composition
 from runc_wrap.profiles.json_profiles import profile_parser
-from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from runc_wrap.policy.compiler_facts import Facts
-    from runc_wrap.profiles.captured_profile import CapturedProfile
-    from runc_wrap.profiles.composition.composed_profile import Composition
-    from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 
 ON = " on "  # before the engine's default that stands for runtime-default in a composed profile
 _DEEPEST = 8  # profiles that are each the base of the next
@@ -31,30 +24,14 @@ _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annot
 _NAME_MAX = 255  # bytes
 
 
-def named(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
+def named(
+    values: Mapping[str, Any], defaults: dict[str, str], facts: Facts
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """Return {every profile that a container can get: the place that names it, or ""}.
 
-    A profile composed on runtime-default is there once for each default that engines have.
+    And {each profile that is composed on runtime-default: {engine: its name there}}: the first has
+    it once for each default that engines have.
     """
-    found = _written(values, defaults, facts)
-    for name, on in on_defaults(values, defaults, facts).items():
-        found |= dict.fromkeys(on.values(), found.pop(name))
-    return dict(sorted(found.items()))
-
-
-def on_defaults(
-    values: Mapping[str, Any], defaults: dict[str, str], facts: Facts
-) -> dict[str, dict[str, str]]:
-    """Return {each profile that is composed on runtime-default: {engine: its name there}}."""
-    return {
-        name: {engine: f"{name}{ON}{default}" for engine, default in defaults.items()}
-        for name in _written(values, defaults, facts)
-        if is_on_default(name, facts.own_profiles)
-    }
-
-
-def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) -> dict[str, str]:
-    """Return {every profile that the policy names, and each of the owner's files: its place}."""
     place = placing(values)
     found = {LOCALHOST + path: "" for path in facts.own_profiles}
     found |= {name: place(setting_of(engine)) for engine, name in defaults.items()}
@@ -63,7 +40,14 @@ def _written(values: Mapping[str, Any], defaults: dict[str, str], facts: Facts) 
             if name := table.written.get(key):
                 found.setdefault(str(name), table.place(key))
     found.pop(RUNTIME_DEFAULT, None)
-    return found
+    composed = {
+        name: {engine: f"{name}{ON}{default}" for engine, default in defaults.items()}
+        for name in found
+        if is_on_default(name, facts.own_profiles)
+    }
+    for name, on in composed.items():
+        found |= dict.fromkeys(on.values(), found.pop(name))
+    return dict(sorted(found.items())), composed
 
 
 def is_on_default(name: str, own_profiles: Mapping[str, bytes], depth: int = _DEEPEST) -> bool:
@@ -106,7 +90,6 @@ def sources(
             is_absent = ON in name and name.rpartition(ON)[2] not in here
             more = "; this node has no engine with that default: name another base" * is_absent
             problems.append(f"{place}profile {name}: {error}{more}")
-    for name, place in names.items():
         try:
             builtin.check_known("" if name in defaults.values() else name.partition(ON)[0])
         except ProfileError as error:

@@ -6,8 +6,7 @@ applied: to some containers or to all, with any or some arguments, through some 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
@@ -43,22 +42,20 @@ def overlay(values: Mapping[str, Any]) -> Overlay | None:
     if not deny and not sockets:
         return None
     rings = RING_CALLS if _rings_denied(values) else ()
-    found: Overlay = {
+    return {
         "deny": list(dict.fromkeys([*deny, *rings])),
         "deny_sockets": [cast("int", family(one)) for one in sockets],  # as the schema allows
         "existing": values[_EXISTING],
     }
-    return found
 
 
-def _rings_denied(values: Mapping[str, Any]) -> list[str]:
-    """Return the denials that a ring would bypass, calls and sockets; [] if that is allowed."""
-    if values[_IO_URING] == _ALLOW:
-        return []
-    return _by_ring(values)
+def _rings_denied(values: Mapping[str, Any]) -> bool:
+    """Return whether rings are denied, as they would bypass a denial."""
+    return values[_IO_URING] != _ALLOW and bool(_by_ring(values))
 
 
 def _by_ring(values: Mapping[str, Any]) -> list[str]:
+    """Return the denials that a ring would bypass, calls and sockets."""
     found = [call for call in values[_DENY] if call in RINGABLE or call in RING_CALLS]
     return [*found, *([_DENIED] if values[_SOCKETS] else [])]
 
@@ -76,23 +73,19 @@ def problems(values: Mapping[str, Any]) -> Iterator[str]:
     known = syscall_names.known_to_libseccomp(denied)
     for name in denied:
         if known is not None and name not in known:
+            near = safe_text.near(name, syscall_names.numbers(syscall_names.native()))
             yield (
-                f"{place}{_DENY} has {name}, which libseccomp does not know"
-                f"{safe_text.near(name, syscall_names.numbers(syscall_names.native()))}: runtimes "
-                "would ignore it and deny nothing."
+                f"{place}{_DENY} has {name}, which libseccomp does not know{near}: runtimes would "
+                "ignore it and deny nothing."
             )
     if _VITAL in denied:
         yield f"{place}{_DENY} has {_VITAL}: no container could start. Leave it out."
     if values[_IO_URING] == _ALLOW and (both := set(RING_CALLS) & {*denied}):
-        yield (
-            f"{placing(values)(_IO_URING)}{_IO_URING} is allow, but {_DENY} has "
-            f"{', '.join(sorted(both))}; leave one of them out."
-        )
+        what = f"{_IO_URING} is allow, but {_DENY} has {', '.join(sorted(both))}"
+        yield f"{placing(values)(_IO_URING)}{what}; leave one of them out."
     if values[_EXISTING] and overlay(values) is None:
-        yield (
-            f"{placing(values)(_EXISTING)}{_EXISTING} is true, but the overlay denies nothing; "
-            "write deny or deny_sockets."
-        )
+        what = f"{_EXISTING} is true, but the overlay denies nothing"
+        yield f"{placing(values)(_EXISTING)}{what}; write deny or deny_sockets."
 
 
 def remarks(
@@ -200,15 +193,12 @@ def _remedy(calls: list[str], stay: Iterable[str]) -> str:
     if needed:
         parts.append(f"{', '.join(needed)} cannot be denied: no container starts without")
     if unknown:
-        parts.append(
-            f"this libseccomp does not know {', '.join(unknown)}: only a profile that denies by "
-            "default closes that"
-        )
+        closes = "only a profile that denies by default closes that"
+        parts.append(f"this libseccomp does not know {', '.join(unknown)}: {closes}")
     return ", ".join(parts)
 
 
-@dataclass(frozen=True, order=True)
-class _Opening:
+class _Opening(NamedTuple):
     """How a profile permits a call.
 
     `capability` is "" for every container, otherwise what a container must have; `abis` is "" if
@@ -237,24 +227,16 @@ class _ProfilesInForce:
     def open(self, call: str) -> dict[_Opening, list[str]]:
         """Return how a call is permitted, with the names of the profiles that do so."""
         found: dict[_Opening, list[str]] = {}
+        is_ignored = syscall_names.known_to_libseccomp([call]) == frozenset()  # by runtimes
         for name, compiled in sorted(self._enforced.items()):
-            for opening in self._openings(compiled, call):
-                found.setdefault(opening, []).append(name)
+            listed = compiled["block"].get("architectures") or [self._native]
+            through = syscall_names.having(call, {*listed, self._native})
+            names = [abis.of_oci(abi).name for abi in sorted(through)]
+            own = "" if self._native in through else " and ".join(names)
+            read: CompiledProfile = {**compiled, "rules": []} if is_ignored else compiled
+            for capability, partly in _passed(read, call) if through else ():
+                found.setdefault(_Opening(capability, own, partly), []).append(name)
         return found
-
-    def _openings(self, compiled: CompiledProfile, call: str) -> Iterator[_Opening]:
-        listed = compiled["block"].get("architectures") or [self._native]
-        through = syscall_names.having(call, {*listed, self._native})
-        if syscall_names.known_to_libseccomp([call]) == frozenset():
-            compiled = {**compiled, "rules": []}  # runtimes ignore its name
-        if through:
-            own = "" if self._native in through else " and ".join(map(_short, sorted(through)))
-            for capability, partly in _passed(compiled, call):
-                yield _Opening(capability, own, partly)
-
-
-def _short(abi: str) -> str:
-    return abis.of_oci(abi).name
 
 
 def _passed(compiled: CompiledProfile, call: str) -> Iterator[tuple[str, bool]]:
@@ -265,10 +247,10 @@ def _passed(compiled: CompiledProfile, call: str) -> Iterator[tuple[str, bool]]:
     base = _verdict(compiled, call, frozenset())
     if base is not None:
         yield "", base
-    if base is not False:
-        wider = ((caps, _verdict(compiled, call, caps)) for caps in _cap_sets(compiled, call))
-        found = [(caps, partly) for caps, partly in wider if partly not in (None, base)]
-        yield from [(" and ".join(sorted(caps)), partly is True) for caps, partly in found[:1]]
+    for caps in _cap_sets(compiled, call) if base is not False else ():
+        if (partly := _verdict(compiled, call, caps)) not in (None, base):
+            yield " and ".join(sorted(caps)), partly is True
+            return
 
 
 def _cap_sets(compiled: CompiledProfile, call: str) -> list[frozenset[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
@@ -18,10 +18,13 @@ from runc_wrap.profiles.profile_compiler import compile_profile
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default
+    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default, OptOut
     from runc_wrap.policy.candidate_settings import CandidateCost, Pair
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile
+
+_DEFAULT = ("profile", "mode", "adopt", "record", "candidate")
+_OPT_OUT = ("annotations", "namespaces", "images", "late")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         *overlay_settings.problems(values),
         *candidate_settings.problems(values),
     ]
-    names = named_profiles.named(values, runtime_default, facts)
+    names, composed = named_profiles.named(values, runtime_default, facts)
     sources = named_profiles.sources(names, runtime_default, facts, problems, remarks)
     if problems:
         raise PolicyError("\n".join(problems))
@@ -77,10 +80,10 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
     policy = _policy(values, runtime_default, facts)
-    if on := named_profiles.on_defaults(values, runtime_default, facts):
-        policy["composed"] = on
+    if composed:
+        policy["composed"] = composed
     defaults = engine_defaults(values, facts)
-    if _adopts(values):
+    if any(one.effective["adopt"] != ADOPT_NONE for one in schema.deciding_tables(values)):
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
     pairs = candidate_settings.pairs(policy)
     remarks += candidate_settings.remarks(pairs)
@@ -116,22 +119,16 @@ def _left_wide(name: str, made: Narrowed) -> Iterator[str]:
         )
 
 
-def _adopts(values: Mapping[str, Any]) -> bool:
-    """Return whether the policy may take over an engine's default profile."""
-    return any(one.effective["adopt"] != ADOPT_NONE for one in schema.deciding_tables(values))
-
-
 def _as_applied(defaults: Mapping[str, list[str]], facts: Facts) -> dict[str, CompiledProfile]:
     """Compile the engines' default profiles as the engines apply them, to recognize these.
 
     Raises ProfileError.
     """
-    names = sorted({name for listed in defaults.values() for name in listed})
-    loaded = {name: named_profiles.of_facts(name, facts) for name in names}
-    return {
-        name: compile_profile(one, arch=facts.arch, kernel=facts.kernel)
-        for name, one in loaded.items()
-    }
+    made = {}
+    for name in sorted({name for listed in defaults.values() for name in listed}):
+        source = named_profiles.of_facts(name, facts)
+        made[name] = compile_profile(source, arch=facts.arch, kernel=facts.kernel)
+    return made
 
 
 def _modes(values: Mapping[str, Any]) -> list[str]:
@@ -151,7 +148,7 @@ def _recorded_modes(values: Mapping[str, Any]) -> list[str]:
 def _profile(made: Narrowed, form: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
     """Compile a profile: first the ABIs, then the mode, the overlay, and what is recorded."""
     mode = form.removesuffix(RECORD)
-    kept = _kept_abis(values["default.abis"], facts)
+    kept = {"native": frozenset[str](), "kernel": facts.abis}.get(values["default.abis"])
     source = made.profile
     chosen = source if kept is None else modes.with_abis(source, facts.arch, kept)
     listener = modes.AgentListener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
@@ -162,22 +159,10 @@ def _profile(made: Narrowed, form: str, values: Mapping[str, Any], facts: Facts)
     return {**overlaid, "narrowed": list(made.calls)} if made.calls else overlaid
 
 
-def _kept_abis(abis: str, facts: Facts) -> frozenset[str] | None:
-    """Return the ABIs to keep, None to keep all that a profile lists."""
-    if abis == "native":
-        return frozenset()
-    return facts.abis if abis == "kernel" else None
-
-
 def _default(values: Mapping[str, Any]) -> Default:
-    default: Default = {"profile": values["default.profile"], "mode": values["default.mode"]}
-    if values["default.adopt"] != ADOPT_NONE:
-        default["adopt"] = values["default.adopt"]
-    if values["default.record"]:
-        default["record"] = True
-    if values["default.candidate"]:
-        default["candidate"] = values["default.candidate"]
-    return default
+    found = {key: values[f"default.{key}"] for key in _DEFAULT}
+    left_out = (None, False, ADOPT_NONE)  # what a create takes for a missing one
+    return cast("Default", {key: value for key, value in found.items() if value not in left_out})
 
 
 def _policy(
@@ -197,12 +182,7 @@ def _policy(
         "privileged": values["default.privileged"],
         "engine": values["runtime_default.engine"],
         "runtime_default": runtime_default,
-        "opt_out": {
-            "annotations": values["opt_out.annotations"],
-            "namespaces": values["opt_out.namespaces"],
-            "images": values["opt_out.images"],
-            "late": values["opt_out.late"],
-        },
+        "opt_out": cast("OptOut", {key: values[f"opt_out.{key}"] for key in _OPT_OUT}),
         "rules": candidate_settings.written(rule_checks.compiled(values[schema.RULES]), values),
         "overlay": overlay_settings.overlay(values),
     }

@@ -1,22 +1,15 @@
 """Linting the profiles of a compiled policy. Uses libseccomp, so that compiling need not."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.named_profiles import ON
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.runtime_default import SYSTEM
 from runc_wrap.profiles import denial_lint, engine_versions, profile_lint
 from runc_wrap.profiles.profile_lint import Context, LintFinding
-from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.policy.policy_compiler import Compiled
-    from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:
@@ -39,7 +32,7 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     return [
         f"{finding.severity}: {_line(name, finding)}"
         for name, finding in found
-        if _is_own(name, default)
+        if (name.startswith(LOCALHOST) or name == SYSTEM == default)
         and not (ON in name and _same(name.rpartition(ON)[2], finding) in known)
     ]
 
@@ -71,19 +64,14 @@ def _unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
 def _runc(facts: Facts) -> engine_versions.Version | None:
     """Return the version of runc, None for another runtime or an unreadable version."""
     try:
-        return (
-            engine_versions.parse(facts.runtime_version) if facts.runtime_kind == "runc" else None
-        )
+        found = engine_versions.parse(facts.runtime_version)
     except ProfileError:
         return None
+    return found if facts.runtime_kind == "runc" else None
 
 
 def _same(name: str, finding: LintFinding) -> tuple[str, str, str]:
     return name, finding.check, finding.sentence
-
-
-def _is_own(name: str, default: str) -> bool:
-    return name.startswith(LOCALHOST) or name == SYSTEM == default
 
 
 def _line(name: str, finding: LintFinding) -> str:

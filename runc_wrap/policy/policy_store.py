@@ -59,7 +59,8 @@ def engine_defaults(current: Path) -> dict[str, list[str]]:
 def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> None:
     link = directory / "current"
     before = link.readlink().name if link.is_symlink() else ""
-    target = directory / str(_highest(directory) + 1)
+    others = [old.name for old in directory.iterdir() if old.name.isdecimal()]
+    target = directory / str(max(map(int, others), default=0) + 1)
     try:
         _write(compiled, target, sources)
         files.replace_link(link, target.name)
@@ -67,7 +68,9 @@ def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> No
         shutil.rmtree(target, ignore_errors=True)
         raise
     sync(directory)
-    _clear(directory, {before, target.name})
+    for old in others:
+        if old != before:  # which creates under way may be reading
+            shutil.rmtree(directory / old, ignore_errors=True)
 
 
 def _link_runtime(runtime: Runtime, directory: Path) -> None:
@@ -83,31 +86,19 @@ def _link_runtime(runtime: Runtime, directory: Path) -> None:
     sync(directory)
 
 
-def _highest(directory: Path) -> int:
-    return max((int(old.name) for old in directory.iterdir() if old.name.isdecimal()), default=0)
-
-
-def _clear(directory: Path, kept: set[str]) -> None:
-    """Remove all but the policy in force and the one that creates under way may be reading."""
-    for old in directory.iterdir():
-        if old.name.isdecimal() and old.name not in kept:
-            shutil.rmtree(old, ignore_errors=True)
-
-
 def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
     profiles = target / "profiles"
     for made in (target, profiles):
         made.mkdir()
         made.chmod(_DIRECTORY_MODE)
-    files.write_new(target / "policy.json", json_codec.dumps(compiled.policy), _FILE_MODE)
-    files.write_new(target / SOURCES, json_codec.dumps(sources), _FILE_MODE)
-    defaults = json_codec.dumps(compiled.engine_defaults)
-    files.write_new(target / _ENGINE_DEFAULTS, defaults, _FILE_MODE)
+    as_applied = {(name, AS_APPLIED): one for name, one in compiled.as_applied.items()}
+    forms = {**compiled.profiles, **as_applied}
+    documents: dict[str, object] = {"policy.json": compiled.policy, SOURCES: sources}
+    documents[_ENGINE_DEFAULTS] = compiled.engine_defaults
+    documents |= {f"profiles/{file_name(*form)}": profile for form, profile in forms.items()}
+    for name, document in documents.items():
+        files.write_new(target / name, json_codec.dumps(document), _FILE_MODE)
     if compiled.policy["on_error"] == RUN_UNMODIFIED:
         files.write_new(target / RUN_UNMODIFIED, b"", _FILE_MODE)
-    as_applied = {(name, AS_APPLIED): one for name, one in compiled.as_applied.items()}
-    for (name, mode), profile in {**compiled.profiles, **as_applied}.items():
-        path = profiles / file_name(name, mode)
-        files.write_new(path, json_codec.dumps(profile), _FILE_MODE)
     for written in (profiles, target, target.parent):
         sync(written)

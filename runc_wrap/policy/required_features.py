@@ -1,22 +1,17 @@
 """The features of the installed runtime and this kernel that a policy requires."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE, RECORDING
 from runc_wrap.policy import candidate_settings
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.runtime_spec_names import LOG, NOTIFY
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from runc_wrap.policy.compiler_facts import Facts
-    from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Profile
 
 _SUN_PATH = 107  # bytes, unix(7)
 
@@ -125,21 +120,18 @@ def remarks(
             f"warning: {placing(values)('default.abis')}could not determine which ABIs this kernel "
             "runs; profiles keep those that they list."
         )
-    if AUDIT in used and facts.abis is not None:
-        yield from _unseen(values, sources, facts, facts.abis)
+    if AUDIT in used:
+        yield from _unseen(values, sources, facts)
 
 
 def _unseen(
-    values: Mapping[str, Any],
-    sources: Mapping[str, Profile],
-    facts: Facts,
-    runnable: frozenset[str],
+    values: Mapping[str, Any], sources: Mapping[str, Profile], facts: Facts
 ) -> Iterator[str]:
     """Yield the ABIs whose calls an enforced profile kills and audit does not log."""
-    for name, profile in sources.items():
+    for name, profile in sources.items() if facts.abis is not None else ():
         narrow = values["default.abis"] == "native"
         kept = modes.with_abis(profile, facts.arch, ()) if narrow else profile
-        if out := modes.left_out(kept, facts.arch, runnable):
+        if out := modes.left_out(kept, facts.arch, facts.abis or ()):
             yield (
                 f"note: profile {name}: enforce kills callers through {', '.join(out)}; audit "
                 "permits these calls, and logs only those whose names the profile does not allow."

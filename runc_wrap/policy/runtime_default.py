@@ -3,9 +3,8 @@
 And how the default that was captured from an engine differs from the table's.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.container_identity import UNKNOWN
@@ -13,16 +12,12 @@ from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import builtin, captured_profile, engine_versions
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.engine_defaults import containers_common
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from runc_wrap.profiles.source_profile import Profile, ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 SYSTEM = "containers-common@system"
 _OF_UNKNOWN = engine_names.CONTAINERD  # whose default an unknown caller's containers get
@@ -49,20 +44,15 @@ def _own(values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> dict[st
 
 
 def _own_default(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
-    if _is_captured(engine, values) and engine in facts.engines:
+    wanted = values[setting_of(engine)]
+    is_asked = values["runtime_default.engine"] in (schema.AUTO, engine) and wanted == schema.AUTO
+    if is_asked and values["runtime_default.source"] == schema.CAPTURED and engine in facts.engines:
         return _captured(engine, values, facts)
     if setting_of(engine) == _CONTAINERS_COMMON_SETTING:
         return _containers_common(engine, values, facts, remarks)
-    return _spec(engine, values, facts, remarks)
-
-
-def _is_captured(engine: str, values: Mapping[str, Any]) -> bool:
-    """Return whether the settings want the captured default of this engine."""
-    return (
-        values["runtime_default.source"] == schema.CAPTURED
-        and values["runtime_default.engine"] in (schema.AUTO, engine)
-        and values[setting_of(engine)] == schema.AUTO
-    )
+    if wanted != schema.AUTO:
+        return f"{engine_names.KNOWN[engine].profile}@{wanted}"
+    return _of_installed(engine, facts, remarks)
 
 
 def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
@@ -72,7 +62,9 @@ def _captured(engine: str, values: Mapping[str, Any], facts: Facts) -> str:
         return found.name
     where = f"{placing(values)('runtime_default.source')}runtime_default.source is captured, but "
     what = found.stale if found else f"{engine} is installed and its default is not captured"
-    aside = f"write {setting_of(engine)} = {_aside(engine, facts)} to use the built-in profile"
+    setting = setting_of(engine)
+    table = schema.BUILTIN if setting == _CONTAINERS_COMMON_SETTING else facts.engines[engine]
+    aside = f'write {setting} = "{table}" to use the built-in profile'
     of = f" --config {found.config}" if found and found.config else ""
     again = f"runc-wrapctl profile capture {engine}{of}"
     raise PolicyError(f"{where}{what}; run `{again}` and apply again, or {aside}.")
@@ -83,12 +75,6 @@ def setting_of(engine: str) -> str:
     names = engine_names.KNOWN.get(engine, _OF_UNKNOWN)
     is_common = names.profile == engine_names.COMMON
     return _CONTAINERS_COMMON_SETTING if is_common else f"runtime_default.{names.name}"
-
-
-def _aside(engine: str, facts: Facts) -> str:
-    """Return a value of an engine's setting that takes the table whatever the source."""
-    is_common = setting_of(engine) == _CONTAINERS_COMMON_SETTING
-    return '"builtin"' if is_common else f'"{facts.engines[engine]}"'
 
 
 def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[str]]:
@@ -108,24 +94,22 @@ def engine_defaults(values: Mapping[str, Any], facts: Facts) -> dict[str, list[s
     return {**found, UNKNOWN: found[_OF_UNKNOWN.name]}
 
 
-def _spec(engine: str, values: Mapping[str, Any], facts: Facts, remarks: list[str]) -> str:
-    wanted = str(values[f"runtime_default.{engine}"])
-    name = engine_names.KNOWN[engine].profile
-    if wanted != schema.AUTO:
-        return f"{name}@{wanted}"
-    installed = facts.engines.get(engine)
+def _of_installed(engine: str, facts: Facts, remarks: list[str]) -> str:
+    """Return the built-in profile of an engine's installed version, the newest without one."""
+    name, installed = engine_names.KNOWN[engine].profile, facts.engines.get(engine)
     if installed is None:
         return name
-    if engine_versions.parse(installed) >= engine_versions.parse(builtin.oldest(name)):
-        return f"{name}@{installed}"
-    return _nearest(engine, installed, f"{name}@{builtin.oldest(name)}", remarks)
-
-
-def _nearest(engine: str, installed: str, spec: str, remarks: list[str]) -> str:
-    remarks.append(
-        f"note: the default profile of the installed {engine} {installed} is not known; "
-        f"{spec}, the nearest known one, is used."
-    )
+    version: str | None = installed
+    if name == CONTAINERS_COMMON.name:
+        version = containers_common.built_with(engine, installed)
+    elif engine_versions.parse(installed) < engine_versions.parse(builtin.oldest(name)):
+        version = None
+    spec = f"{name}@{version or builtin.oldest(name)}"
+    if version is None:
+        remarks.append(
+            f"note: the default profile of the installed {engine} {installed} is not known; "
+            f"{spec}, the nearest known one, is used."
+        )
     return spec
 
 
@@ -142,20 +126,8 @@ def _containers_common(
     if wanted in (schema.AUTO, schema.SYSTEM) and facts.system_profile is not None:
         return SYSTEM
     if wanted in (schema.AUTO, schema.BUILTIN):
-        return _built_with(engine, facts, remarks)
+        return _of_installed(engine, facts, remarks)
     return f"{CONTAINERS_COMMON.name}@{_library_version(wanted, place)}"
-
-
-def _built_with(engine: str, facts: Facts, remarks: list[str]) -> str:
-    """Return the built-in profile of the installed Podman or Buildah, the newest without one."""
-    installed = facts.engines.get(engine)
-    if installed is None:
-        return CONTAINERS_COMMON.name
-    version = containers_common.built_with(engine, installed)
-    oldest = f"{CONTAINERS_COMMON.name}@{CONTAINERS_COMMON.oldest}"
-    if version is None:
-        return _nearest(engine, installed, oldest, remarks)
-    return f"{CONTAINERS_COMMON.name}@{version}"
 
 
 def _library_version(wanted: str, place: str) -> str:

@@ -27,7 +27,7 @@ _METRIC = re.compile(r'"(runc_wrap_[a-z0-9_]+)"')
 def promises() -> list[str]:
     """Return one line for each."""
     found = [f"command {each}" for each in _commands(root_command.main, "runc-wrapctl")]
-    found += [f"setting {name} takes {one.takes}" for name, one in schema.BY_NAME.items()]
+    found += [f"setting {name} takes {one.kind.takes}" for name, one in schema.BY_NAME.items()]
     found += [f"state {each}" for each in next_step.STATES]
     found += [f"check {each}" for each in CHECKS]
     texts = [path.read_text() for path in (ROOT / "runc_wrap").rglob("*.py")]

@@ -8,19 +8,14 @@ var/policy.2/current/sources.json has {name of a source: digest}, taken before t
 read: a file that changes during compilation is reported as changed afterwards.
 """
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.documents.reader import DocumentError, read
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 CONFIG, CONFIG_DIRECTORY, PROFILES = "config.toml", "conf.d", "profiles"
 SOURCES = "sources.json"
@@ -57,8 +52,8 @@ def _is_there(directory: Path) -> bool:
 def replaced(first: Path, second: Path) -> list[Path]:
     """Return the files of the first directory that the second one's stand in place of."""
     read = {*settings(first, second).values(), *profiles(first, second).values()}
-    return [path for path in (*settings(first).values(), *profiles(first).values())
-            if path not in read]  # fmt: skip
+    own = (*settings(first).values(), *profiles(first).values())
+    return [path for path in own if path not in read]
 
 
 def profiles(*directories: Path) -> dict[str, Path]:
@@ -105,17 +100,11 @@ def changes(directories: Iterable[Path], current: Path) -> list[str]:
     `current` is var/policy.2/current. [] means that the policy in force is up to date. Raises
     PolicyError, and OSError as where only root may look.
     """
-    then = _recorded(current)
-    if then is None:
+    try:
+        then = read(dict[str, str], (current / SOURCES).read_bytes())
+    except (OSError, DocumentError):
         return [UNRECORDED]
     now = snapshot(*directories)
     return [
         f"{name} has changed" for name in sorted({*then, *now}) if then.get(name) != now.get(name)
     ]
-
-
-def _recorded(current: Path) -> dict[str, str] | None:
-    try:
-        return read(dict[str, str], (current / SOURCES).read_bytes())
-    except (OSError, DocumentError):
-        return None

@@ -28,10 +28,8 @@ MOST = 1000  # rules: each is compared with every one before it
 def problems(rules: list[Rule], place: Place) -> Iterator[str]:
     """Yield what is wrong with rules, apart from invalid settings, which were already reported."""
     if len(rules) > MOST:
-        yield (
-            f"{place(schema.RULES, MOST)}there are {len(rules)} rules, and at most {MOST} are "
-            'taken; select by patterns, such as namespace = ["batch-*"].'
-        )
+        there = f"{place(schema.RULES, MOST)}there are {len(rules)} rules, and at most {MOST} are"
+        yield f'{there} taken; select by patterns, such as namespace = ["batch-*"].'
         return
     fitting = [(number, rule) for number, rule in enumerate(rules) if _fits(rule)]
     for number, rule in fitting:
@@ -60,13 +58,9 @@ def _of_one(rule: Rule) -> Iterator[tuple[str, str]]:
         yield empty, f"rule.{empty} is an empty list, which selects nothing; leave it out for all"
     named = next((key for key in _OF_KUBERNETES if ANYTHING not in rule.get(key, [ANYTHING])), None)
     if named and "engine" in rule and _WITHOUT_NAMES.issuperset(rule["engine"]):
-        yield (
-            named,
-            (
-                f"rule.{named} never matches for {', '.join(rule['engine'])}: there any user can "
-                f"choose the name of a {named}, so it is ignored; select by engine or handler"
-            ),
-        )
+        engines = ", ".join(rule["engine"])
+        why = f"there any user can choose the name of a {named}; select by engine or handler"
+        yield named, f"rule.{named} never matches for {engines}: {why}"
 
 
 _OFF = {
@@ -83,10 +77,8 @@ def _conflict(earlier: Rule, later: Rule) -> str | None:
         return f"there is already a rule {later['name']!r:.80}; choose another name"
     if earlier.get("percent", _ALL) < _ALL or "until" in earlier or not _covers(earlier, later):
         return None
-    return (
-        f"the rule is never reached: {earlier.get('name')!r:.80} before it selects everything that "
-        "it selects; put it before that one, or drop it"
-    )
+    before = f"{earlier.get('name')!r:.80} before it selects all that it selects"
+    return f"the rule is never reached: {before}; put it before that one, or drop it"
 
 
 def _covers(earlier: Rule, later: Rule) -> bool:
@@ -129,10 +121,5 @@ def ends(until: dt.date) -> int:
 
 def compiled(rules: list[Rule]) -> list[PolicyRule]:
     """Return the rules as the hot path reads them."""
-    return [
-        cast(
-            "PolicyRule",
-            {key: ends(value) if key == "until" else value for key, value in rule.items()},
-        )
-        for rule in rules
-    ]
+    made = [{**one, "until": ends(one["until"])} if "until" in one else one for one in rules]
+    return cast("list[PolicyRule]", made)

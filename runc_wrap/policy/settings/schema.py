@@ -4,23 +4,19 @@ Parsing, error messages and the compiled form all use these. docs/policy-referen
 one means. A kind of value checks values, and describes in words what is valid.
 """
 
-from __future__ import annotations
-
 import datetime as dt
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.annotations import HONOUR
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_NONE, ADOPT_WEAKER, AS_DUMPED, MODES
-from runc_wrap.hotpath.policy_rule_match import matches
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from runc_wrap.hotpath.policy_rule_match import SELECTORS, matches
 
 AUTO = "auto"
 SYSTEM = "system"
@@ -62,18 +58,15 @@ _WORDS = _Kind(
     "a list of names or absolute paths",
     lambda value: isinstance(value, list) and bool(value) and all(map(_is_word, value)),
 )
-_PERCENT = _Kind(
-    "a whole number from 0 to 100",
-    lambda value: _is_integer(value) and 0 <= value <= 100,  # type: ignore[operator]  # noqa: PLR2004
-)
 
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, dt.date)  # the base class of datetime, too
+_PERCENT = _Kind(
+    "a whole number from 0 to 100", lambda value: _is_integer(value) and value in range(101)
+)
 
 
 def _time_problem(value: object) -> str | None:
@@ -85,7 +78,9 @@ def _time_problem(value: object) -> str | None:
 
 
 _UNTIL = _Kind(
-    "a day (2027-01-31) or a time with its offset (2027-01-31T18:00:00Z)", _is_time, _time_problem
+    "a day (2027-01-31) or a time with its offset (2027-01-31T18:00:00Z)",
+    lambda value: isinstance(value, dt.date),  # the base class of datetime, too
+    _time_problem,
 )
 
 _CALL = re.compile(r"[a-z_][a-z0-9_]*")
@@ -170,10 +165,8 @@ def _pattern(of: str, pattern: str) -> str | None:
         )
     known = (*engine_names.KNOWN, UNKNOWN)
     if of == "engine" and not any(matches(pattern, engine) for engine in known):
-        return (
-            f"there is no engine {pattern!r:.80}; there are {', '.join(known)}"
-            f"{safe_text.near(pattern, known)}"
-        )
+        near = safe_text.near(pattern, known)
+        return f"there is no engine {pattern!r:.80}; there are {', '.join(known)}{near}"
     return None
 
 
@@ -184,11 +177,6 @@ class Setting:
     name: str
     default: Any
     kind: _Kind
-
-    @property
-    def takes(self) -> str:
-        """The values that the setting takes, in words."""
-        return self.kind.takes
 
 
 _MODE = _choice(*MODES)
@@ -231,10 +219,7 @@ SETTINGS = (
 )
 RULE_SETTINGS = (
     Setting("rule.name", None, _Kind("a name, different for each rule")),
-    *(
-        Setting(f"rule.{of}", None, _patterns(of))
-        for of in ("namespace", "pod", "container", "image", "engine", "handler")
-    ),
+    *(Setting(f"rule.{of}", None, _patterns(of)) for of in SELECTORS),
     Setting("rule.mode", None, _MODE),
     Setting("rule.profile", None, _PROFILE),
     Setting("rule.adopt", None, _ADOPT),
@@ -287,14 +272,14 @@ def problem(name: str, value: object) -> str | None:
     setting = BY_NAME.get(name)
     if setting is None:
         section, dot, _ = name.partition(".")
-        known = ", ".join(
-            sorted(one for one in BY_NAME if section not in _OUTERMOST or one.startswith(section))
+        known = sorted(
+            one for one in BY_NAME if section not in _OUTERMOST or one.startswith(section)
         )
         is_outermost = not dot and name not in _OUTERMOST
         near = safe_text.near(name, _OUTERMOST if is_outermost else BY_NAME)
-        return f"{name:.80} is not a setting{near}; there are {known}"
+        return f"{name:.80} is not a setting{near}; there are {', '.join(known)}"
     if not setting.kind.fits(value):
-        return f"{name} is {_shown(value)}; it takes {setting.takes}"
+        return f"{name} is {_shown(value)}; it takes {setting.kind.takes}"
     wrong = setting.kind.problem(value)
     return f"{name} is {_shown(value)}; {wrong}" if wrong else None
 

@@ -3,21 +3,15 @@
 The last value of a setting applies; rules are added in the order of the files.
 """
 
-from __future__ import annotations
-
 import tomllib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import policy_sources, rule_checks, schema, toml_lines
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.policy.settings.toml_lines import Key
 
 _LARGEST = 1024 * 1024
 
@@ -31,7 +25,7 @@ class Values(dict[str, Any]):
 
     def __init__(self) -> None:
         super().__init__(schema.defaults())
-        self.places: dict[Key, str] = {}
+        self.places: dict[toml_lines.Key, str] = {}
 
     def written(self, name: str) -> Any:  # noqa: ANN401 - any TOML value
         """Return a setting's value if the owner wrote one, None if it is the default."""
@@ -58,55 +52,49 @@ def read(*directories: Path) -> Values:
 
 def _take(file: Path, values: Values) -> Iterator[str]:
     """Add one file's settings to the values; yield what is wrong with them."""
-    text = _text(file)
-    parsed = _parsed(file, text)
+    text, parsed = _parsed(file)
     numbers = toml_lines.of(text)
+
+    def place(*path: str | int) -> str:
+        return f"{file}:{toml_lines.line(numbers, path)}"
+
     rules = parsed.pop(schema.RULES, [])
     for name, value in _flattened(parsed):
-        place = f"{file}:{toml_lines.line(numbers, tuple(name.split('.')))}"
+        where = place(*name.split("."))
         if wrong := schema.problem(name, value):
-            yield f"{place}: {wrong}."
+            yield f"{where}: {wrong}."
         else:
             values[name] = value
-            values.places[name,] = place
-    yield from _take_rules(file, rules, numbers, values)
+            values.places[name,] = where
+    if isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules):
+        yield from _take_rules(rules, place, values)
+    else:
+        yield f"{place(schema.RULES)}: a rule is not a table; write rules under [[rule]]."
 
 
 def _take_rules(
-    file: Path, rules: object, numbers: dict[Key, int], values: Values
+    rules: list[dict[str, object]], place: Callable[..., str], values: Values
 ) -> Iterator[str]:
-    if not (isinstance(rules, list) and all(isinstance(rule, dict) for rule in rules)):
-        line = toml_lines.line(numbers, (schema.RULES,))
-        yield f"{file}:{line}: a rule is not a table; write rules under [[rule]]."
-        return
     for number, rule in enumerate(rules):
         own = len(values[schema.RULES])
         values[schema.RULES].append(rule)
-        values.places[schema.RULES, own] = (
-            f"{file}:{toml_lines.line(numbers, (schema.RULES, number))}"
-        )
+        values.places[schema.RULES, own] = place(schema.RULES, number)
         for key, value in rule.items():
-            place = f"{file}:{toml_lines.line(numbers, (schema.RULES, number, key))}"
-            values.places[schema.RULES, own, key] = place
+            where = values.places[schema.RULES, own, key] = place(schema.RULES, number, key)
             if wrong := schema.problem(f"{schema.RULES}.{key}", value):
-                yield f"{place}: {wrong}."
+                yield f"{where}: {wrong}."
 
 
-def _text(file: Path) -> str:
+def _parsed(file: Path) -> tuple[str, dict[str, object]]:
+    """Return a file's text and its tables. Raises PolicyError, OSError."""
     try:
-        return profile_files.read_bytes(file, _LARGEST).decode()
+        text = profile_files.read_bytes(file, _LARGEST).decode()
+        return text, tomllib.loads(text)
     except ProfileError as error:  # names the file
         raise PolicyError(f"{error}.") from None
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{file}: {error}.") from None
-
-
-def _parsed(file: Path, text: str) -> dict[str, object]:
-    try:
-        return tomllib.loads(text)
     except RecursionError:
         raise PolicyError(f"{file}: nested too deeply for a policy.") from None
-    except ValueError as error:  # not TOML (names the line), or a number of thousands of digits
+    except ValueError as error:  # neither UTF-8 nor TOML, or a number of thousands of digits
         raise PolicyError(f"{file}: {error}.") from None
 
 

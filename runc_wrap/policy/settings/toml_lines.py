@@ -5,13 +5,8 @@ tomllib accepts: it finds headers, and keys at the beginning of lines, and skips
 that span lines. A key that it does not find (in an inline table) gets the line of its parent.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 Key = tuple[str | int, ...]
 
@@ -62,19 +57,11 @@ def _parts(text: str) -> Key:
 def _beginnings(text: str) -> Iterator[tuple[int, str]]:
     """Yield (number, text) of each line that begins outside strings, lists and inline tables."""
     lines = text.replace("\r\n", "\n").split("\n")
-    for number in _outside("\n".join(lines)):
-        yield number, lines[number - 1]
-
-
-def _outside(text: str) -> Iterator[int]:
     number, depth = 1, 0
-    yield number
-    for token in _TOKEN.finditer(text):
+    yield number, lines[0]
+    for token in _TOKEN.finditer("\n".join(lines)):
         word = token[0]
         number += word.count("\n")
-        if word in "[{":
-            depth += 1
-        elif word in "]}":
-            depth -= 1
-        elif word == "\n" and depth == 0:
-            yield number
+        depth += (word in "[{") - (word in "]}")
+        if word == "\n" and depth == 0:
+            yield number, lines[number - 1]

@@ -22,7 +22,7 @@ def test_the_policys_reference_has_every_setting_with_its_values() -> None:
     text = (ROOT / "docs" / "policy-reference.md").read_text()
     found = {one["name"]: (one["takes"], one["default"]) for one in policy.settings(text)}
     assert found == {
-        name: (one.takes, json.loads(json.dumps(one.default)))
+        name: (one.kind.takes, json.loads(json.dumps(one.default)))
         for name, one in schema.BY_NAME.items()
     }
     (unasked,) = re.findall(r"^Not asked about: (.*?)\.$", text, re.MULTILINE | re.DOTALL)
