@@ -88,7 +88,7 @@ test: packages .venv/ready   ## what each commit has to pass, on real runtimes a
 
 # All the rest, one after the other; each can run alone. `make nightly-X` makes X and writes into
 # tests/nightly.toml what came of it; `.ci/run` lists those that nobody ran for ten days.
-NIGHTLY = test-unit-other test-unit-long test-install test-slow test-other-programs test-agent-all \
+NIGHTLY = test-perf test-unit-other test-unit-long test-install test-slow test-other-programs test-agent-all \
 	test-archive-all test-packages test-wheel test-tighten-programs test-tighten-calls test-tighten-killed test-fuzz test-page test-corpus-all test-forky-all test-systemd \
 	test-vm test-vm-more test-vm-arm64
 
@@ -141,7 +141,7 @@ SLOW = $(patsubst %,tests/runtime/%.py,evidence/test_audit_speed agent/test_wake
 OTHER_PROGRAMS = tests/runtime/cli/test_completion.py tests/runtime/create/test_other_runtimes.py
 # What judges by the kernel's records, where calls of other containers cast doubt on a verdict.
 READING = tests/runtime/evidence $(patsubst %,tests/engine/test_%.py,what_would_break modes_containerd) \
-	$(patsubst %,tests/corpus/test_%.py,sample hostile)
+	$(patsubst %,tests/corpus/test_%.py,sample candidate hostile)
 IGNORED = $(addprefix --ignore=,$(READING))
 LATER = $(addprefix --ignore=,$(INSTALLING) $(SLOW) $(OTHER_PROGRAMS))
 
@@ -256,6 +256,9 @@ test-fuzz: packages .venv/ready   ## a short fuzzing of every reader of foreign 
 test-page: packages .venv/ready   ## the report's page in headless Chromium; root
 	$(call debian,$(PAGE_PACKAGES))
 	.venv/bin/pytest tests/page
+
+test-perf: packages .venv/ready   ## cost: ratios within one run; root, alone
+	.venv/bin/pytest $(ONCE_MORE) tests/perf
 
 test-corpus-all: packages .venv/ready build/installed   ## 163 of Debian's real programs in every mode on runc and crun, compared with the kernel's own trace; root, 1 GB
 	$(call debian,$(CORPUS_PACKAGES))

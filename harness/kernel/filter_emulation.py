@@ -1,20 +1,21 @@
-"""A process' filters, read back from the kernel, and their answers to a call.
+"""A process' filters, read back from the kernel, and their answers to a call, without our code.
 
-The evaluator is classic BPF as seccomp takes it (net/core/filter.c, seccomp_check_filter),
-implemented independently of ours.
+The reader is ptrace(2), PTRACE_SECCOMP_GET_FILTER; the evaluator is classic BPF as seccomp takes it
+(net/core/filter.c, seccomp_check_filter), implemented independently of ours.
 """
 
 import ctypes
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from harness.kernel.tracefs import Made
-from runc_wrap.filters.kernel import filter_readback
 
 ALLOW, LOG = 0x7FFF0000, 0x7FFC0000
 _ACTION = 0xFFFF0000
+_SEIZE, _INTERRUPT, _DETACH, _GET_FILTER = 0x4206, 0x4207, 17, 0x420C
 _WORD = 0xFFFFFFFF
 _ARGS = 16  # struct seccomp_data: nr, arch, ip, and from here on the arguments
 _DATA = struct.Struct("<iIQ6Q")
@@ -81,11 +82,36 @@ class Filters:
 
 def read(pid: int) -> Filters:
     """Return the filters of a running process, which continues afterwards."""
-    found = filter_readback.read(pid)
-    assert found, f"process {pid} has no filter"
-    return Filters(
-        [[Instruction(*one) for one in _INSTRUCTION.iter_unpack(each)] for each in found]
-    )
+    ptrace = _Ptrace()
+    ptrace(_SEIZE, pid, 0, None)
+    ptrace(_INTERRUPT, pid, 0, None)
+    os.waitpid(pid, 0x40000000)  # __WALL
+    try:
+        programs: list[list[Instruction]] = []
+        while (count := ptrace.attempt(_GET_FILTER, pid, len(programs), None)) > 0:
+            buffer = ctypes.create_string_buffer(count * _INSTRUCTION.size)
+            ptrace(_GET_FILTER, pid, len(programs), buffer)
+            programs.append([Instruction(*one) for one in _INSTRUCTION.iter_unpack(buffer.raw)])
+    finally:
+        ptrace(_DETACH, pid, 0, None)
+    assert programs, f"process {pid} has no filter"
+    return Filters(programs)
+
+
+class _Ptrace:
+    def __init__(self) -> None:
+        self._call = ctypes.CDLL(None, use_errno=True).ptrace
+        self._call.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        self._call.restype = ctypes.c_long
+
+    def attempt(self, request: int, pid: int, address: int, data: object) -> int:
+        return int(self._call(request, pid, address, data))
+
+    def __call__(self, request: int, pid: int, address: int, data: object) -> int:
+        result = self.attempt(request, pid, address, data)
+        if result < 0:
+            raise OSError(ctypes.get_errno(), f"ptrace request {request:#x} of process {pid}")
+        return result
 
 
 def _answer(program: Sequence[Instruction], call: Made) -> Answer:

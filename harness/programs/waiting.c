@@ -1,4 +1,4 @@
-/* A thread in each kind of call that waits, a thread that computes with all registers, and one that has a
+/* A thread in each call that waits, a thread that computes with all registers, and one that has a
  * filter of its own; into the file OUT a line for each when it is done, with keyctl(99)'s errno then:
  *   NAME RESULT ERRNO MILLISECONDS KEYCTL
  * Calls with a timeout end by it after SECONDS; the others by an event that comes then.
@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <mqueue.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -26,15 +27,17 @@
 #include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 static int seconds, out;
-static int pipes[2], pairs[2], epolls, events, locks[2], watch, queue, semaphores;
+static int pipes[2], pairs[2], listening, epolls, events, locks[2], watch, queue, semaphores;
 static uint32_t word;
 
 static double now(void)
@@ -76,6 +79,7 @@ static long receives_timed(void)
 	pairs[1] = two[1];
 	return recv(two[0], &one, 1, 0);
 }
+static long accepts(void) { return accept(listening, NULL, NULL) >= 0; }
 static long epoll_event(void)
 {
 	struct epoll_event one = { .events = EPOLLIN };
@@ -118,12 +122,28 @@ static int is_masked(long (*made)(void))
 	return made == epoll_masked || made == ppoll_masked || made == pselect_masked || made == suspends;
 }
 static long event(void) { return poll(&(struct pollfd){ .fd = events, .events = POLLIN }, 1, -1); }
+static long timer(void)
+{
+	struct itimerspec at = { .it_value = ts() };
+	uint64_t times;
+	int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	timerfd_settime(fd, 0, &at, NULL);
+	return read(fd, &times, sizeof times);
+}
 static long takes_signal(void)
 {
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	return sigtimedwait(&set, NULL, &(struct timespec){ .tv_sec = 60 });
+}
+static long signal_file(void)
+{
+	struct signalfd_siginfo info;
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	return read(signalfd(-1, &set, 0), &info, sizeof info);
 }
 static long lock(void) { return flock(locks[1], LOCK_EX); }
 static long notices(void) { char buffer[512]; return read(watch, buffer, sizeof buffer) > 0; }
@@ -204,8 +224,9 @@ static const struct { const char *name; long (*made)(void); } calls[] = {
 	{ "nanosleep", sleeps }, { "clock_nanosleep", sleeps_until }, { "select", selects },
 	{ "poll", polls }, { "ppoll", ppolls }, { "futex_timed", futex_timed }, { "futex", futex },
 	{ "read_pipe", reads_pipe }, { "recv", receives }, { "recv_timed", receives_timed },
-	{ "epoll_wait", epoll_event }, { "epoll_pwait", epoll_masked }, { "poll_event", event },
-	{ "sigtimedwait", takes_signal }, { "flock", lock }, { "inotify", notices }, { "msgrcv", message },
+	{ "accept", accepts }, { "epoll_wait", epoll_event }, { "epoll_pwait", epoll_masked },
+	{ "poll_event", event }, { "timerfd", timer }, { "sigtimedwait", takes_signal },
+	{ "signalfd", signal_file }, { "flock", lock }, { "inotify", notices }, { "msgrcv", message },
 	{ "semtimedop", semaphore }, { "waitpid", waits }, { "vfork", vforks }, { "pause", pauses },
 	{ "registers", computes }, { "filtered", filtered }, { "ppoll_masked", ppoll_masked },
 	{ "pselect_masked", pselect_masked }, { "sigsuspend", suspends },
@@ -227,6 +248,15 @@ static void *make(void *which)
 
 static void caught(int number) { (void)number; }
 
+static void connect_to(int to)
+{
+	struct sockaddr_in at;
+	socklen_t size = sizeof at;
+	getsockname(to, (struct sockaddr *)&at, &size);
+	if (connect(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr *)&at, size) != 0)
+		dprintf(out, "connect 0 %d 0\n", errno);
+}
+
 int main(int words, char **argv)
 {
 	struct sigaction handled = { .sa_handler = caught };
@@ -239,6 +269,7 @@ int main(int words, char **argv)
 	seconds = atoi(argv[2]);
 	sigemptyset(&own);
 	sigaddset(&own, SIGUSR1);
+	sigaddset(&own, SIGUSR2);
 	sigaddset(&own, SIGURG); /* as who waits for it must: else its handler may run before a stopped sigsuspend begins again */
 	sigprocmask(SIG_BLOCK, &own, NULL);
 	sigaction(SIGWINCH, &handled, NULL);
@@ -246,6 +277,8 @@ int main(int words, char **argv)
 	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, pairs))
 		return 3;
 	int pair = pairs[1];
+	listening = socket(AF_INET, SOCK_STREAM, 0);
+	listen(listening, 1);
 	epolls = epoll_create1(0);
 	events = eventfd(0, 0);
 	locks[0] = open(argv[1], O_RDONLY);
@@ -274,7 +307,9 @@ int main(int words, char **argv)
 	syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 	if (write(pipes[1], "x", 1) + write(pair, "x", 1) + write(pairs[1], "x", 1) + write(events, &(uint64_t){ 1 }, 8) != 11)
 		return 4;
+	connect_to(listening);
 	kill(getpid(), SIGUSR1);
+	kill(getpid(), SIGUSR2);
 	close(locks[0]);
 	strcat(directory, "/created");
 	close(open(directory, O_CREAT | O_WRONLY, 0600));

@@ -60,7 +60,7 @@ def goes_on(start: Callable[..., Running], left_out: tuple[str, ...]) -> None:
     assert (first.before, first.after) == ((0, 0), (2, 1))
     running.wait_for("done")
     found = calls(running.out.read_text())
-    assert len(found) == 26 - len(left_out) == first.threads - 1
+    assert len(found) == 29 - len(left_out) == first.threads - 1
     assert {name: one[0] for name, one in found.items()} == {
         name: RETURNED.get(name, (0, 0)) for name in found
     }

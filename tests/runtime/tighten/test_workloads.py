@@ -40,6 +40,7 @@ class Workload:
     used: tuple[str, ...]
     allowed: str
     denied: str
+    uid: int = 0
 
 
 WORKLOADS = {
@@ -63,6 +64,17 @@ WORKLOADS = {
         MKDIR,
         "20 made",
         f"20 mkdir: cannot create directory '/tmp/made': {BAD}",
+    ),
+    "postgresql": Workload(
+        "sh /work/postgresql.sh",
+        ("psql",),
+        RENAME,
+        "0 400/400 ALTER SYSTEM",
+        "0 400/400 ERROR: could not rename file ERROR bad state",
+        uid=65534,
+    ),
+    "node": Workload(
+        "node /work/server.js", ("node",), MKDIR, "200 child made", "200 child errno 77"
     ),
     "jdk": Workload(
         "java -Xmx64m -cp /work Server",
@@ -111,7 +123,7 @@ def test_a_call_that_it_does_not_use_changes_nothing_and_one_that_it_uses_is_den
     stops: list[float] = []
     for begun in range(0, RUNS, AT_ONCE):
         places = [tmp_path / str(at) for at in range(begun, min(begun + AT_ONCE, RUNS))]
-        make = partial(system_bundles.make, files=files)
+        make = partial(system_bundles.make, uid=workload.uid, files=files)
         group = Group(node, [make(one, pair.kind, words) for one in places])
         with group.running():
             rounds.denied_while_it_works(
