@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -109,10 +110,12 @@ def handler(found: StandIn) -> type[BaseHTTPRequestHandler]:
 
 
 @contextlib.contextmanager
-def running(node: dict[str, Any]) -> Iterator[StandIn]:
+def running(node: dict[str, Any], tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
     found = StandIn(node)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler(found))
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     found.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -1,28 +1,22 @@
 """One node for the installer: a host and an API server that are stand-ins, and the pod's files."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
+from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.node.paths import Places
 from tests.unit.cluster import api_stand_in
+from tests.unit.cluster.api_stand_in import StandIn
 from tests.unit.cluster.host_stand_in import OURS, Host
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.cluster.host_commands.systemd_manager import Manager
-    from runc_wrap.cluster.next_step import NextStep
-    from tests.unit.cluster.api_stand_in import StandIn
 
 LISTED = [{"name": ""}, {"name": "runc"}]
 STATE, READY = "runc-wrap.dev/state", "runc-wrap.dev/ready"
@@ -64,7 +58,8 @@ class Scene:
         return Reconciler(self.host.places, self._commands(), self.reporter(pod))
 
     def _commands(self) -> NodeCommands:
-        return NodeCommands(self.host.places, cast("Manager", self.host))
+        host: Any = self.host
+        return NodeCommands(self.host.places, host)
 
     def become_ready(self) -> None:
         """Run until the handler is registered, and again: the kubelet lists it by then."""

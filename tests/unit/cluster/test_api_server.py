@@ -2,8 +2,8 @@
 
 import contextlib
 import http.client
-import json
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -132,19 +132,6 @@ def _dripping(first: bytes) -> Iterator[int]:
         thread.join()
 
 
-ELSEWHERE: list[dict[str, str]] = [
-    {},
-    {"KUBERNETES_SERVICE_HOST": "10.0.0.1"},
-    {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "https"},
-]
-
-
-@pytest.mark.parametrize("environment", ELSEWHERE)
-def test_outside_of_a_pod_there_is_none(environment: dict[str, str]) -> None:
-    with pytest.raises(api_server.Unreachable, match="not run in a pod"):
-        api_server.in_pod(environment)
-
-
 AUTHORITIES = [  # the server's certificate is for, and signed by; the pod's authority
     ("IP:127.0.0.1", "", "server", True),
     ("IP:127.0.0.2", "", "server", False),  # not for the address that is asked
@@ -162,20 +149,19 @@ def test_only_the_pods_own_authority_is_trusted(
     _make_certificate(tmp_path, "other", "IP:127.0.0.1")
     _make_certificate(tmp_path, "server", names, signed_by)
     (tmp_path / "ca.crt").write_bytes((tmp_path / f"{authority}.crt").read_bytes())
-    server = _Tls(tmp_path)
-    try:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    with api_stand_in.running({}, context) as server:
         api = _in_pod(tmp_path, server.port)
         if is_trusted:
-            assert api.get(NODE) == {"of": "tls"}
+            assert api.get(NODE) == {}
         else:
             with pytest.raises(api_server.Unreachable, match="certificate"):
                 api.get(NODE)
-    finally:
-        server.stop()
 
 
 def _in_pod(place: Path, port: int) -> ApiServer:
-    (place / "token").write_text("x")
+    (place / "token").write_text(api_stand_in.TOKEN)
     where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
     return api_server.in_pod(where, place)
 
@@ -188,41 +174,6 @@ def _make_certificate(place: Path, name: str, names: str, signed_by: str = "") -
     if signed_by:
         words += ["-CA", place / f"{signed_by}.crt", "-CAkey", place / f"{signed_by}.key"]
     subprocess.run([program("openssl"), *words], check=True, capture_output=True)
-
-
-class _Tls:
-    """An HTTPS server with one answer."""
-
-    def __init__(self, place: Path) -> None:
-        self._daemon = subprocess.Popen(
-            [program("python3"), "-c", _SERVER, place / "server.crt", place / "server.key"],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._daemon.stdout is not None
-        self.port = int(self._daemon.stdout.readline())
-
-    def stop(self) -> None:
-        self._daemon.kill()
-        self._daemon.communicate()
-
-
-_SERVER = f"""
-import http.server, ssl, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write({json.dumps({"of": "tls"}).encode()!r})
-    def log_message(self, *_):
-        pass
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(*sys.argv[1:])
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"""
 
 
 def test_this_interpreter_has_an_openssl_of_its_own() -> None:

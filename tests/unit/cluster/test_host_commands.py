@@ -33,12 +33,6 @@ def test_the_reason_is_what_was_said_last_from_its_beginning(
     assert len(ended.reason) <= 600
 
 
-def test_commands_of_other_words_are_other_units() -> None:
-    units = {Command("add", words, 1.0).unit for words in (("a", "b"), ("ab",), ("a", "c"))}
-    assert len(units) == 3
-    assert all(unit.startswith("runc-wrap-cluster-add-") for unit in units)
-
-
 PROGRAM = "/opt/runc-wrap/bin/runc-wrapctl"
 STATUSES = [
     (203, f"the status 203: {PROGRAM} cannot be executed; see whether"),
@@ -57,29 +51,28 @@ def test_a_status_that_systemd_gave_is_said_in_words(status: int, said: str) -> 
     assert said in reason
 
 
-STATUS: list[tuple[Any, str]] = [
-    ([{"engine": "containerd", "handlers": [OURS]}], next_step.IN_FORCE),
-    ([{"engine": "crio", "handlers": [OURS]}], next_step.ABSENT),
-    ([{"engine": "containerd", "handlers": [OURS | {"handler": "other"}]}], next_step.ABSENT),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": False}]}], next_step.CHANGED),
-    ([{"engine": "containerd", "handlers": [OURS | {"in_force": False}]}], next_step.CHANGED),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": False, "gone": True}]}],
-     next_step.GONE),
-    ([{"engine": "containerd", "handlers": [OURS | {"upgraded": True}]}], next_step.UPGRADED),
-    ([{"engine": "containerd", "handlers": [OURS], "upgraded": True}],  # another's
-     next_step.IN_FORCE),
-    ([{"engine": "containerd", "handlers": [OURS], "drift": ["a", "b"]}], next_step.OTHER_FILES),
-    ([{"engine": "containerd", "handlers": [OURS | {"configured": None}], "drift": ["no TOML"]}],
-     next_step.UNREADABLE),
-    ([{"engine": "containerd", "handlers": [OURS | {"in_force": None}], "drift": ["no answer"]}],
-     next_step.IN_FORCE),
-    ([{"engine": "containerd", "handlers": [OURS], "transaction": {"handler": "runc-wrap"}}],
-     next_step.INTERRUPTED),
-    ([{"engine": "containerd", "handlers": [], "transaction": {"handler": "runc-wrap"}}],
-     next_step.ABSENT),
+def _engine(engine: str = "containerd", *, handlers: Any = (), **more: Any) -> dict[str, Any]:
+    return {"engine": engine, "handlers": [*handlers], **more}
+
+
+ASKED = {"transaction": {"handler": "runc-wrap"}}
+STATUS: list[tuple[list[dict[str, Any]], str]] = [
+    ([_engine(handlers=[OURS])], next_step.IN_FORCE),
+    ([_engine("crio", handlers=[OURS])], next_step.ABSENT),
+    ([_engine(handlers=[OURS | {"handler": "other"}])], next_step.ABSENT),
+    ([_engine(handlers=[OURS | {"configured": False}])], next_step.CHANGED),
+    ([_engine(handlers=[OURS | {"in_force": False}])], next_step.CHANGED),
+    ([_engine(handlers=[OURS | {"configured": False, "gone": True}])], next_step.GONE),
+    ([_engine(handlers=[OURS | {"upgraded": True}])], next_step.UPGRADED),
+    ([_engine(handlers=[OURS], upgraded=True)], next_step.IN_FORCE),  # another's
+    ([_engine(handlers=[OURS], drift=["a", "b"])], next_step.OTHER_FILES),
+    ([_engine(handlers=[OURS | {"configured": None}], drift=["no"])], next_step.UNREADABLE),
+    ([_engine(handlers=[OURS | {"in_force": None}], drift=["no answer"])], next_step.IN_FORCE),
+    ([_engine(handlers=[OURS], **ASKED)], next_step.INTERRUPTED),
+    ([_engine(**ASKED)], next_step.ABSENT),
     ([{"engine": "containerd"}], next_step.ABSENT),
     ([], next_step.ABSENT),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("document", "word"), STATUS)
@@ -95,9 +88,6 @@ def test_what_is_no_status_is_not_taken_for_a_handler_that_is_missing(document: 
 
 
 def test_of_two_engines_of_a_kind_the_one_that_was_named_counts() -> None:
-    document = [
-        {"engine": "containerd", "config": "/a", "handlers": []},
-        {"engine": "containerd", "config": "/b", "handlers": [OURS]},
-    ]
+    document = [_engine(config="/a"), _engine(config="/b", handlers=[OURS])]
     for config, word in (("/a", next_step.ABSENT), ("/b", next_step.IN_FORCE)):
         assert step_commands.handler_registration(document, "containerd", config).word == word

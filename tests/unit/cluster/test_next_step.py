@@ -73,6 +73,7 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
      steps.NOTHING, "policy-refused", True),
     ({"policy": "p3", "failed": _failed(steps.POLICY, f"new p2 {M1}")}, steps.POLICY, "", None),
     ({"machine": "another kernel"}, steps.POLICY, "", None),
+    ({"machine": "x", "registration": steps.UPGRADED}, steps.POLICY, "", None),  # and then proved
     ({"proved": "old"}, steps.PROVE, "installing", None),
     ({"proved": "old", "failed": _failed(steps.PROVE, "new 1.7.24", steps.UNPROVED)},
      steps.NOTHING, "unproved", False),
@@ -148,14 +149,6 @@ PAUSES = [(1, 600.0), (2, 1200.0), (3, 2400.0), (9, 86400.0), (10**6, 86400.0)]
 @pytest.mark.parametrize(("count", "pause"), PAUSES)
 def test_what_failed_waits_longer_each_time(count: int, pause: float) -> None:
     assert Attempt("register", "", 1000.0, count, "", "").again == 1000.0 + pause
-
-
-def test_a_failure_of_another_policy_is_counted_from_the_beginning() -> None:
-    """A corrected policy that fails at first does not wait as long as the one before it."""
-    first, other = (Attempt("apply", key, 1.0, 1, "failed", "") for key in ("p1", "p2"))
-    twice = NodeRecord(failed=NodeRecord(failed=(first,)).with_failure(first))
-    assert [one.count for one in twice.failed] == [2]
-    assert [one.count for one in twice.with_failure(other)] == [1]
 
 
 def test_new_pods_try_at_once_three_times_an_hour() -> None:

@@ -1,12 +1,11 @@
 """The policy: from ConfigMaps, into its directory, put in force, refused and compiled again."""
 
-import time
 from pathlib import Path
 
 import pytest
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cluster import configmap_policy, policy_directory, state_file
+from runc_wrap.cluster import configmap_policy, policy_directory
 from runc_wrap.cluster.configmap_policy import MODE, PolicyNotTaken
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
@@ -31,31 +30,6 @@ def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scen
     assert scene.reasons == ["Installed", "PolicyRefused", "PolicyApplied", "Ready"]
 
 
-@pytest.mark.parametrize(
-    ("what", "other"),
-    [("containerRuntimeVersion", "containerd://2.0.1"), ("kernelVersion", "6.12.0-1")],
-)
-def test_the_policy_is_compiled_again_for_another_engine_or_kernel_before_that_is_proved(
-    ready: Scene, what: str, other: str
-) -> None:
-    """`runtime-default` is the engine's own profile, which its upgrade changes."""
-    ready.api.node["status"]["nodeInfo"][what] = other
-    ready.host.upgraded = True
-    ready.passes("ready", "apply status prove status")
-    ready.passes("ready", "status")
-
-
-def test_what_apply_remarks_is_in_the_state(scene: Scene) -> None:
-    scene.host.remarks = ["warning: restart it", "note: \x1b[31m"]
-    scene.become_ready()
-    record = state_file.read(scene.host.places)
-    assert record.remarks == ("warning: restart it", "note: \\u001b[31m")
-    assert record.since is not None
-    assert record.since <= time.time()
-    scene.installer().run()
-    assert state_file.read(scene.host.places) == record
-
-
 def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runtime(
     scene: Scene,
 ) -> None:
@@ -77,20 +51,6 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
     scene.make_image("2")
     scene.installer().run()
     assert "--policy" not in scene.host.argv["preflight"]  # install.sh compiles what is there
-
-
-def test_a_first_policy_that_does_not_check_is_said_where_the_release_cannot_do_without_it(
-    scene: Scene,
-) -> None:
-    scene.patch.setattr(apply_policy, "check", _refuses)
-    scene.host.fails["install"] = "none of the runtimes was found"
-    why = scene.passes("failed").why
-    assert "none of the runtimes was found; the policy was not taken: config.toml" in why
-    assert policy_directory.in_force(scene.host.places) is None
-    scene.make_image("2")
-    del scene.host.fails["install"]
-    scene.installer().run()
-    scene.passes("ready")  # with what `apply` takes
 
 
 @pytest.mark.parametrize("name", ["config.toml", "0-mode.toml"])

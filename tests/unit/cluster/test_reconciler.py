@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.cluster import policy_directory, state_file
 from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
 from runc_wrap.cluster.node_object import AGAIN
-from tests.unit.cluster.conftest import INSTALLED, READY, Scene, node_document
+from tests.unit.cluster.conftest import INSTALLED, READY, Scene
 from tests.unit.cluster.host_stand_in import Killed
 
 
@@ -93,18 +93,6 @@ def test_what_fails_is_said_once_and_not_tried_again_at_once(
     scene.passes("ready")
 
 
-def test_a_node_of_another_engine_is_refused_with_a_sentence(scene: Scene) -> None:
-    """Also where the host's systemd cannot be reached, which it needs not."""
-
-    def silent(_: str) -> list[str]:
-        raise SystemdError("it does not answer")
-
-    scene.patch.setattr(scene.host, "names", silent)
-    scene.api.node = node_document("docker://26.1")
-    assert "needs containerd or CRI-O" in scene.passes("refused", "").why
-    assert scene.reasons == ["Refused"]
-
-
 def test_a_systemd_that_does_not_answer_is_trouble_and_no_failed_attempt(scene: Scene) -> None:
     def silent(*_: Any, **__: Any) -> None:
         raise SystemdError("it does not answer")
@@ -135,20 +123,6 @@ def test_a_new_pod_tries_once_and_at_once_what_failed_before(scene: Scene) -> No
     scene.passes("reverted")
 
 
-def test_a_clock_that_is_set_back_neither_ends_the_pauses_nor_makes_them_longer(
-    scene: Scene,
-) -> None:
-    """As by NTP after a boot with a wrong clock, while the pod is at work."""
-    scene.host.fails["register"] = "Error: a canary does not run\n"
-    now, pod = time.time(), scene.installer()
-    # the second pod tries at once; a failure of the future counts no more; the last pod, at once
-    for ahead, is_new, tries in ((1e8, 1, 1), (2e8, 1, 2), (0, 0, 3), (1, 0, 3), (2, 1, 4)):
-        scene.clock(now + ahead)
-        pod = scene.installer() if is_new else pod
-        scene.passes("reverted", by=pod, times=2)
-        assert scene.host.done.count("register") == tries
-
-
 def _asks(scene: Scene) -> None:
     scene.api.node["metadata"].setdefault("annotations", {})[AGAIN] = ""
 
@@ -163,18 +137,6 @@ def test_a_person_who_asks_restarts_the_engine_once_whatever_comes_of_it(ready: 
         ready.passes("reverted", "status register status", by=pod)
         ready.passes("edited", "status status status", by=pod, times=3)
         assert state_file.read(ready.host.places).failed[0].count == count
-
-
-def test_what_a_person_asks_for_waits_for_an_engine_that_is_down(ready: Scene) -> None:
-    ready.take_out()
-    pod = ready.installer()
-    assert f"`kubectl annotate node NODE {AGAIN}=`" in ready.passes("edited", by=pod).why
-    _asks(ready)
-    for version, word in (("Unknown", "waiting"), ("1.7.24", "ready")):
-        ready.engine_says(version)
-        ready.passes(word, by=pod)
-    assert AGAIN not in ready.api.node["metadata"]["annotations"]
-    ready.take_out()
     _asks(ready)
     ready.api.refuses_change = True  # a request that stays on the node would not be once
     ready.passes("edited", "status", by=pod)
@@ -220,17 +182,3 @@ def test_an_engine_that_is_down_for_a_while_is_not_another_version(ready: Scene)
         ready.passes(word, steps)
         assert ready.labels == told
     assert ready.reasons == reasons
-
-
-def test_a_version_that_comes_and_goes_does_not_end_the_pause_after_a_failure(
-    scene: Scene,
-) -> None:
-    """Each attempt restarts the engine, which is what makes its version come and go."""
-    scene.host.fails["register"] = "a canary does not run"
-    pod = scene.installer()
-    for version, word in (("1.7.24", "reverted"), ("Unknown", "waiting")) * 3:
-        scene.engine_says(version)
-        scene.passes(word, by=pod)
-    assert scene.host.done.count("register") == 1
-    (last,) = state_file.read(scene.host.places).failed
-    assert last.count == 1

@@ -7,21 +7,13 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.cluster import archive_copy, state_file
+from runc_wrap.cluster import archive_copy
 from tests.unit.cluster.conftest import INSTALLED, READY, Scene
 from tests.unit.cluster.host_stand_in import Killed
 
 UNIT = "runc-wrap-cluster-{}-aaaaaaaa.service"
 ANEW = "preflight install status prove status"
 NO_CANARY = "nothing starts through the handler"
-
-
-def test_another_release_is_proved_by_a_canary_before_the_node_is_ready_with_it(
-    ready: Scene,
-) -> None:
-    ready.make_image("2")
-    ready.passes("ready", ANEW)
-    ready.passes("ready", "status")
 
 
 def _unproved(scene: Scene) -> None:
@@ -42,14 +34,6 @@ def test_a_rollback_from_a_release_that_is_not_proved_is_proved_itself(ready: Sc
     assert ready.labels[READY] == "true"
 
 
-def test_another_release_changes_nothing_of_what_is_known_of_the_handler(ready: Scene) -> None:
-    """A boot while its canary is not run yet: the handler is registered again as without it."""
-    _unproved(ready)
-    ready.boot("second")
-    ready.take_out()
-    ready.passes("ready", "status register status")
-
-
 @pytest.mark.parametrize("step", ["prove", "register"])
 def test_what_began_with_the_release_before_proves_nothing(ready: Scene, step: str) -> None:
     """A pod was killed, and left its unit, which still runs when one of another image looks."""
@@ -59,9 +43,7 @@ def test_what_began_with_the_release_before_proves_nothing(ready: Scene, step: s
     assert not any(ready.host.left.values())
 
 
-def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_refused(
-    ready: Scene,
-) -> None:
+def test_an_earlier_release_stays_ready_under_its_own_version(ready: Scene) -> None:
     releases = ready.place / "image" / "lib"
     (releases / "releases" / "0.3.0").mkdir()
     (releases / "current").unlink()
@@ -69,15 +51,7 @@ def test_an_earlier_release_is_registered_again_after_a_boot_though_another_is_r
     ready.make_image("2")
     ready.host.fails["preflight"] = "containerd refuses its configuration"
     ready.passes("refused")
-    ready.boot("second")
-    ready.take_out()
-    labels: list[bool] = []
-    ready.host.on_register = lambda: labels.append(READY in ready.labels)
-    ready.passes("refused", "preflight status register status")
-    assert labels == [False]  # no pod came meanwhile
     assert ready.labels == {INSTALLED: "true", READY: "true", "runc-wrap.dev/version": "0.2.0"}
-    record = state_file.read(ready.host.places)
-    assert record.proved == record.archive
 
 
 def test_half_an_archive_that_a_killed_pod_laid_down_is_replaced(scene: Scene) -> None:
@@ -114,18 +88,6 @@ def test_what_a_killed_pod_of_another_image_began_is_waited_for(ready: Scene) ->
     assert not [*ready.host.places.cluster.glob("archive-*")]
 
 
-def test_a_removal_that_runs_is_waited_for_and_its_end_is_where_the_installation_begins(
-    ready: Scene,
-) -> None:
-    """As when somebody applies `uninstall`, and their own overlay again before it is over."""
-    current = ready.host.places.prefix / "lib" / "current"
-    ready.host.handlers = []
-    before = len(ready.host.done)
-    ready.host.leave(UNIT.format("uninstall"), lambda: None, current.unlink)
-    ready.passes("ready")
-    assert ready.host.done[before : before + 2] == ["preflight", "install"]
-
-
 def _replaced_while_it_installs(scene: Scene, image: str) -> None:
     """Have a pod of this image end after it began install.sh, which has not put it in force yet."""
     scene.make_image(image)
@@ -152,16 +114,6 @@ def test_a_rollback_while_another_release_is_installed_is_no_release_by_hand(rea
     _replaced_while_it_installs(ready, "2")
     ready.make_image("1")  # kubectl rollout undo
     ready.passes("ready", ANEW)
-
-
-def test_what_somebody_installs_by_hand_later_is_left_alone(ready: Scene) -> None:
-    _replaced_while_it_installs(ready, "2")
-    ready.host.left.clear()
-    ready.host.units.clear()  # it failed: the release before is in force
-    ready.make_image("1")
-    ready.passes("ready")
-    ready.host.install()
-    ready.passes("edited")
 
 
 @pytest.mark.parametrize("is_remembered", [False, True])
