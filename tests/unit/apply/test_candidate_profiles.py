@@ -139,14 +139,6 @@ def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None
         assert found == [return_codes.ALLOW] * 2
 
 
-def test_a_call_with_too_many_arguments_that_only_the_candidate_denies_has_to_be_logged() -> None:
-    machine("x86_64")
-    values = [(index, "EQ", 7, 0) for index in range(4)]
-    profiles = drawn.profile(drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values)), drawn.profile()
-    own, other = (resolve(one, frozenset()) for one in profiles)  # type: ignore[arg-type]  # dicts
-    assert libseccomp_proof.compare((own, other, own), CRUN, ()).wrong == {"keyctl"}
-
-
 @pytest.mark.parametrize(
     ("default", "own", "killed", "left"),
     [

@@ -14,7 +14,6 @@ from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.arguments import argument_sets
-from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.cli.ctl import Node
 
@@ -43,15 +42,6 @@ def _block(entries: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     return ctl.node(tmp_path, monkeypatch)
-
-
-def test_rules_that_libseccomp_2_6_0_compiles_wrongly_are_found() -> None:
-    machine("x86_64")
-    (found,) = libseccomp_proof.wrong(
-        json_codec.dumps(_block([_entry(("LT", 3, 1)), _entry(("LT", 1 << 33, 1))])), CRUN, {}
-    )
-    assert (found.syscall, found.abi, found.args[1]) == ("ioctl", "x86_64", 3)
-    assert "gets SCMP_ACT_ERRNO(EPERM), where the rules say SCMP_ACT_ALLOW" in str(found)
 
 
 def test_one_that_shows_only_at_the_halves_of_two_of_many_values_is_found() -> None:
@@ -159,10 +149,6 @@ def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
     assert [found.abi for found in libseccomp_proof.wrong(text, CRUN, {})] == wrong
 
 
-def _too_many(*_: object) -> list[Any]:
-    raise ProfileError("too many")
-
-
 def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_so(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,18 +205,3 @@ def test_a_profile_that_no_runtime_can_load_is_refused(node: Node) -> None:
     assert "localhost/both.json: libseccomp refuses the profile at a rule of acct" in (
         node.failure("apply")
     )
-
-
-def test_what_masks_cannot_say_is_refused_and_the_former_policy_stays(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine("x86_64")
-    node.configure("")
-    assert node.ctl("apply").exit_code == 0
-    before = node.places.current.readlink()
-    node.configure("", range=_ranges(3, 1 << 33))
-    monkeypatch.setattr(argument_sets, "masked", _too_many)
-    said = node.failure("apply")
-    assert "profile localhost/range.json: libseccomp" in said
-    assert "compiles its rules for ioctl to something else than they say" in said
-    assert node.places.current.readlink() == before

@@ -58,16 +58,6 @@ def _tried(config: Path, minor: int) -> dict[str, Any] | None:
         return None
 
 
-def test_a_created_main_file_does_not_put_in_force_what_was_ignored(tmp_path: Path) -> None:
-    """Of issue 13: containerd then refused to start."""
-    where = node(tmp_path, "containerd")
-    write(tmp_path / "etc/conf.d/10-own.toml", DROP_INS["4, runc"])
-    add(where, major=2, minor=3)
-    main = toml(where.config)
-    assert main["imports"] == [f"{where.config.parent}/conf.d/50-runc-wrap-*.toml"]
-    assert set(loaded(where.config, 3)["runtimes"]) == {"runc-wrap"}
-
-
 def test_a_state_of_an_earlier_release_is_removed_and_extended(tmp_path: Path) -> None:
     """Its facts have no minor version, and its import is of all of conf.d."""
     where = node(tmp_path, "containerd")

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from runc_wrap.engines import dependent_container, handler_removal
-from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.registration import registration_plan
@@ -41,13 +40,6 @@ def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path)
         },
     }
     assert set(runtimes) == {"runc", "runc-wrap"}
-
-
-def test_an_import_of_a_parent_directory_is_not_one_of_conf_d(tmp_path: Path) -> None:
-    where = node(tmp_path, "containerd")
-    write(where.config, f"version = 3\nimports = ['{where.config.parent}/*.toml']\n")
-    add(where, major=2)
-    assert len(toml(where.config)["imports"]) == 2
 
 
 @pytest.mark.parametrize("listed", ["conf.d/*.toml", "conf.d/50-*.toml", "{folder}/conf.d/*"])
@@ -130,13 +122,6 @@ def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: 
         assert engine["runtime_supports_nocgroup"] == ["crun", "krun", "z", "a"]
         assert engine["runtimes"] == {name: [str(where.bin_dir / name)]}
         assert engine.get("runtime") == ("a" if name == "a" else None)
-
-
-def test_containerds_generation_is_of_its_version_and_an_unknown_one_is_asked_for() -> None:
-    printed = ("1.7.24~ds1", "v2.1.4", "2.3.0-rc.1")
-    assert [*map(containerd_engine.generation, printed)] == [(1, 7), (2, 1), (2, 3)]
-    with pytest.raises(EngineError, match="--containerd-version"):
-        containerd_engine.generation(None)
 
 
 # as CRI-O's own packages have it

@@ -201,16 +201,6 @@ def test_an_engine_that_is_older_than_the_runtime_is_named(
     assert finding.command == "systemctl restart k3s"
 
 
-def test_an_engine_that_started_later_is_not(
-    tmp_path: Path, engine: Containerd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert engine.socket
-    _runtime(tmp_path)
-    later = time.time() + 3600
-    monkeypatch.setattr(features_asked, "started", lambda _: later)
-    assert features_asked.stale(Places(tmp_path)) == []
-
-
 def test_an_upgrade_of_the_program_counts_and_an_older_link_does_not_hide_it(
     tmp_path: Path,
 ) -> None:

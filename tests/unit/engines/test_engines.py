@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import runc_wrap
-from runc_wrap.engines import engine_registry, engine_unit
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -52,11 +52,6 @@ def _file(path: Path) -> None:
 
 def _detected(name: str, root: Path) -> list[Engine]:
     return [*engine_registry.ENGINES[name].detect(root)]
-
-
-def test_an_empty_node_has_no_engine(tmp_path: Path) -> None:
-    for kind in engine_registry.ENGINES.values():
-        assert kind.detect(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -114,12 +109,6 @@ def test_the_engine_itself_checks_its_configuration(
     assert kind(usual, binary).check_command() == [str(binary), *words.format(usual).split()]
 
 
-def test_dockerd_checks_a_file_since_23() -> None:
-    versions = ("20.10.24+dfsg1", "23.0.0", "28.5.2", None)
-    found = [Docker(Path("/c"), Path("/dockerd"), version=each) for each in versions]
-    assert [each.check_command() is not None for each in found] == [False, True, True, True]
-
-
 def test_microk8s_is_asked_for_the_file_that_its_template_becomes(tmp_path: Path) -> None:
     command = Containerd(TEMPLATE, tmp_path / "c", flavour="microk8s").check_command()
     assert command is not None
@@ -170,13 +159,6 @@ def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
     found = Docker(Path("/c"))
     assert found.in_force() == {"runc": "runc", "x": "/x", "shim": ""}
     assert (found.reload(), found.reload(loses_default=True)) == ("reload", "restart")
-
-
-def test_a_unit_without_a_file_is_the_usual_one(tmp_path: Path) -> None:
-    assert engine_unit.first(("a.service", "b.service"), tmp_path) == "a.service"
-    _file(tmp_path / "usr/lib/systemd/system/b.service")
-    assert engine_unit.first(("a.service", "b.service"), tmp_path) == "b.service"
-    assert engine_unit.first((), tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -265,11 +247,6 @@ def _texts(path: Path) -> Iterator[str]:
 def test_no_other_module_names_an_engine() -> None:
     found = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if WORDS & {*_texts(path)}}
     assert {each for each in found if not each.startswith(ROOMS)} == {*TABLES}
-
-
-def test_every_engine_has_a_class_and_each_class_its_names() -> None:
-    assert all(engine_registry.kind(name).names.name == name for name in engine_names.KNOWN)
-    assert engine_registry.ENGINES.keys() <= engine_names.KNOWN.keys()
 
 
 def test_the_hot_path_names_only_known_engines() -> None:

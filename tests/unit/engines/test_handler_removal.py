@@ -121,15 +121,6 @@ def test_podman_is_not_asked_where_root_never_used_it(podman: Path, tmp_path: Pa
     assert not (tmp_path / "calls").exists()
 
 
-@pytest.mark.usefixtures("podman")
-def test_a_podman_that_fails_may_have_containers_of_the_path(programs: Path) -> None:
-    machine.fake(programs, "podman", "exit 1")
-    with pytest.raises(
-        dependent_container.Unknown, match="`podman ps --all` or `podman inspect` fails"
-    ):
-        handler_removal.calling(Places(Path("/p")), "strict")
-
-
 @pytest.mark.parametrize(
     ("of_owner", "of_vendor", "directory"),
     [

@@ -123,24 +123,12 @@ def test_a_block_that_is_not_as_we_wrote_it_is_left(change: Any) -> None:
         toml_text.without_ours(change(text), Saved("[theirs]\na = 1\n", text), "f")
 
 
-def test_a_block_that_was_handed_over_is_its_owners() -> None:
-    before = toml_text.appended("", "runc-wrap: u", "[u]\n")
-    after = toml_text.appended(before, "runc-wrap: t", OURS)
-    rest = toml_text.without_ours(f"# top\n{after}", Saved(before, after), "f")
-    assert rest == f"# top\n{before}"
-
-
 @pytest.mark.parametrize(
     "name", ["runc", "crun", "", "A", "a_b", "-a", "a-", "a.b", "a" * 64, "a\n"]
 )
 def test_a_handler_name_that_is_not_a_free_dns_label_is_refused(name: str) -> None:
     with pytest.raises(EngineError, match="try: --handler runc-wrap"):
         check_name(name)
-
-
-@pytest.mark.parametrize("name", ["runc-wrap", "a", "0", "a" * 63])
-def test_a_dns_label_is_a_handler_name(name: str) -> None:
-    assert check_name(name) == name
 
 
 SECTION = ["plugins", CRI, "containerd"]

@@ -48,13 +48,6 @@ def test_observe_with_a_candidate_is_as_strict_as_what_stays_enforced() -> None:
     assert "the mode observe lets through what" in remark
 
 
-def test_without_adopt_the_hot_path_reads_nothing_more() -> None:
-    made = _settled({})
-    assert "adoption" not in made.policy
-    assert "adopt" not in made.policy["default"]
-    assert made.engine_defaults["containerd"] == [NAME]
-
-
 def test_an_own_profile_that_lets_through_more_than_the_default_is_remarked() -> None:
     own = {"open.json": b'{"defaultAction": "SCMP_ACT_ALLOW"}', "shut.json": NO_CALLS}
     named = {"default.profile": OPEN, schema.RULES: [{"name": "x", "profile": SHUT}]}

@@ -39,13 +39,6 @@ def test_every_mode_that_a_container_can_get_is_compiled_and_enforce_always() ->
     assert _modes(found) == {"enforce", "enforce-log"}
 
 
-def test_a_rules_profile_is_compiled_in_every_mode() -> None:
-    found = compiled({"rule": [{"name": "a", "profile": "crio@1.30"}], **AUDIT})
-    assert {("crio@1.30", "audit"), ("crio@1.30", "enforce")} <= set(found.profiles)
-    with pytest.raises(PolicyError, match="no built-in profile is called 'x'"):
-        compiled({"rule": [{"name": "a", "profile": "x"}]})
-
-
 def test_enforce_log_is_refused_if_the_runtime_refuses_flags() -> None:
     with pytest.raises(PolicyError, match=r"runc 1\.1\.15 .* does not\. Use audit, or install"):
         compiled({"default.mode": "enforce-log"})

@@ -26,17 +26,6 @@ def _defaults(settings: dict[str, Any] | None = None, **changes: Any) -> dict[st
     return dict(compiled(settings, **changes).policy["runtime_default"])
 
 
-def test_with_nothing_installed_every_default_is_the_newest() -> None:
-    assert _defaults() == {
-        "containerd": "containerd",
-        "docker": "moby",
-        "crio": "crio",
-        "podman": "containers-common",
-        "buildah": "containers-common",
-        UNKNOWN: "containerd",
-    }
-
-
 def test_the_installed_engine_decides_the_version() -> None:
     engines = {"containerd": "1.7.24", "docker": "26.1.5", "crio": "1.30.1"}
     found = _defaults(engines=engines)
@@ -119,31 +108,6 @@ def test_all_broken_profiles_are_named_at_once() -> None:
     ]
 
 
-def test_a_default_that_is_not_a_profile_is_reported() -> None:
-    with pytest.raises(PolicyError, match=r"no file x\.json in the profile directory; it has no"):
-        compiled({"default.profile": "localhost/x.json"})
-    with pytest.raises(PolicyError, match="no built-in profile is called 'dokcer'"):
-        compiled({"default.profile": "dokcer"})
-
-
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("n" * 191, "too long"),
-        ("%" * 90, "too long"),
-        ("\u00e9" * 130, "too long"),
-        ("a\nb", "cannot be printed"),
-        ("a\udcff", "cannot be printed"),
-        ("a/../../b", "not a plain path"),
-        ("..", "not a plain path"),
-        ("/etc/passwd", "not a plain path"),
-    ],
-)
-def test_a_name_that_no_create_could_find_again_is_refused(path: str, said: str) -> None:
-    with pytest.raises(PolicyError, match=said):
-        compiled(own_profiles={path: PROFILE})
-
-
 def _read_back(found: Compiled, prefix: Any) -> None:
     policy_store.put_in_force(found, prefix)
     assert in_force(prefix) == found.policy
@@ -166,7 +130,7 @@ def test_what_is_compiled_reads_back_equal(
     _read_back(found, tmp_path_factory.mktemp("prefix"))
 
 
-hostile = st.text("a/.%\u00e9\u4e2d\n\\ ", max_size=12) | st.builds(
+hostile = st.text("a/.%\u00e9\u4e2d\udcff\n\\ ", max_size=12) | st.builds(
     lambda part, times: part * times,
     st.sampled_from(["a/", "%", "ab", "\u4e2d"]),
     st.integers(1, 130),
@@ -257,16 +221,6 @@ def test_a_version_of_an_unread_series_is_remarked_upon() -> None:
     assert compiled(engines={"containerd": "99.0"}).remarks == compiled().remarks
 
 
-def test_an_error_refuses_the_policy_and_names_file_place_and_remedy() -> None:
-    with pytest.raises(PolicyError) as told:
-        _check(own_profiles={"a.json": FLAGGED, "b.json": FLAGGED})
-    assert str(told.value).splitlines()[0] == (
-        "profile localhost/a.json: flags: runc 1.1.15 refuses every profile with flags; "
-        "remove flags, or install runc 1.2."
-    )
-    assert len(str(told.value).splitlines()) == 2
-
-
 def test_what_is_weaker_than_its_text_is_refused_also_as_a_candidate_and_as_a_base() -> None:
     one = {"index": 1, "value": 8, "op": "SCMP_CMP_EQ"}
     kill = {"names": ["ioctl"], "action": "SCMP_ACT_KILL_PROCESS", "args": [one]}
@@ -292,12 +246,6 @@ def test_features_that_runtime_or_kernel_lack_are_refused() -> None:
     flags = frozenset({"SECCOMP_FILTER_FLAG_TSYNC"})
     with pytest.raises(PolicyError, match="does not support SECCOMP_FILTER_FLAG_LOG; remove it"):
         _check(own_profiles={"a.json": FLAGGED}, flags=flags, **crun)
-
-
-def test_a_remark_on_the_owners_profile_is_shown() -> None:
-    [remark] = _check(own_profiles={"a.json": NEEDLESS})
-    assert remark.startswith("note: profile localhost/a.json: syscalls[0]: has the effect of the ")
-    assert remark.endswith("; remove the rule, or give it another action or error.")
 
 
 def test_the_systems_file_counts_as_the_owners_only_if_the_policy_names_it() -> None:

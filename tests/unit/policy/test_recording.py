@@ -67,12 +67,6 @@ def test_what_cannot_record_is_refused(
         compiled(settings, **facts)
 
 
-def test_what_it_costs_and_that_calls_may_end_with_eintr_is_remarked() -> None:
-    assert any("EINTR" in one for one in _compiled(DEFAULT).remarks)
-    assert any(modes.RECORD_COST in one for one in _compiled(DEFAULT).remarks)
-    assert not any(modes.RECORD_COST in one for one in _compiled({}).remarks)
-
-
 def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_probe, "has_agent", lambda path: path == LISTENER)
     rules = [
@@ -141,22 +135,6 @@ def test_a_listener_is_not_asked_for_together_with_tsync(monkeypatch: pytest.Mon
     found = _considered(_compiled(settings, own_profiles=own, runtime_kind="crun"))
     assert found.decision.recorded
     assert found.block["flags"] == []
-
-
-def test_in_observe_a_candidate_that_denies_nothing_more_needs_no_agent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(agent_probe, "has_agent", lambda _: False)
-    made = _compiled({"default.mode": "observe", "default.candidate": "containerd@1.7.24"})
-    made.policy["candidates"] = {"containerd@1.7.24": "d" * 64}
-
-    def beside(_: Any, name: str, form: str) -> Any:
-        assert form == f"observe+{'d' * 12}"
-        return made.profiles[name, "enforce"]
-
-    found = _considered(made, profile_of=beside).decision
-    assert found.mode == "observe"
-    assert "No agent" not in found.reason
 
 
 def test_without_an_agent_a_container_with_a_candidate_is_enforced_in_observe_too(

@@ -30,15 +30,6 @@ from tests.unit.engines.transaction.killed_node import (
 pytestmark = pytest.mark.usefixtures("registered")
 
 
-def test_it_tells_what_a_canary_proves_and_leaves_the_node_as_it_was(
-    one: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = snapshot(one.directory)
-    monkeypatch.setattr(one, "restart", pytest.fail)
-    assert one.prove() == "canary-runc-wrap runc-wrap"
-    assert (snapshot(one.directory), one.canaries, one.timers) == (before, [], {})
-
-
 @pytest.mark.parametrize("fault", ["it hangs", "it is unconfined"])
 def test_a_canary_that_proves_nothing_changes_nothing(
     one: FakeNode, monkeypatch: pytest.MonkeyPatch, fault: str
@@ -158,17 +149,6 @@ def test_an_engine_that_is_replaced_while_its_canary_runs_is_not_proved(
     assert seen()[0] == ["runc-wrap"]
 
 
-def test_an_engine_that_does_not_tell_its_version_leaves_the_one_that_was_proved(
-    one: FakeNode, seen: Seen
-) -> None:
-    one.version = None
-    one.prove()
-    assert seen() == ([], [])
-    assert one.shown()["version"] == NEW
-    one.version = NEW
-    assert seen()[0] == ["runc-wrap"]
-
-
 def test_a_canary_proves_its_own_handler_only(one: FakeNode, seen: Seen) -> None:
     one.run(handler="other")
     one.version = NEW
@@ -177,16 +157,6 @@ def test_a_canary_proves_its_own_handler_only(one: FakeNode, seen: Seen) -> None
     names, (drift,) = seen()
     assert names == ["other"]
     assert drift.endswith(" --handler other`")
-
-
-def test_a_change_of_another_handler_proves_that_one_only(one: FakeNode, seen: Seen) -> None:
-    one.version = NEW
-    one.run(handler="other")
-    assert seen()[0] == ["runc-wrap"]
-    one.run("remove", handler="other")
-    assert seen()[0] == ["runc-wrap"]
-    one.run()
-    assert seen()[0] == []
 
 
 @pytest.mark.parametrize("spoiled", ["", "[]", "{}", '{"begun": "x"}'])

@@ -71,19 +71,6 @@ def test_what_is_over_is_not_said_to_be_taken_back(
     assert "runc-wrap" in one.config.read_text()
 
 
-def test_a_defect_of_ours_does_not_keep_it_from_being_taken_back(
-    one: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    def defect(*_words: object) -> str:
-        raise LookupError("a defect")
-
-    monkeypatch.setattr(canary_proof, "check", defect)
-    with pytest.raises(transaction_run.TakenBack, match="LookupError: a defect"):
-        one.run()
-    assert _is_as_before(one)
-
-
 def test_a_second_interruption_waits_until_it_is_taken_back(one: FakeNode) -> None:
     restart, interrupting = one.restart, [signal.SIGINT, signal.SIGTERM, signal.SIGINT]
 
@@ -102,22 +89,6 @@ def test_a_second_interruption_waits_until_it_is_taken_back(one: FakeNode) -> No
     assert interrupting == [signal.SIGINT]
     assert _is_as_before(one)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_only_what_a_reload_of_the_former_file_would_keep_needs_more(tmp_path: Path) -> None:
-    own = '{"runtimes": {"other": {"path": "/x"}}, "default-runtime": "other"}'
-    for text, default, needs in (
-        ("{}", False, True), (own, True, False), ('{"runtimes": {}}', False, False),
-        ('{"runtimes": {}}', True, True),
-    ):  # fmt: skip
-        (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin/runc-wrap").touch()
-        config = tmp_path / "daemon.json"
-        config.write_text(text)
-        where = registration_state.Where("docker", config, tmp_path / "bin", tmp_path / "var")
-        plan = registration_plan.plan_add(where, "runc-wrap", {}, default=default)
-        has_said_all = daemon_json.neutral(text) is None
-        assert (plan.undone_loses_default and not has_said_all) is needs, (text, default)
 
 
 class DockerNode(engine_restart.Systemd):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.host.processes import short_directory
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
-from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
+from runc_wrap.engines.transaction import transaction_revert, transaction_run
 from runc_wrap.host import change_set, files, locks
 from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import snapshot
@@ -48,18 +48,6 @@ def _remains(one: FakeNode) -> list[str]:
     found = [path for path in found if path.parent.name != "proofs"]  # the next one replaces it
     found += one.units.rglob("*.service")
     return [str(path) for path in found] + [*one.timers]
-
-
-def test_a_change_that_is_proved_stays(one: FakeNode) -> None:
-    outcome = one.run()
-    assert outcome.proof == "canary-runc-wrap runc-wrap"
-    file, read = _engine(one)
-    assert file == read != TEXT
-    assert transaction_revert.unfinished(one.places) == {}
-    assert _remains(one) == []
-    recorded = canary_proof.read(one.where)
-    assert recorded
-    assert (recorded.by, recorded.versions) == (canary_proof.author(), {"runc-wrap": "1.7.24"})
 
 
 @pytest.mark.parametrize("fault", FAULTS)

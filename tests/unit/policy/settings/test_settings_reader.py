@@ -24,26 +24,16 @@ def test_a_file_of_the_cluster_is_read_in_place_of_the_nodes_of_its_name(tmp_pat
     for name, text in {
         "etc/config.toml": 'on_error = "run-unmodified"\n[default]\nmode = "off"',
         "etc/conf.d/0-mode.toml": '[default]\nmode = "off"',
-        "etc/conf.d/90-node.toml": '[default]\nabis = "native"',
+        "etc/conf.d/90-node.toml": '[default]\nabis = "native"\nprofile = "crio"',
         "sent/config.toml": '[default]\nabis = "kernel"',
-        "sent/conf.d/0-mode.toml": '[default]\nmode = "audit"',
+        "sent/conf.d/0-mode.toml": '[default]\nmode = "audit"\nprofile = "moby"',
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     found = settings_reader.read(tmp_path / "etc", tmp_path / "sent")
-    read = [found[name] for name in ("on_error", "default.mode", "default.abis")]
-    assert read == ["refuse", "audit", "native"]
+    read = [found[f"default.{name}"] for name in ("mode", "abis", "profile")]
+    assert (found["on_error"], *read) == ("refuse", "audit", "native", "crio")
     assert found.place("default.mode") == f"{tmp_path}/sent/conf.d/0-mode.toml:2: "
-
-
-def test_the_last_value_applies_and_the_others_stay(tmp_path: Path) -> None:
-    values = _read(
-        tmp_path,
-        config='on_error = "run-unmodified"\n[default]\nprofile = "moby"\n',
-        b='[default]\nprofile = "crio"\n',
-        a='[default]\nprofile = "containerd"\n',
-    )
-    assert (values["default.profile"], values["on_error"]) == ("crio", "run-unmodified")
 
 
 def test_all_problems_of_all_files_are_reported_together(tmp_path: Path) -> None:
@@ -100,12 +90,6 @@ def test_a_fifo_a_directory_and_a_dangling_link_are_reported_at_once(tmp_path: P
     (tmp_path / "conf.d/x.toml").mkdir()
     with pytest.raises(PolicyError, match=r"x\.toml: not a regular file"):
         _read(tmp_path)
-
-
-def test_a_written_value_is_distinguished_from_an_equal_default(tmp_path: Path) -> None:
-    assert _read(tmp_path).written("runtime") is None
-    values = _read(tmp_path, config='runtime = ["runc", "crun"]\n')
-    assert values.written("runtime") == ["runc", "crun"] == values["runtime"]
 
 
 DOCUMENT = '''\
