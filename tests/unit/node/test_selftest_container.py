@@ -7,20 +7,16 @@ import pytest
 from runc_wrap.node import selftest_container
 from tests.unit.node import machine
 
-STATUS = "Name:\\tcat\\nSeccomp:\\t{}\\nSeccomp_filters:\\t{}\\n"
+FILTERED = r"Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t3\n"
 
 
-@pytest.mark.parametrize(("seccomp", "filters"), [(0, 0), (2, 1), (2, 3)])
-def test_the_kernels_state_is_read(seccomp: int, filters: int, tmp_path: Path) -> None:
-    runtime = machine.fake(tmp_path, "runc", f"printf '{STATUS.format(seccomp, filters)}'")
-    assert selftest_container.run(runtime, tmp_path) == selftest_container.Confinement(
-        seccomp, filters
-    )
-
-
-def test_an_old_kernel_does_not_count_filters(tmp_path: Path) -> None:
-    runtime = machine.fake(tmp_path, "runc", r"printf 'Seccomp:\t2\n'")
-    assert selftest_container.run(runtime, tmp_path) == selftest_container.Confinement(2, 0)
+@pytest.mark.parametrize(("printed", "filters"), [(FILTERED, 3), (r"Seccomp:\t2\n", 0)])
+def test_the_kernels_state_is_read_and_an_old_one_does_not_count_filters(
+    printed: str, filters: int, tmp_path: Path
+) -> None:
+    runtime = machine.fake(tmp_path, "runc", f"printf '{printed}'")
+    found = selftest_container.run(runtime, tmp_path)
+    assert found == selftest_container.Confinement(2, filters)
 
 
 @pytest.mark.parametrize(

@@ -43,15 +43,6 @@ def test_it_is_refused_in_time_and_many_of_them_too(hanging: str) -> None:
     assert time.monotonic() - begun < HANGS
 
 
-def test_after_many_each_gets_a_little_time_only(
-    hanging: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bundle_config, "_LITTLE", 0.01)
-    reader = bundle_config.Reader(0.0)
-    with pytest.raises(Refusal, match=r"was not read within 0\.01 s"):
-        reader.text(hanging)
-
-
 def test_commands_do_not_wait_for_it(hanging: str) -> None:
     line = {"id": "one", "bundle": hanging, "action": "keep", "declared": OWN_PROFILE}
     recognizer = Recognizer({}, lambda _: pytest.fail("there is no profile to compare"))

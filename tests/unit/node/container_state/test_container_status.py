@@ -155,14 +155,6 @@ def test_an_ended_process_is_none() -> None:
     assert container_processes.look(handle) is None
 
 
-@pytest.mark.parametrize("hierarchies", [1, 3])
-def test_version_1_counts_every_hierarchy(hierarchies: int) -> None:
-    own = frozenset({"5:/a", "6:/a", "7:/a"})
-    partly = frozenset(sorted(own)[:hierarchies])
-    found = members([container(10)], process(10, cgroups=own), process(11, cgroups=partly))
-    assert found == [{10, 11}]
-
-
 @pytest.mark.parametrize(
     ("seccomp", "filters", "needed", "had", "enough"),
     [
@@ -194,17 +186,6 @@ def test_inherited_filters_are_searched_above_the_containers_own_processes() -> 
     assert [container_processes.inherited(one, inside, running) for one in own] == [1, 1, 1, 1]
     del running[10]  # it has ended, as runtimes do
     assert [container_processes.inherited(one, inside, running) for one in own] == [0, 0, 0, 0]
-
-
-def test_the_later_of_two_ledgers_records_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    early, late = (
-        ledger_record.of({"id": "a", "action": "inject", "reason": when, "time": when})
-        for when in ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
-    )
-    monkeypatch.setattr(users_containers, "record_of", lambda _, one, __: one)
-    for order in ([early, late], [late, early], [late, None]):
-        assert container_status._record_of(None, order, {}) is late  # type: ignore[arg-type]  # noqa: SLF001
-    assert container_status._record_of(None, [None], {}) is None  # type: ignore[arg-type, list-item]  # noqa: SLF001
 
 
 RECORD = ledger_record.of({"id": "a", "action": "inject"})
@@ -254,12 +235,7 @@ def line(directory: Path, root: Path | str, name: str, **changes: Any) -> None:
 
 
 def made(tmp_path: Path, child: int, name: str = "a") -> Path:
-    runc(
-        tmp_path / "root",
-        name,
-        init_process_pid=child,
-        init_process_start=procfs.started(child),
-    )
+    runc(tmp_path / "root", name, init_process_pid=child, init_process_start=procfs.started(child))
     return tmp_path / "root"
 
 
@@ -270,12 +246,6 @@ def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> No
     assert (entry.agrees, entry.needed) == (False, 1)
     assert entry.record
     assert entry.record.reason == "Because."
-
-
-def test_a_container_that_was_left_unchanged_agrees(tmp_path: Path, child: int) -> None:
-    line(tmp_path / "ledger", made(tmp_path, child), "a", action="leave", filters=0)
-    (entry,) = container_status.gather(tmp_path / "ledger").entries
-    assert entry.agrees is True
 
 
 def test_roots_are_compared_by_their_real_path(tmp_path: Path, child: int) -> None:
@@ -321,3 +291,11 @@ def test_a_process_with_the_runtimes_name_gets_more_time(
     named = [replace(one, name=name) for one in entry.deviating]
     container_status.settled([replace(entry, deviating=named)], {})
     assert (len(looks) > 10) == is_late
+
+
+@pytest.mark.parametrize("hierarchies", [1, 3])
+def test_version_1_counts_every_hierarchy(hierarchies: int) -> None:
+    own = frozenset({"5:/a", "6:/a", "7:/a"})
+    partly = frozenset(sorted(own)[:hierarchies])
+    found = members([container(10)], process(10, cgroups=own), process(11, cgroups=partly))
+    assert found == [{10, 11}]

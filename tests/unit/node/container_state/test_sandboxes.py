@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.cli import status as status_command
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import decision_record
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.node.container_state.container_status import Entry
-from runc_wrap.node.paths import Places
 
 DEFAULT = "containerd@1.7.24"
 
@@ -62,21 +60,6 @@ def _entries(records: dict[str, Record]) -> list[Entry]:
         )
         for one in records.values()
     ]
-
-
-def test_status_counts_the_same(
-    records: dict[str, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counts: list[int] = []
-
-    def sentence(found: dict[str, int], _: object) -> str:
-        counts.append(sum(found.values()))
-        return ""
-
-    monkeypatch.setattr(default_recognition, "sentence", sentence)
-    monkeypatch.setattr("runc_wrap.hotpath.policy_file.load", lambda _: None)
-    status_command._say_what_is_kept(Places(tmp_path), _entries(records))  # noqa: SLF001
-    assert counts == [3]
 
 
 def test_a_policy_that_would_decide_differently_has_no_row_for_them(
