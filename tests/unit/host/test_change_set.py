@@ -3,11 +3,9 @@
 import contextlib
 import errno
 import os
-import posix
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -93,17 +91,6 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path / "root")
 
 
-def test_a_change_that_is_undone_leaves_everything_as_it_was(node: Node) -> None:
-    main = node.root / "etc/engine/main.conf"
-    main.chmod(0o640)
-    before = main.stat()
-    node.begin()
-    assert main.stat().st_mode == before.st_mode
-    node.undo()
-    assert node.found() == OLD
-    assert main.stat().st_ino == before.st_ino
-
-
 def test_a_kill_or_a_power_cut_at_any_step_leaves_all_old_or_all_new(node: Node) -> None:
     with disk_faults.recorded(node.root) as moments:
         node.begin()
@@ -180,14 +167,6 @@ def test_a_full_disk_is_no_obstacle_to_an_undo(node: Node, monkeypatch: pytest.M
     node.undo()
     monkeypatch.undo()
     assert node.found() == OLD
-
-
-def test_a_file_that_was_changed_before_is_refused_and_nothing_changes(node: Node) -> None:
-    main = node.root / "etc/engine/main.conf"
-    main.write_bytes(b"theirs")
-    with pytest.raises(ChangedMeanwhile, match=str(main)):
-        node.begin()
-    assert node.found() == {**OLD, "etc/engine/main.conf": b"theirs"}
 
 
 def test_a_file_that_is_changed_after_the_check_is_left_and_nothing_else_changes(
@@ -282,31 +261,6 @@ def test_a_file_system_without_hard_links_keeps_copies(
     node.undo()
     assert node.found() == OLD
     assert (node.root / "etc/engine/main.conf").stat().st_mode & 0o777 == 0o640
-
-
-def test_a_read_only_file_system_is_no_obstacle_to_the_next_command(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It refuses to remove names even if they are not there (unlink(2))."""
-    unlink, open_ = os.unlink, posix.open
-    etc = f"{node.root}/etc/"
-
-    def refused(path: str | os.PathLike[str], *words: Any, **more: Any) -> None:
-        if os.fspath(path).startswith(etc):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        unlink(path, *words, **more)
-
-    def opened(path: str, flags: int, *words: Any, **more: Any) -> int:
-        if flags & os.O_CREAT and os.fspath(path).startswith(etc):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        return open_(path, flags, *words, **more)
-
-    monkeypatch.setattr(os, "unlink", refused)
-    monkeypatch.setattr(posix, "open", opened)
-    with pytest.raises(OSError, match="Read-only"):
-        node.begin()
-    assert not change_set.is_left(node.record)
-    assert node.found() == OLD
 
 
 @pytest.mark.parametrize(

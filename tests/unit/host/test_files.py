@@ -43,11 +43,6 @@ def test_a_file_that_is_there_keeps_its_mode_owner_and_attributes_if_asked(tmp_p
     assert os.listxattr(path) == []
 
 
-def test_a_new_file_that_would_keep_what_was_there_has_the_mode_it_is_given(tmp_path: Path) -> None:
-    files.replace(tmp_path / "new", b"", 0o640, keeps=True)
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
-
-
 def test_what_a_killed_writer_left_and_a_link_that_waits_in_its_place_are_not_written_to(
     tmp_path: Path,
 ) -> None:
@@ -57,12 +52,6 @@ def test_what_a_killed_writer_left_and_a_link_that_waits_in_its_place_are_not_wr
     files.replace(tmp_path / "x", b"text", writer="me")
     assert (other.read_text(), (tmp_path / "x").read_text()) == ("another's", "text")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "x"]
-
-
-def test_an_error_names_the_file_that_was_to_be_replaced(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as caught:
-        files.replace(tmp_path / "none" / "x", b"")
-    assert caught.value.filename == str(tmp_path / "none" / "x")
 
 
 @pytest.mark.parametrize("lasting", [False, True])
@@ -95,22 +84,6 @@ def test_a_power_cut_at_any_moment_leaves_the_old_link_or_the_new_one(tmp_path: 
     for call, tree in disk_faults.crashes(moments):
         assert tree["current"] in ("1", "2"), call
     assert [tree["current"] for tree in moments[-1].cuts] == ["2"]
-
-
-def test_what_is_not_there_yet_is_written_once_and_only_once(tmp_path: Path) -> None:
-    files.write_new(tmp_path / "x", b"text", 0o644)
-    with pytest.raises(FileExistsError):
-        files.write_new(tmp_path / "x", b"other", 0o644)
-    assert (tmp_path / "x").read_bytes() == b"text"
-
-
-def test_a_full_disk_is_said_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("runc_wrap.hotpath.config_file.write_whole", full)
-    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path}/x'"):
-        files.write_new(tmp_path / "x", b"text", 0o644)
 
 
 def test_only_a_regular_file_is_read_and_nobody_is_waited_for(tmp_path: Path) -> None:

@@ -38,26 +38,18 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_only_its_owner_can_open_a_lock_and_its_directory(
-    tmp_path: Path,
-) -> None:
+def test_only_its_owner_can_open_a_lock_and_its_directory(tmp_path: Path) -> None:
+    """Also if others could before."""
+    lock = tmp_path / "var" / "lock" / "policy"
     before = os.umask(0)
     try:
         with locks.locked(tmp_path / "var", "policy"):
-            pass
+            assert (_mode(lock.parent), _mode(lock)) == (0o700, 0o600)
     finally:
         os.umask(before)
-    assert _mode(tmp_path / "var" / "lock") == 0o700
-    assert _mode(tmp_path / "var" / "lock" / "policy") == 0o600
-
-
-def test_a_lock_that_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
-    lock = tmp_path / "lock" / "policy"
-    lock.parent.mkdir()
-    lock.touch()
     lock.parent.chmod(0o777)
     lock.chmod(0o666)
-    with locks.locked(tmp_path, "policy"):
+    with locks.locked(tmp_path / "var", "policy"):
         assert (_mode(lock.parent), _mode(lock)) == (0o700, 0o600)
 
 
@@ -69,22 +61,6 @@ def test_a_symbolic_link_is_not_a_lock(tmp_path: Path, link: str) -> None:
     with pytest.raises(OSError, match="/lock"), locks.locked(tmp_path, "policy"):
         pass
     assert not list((tmp_path / "precious").iterdir())
-
-
-def test_a_lock_is_waited_for(tmp_path: Path) -> None:
-    done: list[str] = []
-
-    def second() -> None:
-        with locks.locked(tmp_path, "policy"):
-            done.append("second")
-
-    with locks.locked(tmp_path, "policy"):
-        thread = threading.Thread(target=second)
-        thread.start()
-        thread.join(0.05)
-        done.append("first")
-    thread.join()
-    assert done == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +76,7 @@ def test_a_process_that_holds_the_lock_too_long_is_named_safely(
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        with (
-            pytest.raises(locks.LockHeldError) as raised,
-            locks.locked(tmp_path, "policy"),
-        ):
+        with pytest.raises(locks.LockHeldError) as raised, locks.locked(tmp_path, "policy"):
             pass
         process.communicate()
     assert f"{shown} (pid {process.pid}) has held this lock" in str(raised.value)
@@ -123,3 +96,19 @@ def test_a_lock_inherited_by_a_dead_process_child_is_reported_so(tmp_path: Path)
     told = locks.holder(file.fileno())
     file.close()
     assert "which has ended" in told or "cannot be seen" in told
+
+
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def second() -> None:
+        with locks.locked(tmp_path, "policy"):
+            done.append("second")
+
+    with locks.locked(tmp_path, "policy"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.05)
+        done.append("first")
+    thread.join()
+    assert done == ["first", "second"]

@@ -19,28 +19,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return machine.empty(tmp_path, monkeypatch)
 
 
-def test_a_program_that_hangs_counts_as_missing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.fake(folder, "podman", "exec sleep 60")
-    monkeypatch.setattr(program, "_SECONDS", 0.1)
-    assert program.output("podman", "--version") is None
-
-
-def test_a_child_that_goes_on_holds_nobody_up_after_its_parent_hung(folder: Path) -> None:
-    """As a daemon that a client started: it has the client's output open."""
-    child = folder.with_name("child")
-    machine.fake(folder, "docker", f"sleep 300 & echo $! >{child}; echo well; exec sleep $1")
-    begun = time.monotonic()
-    ended = program.run("docker", "300", seconds=2)
-    os.kill(int(child.read_text()), signal.SIGKILL)
-    assert ended.said == "`docker 300` did not end within 2 s"
-    ended = program.run("docker", "0", seconds=100)
-    os.kill(int(child.read_text()), signal.SIGKILL)
-    assert (ended.status, ended.printed) == (0, "well\n")
-    assert time.monotonic() - begun < 200
-
-
 def test_a_program_that_its_caller_gives_up_is_killed(folder: Path) -> None:
     machine.fake(folder, "docker", "exec sleep 300")
     ended = program.run("docker", "info", seconds=500, is_given_up=lambda: True)
