@@ -48,14 +48,6 @@ def _listed(kubectl: Kubectl, selector: str = "") -> list[Json]:
     return [*kubectl_program.items(kubectl, kubectl_program.NODES, Json, selector, 60.0)]
 
 
-def test_a_list_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kubectl_program, "_PAGE", 2)
-    kubectl = Paged(objects=tuple({"at": at} for at in range(5)))
-    assert [one["at"] for one in _listed(kubectl, "a/b in (c,d)")] == [*range(5)]
-    same = {"limit": "2", "labelSelector": "a/b in (c,d)"}
-    assert kubectl.asked == [same, {**same, "continue": "2"}, {**same, "continue": "4"}]
-
-
 @pytest.mark.parametrize(
     ("server", "path"),
     [
@@ -135,52 +127,33 @@ def test_nodes_are_told_apart_by_what_they_say_and_by_what_the_installer_wrote()
     assert [one.name for one in found if not one.is_linux] == ["windows"]
 
 
-HIDING = ListedNode("b", "True", False, "", "", "windows")
-
-
 NO_POD = "the installer has no pod on it"
+NODE, HIDING = (ListedNode("b", "True", False, "", "", system) for system in ("linux", "windows"))
+READY = NODE._replace(is_ready=True)
+POD, PENDING = pod_object("b", "pod-b"), pod_object("b", "pod-b", "Pending")
+FAILED = pod_object("b", "old", "Failed")
+ASKED: list[tuple[ListedNode, list[Json], list[AskedNode]]] = [
+    (HIDING, [], []),
+    (HIDING, [POD], [AskedNode("b", "pod-b")]),
+    (HIDING._replace(is_ready=True), [], [AskedNode("b", "", NO_POD)]),
+    (HIDING._replace(state="ready 1"), [], [AskedNode("b", "", NO_POD)]),
+    (HIDING._replace(version="1"), [], [AskedNode("b", "", NO_POD)]),
+    (READY, [POD], [AskedNode("b", "pod-b")]),
+    (READY, [PENDING], [AskedNode("b", "pod-b", "its pod pod-b is Pending")]),
+    (READY, [FAILED, POD], [AskedNode("b", "pod-b")]),
+    (READY, [POD, FAILED], [AskedNode("b", "pod-b")]),
+    (READY, [pod_object("", "pod-b", "Pending")], [AskedNode("b", "", NO_POD)]),
+    (READY, [], [AskedNode("b", "", NO_POD)]),
+    (NODE, [], [AskedNode("b", "", NO_POD, is_reached=False)]),
+    (NODE._replace(version="1"), [], [AskedNode("b", "", NO_POD)]),
+]
 
 
-@pytest.mark.parametrize(
-    ("node", "pods", "asked"),
-    [
-        (HIDING, [], []),
-        (HIDING, [pod_object("b", "pod-b")], [AskedNode("b", "pod-b")]),
-        (HIDING._replace(is_ready=True), [], [AskedNode("b", "", NO_POD)]),
-        (HIDING._replace(state="ready 1"), [], [AskedNode("b", "", NO_POD)]),
-        (HIDING._replace(version="1"), [], [AskedNode("b", "", NO_POD)]),
-    ],
-)
-def test_a_node_cannot_hide_as_one_of_another_system(
+@pytest.mark.parametrize(("node", "pods", "asked"), ASKED)
+def test_each_node_has_a_pod_to_ask_or_a_reason_and_none_hides_as_one_of_another_system(
     node: ListedNode, pods: list[Json], asked: list[AskedNode]
 ) -> None:
     assert node_list.asked([node], taken(list[PodObject], pods)) == asked
-
-
-@pytest.mark.parametrize(
-    ("pods", "asked"),
-    [
-        ([pod_object("b", "pod-b")], AskedNode("b", "pod-b")),
-        (
-            [pod_object("b", "pod-b", "Pending")],
-            AskedNode("b", "pod-b", "its pod pod-b is Pending"),
-        ),
-        ([pod_object("b", "old", "Failed"), pod_object("b", "new")], AskedNode("b", "new")),
-        ([pod_object("b", "new"), pod_object("b", "old", "Failed")], AskedNode("b", "new")),
-        ([pod_object("", "pod-b", "Pending")], AskedNode("b", "", NO_POD)),
-        ([], AskedNode("b", "", NO_POD)),
-    ],
-)
-def test_each_node_has_a_pod_to_ask_or_a_reason(pods: list[Json], asked: AskedNode) -> None:
-    assert node_list.asked(
-        [ListedNode("b", "True", True, "", "")], taken(list[PodObject], pods)
-    ) == [asked]
-
-
-def test_where_the_installer_has_never_been_nothing_of_it_is_in_force() -> None:
-    node = ListedNode("b", "True", False, "", "")
-    assert node_list.asked([node], []) == [AskedNode("b", "", NO_POD, is_reached=False)]
-    assert node_list.asked([node._replace(version="1")], []) == [AskedNode("b", "", NO_POD)]
 
 
 def test_nothing_that_a_node_writes_hides_others() -> None:

@@ -85,17 +85,6 @@ def test_a_config_maps_policy_is_checked_beside_a_file_of_the_overlays_mode(
         assert why in result.stderr
 
 
-def test_the_profiles_beside_a_file_go_with_it(cluster: StandIn, config: Path) -> None:
-    cluster.node("a", _answer(), script="cat > $pod.stdin")
-    own = config.parent / "profiles"
-    own.mkdir()
-    for name in ("web.json", "note.txt"):
-        (own / name).write_text("{\n}")
-    assert _check(config).exit_code == 0
-    sent = json.loads((cluster.place / "pod-a.stdin").read_text())
-    assert sent == {"config.toml": config.read_text(), "profiles/web.json": "{\n}"}
-
-
 def test_who_would_refuse_it_is_named_with_the_reason(cluster: StandIn, config: Path) -> None:
     cluster.node("a", _answer())
     for name in "bc":
@@ -167,18 +156,6 @@ def test_a_node_of_which_nothing_is_known_is_named_and_never_safe(
     assert why in result.stderr
 
 
-def test_a_container_without_a_pod_stands_beside_one_with_its_names() -> None:
-    """As on a node where somebody runs a container with the engine's own client."""
-    plain: Json = dict.fromkeys(("namespace", "pod", "container", "image"))
-    gone = _change(then=None, refused="no such profile")
-    found = PolicyAnswers()
-    for node in "ab":
-        found.take(_answer(_change(**plain), _change(), gone, _change(image=None), node=node))
-    assert found.silent == []
-    assert [one.nodes for one in found.changes.values()] == [2, 2, 2, 2]
-    assert [one["container"] for one in found.as_json()["changes"]] == ["app", "0", "app", "app"]
-
-
 _ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, -1, 3, 1e300, "", "a", "\ud800", {}, {"action": {}}, [], [[]]]
 )
@@ -187,10 +164,7 @@ _CHANGES = st.dictionaries(st.sampled_from(_NAMES), _ODD, max_size=3)
 _KEYS = ("form", "refused", "remarks", "changes", "changed", "error")
 
 
-@given(
-    st.lists(_CHANGES, max_size=3),
-    st.dictionaries(st.sampled_from(_KEYS), _ODD, max_size=1),
-)
+@given(st.lists(_CHANGES, max_size=3), st.dictionaries(st.sampled_from(_KEYS), _ODD, max_size=1))
 def test_whatever_a_node_answers_the_others_count(changes: list[Json], odd: Json) -> None:
     found = PolicyAnswers()
     found.take(_answer(*(_change(**one) for one in changes), node="a") | odd)
@@ -211,13 +185,6 @@ def test_more_than_fits_fails_and_says_which_node_to_leave_out(
     assert (result.exit_code, result.stdout) == (2, "")
     assert "leave it out by --without b" in result.stderr
     assert _check(config, "--without", "b").exit_code == 0
-
-
-def test_what_a_silent_node_says_is_cut() -> None:
-    found = PolicyAnswers()
-    found.take({"node": "a", "error": "x" * 1_000_000})
-    ((_, why),) = found.silent
-    assert len(why) < 5000
 
 
 def test_a_node_cannot_answer_for_another(cluster: StandIn, config: Path) -> None:
@@ -253,3 +220,21 @@ def test_a_file_that_is_no_policy_asks_nobody(
 def test_both_sides_have_the_same_bounds() -> None:
     assert kubectl_requests.MOST_CHANGES == policy_answers.MOST_OF_NODE
     assert kubectl_requests.FORM == policy_answers.FORM
+
+
+def test_the_profiles_beside_a_file_go_with_it(cluster: StandIn, config: Path) -> None:
+    cluster.node("a", _answer(), script="cat > $pod.stdin")
+    own = config.parent / "profiles"
+    own.mkdir()
+    for name in ("web.json", "note.txt"):
+        (own / name).write_text("{\n}")
+    assert _check(config).exit_code == 0
+    sent = json.loads((cluster.place / "pod-a.stdin").read_text())
+    assert sent == {"config.toml": config.read_text(), "profiles/web.json": "{\n}"}
+
+
+def test_what_a_silent_node_says_is_cut() -> None:
+    found = PolicyAnswers()
+    found.take({"node": "a", "error": "x" * 1_000_000})
+    ((_, why),) = found.silent
+    assert len(why) < 5000
