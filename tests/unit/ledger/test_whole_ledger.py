@@ -19,10 +19,6 @@ def write(directory: Path, name: str, *lines: object) -> None:
     (directory / name).write_bytes(b"".join(text + b"\n" for text in texts))
 
 
-def test_an_absent_ledger_is_empty(tmp_path: Path) -> None:
-    assert whole_ledger.read(tmp_path / "none") == whole_ledger.Ledger({})
-
-
 def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
     write(tmp_path, "ledger.2.jsonl", {**LINE, "reason": "1"}, {**LINE, "id": "old", "reason": "2"})
     write(tmp_path, "ledger.1.jsonl", {**LINE, "reason": "3"}, {**LINE, "root": "/other"})
@@ -53,10 +49,7 @@ def test_a_line_of_tighten_is_no_decision_and_the_last_of_a_container_counts(
     found = whole_ledger.read(tmp_path)
     assert [*found.records] == [("/r", "a")]
     assert found.starts["/r", "a"] == (LINE["time"], 1)
-    assert found.tightened == {
-        ("/r", "a"): (("one", "two"), (7, 70)),
-        ("/r", "foreign"): ((), ()),
-    }
+    assert found.tightened == {("/r", "a"): (("one", "two"), (7, 70)), ("/r", "foreign"): ((), ())}
     assert [one.action for one in new_records.Following(tmp_path, {}).records()] == ["inject"]
 
 
@@ -111,13 +104,6 @@ def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: 
     following = new_records.Following(tmp_path, {})
     assert [record.id for record in following.records()] == ["a", "b"]
     assert following.damaged == 1
-
-
-def test_values_of_the_wrong_type_are_none(tmp_path: Path) -> None:
-    wrong = {"pod": ["x"], "reason": 7, "root": None, "filters": "2"}
-    write(tmp_path, "ledger.jsonl", {**LINE, **wrong})
-    record = whole_ledger.read(tmp_path).records["", "a"]
-    assert (record.pod, record.reason, record.root, record.filters) == (None, None, None, 1)
 
 
 @pytest.mark.parametrize(
