@@ -86,15 +86,6 @@ def test_losses_are_counted_once(node: ctl.Node) -> None:
     assert samples(node, "lost_records") == {("audit",): 40}
 
 
-def test_beyond_the_bound_a_container_counts_as_one(
-    node: ctl.Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metrics_collector, "MOST_KINDS", 1)
-    write_ledger(node.places.ledger, LINE)
-    seen(node, MOUNT, CLONE3)
-    assert samples(node, "denied_calls") == {("other",) * 4: 2}
-
-
 def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
     node: ctl.Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,12 +98,6 @@ def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
     assert samples(node, "denied_calls")[("other",) * 4] == 1
     monkeypatch.setattr(metrics_collector, "MOST_KINDS", 100)
     assert sum(samples(node, "denied_calls").values()) == 3
-
-
-def test_the_policys_generation_is_a_metric(node: ctl.Node) -> None:
-    assert samples(node, "policy_generation") == {(): 1}
-    assert node.ctl("apply").exit_code == 0
-    assert samples(node, "policy_generation") == {(): 2}
 
 
 def test_the_command_prints_and_writes_a_file_for_node_exporter(

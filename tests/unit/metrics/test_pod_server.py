@@ -16,29 +16,21 @@ from runc_wrap.failure import Failure
 from runc_wrap.metrics import pod_server
 from runc_wrap.metrics.pod_server import STATES, PodServer
 
+NO_STATES = ["", "ready\n", "Ready", 'x"} 1\nup 1', "\x1b[31m"]
 
-def _values(word: str, *, is_up: bool = True) -> dict[str, str]:
-    text = pod_server.exposition(word, is_up=is_up).decode()
+
+@pytest.mark.parametrize("word", [*STATES, *NO_STATES])
+def test_one_state_is_the_nodes_and_what_is_none_is_unknown(word: str) -> None:
+    is_state = word in STATES
+    text = pod_server.exposition(word, is_up=is_state).decode()
     lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    return dict(lines)
-
-
-@pytest.mark.parametrize("word", STATES)
-def test_one_state_is_the_nodes_and_the_others_are_not(word: str) -> None:
-    found = _values(word)
-    assert found.pop("runc_wrap_agent_up") == "1.0"
+    found: dict[str, str] = dict(lines)
+    assert found.pop("runc_wrap_agent_up") == ("1.0" if is_state else "0.0")
+    state = word if is_state else "unknown"
     assert [name for name, value in found.items() if value != "0.0"] == [
-        f'runc_wrap_node_state{{state="{word}"}}'
+        f'runc_wrap_node_state{{state="{state}"}}'
     ]
     assert len(found) == len(STATES)
-
-
-@pytest.mark.parametrize("word", ["", "ready\n", "Ready", 'x"} 1\nup 1', "\x1b[31m", "unknown"])
-def test_what_is_no_state_is_unknown(word: str) -> None:
-    found = _values(word, is_up=False)
-    assert found["runc_wrap_agent_up"] == "0.0"
-    assert found['runc_wrap_node_state{state="unknown"}'] == "1.0"
-    assert len(found) == len(STATES) + 1
 
 
 def test_the_states_are_those_of_the_guide() -> None:

@@ -1,5 +1,4 @@
 import json
-import posix
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -95,26 +94,6 @@ def test_a_file_with_another_beginning_is_read_from_the_start(tmp_path: Path, ne
     assert new() == ["c7"]
 
 
-@pytest.mark.parametrize("is_torn", [False, True])
-def test_after_a_power_failure_took_the_end_of_a_file_no_line_counts_twice(
-    tmp_path: Path, new: Passes, is_torn: bool
-) -> None:
-    append(tmp_path / NEWER, *numbered(0, 9))
-    assert len(new()) == 9
-    lines = (tmp_path / NEWER).read_bytes().splitlines(keepends=True)
-    (tmp_path / NEWER).write_bytes(b"".join(lines[:5]) + lines[5][: 10 * is_torn])
-    assert new() == []
-    append(tmp_path / NEWER, *numbered(20, 22))
-    assert new() == ["c20", "c21"]
-
-
-def test_a_file_that_is_not_regular_is_not_read(tmp_path: Path, new: Passes) -> None:
-    append(tmp_path / "elsewhere", LINE)
-    (tmp_path / NEWER).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic links"):
-        new()
-
-
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
@@ -206,40 +185,6 @@ def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
     assert found.counts["m"] == {("late", "w"): 1}
     found.begin_if_full("m")
     assert found.counts["m"] == {("late", "w"): 1}
-
-
-def test_a_total_counts_by_its_growth(tmp_path: Path) -> None:
-    grown = []
-    for total in (5, 5, 9, 2, 3):
-        with prometheus_series.kept(tmp_path) as kept:
-            grown.append(kept.grown("x", total))
-    assert grown == [5, 0, 4, 2, 1]
-
-
-def test_a_tally_survives_between_passes(tmp_path: Path) -> None:
-    with prometheus_series.kept(tmp_path / "metrics") as kept:
-        metrics_collector.count_decision(kept, _record(LINE))
-        kept.positions = {"f": 12}
-        kept.add_bounded(prometheus_series.DENIED_CALLS, ("n", "w", "s", "denied"), 4)
-    with prometheus_series.kept(tmp_path / "metrics") as again:
-        assert again.counts == kept.counts
-        assert again.positions == {"f": 12}
-    assert (tmp_path / "metrics" / "tally.json").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["tally.json"]
-
-
-def test_a_tally_is_synced_if_it_changed_and_else_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(posix, "fsync", synced.append)
-    found = []
-    for total in (1, 1, 2):
-        with prometheus_series.kept(tmp_path) as kept:
-            kept.add("decisions", ("inject",), kept.grown("x", total))
-        found.append((len(synced), (tmp_path / "tally.json").read_bytes()))
-    assert found[0] == found[1]
-    assert 0 < found[1][0] < found[2][0]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'])
