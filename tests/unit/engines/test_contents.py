@@ -64,31 +64,18 @@ REPLACED = {
     "first": "imports = ['d/*.toml']\n",
     "d/cri.toml": f"version = 2\n[plugins.'{OLD}']\na = 1\n",
 }
+INLINE = {MAIN: f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n"}
+PODMANS = {"containers.conf": "[engine.runtimes]\nrunc-wrap=['x']"}
 REFUSED: dict[str, tuple[str, int, dict[str, str], str]] = {
     "no version": ("containerd", 1, {MAIN: "oom_score = 1\n"}, "no `version` line means 1"),
-    "a later version": (
-        "containerd",
-        2,
-        {MAIN: "version = 5\n"},
-        "wanted 1 or 2 or 3 or 4",
-    ),
+    "a later version": ("containerd", 2, {MAIN: "version = 5\n"}, "wanted 1 or 2 or 3 or 4"),
     "a version of 2": ("containerd", 1, {MAIN: "version = 3\n"}, "version 3, wanted 2"),
     "no TOML": ("containerd", 1, {MAIN: "version =\n"}, "is no valid TOML"),
     "taken": ("containerd", 1, {MAIN: f"version = 2\n[{HANDLER}]\n"}, "has no record"),
     "taken by an import": ("containerd", 2, IMPORTED, "has no record"),
-    "inline": (
-        "containerd",
-        1,
-        {MAIN: f"version = 2\nplugins.'{OLD}'.containerd = {{}}\n"},
-        r"by hand:\n(?s:.*)runtimes\.runc\](?s:.*)runtimes\.runc-wrap\.options\]",
-    ),
+    "inline": ("containerd", 1, INLINE, r"by hand:\n(?s:.*)runtimes\.runc-wrap\.options\]"),
     "replaced": ("containerd", 1, REPLACED, "--config .*/d/cri.toml"),
-    "Podman's": (
-        "podman",
-        0,
-        {"containers.conf": "[engine.runtimes]\nrunc-wrap=['x']"},
-        "no record",
-    ),
+    "Podman's": ("podman", 0, PODMANS, "no record"),
     "a list": ("docker", 0, {"daemon.json": '{"runtimes": []}'}, "try:"),
     "Docker's": ("docker", 0, {"daemon.json": '{"runtimes": {"runc-wrap": {}}}'}, "try:"),
     "no JSON": ("docker", 0, {"daemon.json": "{"}, "try:"),

