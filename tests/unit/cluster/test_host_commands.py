@@ -55,7 +55,7 @@ def _engine(engine: str = "containerd", *, handlers: Any = (), **more: Any) -> d
     return {"engine": engine, "handlers": [*handlers], **more}
 
 
-ASKED = {"transaction": {"handler": "runc-wrap"}}
+ASKED: dict[str, Any] = {"transaction": {"handler": "runc-wrap"}}
 STATUS: list[tuple[list[dict[str, Any]], str]] = [
     ([_engine(handlers=[OURS])], next_step.IN_FORCE),
     ([_engine("crio", handlers=[OURS])], next_step.ABSENT),
