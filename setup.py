@@ -4,8 +4,6 @@ Where it cannot be compiled the package is built all the same, with the reason i
 kubectl plugin needs no launcher, and install.sh refuses such a package with that reason.
 """
 
-from __future__ import annotations
-
 import os
 import runpy
 import shutil
@@ -13,15 +11,12 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LAUNCHER = Path("runc_wrap/launcher")
 REASON = "not-built"  # a file: one line, and behind it the compiler's own words

@@ -4,15 +4,13 @@ DIRECTORY/man/man1 has a page for each command, DIRECTORY/completions a script f
 pages have what --help prints, and the date SOURCE_DATE_EPOCH.
 """
 
-from __future__ import annotations
-
 import inspect
 import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import get_completion_class
@@ -20,16 +18,9 @@ from click.shell_completion import get_completion_class
 from runc_wrap.cli import output
 from runc_wrap.cli.root_command import Lazy, main
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 NAME = "runc-wrapctl"
 _VARIABLE = "_RUNC_WRAPCTL_COMPLETE"  # as click derives it from the name
-_SCRIPTS = {
-    "bash": f"bash/{NAME}",
-    "zsh": f"zsh/_{NAME}",
-    "fish": f"fish/{NAME}.fish",
-}
+_SCRIPTS = {"bash": f"bash/{NAME}", "zsh": f"zsh/_{NAME}", "fish": f"fish/{NAME}.fish"}
 RUNTIME = "runc-wrap"
 _STATUS = {
     "0": "Success.",
@@ -67,18 +58,12 @@ refuses the container, or starts it unmodified if the policy says so.
 
 def write(directory: Path, version: str, epoch: int) -> None:
     """Write all of it. Raises OSError, and ValueError for what is not ASCII."""
-    for name, text in _files(version, epoch):
+    files = {f"man/man1/{name}": text for name, text in pages(main, version, epoch)}
+    files |= {f"completions/{name}": _script(shell) for shell, name in _SCRIPTS.items()}
+    for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="ascii")
-
-
-def _files(version: str, epoch: int) -> Iterator[tuple[str, str]]:
-    """Yield (path in the directory, text)."""
-    for name, text in pages(main, version, epoch):
-        yield f"man/man1/{name}", text
-    for shell, name in _SCRIPTS.items():
-        yield f"completions/{name}", _script(shell)
 
 
 def _script(shell: str) -> str:
@@ -105,23 +90,12 @@ def contexts(
 ) -> Iterator[click.Context]:
     """Yield a context for a command and for each below it, but not for hidden ones."""
     name = command.name if parent else NAME
-    context = click.Context(
-        command, parent, name, terminal_width=_WIDTH, **command.context_settings
-    )
+    settings = command.context_settings
+    context = click.Context(command, parent, name, terminal_width=_WIDTH, **settings)
     yield context
-    for below in _below(context):
-        yield from contexts(below, context)
-
-
-def _below(context: click.Context) -> Iterator[click.Command]:
-    """Yield the commands of a group that are not hidden."""
-    group = context.command
-    if not isinstance(group, click.Group):
-        return
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command and not command.hidden:
-            yield command.loaded() if isinstance(command, Lazy) else command
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        if not below.hidden:
+            yield from contexts(below.loaded() if isinstance(below, Lazy) else below, context)
 
 
 def _page_of(context: click.Context) -> str:

@@ -1,7 +1,5 @@
 """Builds archives: python -m deploy.archive [--help] [ARCHITECTURE ...]."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess
@@ -10,11 +8,10 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from deploy.archive import debian_packages, programs, release, sbom, wheels
+from deploy.archive import debian_packages, release, sbom, wheels
 from deploy.archive.machines import MACHINES, Machine, here
-from deploy.archive.release import Parts, Release
+from deploy.archive.release import SOURCE, Release
 
-SOURCE = Path(__file__).resolve().parents[2]
 PARTS = Path("/var/cache/runc-wrap-archive") if os.geteuid() == 0 else SOURCE / "build" / "parts"
 
 
@@ -22,10 +19,8 @@ def main() -> None:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m deploy.archive", description=__doc__)
     parser.add_argument("--parts", type=Path, default=PARTS, help="keeps what was fetched")
-    parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
-    parser.add_argument(
-        "--locked", action="store_true", help="fail unless Debian has what is locked"
-    )
+    locked = "fail unless Debian has what is locked"
+    parser.add_argument("--locked", action="store_true", help=locked)
     parser.add_argument("--preset", type=int, default=release.SMALLEST, help="of xz: 0 to 9")
     options = parsed(parser)
     for archive in build(options.machines, options):
@@ -33,12 +28,15 @@ def main() -> None:
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Return what the command line says; `machines` are all unless it names some."""
+    """Return what the command line says; `machines` are all unless it names some, `to` is there."""
+    parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
     parser.add_argument("machines", nargs="*", metavar="ARCHITECTURE")
     options = parser.parse_args()
     if unknown := set(options.machines) - set(MACHINES):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(MACHINES)}")
     options.machines = [MACHINES[name] for name in options.machines or MACHINES]
+    options.to = options.to.resolve()
+    options.to.mkdir(parents=True, exist_ok=True)
     return options
 
 
@@ -60,41 +58,27 @@ def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
 
     This machine's is always laid out: its interpreter compiles.
     """
-    options.to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="runc-wrap-archive-") as directory:
         place = Path(directory)
         made: dict[Machine, Release] = {}
         for machine in dict.fromkeys([here(), *wanted]):
-            parts = _parts(machine, place, options)
-            made[machine] = _laid(parts, version(), place)
+            made[machine] = _laid(machine, place, options)
             release.compile_all(made[machine], made[here()])
             release.write_share(made[machine], made[here()], epoch())
         with ThreadPoolExecutor() as several:
             archives = list(several.map(lambda one: _packed(made[one], options), wanted))
-    release.sum_up(options.to.resolve(), archives)
+    release.sum_up(options.to, archives)
     return archives
 
 
-def _parts(machine: Machine, place: Path, options: argparse.Namespace) -> Parts:
-    locked = debian_packages.locked(machine.debian)
-    packages = debian_packages.fetched(
-        machine, options.parts.resolve(), locked, strict=options.locked
-    )
-    return Parts(
-        source=SOURCE,
-        machine=machine,
-        debian=packages,
-        wheels=wheels.fetched(machine, SOURCE / "requirements" / "runtime.txt", place),
-        compiler=programs.compiler(machine, packages["musl-dev"], place),
-    )
-
-
-def _laid(parts: Parts, number: str, place: Path) -> Release:
-    one = Release(place / f"runc-wrap-{number}-linux-{parts.machine.debian}", number)
-    release.lay(one, parts, place)
-    release.collect_licences(one, parts.debian, epoch())
-    found = wheels.installed(one.packages)
-    document = sbom.text(parts.machine, parts.debian.values(), found, epoch())
+def _laid(machine: Machine, place: Path, options: argparse.Namespace) -> Release:
+    number, locked = version(), debian_packages.locked(machine.debian)
+    kept = options.parts.resolve()
+    debian = debian_packages.fetched(machine, kept, locked, strict=options.locked)
+    one = Release(place / f"runc-wrap-{number}-linux-{machine.debian}", number)
+    release.lay(one, machine, debian, place)
+    release.collect_licences(one, debian, epoch())
+    document = sbom.text(machine, debian.values(), wheels.installed(one.packages), epoch())
     (one.share / sbom.NAME).write_text(document)
     (one.top / sbom.NAME).symlink_to(f"lib/current/share/{sbom.NAME}")
     return one
@@ -102,7 +86,7 @@ def _laid(parts: Parts, number: str, place: Path) -> Release:
 
 def _packed(one: Release, options: argparse.Namespace) -> Path:
     release.write_sums(one)
-    target: Path = options.to.resolve() / f"{one.top.name}.tar.xz"
+    target: Path = options.to / f"{one.top.name}.tar.xz"
     release.pack(one, target, epoch(), options.preset)
     return target
 

@@ -4,20 +4,16 @@ apt verifies it by the archive's signed lists. Its state lies in a directory of 
 machine's own apt knows nothing of another architecture.
 """
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from deploy.archive.machines import Machine
+from deploy.archive.machines import Machine
 
 FILE = Path(__file__).resolve().parents[2] / "requirements" / "debian.txt"
 SNAPSHOT = "https://snapshot.debian.org/package"  # every version's files and sources, for ever
@@ -50,12 +46,8 @@ class Mirror:
 
     def offers(self, words: Iterable[str]) -> list[Deb]:
         """Return the packages that NAME or NAME=VERSION stand for, none unless it has all."""
-        told = subprocess.run(
-            [*self._apt, "download", "--print-uris", *words],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        argv = [*self._apt, "download", "--print-uris", *words]
+        told = subprocess.run(argv, check=False, capture_output=True, text=True)
         lines = [line.split() for line in told.stdout.splitlines() if line.startswith("'")]
         return [] if told.returncode else [_offered(file, digest) for _, file, _, digest in lines]
 
@@ -64,9 +56,8 @@ class Mirror:
         wanted = list(names)
         found = self.offers(wanted)
         if len(found) != len(wanted):
-            raise SystemExit(
-                f"apt does not have all of {' '.join(wanted)}: are its sources Debian 13's?"
-            )
+            names = " ".join(wanted)
+            raise SystemExit(f"apt does not have all of {names}: are its sources Debian 13's?")
         return found
 
     def fetch(self, debs: list[Deb]) -> None:
@@ -116,7 +107,10 @@ def provided(machine: Machine, place: Path, locked: list[Deb], *, strict: bool) 
     found = mirror.offers(f"{deb.name}={deb.version}" for deb in locked)
     if not found:
         found = mirror.newest(deb.name for deb in locked)
-        _say(different(locked, found, place), strict=strict)
+        said = different(locked, found, place)
+        if strict:
+            raise SystemExit(f"{said}Lock the new ones by `make lock`, or put the files there.")
+        sys.stderr.write(f"{said}This archive has the new ones, so it is not a release.\n")
     refuse_changed(locked, found)
     if missing := [deb for deb in found if not deb.file(place).is_file()]:
         mirror.fetch(missing)
@@ -132,12 +126,6 @@ def different(locked: list[Deb], found: list[Deb], place: Path) -> str:
         for deb in locked
         if versions.get(deb.name) != deb.version
     )
-
-
-def _say(differences: str, *, strict: bool) -> None:
-    if strict:
-        raise SystemExit(f"{differences}Lock the new ones by `make lock`, or put the files there.")
-    sys.stderr.write(f"{differences}This archive has the new ones, so it is not a release.\n")
 
 
 def refuse_changed(locked: list[Deb], found: list[Deb]) -> None:

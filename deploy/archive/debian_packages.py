@@ -8,23 +8,17 @@ What was fetched is kept by its digest, so a build for which all is there asks n
 PLACE/debs/SHA256.deb, PLACE/trees/SHA256/
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy.archive.debian_mirror import FILE, Deb, Mirror, provided
 from deploy.archive.machines import MACHINES, Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
 
 # name -> its licence's SPDX expression, for what of it is in the archive
 RUNTIME = {
@@ -55,10 +49,10 @@ class Package:
 
     name: str
     version: str
-    source: str
-    source_version: str
     architecture: str
     sha256: str
+    source: str
+    source_version: str
     tree: Path
 
     @property
@@ -77,52 +71,28 @@ def fetched(
 ) -> dict[str, Package]:
     """Fetch packages to `place` as `provided` does, and unpack what is new there."""
     place.mkdir(parents=True, exist_ok=True)
-    with _alone(place):
+    with (place / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # keeps other builds out of the same directory
         taken = provided(machine, place, locked, strict=strict)
-        packages = [_unpacked(deb.file(place), place) for deb in taken]
+        packages = [_unpacked(deb, place) for deb in taken]
     return {package.name: package for package in packages}
 
 
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Keep other builds out of the same directory."""
-    with (place / "lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-
-
-def _unpacked(deb: Path, place: Path) -> Package:
-    digest = hashlib.sha256(deb.read_bytes()).hexdigest()
-    if digest != deb.stem:
-        raise SystemExit(f"{deb} has the digest {digest}; remove it")
-    tree = place / "trees" / digest
+def _unpacked(deb: Deb, place: Path) -> Package:
+    file, tree = deb.file(place), place / "trees" / deb.sha256
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != deb.sha256:
+        raise SystemExit(f"{file} has the digest {digest}; remove it")
     if not tree.is_dir():
         new = tree.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.parent.mkdir(exist_ok=True)
-        subprocess.run(["dpkg-deb", "--extract", deb, new], check=True)
+        subprocess.run(["dpkg-deb", "--extract", file, new], check=True)
         new.rename(tree)
-    fields = _fields(deb)
-    source, _, source_version = fields.get("Source", fields["Package"]).partition(" ")
-    return Package(
-        name=fields["Package"],
-        version=fields["Version"],
-        source=source,
-        source_version=source_version.strip("()") or fields["Version"],
-        architecture=fields["Architecture"],
-        sha256=digest,
-        tree=tree,
-    )
-
-
-def _fields(deb: Path) -> dict[str, str]:
-    told = subprocess.run(
-        ["dpkg-deb", "--field", deb, "Package", "Version", "Source", "Architecture"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return dict(line.split(": ", 1) for line in told.stdout.splitlines())
+    words: list[str | Path] = ["dpkg-deb", "--field", file, "Source"]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    source, _, version = (told or deb.name).partition(" ")
+    return Package(*deb, source, version.strip("()") or deb.version, tree)
 
 
 def read_lock(text: str) -> list[Deb]:

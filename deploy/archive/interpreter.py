@@ -10,17 +10,11 @@ in our process. Each path is overwritten by one of the same length that exists o
 is no option for any of it, and the environment must not change.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deploy.archive import programs
-
-if TYPE_CHECKING:
-    from deploy.archive.debian_packages import Package
-    from deploy.archive.machines import Machine
+from deploy.archive.debian_packages import Package
+from deploy.archive.machines import Machine
 
 OWN = Path(__file__).parent / "node"
 VERSION = "python3.13"
@@ -145,12 +139,3 @@ def _nowhere(path: str) -> str:
     if len(path) < len(_NOWHERE):
         return _SHORT.ljust(len(path), "/")
     return _NOWHERE + path[len(_NOWHERE) :]
-
-
-def check_libraries(venv: Path) -> None:
-    """Raise SystemExit unless all libraries that something here names are here."""
-    there = {path.name for path in (venv / "lib" / "private").iterdir()}
-    files = [*venv.rglob("*.so"), *venv.rglob("*.so.*"), venv / "lib" / "private" / "cpython"]
-    for file in files:
-        if missing := sorted(set(programs.needed(file)) - there):
-            raise SystemExit(f"{file} needs {', '.join(missing)}: add it to LIBRARIES")

@@ -1,7 +1,5 @@
 """The kinds of machine that there is an archive for, and their names in each world."""
 
-from __future__ import annotations
-
 import platform
 from dataclasses import dataclass
 

@@ -1,16 +1,12 @@
 """Our own programs for any machine: static, linked with Debian's musl for it."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from deploy.archive.debian_packages import Package
-    from deploy.archive.machines import Machine
+from deploy.archive.debian_packages import Package
+from deploy.archive.machines import Machine
 
 
 def compiler(machine: Machine, musl: Package, place: Path) -> str:
@@ -46,6 +42,14 @@ def needed(file: Path) -> list[str]:
     """Return the names of the libraries that a program or library names."""
     lines = _read(file, "--dynamic").splitlines()
     return [line.partition("[")[2].rstrip("]") for line in lines if "(NEEDED)" in line]
+
+
+def check_libraries(files: Iterable[Path], *places: Path) -> None:
+    """Raise SystemExit unless all libraries that these files name lie in one of the places."""
+    there = {path.name for place in places for path in place.iterdir()}
+    for file in files:
+        if missing := sorted(set(needed(file)) - there):
+            raise SystemExit(f"{file} needs {', '.join(missing)}: add it to LIBRARIES")
 
 
 def _read(file: Path, what: str) -> str:

@@ -10,8 +10,6 @@ RELEASE/share/man completions      as deploy/manual writes them
 RELEASE/share/sbom.cdx.json        what is in it
 """
 
-from __future__ import annotations
-
 import hashlib
 import lzma
 import os
@@ -21,19 +19,17 @@ import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy.archive import interpreter, programs, wheels
+from deploy.archive.debian_packages import Package
+from deploy.archive.machines import Machine
 from runc_wrap.installation import releases
-
-if TYPE_CHECKING:
-    from deploy.archive.debian_packages import Package
-    from deploy.archive.machines import Machine
 
 SOURCE = Path(__file__).resolve().parents[2]
 _DOCUMENTS = """
 README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
 """.split()
+_LICENCES = ("licen", "copying", "notice", "authors")  # as names of files begin
 SMALLEST = 9  # of xz's presets, the slowest: 1 takes a tenth of the time, and a fifth more bytes
 
 
@@ -70,36 +66,28 @@ class Release:
         return self.directory / "hotpath" / "hotpath.packed"
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a release for one machine is made of; `compiler` is as setup.py takes it from $CC."""
-
-    source: Path
-    machine: Machine
-    debian: dict[str, Package]
-    wheels: list[Path]
-    compiler: str
-
-
-def lay(release: Release, parts: Parts, place: Path) -> None:
+def lay(release: Release, machine: Machine, debian: dict[str, Package], place: Path) -> None:
     """Lay out everything but what `compile_all` and `finish` add; `place` is for files between."""
-    start = place / f"start-{parts.machine.debian}"
-    programs.compiled(interpreter.OWN / "start.c", parts.compiler, parts.source / "setup.py", start)
-    interpreter.lay(release.venv, parts.machine, parts.debian, start)
-    own = wheels.own(parts.source, parts.machine, parts.compiler, place)
-    for wheel in (*parts.wheels, own):
+    compiler = programs.compiler(machine, debian["musl-dev"], place)
+    start = place / f"start-{machine.debian}"
+    programs.compiled(interpreter.OWN / "start.c", compiler, SOURCE / "setup.py", start)
+    interpreter.lay(release.venv, machine, debian, start)
+    found = wheels.fetched(machine, SOURCE / "requirements" / "runtime.txt", place)
+    for wheel in (*found, wheels.own(SOURCE, machine, compiler, place)):
         wheels.unpack(wheel, release.packages)
-    interpreter.check_libraries(release.venv)
+    libraries = [*release.venv.rglob("*.so"), *release.venv.rglob("*.so.*")]
+    private = release.venv / "lib" / "private"
+    programs.check_libraries([*libraries, private / "cpython"], private)
     if why := releases.take_launcher(release.packages, release.directory):
         raise SystemExit(f"no launcher: {why}")
     programs.check_static(release.directory / "runc-wrap")
     releases.copy_hot_path(release.packages, release.directory)
-    releases.lay_hooks_and_units(parts.source, release.directory)
+    releases.lay_hooks_and_units(SOURCE, release.directory)
     (release.directory / "python").symlink_to("venv/bin/python")
-    _lay_prefix(release, parts.source)
+    _lay_prefix(release)
 
 
-def _lay_prefix(release: Release, source: Path) -> None:
+def _lay_prefix(release: Release) -> None:
     top = release.top
     for directory in ("bin", "etc/conf.d", "etc/profiles", "var"):
         (top / directory).mkdir(parents=True)
@@ -108,8 +96,8 @@ def _lay_prefix(release: Release, source: Path) -> None:
     (top / "lib" / "current").symlink_to(f"releases/{release.version}")
     (top / "hooks").symlink_to("lib/current/hooks")
     for name in _DOCUMENTS:
-        shutil.copy(source / name, top)
-    shutil.copytree(source / "docs", top / "docs")
+        shutil.copy(SOURCE / name, top)
+    shutil.copytree(SOURCE / "docs", top / "docs")
 
 
 def compile_all(release: Release, native: Release) -> None:
@@ -156,19 +144,17 @@ def collect_licences(release: Release, debian: dict[str, Package], epoch: int) -
             copyright_file = _copyright(package, debian)
             (target / package.name).mkdir(parents=True)
             shutil.copy(copyright_file, target / package.name)
+    day = f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d}"
     for name, changes in interpreter.CHANGES.items():
-        (target / name / "CHANGES").write_text(f"{_day(epoch)}: {changes}\n")
+        (target / name / "CHANGES").write_text(f"{day}: {changes}\n")
     for wheel in wheels.installed(release.packages):
-        files = [path for path in wheel.metadata.rglob("*") if _is_licence(path)]
+        named = (path for path in wheel.metadata.rglob("*") if path.is_file())
+        files = [path for path in named if path.name.lower().startswith(_LICENCES)]
         if not files:
             raise SystemExit(f"{wheel.metadata} has no licence")
         (target / wheel.name.lower()).mkdir()
         for path in files:
             shutil.copy(path, target / wheel.name.lower())
-
-
-def _day(epoch: int) -> str:
-    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d}"
 
 
 def _copyright(package: Package, debian: dict[str, Package]) -> Path:
@@ -179,14 +165,10 @@ def _copyright(package: Package, debian: dict[str, Package]) -> Path:
     return directory / "copyright"
 
 
-def _is_licence(path: Path) -> bool:
-    words = ("licen", "copying", "notice", "authors")
-    return path.is_file() and path.name.lower().startswith(words)
-
-
 def write_sums(release: Release) -> None:
     """Write SHA256SUMS as sha256sum(1) has it: one line for each file, links left out."""
-    sum_up(release.top, sorted(path for path in release.top.rglob("*") if _is_file(path)))
+    files = (path for path in release.top.rglob("*") if path.is_file() and not path.is_symlink())
+    sum_up(release.top, sorted(files))
 
 
 def sum_up(top: Path, files: list[Path]) -> None:
@@ -194,10 +176,6 @@ def sum_up(top: Path, files: list[Path]) -> None:
     sums = ((hashlib.sha256(path.read_bytes()).hexdigest(), path) for path in files)
     lines = [f"{digest}  {path.relative_to(top)}\n" for digest, path in sums]
     (top / "SHA256SUMS").write_text("".join(lines))
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
 
 
 def pack(release: Release, target: Path, epoch: int, preset: int) -> None:

@@ -1,10 +1,8 @@
 """What is in an archive, as CycloneDX has it: each part's version, licence and origin."""
 
-from __future__ import annotations
-
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from cyclonedx.factory.license import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
@@ -15,13 +13,9 @@ from packageurl import PackageURL
 
 from deploy.archive import interpreter
 from deploy.archive.debian_mirror import SNAPSHOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from deploy.archive.debian_packages import Package
-    from deploy.archive.machines import Machine
-    from deploy.archive.wheels import Wheel
+from deploy.archive.debian_packages import Package
+from deploy.archive.machines import Machine
+from deploy.archive.wheels import Wheel
 
 NAME = "sbom.cdx.json"
 OWN = "runc-wrap"
@@ -30,9 +24,9 @@ OWN = "runc-wrap"
 def text(machine: Machine, debian: Iterable[Package], wheels: Iterable[Wheel], epoch: int) -> str:
     """Return the document; the same parts at the same time give the same text."""
     found = {wheel.name: wheel for wheel in wheels}
-    own = _of_wheel(found.pop(OWN), ComponentType.APPLICATION)
+    own = _of_wheel(found.pop(OWN))
     parts = [_of_debian(package) for package in debian if package.licence]
-    parts += [_of_wheel(wheel, ComponentType.LIBRARY) for wheel in found.values()]
+    parts += map(_of_wheel, found.values())
     names = " ".join(sorted(str(part.purl) for part in (own, *parts)))
     bom = Bom(
         serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{machine.debian} {names}"),
@@ -45,31 +39,26 @@ def text(machine: Machine, debian: Iterable[Package], wheels: Iterable[Wheel], e
 
 def _of_debian(package: Package) -> Component:
     qualifiers = {"arch": package.architecture, "distro": "debian-13"}
-    purl = PackageURL("deb", "debian", package.name, package.version, qualifiers)
-    changes = interpreter.CHANGES.get(package.name)
+    part = _part(package, PackageURL("deb", "debian", package.name, package.version, qualifiers))
     source = f"{SNAPSHOT}/{package.source}/{package.source_version}/"
-    return Component(
-        name=package.name,
-        version=package.version,
-        type=ComponentType.LIBRARY,
-        bom_ref=purl.to_string(),
-        purl=purl,
-        licenses=[LicenseFactory().make_from_string(package.licence)],
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=package.sha256)],
-        pedigree=Pedigree(notes=changes) if changes else None,
-        external_references=[
-            ExternalReference(type=ExternalReferenceType.SOURCE_DISTRIBUTION, url=XsUri(source))
-        ],
-    )
+    kind = ExternalReferenceType.SOURCE_DISTRIBUTION
+    part.external_references.add(ExternalReference(type=kind, url=XsUri(source)))
+    part.hashes.add(HashType(alg=HashAlgorithm.SHA_256, content=package.sha256))
+    if changes := interpreter.CHANGES.get(package.name):
+        part.pedigree = Pedigree(notes=changes)
+    return part
 
 
-def _of_wheel(wheel: Wheel, kind: ComponentType) -> Component:
-    purl = PackageURL("pypi", None, wheel.name.lower(), wheel.version)
+def _of_wheel(wheel: Wheel) -> Component:
+    return _part(wheel, PackageURL("pypi", None, wheel.name.lower(), wheel.version))
+
+
+def _part(one: Package | Wheel, purl: PackageURL) -> Component:
     return Component(
-        name=wheel.name,
-        version=wheel.version,
-        type=kind,
+        name=one.name,
+        version=one.version,
+        type=ComponentType.APPLICATION if one.name == OWN else ComponentType.LIBRARY,
         bom_ref=purl.to_string(),
         purl=purl,
-        licenses=[LicenseFactory().make_from_string(wheel.licence)],
+        licenses=[LicenseFactory().make_from_string(one.licence)],
     )

@@ -1,19 +1,15 @@
 """Python packages as wheels: those of requirements/runtime.txt by their hashes, and our own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from deploy.archive.machines import Machine
+from deploy.archive.machines import Machine
 
 PYTHON = "3.13"  # Debian's, debian_packages.py
 NEWEST_GLIBC = 41  # Debian's libc6: 2.41

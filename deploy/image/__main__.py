@@ -3,25 +3,20 @@
 buildah makes one image for all architectures, from directories: the same bytes each time.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deploy.archive.__main__ import PARTS, SOURCE, built, epoch, git, parsed, version
+from deploy.archive.__main__ import PARTS, built, epoch, git, parsed, version
+from deploy.archive.machines import Machine
+from deploy.archive.release import SOURCE
 from deploy.image import image_tree
 from runc_wrap.cluster import archive_copy
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from deploy.archive.machines import Machine
 
 NAME = "runc-wrap"
 _PROGRAM = str(archive_copy.IMAGE / "bin" / "runc-wrapctl")
@@ -32,18 +27,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m deploy.image", description=__doc__)
     parser.add_argument("--archives", type=Path, default=SOURCE / "build" / "dist")
     parser.add_argument("--parts", type=Path, default=PARTS, help="keeps what was fetched")
-    parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
     for name in ("source", "documentation"):
         parser.add_argument(f"--{name}", type=_url, help=f"the URL of the {name}")
     options = parsed(parser)
-    options.to.mkdir(parents=True, exist_ok=True)
     target, digest = build(options.machines, options)
     print(f"{target}  {target.stat().st_size / 1e6:.1f} MB  {digest}")  # noqa: T201 - a program
 
 
 def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, str]:
     """Build the image as main's options say; return the file, and the index' digest."""
-    target = options.to.resolve() / f"runc-wrap-{version()}-image.oci.tar"
+    target = options.to / f"runc-wrap-{version()}-image.oci.tar"
     with tempfile.TemporaryDirectory(prefix="runc-wrap-image-") as directory:
         place, trees = Path(directory), {}
         for machine in machines:

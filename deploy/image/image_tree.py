@@ -1,18 +1,13 @@
 """What lies in the image, as a directory."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy.archive import debian_packages, interpreter, programs, sbom, wheels
+from deploy.archive.debian_packages import Package
+from deploy.archive.machines import Machine
 from runc_wrap.cluster import api_server, archive_copy
-
-if TYPE_CHECKING:
-    from deploy.archive.debian_packages import Package
-    from deploy.archive.machines import Machine
 
 _OWN = "installer"
 SETUP = Path(__file__).resolve().parents[2] / "setup.py"  # has the compiler's flags
@@ -26,7 +21,9 @@ def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) ->
     """Lay it out from a release archive; `parts` keeps what is fetched. Raises SystemExit."""
     for name in _MOUNTED:
         (root / name).mkdir(parents=True)
-    _unpack(archive, root)
+    subprocess.run(["tar", "-C", root, "-xf", archive], check=True)
+    (top,) = root.glob("runc-wrap-*")
+    top.rename(root / archive_copy.IMAGE.relative_to("/"))
     names = debian_packages.RUNTIME | debian_packages.IMAGE
     locked = debian_packages.locked(machine.debian, names)
     packages = debian_packages.fetched(machine, parts, locked, strict=False)
@@ -34,18 +31,16 @@ def lay(root: Path, archive: Path, machine: Machine, parts: Path, epoch: int) ->
     words = programs.compiler(machine, packages["musl-dev"], root.parent)
     probe = Path(__file__).with_name("is_ready.c")
     programs.compiled(probe, words, SETUP, root / _OWN / "is-ready")
-    _lay_tls(root / api_server.TLS.relative_to("/"), machine, packages)
-    _check_libraries(root / api_server.TLS.relative_to("/"), release.resolve())
-    _copy_licences(root / _OWN / "licences", packages)
+    tls, private = root / api_server.TLS.relative_to("/"), release / "venv" / "lib" / "private"
+    _lay_tls(tls, machine, packages)
+    programs.check_libraries(tls.glob("*.so*"), tls, private)
+    for name in debian_packages.IMAGE:
+        licences = root / _OWN / "licences" / name
+        licences.mkdir(parents=True)
+        shutil.copy(packages[name].documents / "copyright", licences)
     site = release / "venv" / "lib" / interpreter.VERSION / "site-packages"
     document = sbom.text(machine, packages.values(), wheels.installed(site), epoch)
     (root / _OWN / sbom.NAME).write_text(document)
-
-
-def _unpack(archive: Path, root: Path) -> None:
-    subprocess.run(["tar", "-C", root, "-xf", archive], check=True)
-    (top,) = root.glob("runc-wrap-*")
-    top.rename(root / archive_copy.IMAGE.relative_to("/"))
 
 
 def _lay_tls(to: Path, machine: Machine, packages: dict[str, Package]) -> None:
@@ -57,18 +52,3 @@ def _lay_tls(to: Path, machine: Machine, packages: dict[str, Package]) -> None:
     for name in api_server.TLS_LIBRARIES:
         directory = packages[_FROM[name]].tree / machine.libraries
         shutil.copy((directory / name).resolve(), to / name)
-
-
-def _check_libraries(directory: Path, release: Path) -> None:
-    """Raise SystemExit unless all libraries that something here names are in the image."""
-    private = release / "venv" / "lib" / "private"
-    there = {path.name for place in (directory, private) for path in place.iterdir()}
-    for file in directory.glob("*.so*"):
-        if missing := sorted(set(programs.needed(file)) - there):
-            raise SystemExit(f"{file} needs {', '.join(missing)}: add it to tls.LIBRARIES")
-
-
-def _copy_licences(to: Path, packages: dict[str, Package]) -> None:
-    for name in debian_packages.IMAGE:
-        (to / name).mkdir(parents=True)
-        shutil.copy(packages[name].documents / "copyright", to / name)

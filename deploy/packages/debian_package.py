@@ -11,8 +11,6 @@ It lays an unpacked archive out as a distribution has it, then has debhelper pac
 another, and a container must start at each moment between. node/switch-release makes them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -20,16 +18,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deploy.archive.__main__ import SOURCE, built, parsed
+from deploy.archive.__main__ import built, parsed
+from deploy.archive.release import SOURCE
 from deploy.archive.sbom import NAME as SBOM
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OWN = Path(__file__).parent / "node"
 DEFAULT_PREFIX = "/opt/runc-wrap"
@@ -72,6 +68,7 @@ version, says {prefix}/lib/releases/{version}/share/sbom.cdx.json.
 _APACHE = re.compile(
     r" *Apache License\n *Version 2\.0, January 2004\n.*?END OF TERMS AND CONDITIONS\n", re.DOTALL
 )
+# What every Debian has
 _POINTER = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0.\n"
 
 
@@ -102,19 +99,15 @@ def main() -> None:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m deploy.packages", description=__doc__)
     parser.add_argument("--archives", type=Path, default=SOURCE / "build" / "dist")
-    parser.add_argument("--to", type=Path, default=SOURCE / "build" / "dist")
     options = parsed(parser)
-    options.to.mkdir(parents=True, exist_ok=True)
     for machine in options.machines:
-        package = _of_file(built(options.archives, machine), machine.debian, options.to.resolve())
+        with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as place:
+            subprocess.run(
+                ["tar", "-C", place, "-xf", built(options.archives, machine)], check=True
+            )
+            (top,) = Path(place).iterdir()
+            package = build(Archive(top, machine.debian), options.to)
         print(f"{package}  {package.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
-
-
-def _of_file(file: Path, machine: str, to: Path) -> Path:
-    with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as place:
-        subprocess.run(["tar", "-C", place, "-xf", file], check=True)
-        (top,) = Path(place).iterdir()
-        return build(Archive(top, machine), to)
 
 
 def build(archive: Archive, to: Path, level: int = 6) -> Path:
@@ -155,15 +148,10 @@ def _copyright(archive: Archive) -> str:
     start = _COPYRIGHT.format(
         licence=expressions["runc-wrap"], prefix=PREFIX, version=archive.version
     )
-    texts = {name: _shortened(text) for name, text in licence_texts(archive)}
+    texts = {name: _APACHE.sub(_POINTER, text) for name, text in licence_texts(archive)}
     names = ["runc-wrap", *(name for name in texts if name != "runc-wrap")]
     parts = [f"{'=' * 78}\n{name}: {expressions[name]}\n\n{texts[name]}" for name in names]
     return "\n".join([start, *parts])
-
-
-def _shortened(text: str) -> str:
-    """Have it refer to the licence that every Debian has."""
-    return _APACHE.sub(_POINTER, text)
 
 
 def lay(archive: Archive, root: Path) -> None:
@@ -173,12 +161,17 @@ def lay(archive: Archive, root: Path) -> None:
     shutil.copytree(archive.release, release, symlinks=True, ignore=ignored)
     for directory in _DIRECTORIES:
         (root / directory[1:]).mkdir(parents=True)
-    _move_shared(release / "share", root)
-    _name_prefix(release, root)
+    for name, place in _SHARED.items():
+        if (shared := release / "share" / name).is_dir():
+            (root / place[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(shared, root / place[1:])
+    shutil.rmtree(release / "share" / "completions", ignore_errors=True)
+    for path in [*(release / "hooks").glob("*.d/*.json"), *(root / UNITS[1:]).iterdir()]:
+        path.write_text(path.read_text().replace(DEFAULT_PREFIX, PREFIX))
     for name in _PROGRAMS:
-        text = filled((OWN / name).read_text(), VERSION=archive.version)
-        (root / f"{PREFIX[1:]}/lib/{name}").write_text(text)
-        (root / f"{PREFIX[1:]}/lib/{name}").chmod(0o755)
+        program = root / f"{PREFIX[1:]}/lib/{name}"
+        program.write_text(filled((OWN / name).read_text(), VERSION=archive.version))
+        program.chmod(0o755)
     shutil.copy(OWN / "config.toml", root / f"{_ETC[1:]}/config.toml")
     for link, target in _LINKS.items():
         (root / link[1:]).parent.mkdir(parents=True, exist_ok=True)
@@ -188,11 +181,9 @@ def lay(archive: Archive, root: Path) -> None:
 def lay_documents(archive: Archive, root: Path) -> None:
     """Lay down the README and what it links to; licence and changelog are the package's own."""
     for name in _DOCUMENTS:
-        source, place = archive.top / name, root / "usr/share/doc/runc-wrap" / name
-        if source.is_dir():
-            shutil.copytree(source, place)
-        else:
-            shutil.copy(source, place)
+        source = archive.top / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, root / "usr/share/doc/runc-wrap" / name)
 
 
 def filled(text: str, **values: str) -> str:
@@ -202,19 +193,6 @@ def filled(text: str, **values: str) -> str:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text
-
-
-def _move_shared(share: Path, root: Path) -> None:
-    for name, place in _SHARED.items():
-        if (share / name).is_dir():
-            (root / place[1:]).parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(share / name, root / place[1:])
-    shutil.rmtree(share / "completions", ignore_errors=True)
-
-
-def _name_prefix(release: Path, root: Path) -> None:
-    for path in [*(release / "hooks").glob("*.d/*.json"), *(root / UNITS[1:]).iterdir()]:
-        path.write_text(path.read_text().replace(DEFAULT_PREFIX, PREFIX))
 
 
 def licences(archive: Archive) -> dict[str, str]:
