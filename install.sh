@@ -104,14 +104,9 @@ provide() {
         return
     fi
     step "Installing Debian's packages $*" "mend what apt-get said (sources, network, proxy, room on the disk), install $* by hand, or install from the release archive (runc-wrap-VERSION-linux-ARCH.tar.xz), which needs neither Python nor a compiler"
-    apt_install "$@"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
     in_step='' advice=''
-}
-
-apt_install() {
-    apt-get update -qq &&
-        DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 is_usable() {
@@ -212,16 +207,13 @@ take_prefix() {
     mkdir -p "$prefix/bin" "$prefix/etc/conf.d" "$prefix/etc/profiles" "$prefix/lib/releases" \
         "$prefix/var"
     check_ownership # again: only now is everything there, and from here on only we can change it
-    take_lock "$prefix/var/lock"
-}
-
-# Like runc_wrap/host/locks.py: a user who cannot open the file cannot hold the lock.
-take_lock() {
-    [ -d "$1" ] || mkdir -m 700 "$1"
-    chmod 700 "$1"
-    ! [ -L "$1/install" ] || rm "$1/install"
+    # Like runc_wrap/host/locks.py: a user who cannot open the file cannot hold the lock.
+    lock=$prefix/var/lock
+    [ -d "$lock" ] || mkdir -m 700 "$lock"
+    chmod 700 "$lock"
+    ! [ -L "$lock/install" ] || rm "$lock/install"
     umask 077
-    exec 9>> "$1/install"
+    exec 9>> "$lock/install"
     umask 022
     flock -n 9 || fail "another installation or removal works on $prefix; wait for it, or end it"
 }
@@ -238,14 +230,10 @@ install_locked() {
         --require-hashes --no-deps --only-binary :all: --requirement "$source/requirements/$1"
 }
 
-# The interpreter's own file: /usr/bin/python3 will lead to another version some day, which would
+# By the interpreter's own file: /usr/bin/python3 will lead to another version some day, which would
 # not find this one's packages.
-this_version() {
-    "$python" -I -c 'import os, sys; print(os.path.realpath(sys.executable))'
-}
-
 make_venv() {
-    python=$(this_version)
+    python=$("$python" -I -c 'import os, sys; print(os.path.realpath(sys.executable))')
     step "Making a virtual environment with $python" \
         "$(room), or name another interpreter with --python"
     "$python" -I -m venv "$release/venv"
@@ -294,16 +282,14 @@ room() {
 
 finish() {
     status=$?
-    [ $status = 0 ] || [ -n "$told" ] || say_what_to_do "${in_step:-"Preparing $prefix"}"
+    if [ $status != 0 ] && [ -z "$told" ]; then
+        [ -n "$advice" ] || advice=$(room)
+        [ $status -le 128 ] || advice='let it come to its end'
+        printf 'install.sh: "%s" failed; what was in force before is in force. Try: %s; then run install.sh again.\n' \
+            "${in_step:-"Preparing $prefix"}" "$advice" >&2
+    fi
     [ -z "$release" ] || [ "$(readlink "$prefix/lib/current")" = "releases/${release##*/}" ] ||
         rm -rf "$release"
-}
-
-say_what_to_do() {
-    [ -n "$advice" ] || advice=$(room)
-    [ $status -le 128 ] || advice='let it come to its end'
-    printf 'install.sh: "%s" failed; what was in force before is in force. Try: %s; then run install.sh again.\n' \
-        "$1" "$advice" >&2
 }
 
 parse_arguments "$@"

@@ -1,24 +1,18 @@
 """runc-wrapctl doctor."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from runc_wrap import safe_text
 from runc_wrap.cli import output
 from runc_wrap.doctor import checks, remedies
-from runc_wrap.failure import Failure
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.installation import releases
+from runc_wrap.node.paths import Places
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from runc_wrap.doctor.remedies import Finding
-    from runc_wrap.node.paths import Places
-
-    Tried = tuple[Finding, Exception | None]  # what --fix tried to mend, and why it failed
+Tried = tuple[Finding, Exception | None]  # what --fix tried to mend, and why it failed
 
 
 @click.command()
@@ -36,8 +30,7 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
     """
     if dry_run and not fix:
         raise click.UsageError("--dry-run says what --fix would do; give both")
-    if not releases.is_there(places.prefix):
-        raise Failure(releases.missing(places.prefix))
+    releases.check(places.prefix)
     mended: list[Tried] = []
     with output.progress("Checking this node"):
         findings = checks.run(places)

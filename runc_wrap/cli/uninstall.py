@@ -1,9 +1,6 @@
 """runc-wrapctl uninstall."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,10 +10,8 @@ from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
 from runc_wrap.installation import releases, uninstaller
-
-if TYPE_CHECKING:
-    from runc_wrap.installation.uninstaller import UninstallPlan
-    from runc_wrap.node.paths import Places
+from runc_wrap.installation.uninstaller import UninstallPlan
+from runc_wrap.node.paths import Places
 
 
 @click.command()
@@ -44,16 +39,22 @@ def uninstall(
                 "or `runc-wrapctl engine revert` first"
             )
         plan = _planned(places, purge=purge, hand_over=hand_over)
-        _tell(plan, [f"would {each.what}" for each in uninstaller.steps(plan)],
-              as_json=as_json, dry_run=True)  # fmt: skip
+        lines = [f"would {each.what}" for each in uninstaller.steps(plan)]
+        _tell(plan, lines, as_json=as_json, dry_run=True)
         return
     uninstaller.check(places)
     # what is planned is still so when it is done: no engine is changed meanwhile, either
     with locked(places.var, "install"), transaction_revert.exclusive(places):
         plan = _planned(places, purge=purge, hand_over=hand_over)
         releases.keep(places.prefix)  # not before: a refusal changes nothing
-        done = _carry_out(plan, is_quiet=as_json)
-        _tell(plan, done if as_json else [], as_json=as_json, dry_run=False)
+        done = []
+        for step in uninstaller.steps(plan):
+            if as_json:
+                done.append(step.what)
+            else:
+                output.say(f"{step.what} ...")
+            step.do()
+        _tell(plan, done, as_json=as_json, dry_run=False)
         sys.stdout.flush()
         for line in uninstaller.finish(places, purges=purge):
             sys.stdout.write("" if as_json else f"{line}\n")
@@ -64,25 +65,11 @@ def _planned(places: Places, *, purge: bool, hand_over: bool) -> UninstallPlan:
         return uninstaller.plan(places, purges=purge, hands_over=hand_over)
 
 
-def _carry_out(plan: UninstallPlan, *, is_quiet: bool) -> list[str]:
-    done = []
-    for step in uninstaller.steps(plan):
-        if not is_quiet:
-            output.say(f"{step.what} ...")
-        step.do()
-        done.append(step.what)
-    return done
-
-
 def _tell(plan: UninstallPlan, lines: list[str], *, as_json: bool, dry_run: bool) -> None:
     left = uninstaller.left(plan)
     if as_json:
         output.document(
-            {
-                "dry_run": dry_run,
-                "steps": lines,
-                "left": [each._asdict() for each in left],
-            }
+            {"dry_run": dry_run, "steps": lines, "left": [each._asdict() for each in left]}
         )
         return
     for line in [*lines, *(f"left: {each.what}: {each.why}" for each in left)]:

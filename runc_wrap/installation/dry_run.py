@@ -3,15 +3,10 @@
 python -I -S …/dry_run.py … runs with any Python from 3.11 on, in a checkout or an archive.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 def sentences(prefix: Path, units: Path, *, has_services: bool) -> Iterator[str]:

@@ -8,14 +8,14 @@ first installation leaves nothing in force. install.sh removes a release that is
 holds the lock.
 """
 
-from __future__ import annotations
-
 import argparse
 import signal
 import sys
 import sysconfig
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from types import FrameType
+from typing import NoReturn
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
@@ -23,13 +23,7 @@ from runc_wrap.host import change_set, program
 from runc_wrap.host.change_set import DamagedRecord, PathChange
 from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import links, releases, services
-from runc_wrap.installation.releases import Damaged
 from runc_wrap.installation.services import Services
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from types import FrameType
-
 
 _SECONDS = 600.0  # of one command, on a slow machine
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
@@ -63,9 +57,11 @@ class Installer:
 
     def run(self) -> None:
         """Carry out all steps; undo the last ones if one fails."""
-        self._complete()
-        self._say("Compiling the policy ...")
-        self._say(self._said("--prefix", self._prefix, "apply"))
+        if self._options.checkout:
+            self._say("Completing the release ...")
+            self._make_parts(Path(sysconfig.get_path("platlib")))
+        releases.name_hooks(self._prefix, self._release)
+        self._compile_policy()
         try:
             self._put_in_force()
             _listen_to_signals(signal.SIG_IGN)
@@ -79,14 +75,8 @@ class Installer:
             raise
         releases.remove_others(self._release, self._before)
 
-    def _complete(self) -> None:
-        """Make the parts that only a release from an archive has already."""
-        if self._options.checkout:
-            self._say("Completing the release ...")
-            self._make_parts(Path(sysconfig.get_path("platlib")))
-        releases.name_hooks(self._prefix, self._release)
-
     def _make_parts(self, packages: Path) -> None:
+        """Make the parts that only a release from an archive has already."""
         releases.write_command(self._release)
         releases.copy_hot_path(packages, self._release)
         releases.compile_hot_path(packages, self._release)
@@ -98,13 +88,13 @@ class Installer:
             )
         releases.lay_hooks_and_units(self._options.checkout, self._release)
 
-    def _units(self) -> dict[str, str]:
-        return services.texts(self._release / "share" / "systemd", self._prefix)
-
-    def _why_no_services(self) -> str:
-        if self._options.no_services:
-            return "--no-services"
-        return services.obstacle(self._prefix, self._units())
+    def _compile_policy(self) -> None:
+        self._say("Compiling the policy ...")
+        done = _ended(self._command, "--prefix", self._prefix, "apply")
+        if not done.is_well:
+            said = (done.complaint or done.printed or done.said).strip()
+            raise Failed(f"{said}\nTry: correct that, then run install.sh again")
+        self._say(done.printed)
 
     def _put_in_force(self) -> None:
         services = self._services()
@@ -117,9 +107,11 @@ class Installer:
         self._try_containers()
 
     def _services(self) -> Services | None:
-        if not (why := self._why_no_services()):
-            return Services(self._units())
-        if self._units():
+        units = services.texts(self._release / "share" / "systemd", self._prefix)
+        is_wanted = not self._options.no_services
+        if not (why := services.obstacle(self._prefix, units) if is_wanted else "--no-services"):
+            return Services(units)
+        if units:
             self._say(f"No services: {why}.")
         return None
 
@@ -134,16 +126,8 @@ class Installer:
         return sorted(changes, key=lambda one: one.after is not None)
 
     def _try_containers(self) -> None:
-        head = f"\nrunc-wrap is installed in {self._prefix}."
         self._say("Running three containers ...")
         done = _ended(self._prefix / "bin" / "runc-wrapctl", "selftest")
-        self._judge_containers(done)
-        self._say(f"{head} Three containers and their seccomp state in the kernel:")
-        self._say(done.printed)
-        if done.status == _IMPOSSIBLE:  # the real runtime alone starts none here, either
-            self._warn(f"{done.complaint.strip()}\nrunc-wrap is installed, and was not tried")
-
-    def _judge_containers(self, done: program.Ended) -> None:
         if done.status not in (0, _IMPOSSIBLE):
             raise Failed(
                 "the containers did not run as they should:\n"
@@ -151,13 +135,11 @@ class Installer:
                 "Try: find a line that is not as expected, and run install.sh again; if it stays, "
                 "keep to another release and report these lines"
             )
-
-    def _said(self, *words: str | Path) -> str:
-        done = _ended(self._command, *words)
-        if not done.is_well:
-            said = (done.complaint or done.printed or done.said).strip()
-            raise Failed(f"{said}\nTry: correct that, then run install.sh again")
-        return done.printed
+        head = f"\nrunc-wrap is installed in {self._prefix}."
+        self._say(f"{head} Three containers and their seccomp state in the kernel:")
+        self._say(done.printed)
+        if done.status == _IMPOSSIBLE:  # the real runtime alone starts none here, either
+            self._warn(f"{done.complaint.strip()}\nrunc-wrap is installed, and was not tried")
 
     def _take_back(self) -> None:
         for path in releases.take_back(self._prefix):
@@ -193,27 +175,18 @@ def _listen_to_signals(how: Callable[[int, FrameType | None], object] | signal.H
         signal.signal(number, how)
 
 
-def _say_what_to_do(error: Exception, in_force: str) -> None:
-    """Print why it failed, what is in force now, and what to do, unless the error says that."""
-    sys.stdout.flush()
-    is_told = isinstance(error, (Failed, Damaged, DamagedRecord))
-    more = "" if is_told else f" {advice(error)}"
-    sys.stderr.write(f"install.sh: {error}{in_force}{more}\n")
-
-
 def main(words: Sequence[str]) -> int:
-    """Install; return the exit status."""
+    """Install; return the exit status, after a sentence on a failure: why, and what to do."""
     _listen_to_signals(_end)
-    options = arguments(words)
+    options, in_force = arguments(words), ""
     try:
         installer = Installer(options)
-    except (Failure, OSError) as error:
-        _say_what_to_do(error, "")
-        return 1
-    try:
+        in_force = f"; {installer.told_in_force()}."
         installer.run()
     except (Failure, OSError, ValueError) as error:
-        _say_what_to_do(error, f"; {installer.told_in_force()}.")
+        sys.stdout.flush()
+        more = "" if isinstance(error, (Failed, DamagedRecord)) else f" {advice(error)}"
+        sys.stderr.write(f"install.sh: {error}{in_force}{more}\n")
         return 1
     return 0
 

@@ -4,19 +4,14 @@ They lead through PREFIX/lib/current, so that an upgrade changes them too. By wh
 are known as the installation's.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.host import change_set, ownership
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation.releases import DEFAULT_PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 LOCAL = Path("/usr/local")
 COMMANDS = ("runc-wrap", "runc-wrapctl")

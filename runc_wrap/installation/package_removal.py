@@ -7,22 +7,15 @@ installations. It changes no engine's configuration, as no package's script may.
 package must not be removed now; stderr says why.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from runc_wrap import safe_text
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
 from runc_wrap.installation import uninstall_obstacles
 from runc_wrap.node import installed_programs, paths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 REFUSED = 3
 _LONGEST = 1000  # characters of a line: it names containers
@@ -56,15 +49,11 @@ def _called(places: Places) -> Iterator[tuple[str, str]]:
     yield from why.items()
     for state in registration_state.states(places.engines):
         for name in state.names:
-            yield name, _to_take_back(state.engine, state.config, name)
-
-
-def _to_take_back(engine: str, config: Path, name: str) -> str:
-    command = f"runc-wrapctl engine remove {engine} --handler {name}"
-    return (
-        f"{config} has it; to take that back, install runc-wrap again, run `{command}`, and "
-        "remove it again"
-    )
+            how = (
+                f"{state.config} has it; to take that back, install runc-wrap again, run "
+                f"`runc-wrapctl engine remove {state.engine} --handler {name}`, and remove it again"
+            )
+            yield name, how
 
 
 def _refuse(why: str) -> int:

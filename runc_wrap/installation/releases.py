@@ -13,30 +13,21 @@ PREFIX/lib/installing.json is there while it is not over; the next install.sh un
 the new release is in force, or still the one before: both start containers.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, program, systemd
 from runc_wrap.host.change_set import PathChange
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 DEFAULT_PREFIX = "/opt/runc-wrap"
 _SECONDS = 600.0  # of one program on a slow machine; sync waits for what others write, too
 _LARGEST = 4 << 20  # bytes of a launcher
 _START = "from runc_wrap.cli.entry_point import start"
-
-
-class Damaged(Failure):
-    """The record of an installation cannot be read; the message says why."""
 
 
 def write_command(release: Path) -> None:
@@ -92,15 +83,10 @@ def lay_hooks_and_units(checkout: Path, release: Path) -> None:
 
 
 def name_hooks(prefix: Path, release: Path) -> None:
-    """Write this installation's path into the hooks' definitions. Raises ValueError and OSError."""
+    """Write this installation's path into the hooks' definitions. Raises OSError."""
+    quoted = json.dumps(str(prefix))[1:-1]
     for path in release.glob("hooks/*.d/*.json"):
-        try:
-            definition = json.loads(path.read_text())
-            called = definition["hook"]["path"].removeprefix(DEFAULT_PREFIX)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path} is no definition of a hook ({error})") from None
-        definition["hook"]["path"] = f"{prefix}{called}"
-        path.write_text(json.dumps(definition, indent=4) + "\n")
+        path.write_text(path.read_text().replace(DEFAULT_PREFIX, quoted))
 
 
 def in_force(prefix: Path) -> str | None:
@@ -109,9 +95,10 @@ def in_force(prefix: Path) -> str | None:
     return current.readlink().name if current.is_symlink() else None
 
 
-def is_there(prefix: Path) -> bool:
-    """Tell whether a directory has an installation, also a package's."""
-    return in_force(prefix) is not None
+def check(prefix: Path) -> None:
+    """Raise Failure if a directory has no installation, nor a package's."""
+    if in_force(prefix) is None:
+        raise Failure(missing(prefix))
 
 
 def missing(prefix: Path) -> str:

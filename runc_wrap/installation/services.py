@@ -4,19 +4,13 @@ The units of a release name /opt/runc-wrap; here they get the installation's own
 is one job, over which systemd keeps the descriptors that the services stored.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from runc_wrap.host import change_set, systemd
 from runc_wrap.host.change_set import PathChange
+from runc_wrap.host.systemd import Shown
 from runc_wrap.installation.releases import DEFAULT_PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from runc_wrap.host.systemd import Shown
 
 SERVICES = ("decide", "observe")
 _RUNS = frozenset({"active", "activating", "reloading", "refreshing", "failed"})

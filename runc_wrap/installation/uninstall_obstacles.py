@@ -4,11 +4,9 @@ Containers in observe, whose calls its service answers; services that systemd di
 that call a name in PREFIX/bin for a container, or have it in memory or in a configuration.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.engines import dependent_container, engine_registry, handler_removal
@@ -19,11 +17,7 @@ from runc_wrap.host import files, locks, procfs, runtime_state
 from runc_wrap.installation import links
 from runc_wrap.installation.services import SERVICES
 from runc_wrap.ledger import whole_ledger
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _BY_HAND = ("/etc/crio", "/etc/containers", "/etc/containerd", "/etc/docker")
 _LARGEST = 4 << 20  # bytes of an engine's file

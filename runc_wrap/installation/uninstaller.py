@@ -6,30 +6,24 @@ refused while containers or engines need it; or what they call is handed over: i
 runtime then, and is the owner's to delete. Each step may be repeated.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap.engines import dependent_container, handler_removal
+from runc_wrap.engines.handler_removal import Removal
 from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import engine_restart
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
 from runc_wrap.installation import links, releases, services, uninstall_obstacles
 from runc_wrap.ledger.decision_record import SELFTEST
-from runc_wrap.node.paths import PACKAGED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from runc_wrap.engines.handler_removal import Removal
-    from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import PACKAGED, Places
 
 RECORDS = ("captured", "evidence", "ledger", "metrics", "tightened")  # in PREFIX/var
 _STATE = ("agent", "capture", "changes", "cluster", "engines", "proofs", "policy.*",
@@ -63,15 +57,14 @@ class UninstallPlan:
     stays: dict[str, str]
     runtime: Path | None
     purges: bool
-    left: list[Left] = field(default_factory=list)
+    unsure: list[str]
 
 
 def check(places: Places) -> None:
     """Raise Failure if there is no installation that install.sh made."""
     if places.prefix == PACKAGED:
         raise Failure(f"{PACKAGED} belongs to a package: remove that with apt")
-    if not releases.is_there(places.prefix):
-        raise Failure(releases.missing(places.prefix))
+    releases.check(places.prefix)
 
 
 def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> UninstallPlan:
@@ -95,12 +88,9 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
     if hands_over and unsure:
         stays = {name: stays.get(name, unsure[0]) for name in uninstall_obstacles.names(places)}
     runtime = handler_removal.required_runtime(places) if stays else None
-    planned = [
-        handler_removal.plan(places, where, name, hands_over=hands_over)
-        for where, name in _registered(places)
-    ]
-    left = [Left("perhaps a container", each) for each in unsure]
-    return UninstallPlan(places, planned, stays, runtime, purges, left)
+    removal = partial(handler_removal.plan, places, hands_over=hands_over)
+    planned = [removal(where, name) for where, name in _registered(places)]
+    return UninstallPlan(places, planned, stays, runtime, purges, unsure)
 
 
 def _registered(places: Places) -> Iterator[tuple[Where, str]]:
@@ -120,9 +110,12 @@ def _needed(places: Places, stays: dict[str, str]) -> list[str]:
 
 def steps(todo: UninstallPlan) -> Iterator[Step]:
     """Yield what to do, in order."""
-    for removal in todo.removals:
-        if not removal.plan.is_empty:
-            yield Step(_told(removal), partial(_take_out, todo, removal))
+    for removal in (one for one in todo.removals if not one.plan.is_empty):
+        config, given = removal.plan.where.config, removal.plan.given
+        what = f"remove {removal.handler} from {config}"
+        if given:
+            what = f"let {removal.handler} in {config} lead to {given.path}"
+        yield Step(what, partial(_take_out, todo, removal))
     boot = systemd.UNITS / engine_restart.boot_unit_name(todo.places)
     if boot.exists():  # a killed change left it, which had changed nothing yet
         remove = partial(engine_restart.remove_boot_unit, todo.places, systemd.UNITS)
@@ -146,16 +139,8 @@ def _take_out(todo: UninstallPlan, removal: Removal) -> None:
     plan = registration_plan.plan_remove(where, removal.handler, to)
     if removal.handler in todo.stays:  # at no moment without the name that is called
         plan.link_gone = None
-    registration_plan.carry_out(
-        plan, check=partial(handler_removal.look_again, todo.places, removal)
-    )
-
-
-def _told(removal: Removal) -> str:
-    where, given = removal.plan.where, removal.plan.given
-    if given:
-        return f"let {removal.handler} in {where.config} lead to {given.path}"
-    return f"remove {removal.handler} from {where.config}"
+    again = partial(handler_removal.look_again, todo.places, removal)
+    registration_plan.carry_out(plan, check=again)
 
 
 def _needless_links(todo: UninstallPlan) -> list[Path]:
@@ -185,7 +170,7 @@ def _purge(todo: UninstallPlan) -> None:
 
 def left(todo: UninstallPlan) -> list[Left]:
     """Return what stays, and why, apart from what `finish` finds."""
-    found = list(todo.left)
+    found = [Left("perhaps a container", each) for each in todo.unsure]
     for removal in todo.removals:
         found += [Left(each, _YOURS) for each in removal.given]
     for name, why in todo.stays.items():

@@ -39,7 +39,7 @@ def test_nothing_is_removed_while_an_engine_is_being_changed(
     _installed(tmp_path)
     with transaction_revert.exclusive(Places(tmp_path)):
         assert "transaction" in _failed(tmp_path)
-    assert releases.is_there(tmp_path)
+    assert releases.in_force(tmp_path)
 
 
 def _killed_install(prefix: Path) -> tuple[Path, Path]:

@@ -371,7 +371,7 @@ def test_killed_while_its_release_goes_it_leaves_no_command_and_no_installation(
     with pytest.raises(KeyboardInterrupt):
         uninstaller.finish(made, purges=True)
     assert not os.path.lexists(made.wrapper.with_name("runc-wrapctl"))
-    assert not releases.is_there(made.prefix)
+    assert not releases.in_force(made.prefix)
 
 
 @pytest.mark.parametrize("has_records", [True, False])
