@@ -1,20 +1,14 @@
 """runc-wrapctl agent: its two services, in the foreground."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import click
 
 from runc_wrap.agent import descriptor_store, start_command, systemd_protocol
 from runc_wrap.failure import Failure
 from runc_wrap.host import systemd
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 # glibc keeps the memory that a large config needed unless its thresholds are fixed (mallopt(3)). A
 # usual request takes some 140 KB; returning that each time would cost it 0.05 ms.
@@ -64,11 +58,7 @@ def observe(places: Places, *, without_descriptor_store: bool) -> None:
     _become(places, "observe", environment)
 
 
-def _become(
-    places: Places,
-    role: str,
-    environment: Mapping[bytes, bytes] | None = None,
-) -> None:
+def _become(places: Places, role: str, environment: Mapping[bytes, bytes] | None = None) -> None:
     """Replace this process by a service of the installed release."""
     if os.geteuid() != 0:
         raise Failure(

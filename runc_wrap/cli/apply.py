@@ -1,32 +1,25 @@
 """runc-wrapctl apply."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
+from runc_wrap.hotpath.decision import Decision
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import deep_verify, redecide
+from runc_wrap.node.container_state.redecide import DecisionChange
+from runc_wrap.node.paths import Places
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.arguments import narrowed_comparisons
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.node.container_state.redecide import DecisionChange
-    from runc_wrap.node.paths import Places
-    from runc_wrap.policy.policy_compiler import Compiled
-
 
 _OF_CHANGED = ("id", "namespace", "pod", "container", "action", "mode", "profile")
 _OF_DECISION = ("action", "mode", "profile", "candidate", "reason")
 _OF_RULE = ("name", "mode", "profile", "adopt", "record", "candidate")
-_NOT_IN_FORCE = "Only checked: nothing was changed."
 
 
 @click.command()
@@ -52,30 +45,25 @@ def apply(  # noqa: PLR0913 - click gives each option as a parameter
     """
     if live and (only_check or diff or as_json):
         raise click.UsageError("--live changes containers: run `tighten`, which has these options")
+    in_force = not (only_check or diff)
     with output.progress("Compiling the policy"):
-        if only_check or diff:
-            compiled, remarks = _checked(places, orphans=force)
-        else:
+        if in_force:
             compiled, remarks = apply_policy.put_in_force(places, orphans=force)
+        else:
+            compiled, remarks = apply_policy.check(places)
+        if not in_force and not force:
+            installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     changes = _changes(places, compiled) if diff else None
     remarks = [*remarks, *apply_policy.notes(places, compiled)]
-    in_force = not (only_check or diff)
     if as_json:
         document = _document(compiled, changes)
         output.document({"in_force": in_force, **document, "remarks": remarks})
         return
     for line in [*_summary(compiled), *remarks, *_differences(compiled, changes)]:
         output.say(line)
-    output.say("In force for new containers." if in_force else _NOT_IN_FORCE)
+    output.say("In force for new containers." if in_force else "Only checked: nothing was changed.")
     if live:
         click.get_current_context().invoke(tighten.tighten, overlay=True)
-
-
-def _checked(places: Places, *, orphans: bool) -> tuple[Compiled, list[str]]:
-    compiled, remarks = apply_policy.check(places)
-    if not orphans:
-        installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
-    return compiled, remarks
 
 
 def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
@@ -92,10 +80,9 @@ def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
 def _document(compiled: Compiled, changes: Sequence[DecisionChange] | None) -> dict[str, Any]:
     policy = compiled.policy
     settings = ("runtime", "on_error", "default", "runtime_default", "overlay")
-    rules = [{name: rule.get(name) for name in _OF_RULE} for rule in policy["rules"]]
     return {
         **{name: policy.get(name) for name in settings},
-        "rules": rules,
+        "rules": [{name: rule.get(name) for name in _OF_RULE} for rule in policy["rules"]],
         "own_profiles": _own(compiled),
         "candidates": [pair._asdict() | vars(c) for pair, c in compiled.previews.items()],
         "narrowed": {name: list(calls) for name, calls in compiled.narrowed.items()},

@@ -1,13 +1,12 @@
 """runc-wrapctl cluster: what the installer's image runs, in its pod and on the node."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -25,18 +24,14 @@ from runc_wrap.cluster import (
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_manager import Manager
+from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.failure import Failure
 from runc_wrap.host import polling
 from runc_wrap.host.locks import LockHeldError, locked
 from runc_wrap.node import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from runc_wrap.cluster.next_step import NextStep
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
 _SOCKET = Path("/host/systemd/private")
@@ -46,9 +41,7 @@ _FILE = Path("/host/metrics/runc-wrap.prom")
 _PERIOD = 300.0  # seconds between looks at a node that needs nothing
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
-_LONGEST_POLICY = (
-    8 * configmap_policy.LARGEST
-)  # bytes of one line: JSON escapes each by six at most
+_LONGEST_POLICY = 8 * configmap_policy.LARGEST  # of one line: JSON escapes a byte by six at most
 _ANOTHER = (
     "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
     "any more (`kubectl -n runc-wrap get daemonsets`)"
@@ -60,9 +53,12 @@ def cluster() -> None:
     """Run the installer of a Kubernetes cluster: docs/kubernetes.md."""
 
 
+_NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
+
+
 def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--node", envvar="NODE_NAME", required=True, help="This node's name."),
+        _NODE,
         click.option("--pod", envvar="POD_NAME", default="installer", help="This pod's name."),
         click.option(
             "--engine-config",
@@ -78,21 +74,29 @@ def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
 @cluster.command()
 @_pod_options
 @click.option("--taint", is_flag=True, help="Keep new pods off the node until it is ready.")
-def install(*, node: str, pod: str, once: bool, taint: bool, engine_config: str) -> None:
+def install(*, taint: bool, **given: Any) -> None:  # noqa: ANN401 - click's
     """Bring the node to the image's release and the mounted policy, and keep it there."""
-    reporter = _reporter(node, pod, taint=taint)
-    installer = Reconciler(_PLACES, _commands(engine_config), reporter)
-    _keep(_alone(installer.run, installs=True), reporter, once=once, well=next_step.WELL)
+    _look_after(taint=taint, removes=False, **given)
 
 
 @cluster.command()
 @_pod_options
-def remove(*, node: str, pod: str, once: bool, engine_config: str) -> None:
+def remove(**given: Any) -> None:  # noqa: ANN401 - click's
     """Take everything off the node again."""
-    reporter = _reporter(node, pod, taint=False)
-    remover = Reconciler(_PLACES, _commands(engine_config), reporter, removes=True)
-    work = _alone(remover.run, installs=False)
-    _keep(work, reporter, once=once, well=frozenset((next_step.REMOVED,)))
+    _look_after(taint=False, removes=True, **given)
+
+
+def _look_after(  # noqa: PLR0913 - the commands' options
+    *, node: str, pod: str, engine_config: str, once: bool, taint: bool, removes: bool
+) -> None:
+    given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint, _STATE)
+    reporter = Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
+    commands = NodeCommands(_PLACES, Manager(_SOCKET), engine_config)
+    work = _alone(
+        Reconciler(_PLACES, commands, reporter, removes=removes).run, installs=not removes
+    )
+    well = frozenset((next_step.REMOVED,)) if removes else next_step.WELL
+    _keep(work, reporter, once=once, well=well)
 
 
 @cluster.command()
@@ -129,9 +133,6 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
 def still_needed(places: Places, /) -> None:
     """Say which pods still need the handler: on the host."""
     output.document({"reason": preconditions.still_needed(places)})
-
-
-_NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
 
 
 @cluster.command()
@@ -182,15 +183,6 @@ def metrics(*, port: int, file: Path, state: Path) -> None:
         signal.signal(number, _end)
     with pod_server.PodServer(port, file, state, output.warn) as server:
         server.serve()
-
-
-def _commands(engine_config: str) -> NodeCommands:
-    return NodeCommands(_PLACES, Manager(_SOCKET), engine_config)
-
-
-def _reporter(node: str, pod: str, *, taint: bool) -> Reporter:
-    given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint, _STATE)
-    return Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
 
 
 def _alone(

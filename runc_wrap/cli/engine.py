@@ -1,8 +1,7 @@
 """runc-wrapctl engine list | prove | revert | status, and the group of all engine commands."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,12 +12,7 @@ from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import canary_proof, transaction_revert
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.engines.transaction.transaction_revert import Note
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _LISTED = ("engine", "version", "handler", "path", "configuration", "configured")
 _COLUMNS = ("engine", "handler", "configured", "in force", "since", "by")
@@ -49,21 +43,20 @@ def prove(
     """
     where = engine_change.registered(places, name, handler, config)
     engine_change.end_as_ctrl_c()
-    document = {"engine": where.engine, "config": str(where.config), "handler": handler}
+    document: dict[str, Any] = {"engine": where.engine, "config": str(where.config)}
+    document |= {"handler": handler, "proved": None, "reason": None}
     try:
         with output.progress("Running a canary"):
-            proof = canary_proof.alone(places, where, handler, Systemd())
+            document["proved"] = canary_proof.alone(places, where, handler, Systemd())
     except (Failure, OSError) as error:
-        if as_json:
-            output.document({**document, "proved": None, "reason": str(error)})
-        else:
-            output.warn(f"{where.engine}: {handler} is not proved: {error}")
-        return True
+        document["reason"] = str(error)
     if as_json:
-        output.document({**document, "proved": proof, "reason": None})
+        output.document(document)
+    elif why := document["reason"]:
+        output.warn(f"{where.engine}: {handler} is not proved: {why}")
     else:
-        output.say(f"proved by a canary: {proof}")
-    return False
+        output.say(f"proved by a canary: {document['proved']}")
+    return document["proved"] is None
 
 
 @engine.command("list")
@@ -102,17 +95,13 @@ def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
     with transaction_revert.exclusive(places):
         found = transaction_revert.everything(places, Systemd(), is_boot=is_boot)
     if as_json:
-        output.document([_row_of(one) for one in found])
+        names = ("engine", "config", "handler", "action", "by")
+        output.document([{name: getattr(one, name) for name in names} for one in found])
         return
     for one in found:
         output.say(f"taken back: {one.action} {one.handler} in {one.config}")
     if not found:
         output.say("nothing to take back")
-
-
-def _row_of(one: Note) -> dict[str, Any]:
-    return {"engine": one.engine, "config": one.config, "handler": one.handler,
-            "action": one.action, "by": one.by}  # fmt: skip
 
 
 @engine.command()

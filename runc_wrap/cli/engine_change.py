@@ -1,31 +1,26 @@
 """runc-wrapctl engine add | remove: changing an engine's files, and restarting it if asked."""
 
-from __future__ import annotations
-
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from runc_wrap.cli import engine_output, output
 from runc_wrap.engines import engine_registry, handler_removal
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
 from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration.registration_plan import Plan
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.transaction_run import ADD, INTERRUPTED, REMOVE, Job
 from runc_wrap.failure import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.engines.registration.registration_plan import Plan
-    from runc_wrap.engines.registration.registration_state import Where
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _AUTO = "auto"
 _FAILURES = (transaction_run.TakenBack, transaction_revert.NotTakenBackError)
@@ -117,18 +112,19 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     where = _where_of(places, found.name, found.config)
     with output.progress(f"Asking {found.name}"):
         facts = found.facts(wanted.containerd_version, places.prefix)
-    planned = partial(
-        registration_plan.plan_add, where, wanted.handler, facts, default=wanted.default
-    )
+    name, default, dry_run = wanted.handler, wanted.default, wanted.dry_run
+    planned = partial(registration_plan.plan_add, where, name, facts, default=default)
     if wanted.restart:
-        ours = (wanted.handler, ADD, planned, wanted.default, wanted.stops)
-        return _restarted(Job(places, where, *ours), as_json=wanted.as_json)
-    dry_run = wanted.dry_run
+        job = Job(places, where, name, ADD, planned, default, wanted.stops)
+        return _restarted(job, as_json=wanted.as_json)
     with output.progress(f"Registering with {found.name}"):
         plan = planned()
+        wrong = [*plan.notes]
         _change_files(places, plan, registration_plan.carry_out_checked, dry_run=dry_run)
-        wrong = [*plan.notes, *(() if dry_run else _checked(found, where, wanted, facts))]
-    return engine_output.document(plan, wanted.handler, wrong, dry_run=dry_run, added=True), plan
+        handler = Handler(name, str(where.bin_dir / name), default)
+        if not dry_run and (problem := found.problem(handler, facts)):
+            wrong.append(problem)
+    return engine_output.document(plan, name, wrong, dry_run=dry_run, added=True), plan
 
 
 def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
@@ -159,8 +155,7 @@ def _attempted(
     """Register with one of all, unless its CRI plugin is off, as in Docker's containerd."""
     skipped = {"engine": found.name, "config": str(found.config), "wrong": []}
     try:
-        off = found.off()
-        if off:
+        if off := found.off():
             return skipped | {"skipped": off}, None
         return _added(places, found, wanted)
     except (Failure, OSError) as error:
@@ -176,11 +171,6 @@ def _only_one(name: str) -> Engine:
             "`engine add auto` for all"
         )
     return found[0] if found else engine_registry.at(name, engine_registry.ENGINES[name].usual)
-
-
-def _checked(found: Engine, where: Where, wanted: _Wanted, facts: dict[str, Any]) -> list[str]:
-    ours = Handler(wanted.handler, str(where.bin_dir / wanted.handler), wanted.default)
-    return [*filter(None, [found.problem(ours, facts)])]
 
 
 @click.command()
@@ -208,8 +198,9 @@ def remove(  # noqa: PLR0913  # one parameter per option
             removal = handler_removal.plan(places, where, handler, hands_over=hand_over)
         again = partial(handler_removal.look_again, places, removal)
         if restart and not removal.plan.is_empty:
-            ours = (handler, REMOVE, lambda: removal.plan, False, stops, again)
-            document, _ = _restarted(Job(places, where, *ours), as_json=as_json)
+            ours = (places, where, handler, REMOVE, lambda: removal.plan)
+            job = Job(*ours, stops=stops, look_again=again)
+            document, _ = _restarted(job, as_json=as_json)
             return _show(document, removal, as_json=as_json)
         # not checked: what is left is the owner's own
         execute = partial(registration_plan.carry_out, check=again)

@@ -1,17 +1,14 @@
 """What `engine add` and `remove` print: one document, or the same in sentences."""
 
-from __future__ import annotations
-
 import difflib
-from typing import TYPE_CHECKING, Any
+import io
+from typing import Any
 
 from runc_wrap.cli import output
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART
-
-if TYPE_CHECKING:
-    from runc_wrap.engines.engine_files import Change
-    from runc_wrap.engines.registration.registration_plan import Plan
+from runc_wrap.engines.engine_files import Change
+from runc_wrap.engines.registration.registration_plan import Plan
 
 RUNTIME_CLASS = """apiVersion: node.k8s.io/v1
 kind: RuntimeClass
@@ -27,6 +24,10 @@ def document(
     """Return what `--json` prints of a planned or executed change."""
     where = plan.where
     kubernetes = added and engine_registry.ENGINES[where.engine].has_runtime_classes
+    reload = None
+    if plan.changes:
+        engine = engine_registry.at(where.engine, where.config)
+        reload = engine.reload_command(loses_default=plan.loses_default)
     return {
         "engine": where.engine,
         "config": str(where.config),
@@ -38,31 +39,19 @@ def document(
         "links": [str(link) for link in (plan.link_new, plan.link_gone) if link],
         "diff": "".join(map(diff, plan.changes)),
         "wrong": wrong,
-        "reload": _reload(plan) if plan.changes else None,
+        "reload": reload,
         "runtime_class": RUNTIME_CLASS.format(name=handler) if kubernetes else None,
     }
-
-
-def _reload(plan: Plan) -> str:
-    engine = engine_registry.at(plan.where.engine, plan.where.config)
-    return engine.reload_command(loses_default=plan.loses_default)
 
 
 def diff(change: Change) -> str:
     """Return the unified diff of one file; /dev/null stands for a missing file."""
     old, new = change.before, change.after
     names = ["/dev/null" if side is None else str(change.path) for side in (old, new)]
-    lines = difflib.unified_diff(_lines(old), _lines(new), names[0], names[1])
-    return "".join(_ended(line) for line in lines)
-
-
-def _lines(text: str | None) -> list[str]:
-    parts = (text or "").split("\n")
-    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
-
-
-def _ended(line: str) -> str:
-    return line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+    sides = [list(io.StringIO(side, newline="\n")) for side in (old, new)]
+    lines = difflib.unified_diff(sides[0], sides[1], names[0], names[1])
+    unended = "\n\\ No newline at end of file\n"
+    return "".join(line if line.endswith("\n") else line + unended for line in lines)
 
 
 def show(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:

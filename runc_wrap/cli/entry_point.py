@@ -1,7 +1,5 @@
 """The entry point of runc-wrapctl, which install.sh writes for an isolated interpreter."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

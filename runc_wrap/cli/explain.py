@@ -52,10 +52,8 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         output.say(f"{verb}: {decision.reason}")
         if decision.candidate and profile:
             left = ", ".join(profile.get("unpreviewed", ())) or "none"
-            output.say(
-                f"The candidate {decision.candidate} is looked at beside it, which stays enforced "
-                f"(calls not previewed: {left})."
-            )
+            beside = f"The candidate {decision.candidate} is looked at beside it"
+            output.say(f"{beside}, which stays enforced (calls not previewed: {left}).")
         if names := profile and profile.get("narrowed"):
             output.say(narrowed_comparisons.sentence(names))
         if decision.recorded:
@@ -79,11 +77,10 @@ def _decision(
     policy = policy_file.load(str(places.prefix))
     record = redecide.last_of(places.ledger, str(path.parent))
     outcome = redecide.decide_again(policy, str(path), record, handler)
-    decision, profile = outcome.decision, None
+    decision, facts, profile = outcome.decision, outcome.facts, None
     if decision.profile and decision.mode:
         profile = policy_file.load_profile(policy, decision.profile, decision.form)
     known = default_recognition.recognizer(places)
-    facts = outcome.facts
     return decision, profile, known.of_block(facts.seccomp, facts.who.engine, facts.bounding)
 
 

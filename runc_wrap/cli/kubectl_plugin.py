@@ -4,12 +4,11 @@ It runs as whoever calls kubectl, with kubectl's own credentials and rights. kub
 kubectl-runc_wrap in PATH.
 """
 
-from __future__ import annotations
-
 import functools
 import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -20,17 +19,12 @@ from runc_wrap.cluster import next_step
 from runc_wrap.fleet import kubectl, node_queries
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
+from runc_wrap.fleet.node_list import ListedNode
 from runc_wrap.fleet.node_queries import Asking, Cluster, Query
 from runc_wrap.node import paths
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import BinaryIO
-
-    from runc_wrap.fleet.node_list import ListedNode
 
 PROGRAM = ("/runc-wrap/bin/runc-wrapctl", "cluster")  # in the installer's pod
 _COLUMNS = ("NODE", "KUBELET", "RUNC-WRAP", "VERSION", "STATE")
@@ -175,11 +169,14 @@ def _gathered(
 def say_who_is_left_out(names: Sequence[str]) -> None:
     """Print on stderr which nodes were not asked, by their own word."""
     if names:
-        shown = safe_text.some([*map(safe_text.word, names)], _SHOWN)
-        number = safe_text.number(len(names), "node")
-        output.warn(
-            f"note: not asked, since they say that they do not run Linux: {number} ({shown})"
-        )
+        shown = nodes_named(names, _SHOWN)
+        output.warn(f"note: not asked, since they say that they do not run Linux: {shown}")
+
+
+def nodes_named(names: Sequence[str], most: int, number: int = 0) -> str:
+    """Return how many nodes these are, `number` or all, and the names of the first."""
+    shown = safe_text.some([*map(safe_text.word, names)], most, number)
+    return f"{safe_text.number(number or len(names), 'node')} ({shown})"
 
 
 @plugin.command()
@@ -194,13 +191,8 @@ def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: flo
     the policy, what failed and when that is tried again. Exit status 1: a node is not ready, or is
     looked after by no running pod, so that what it said last may be old.
     """
-    if node is None:
-        return _show_all(cluster, as_json=as_json)
-    return _show(cluster, node, as_json=as_json, seconds=seconds)
-
-
-def _show_all(cluster: Cluster, *, as_json: bool) -> bool:
-    """Print a line for each node; return whether one is not well."""
+    if node is not None:
+        return _show(cluster, node, as_json=as_json, seconds=seconds)
     nodes = node_queries.nodes(cluster)
     doubts = node_queries.doubts(cluster, nodes)
     if as_json:
@@ -225,9 +217,9 @@ def _show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> bool
     found, _ = node_queries.asked(cluster)
     chosen = [one for one in found if one.node == node]
     if not chosen:
+        name = safe_text.word(node)
         raise KubectlError(
-            f"the cluster lists no Linux node {safe_text.word(node)}; "
-            "`kubectl get nodes` names them"
+            f"the cluster lists no Linux node {name}; `kubectl get nodes` names them"
         )
     query = Query(cluster, (*PROGRAM, "state"), Asking(1, seconds))
     with output.progress("Asking the node") as meter:
@@ -251,15 +243,11 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     for remark in _items(document, "remarks"):
         yield f"remark   {safe_text.name(remark, _LONGEST)}"
     for one in _items(document, "attempts"):
-        yield _attempt(one if isinstance(one, dict) else {})
-
-
-def _attempt(found: dict[str, Any]) -> str:
-    """Return what failed, why, and when it is tried again."""
-    step, count, again, reason = (
-        safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
-    )
-    return f"failed   {step} ({count} times; tried again after {again}): {reason}"
+        found = one if isinstance(one, dict) else {}
+        step, count, again, reason = (
+            safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
+        )
+        yield f"failed   {step} ({count} times; tried again after {again}): {reason}"
 
 
 def _items(document: dict[str, Any], name: str) -> list[Any]:

@@ -1,16 +1,15 @@
 """kubectl runc-wrap policy: what the nodes would do with a policy, before it is sent."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import click
 
 from runc_wrap import safe_text
 from runc_wrap.cli import output
-from runc_wrap.cli.kubectl_plugin import PROGRAM, asking, say_who_is_left_out
+from runc_wrap.cli.kubectl_plugin import PROGRAM, asking, nodes_named, say_who_is_left_out
 from runc_wrap.cluster.configmap_policy import LARGEST, MODE
 from runc_wrap.documents.constraints import Most
 from runc_wrap.documents.reader import DocumentError, read, record
@@ -18,16 +17,10 @@ from runc_wrap.failure import Failure
 from runc_wrap.fleet import node_queries
 from runc_wrap.fleet.kubectl import KubectlError
 from runc_wrap.fleet.memory_bound import MemoryBound
-from runc_wrap.fleet.node_queries import Query
-from runc_wrap.fleet.policy_answers import PolicyAnswers
+from runc_wrap.fleet.node_queries import Asking, Cluster, Query
+from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyAnswers, PolicyChange
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from runc_wrap.fleet.node_queries import Asking, Cluster
-    from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyChange
 
 _COLUMNS = ("WORKLOAD", "CONTAINERS", "NOW", "THEN")
 _SHOWN_NODES, _LONGEST = 5, 600
@@ -154,11 +147,11 @@ def _show(found: PolicyAnswers) -> None:
     taken = safe_text.number(found.taken, "node")
     output.say(f"{taken} would put it in force, {sum(map(len, found.refused.values()))} not.")
     for why, nodes in found.refused.items():
-        output.say(
-            f"Refused on {_nodes(len(nodes), sorted(nodes))}: {safe_text.name(why, _LONGEST)}"
-        )
-    for remark, where in found.remarks.items():
-        output.say(f"On {_nodes(where.nodes, where.names)}: {safe_text.name(remark, _LONGEST)}")
+        where = nodes_named(sorted(nodes), _SHOWN_NODES)
+        output.say(f"Refused on {where}: {safe_text.name(why, _LONGEST)}")
+    for remark, on in found.remarks.items():
+        where = nodes_named(on.names, _SHOWN_NODES, on.nodes)
+        output.say(f"On {where}: {safe_text.name(remark, _LONGEST)}")
     if found.changes:
         output.table(_COLUMNS, map(_row, found.ordered()))
     elif found.taken:
@@ -170,31 +163,20 @@ def _row(one: tuple[PolicyChange, ChangedNodes]) -> tuple[str, ...]:
     change, where = one
     then = f"refused: {safe_text.name(change.refused, _LONGEST)}" if change.refused else change.then
     containers = safe_text.number(where.containers, "container")
-    on = f"{containers} on {_nodes(where.nodes, where.names)}"
-    return (
-        safe_text.name(change.whose.name),
-        on,
-        safe_text.name(change.now),
-        safe_text.name(then, _LONGEST),
-    )
-
-
-def _nodes(number: int, names: Sequence[str]) -> str:
-    shown = safe_text.some([*map(safe_text.word, names)], _SHOWN_NODES, number)
-    return f"{safe_text.number(number, 'node')} ({shown})"
+    on = f"{containers} on {nodes_named(where.names, _SHOWN_NODES, where.nodes)}"
+    whose, now = safe_text.name(change.whose.name), safe_text.name(change.now)
+    return whose, on, now, safe_text.name(then, _LONGEST)
 
 
 def _say_what_is_missing(found: PolicyAnswers) -> None:
     """Print on stderr of which nodes nothing is known."""
     say_who_is_left_out(found.not_linux)
     if found.not_reached:
-        shown = _nodes(len(found.not_reached), found.not_reached)
+        shown = nodes_named(found.not_reached, _SHOWN_NODES)
         output.warn(f"note: not reached, as the installer has no pod there: {shown}")
     number = safe_text.number(len(found.silent), "node")
+    said = sorted(found.silent)
     output.warn_some(
-        [
-            f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}"
-            for node, why in sorted(found.silent)
-        ],
+        [f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}" for node, why in said],
         f"warning: {number} did not answer; whether they would take it is unknown:",
     )

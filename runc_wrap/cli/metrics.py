@@ -1,9 +1,6 @@
 """runc-wrapctl metrics: print them, or write a file for node_exporter's textfile collector."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +9,7 @@ from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.metrics import metrics_collector, metrics_file, prometheus_series
 from runc_wrap.node import agent_flush
-
-if TYPE_CHECKING:
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _MODE = 0o644  # node_exporter runs as another user
 

@@ -4,8 +4,6 @@ Progress goes to stderr, if that is a terminal, and not with --json or --quiet. 
 the work is done. Every word that it shows is a constant of runc-wrap, never input.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import math
@@ -13,18 +11,16 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, zip_longest
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host.progress_meter import Meter
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
 
 WRONG = 1  # the command ran and found a problem
 IMPOSSIBLE = 2  # the command could not run

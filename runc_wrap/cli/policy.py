@@ -1,17 +1,13 @@
 """runc-wrapctl policy reference."""
 
-from __future__ import annotations
-
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from runc_wrap.cli import output
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _TABLES = {"At the top": "", "[[rule]]": "rule."}
 

@@ -1,14 +1,13 @@
 """runc-wrapctl report, and what it shares with suggest and watch."""
 
-from __future__ import annotations
-
 import functools
 import re
 import socket
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,17 +19,13 @@ from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import default_recognition, users_containers
+from runc_wrap.node.paths import Places
 from runc_wrap.report import evidence_gathering
+from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.evidence_gathering import NodeReport
 from runc_wrap.report.log_sources import Asked
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.node_document import Kept
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.evidence_gathering import NodeReport
 
 Json = dict[str, Any]
 _OF_RUNTIMES = (
@@ -83,11 +78,7 @@ def sources(command: Callable[..., bool | None]) -> Callable[..., bool | None]:
 
 
 @click.command()
-@click.argument(
-    "words",
-    nargs=-1,
-    metavar="[WORKLOAD | FILE...]",
-)
+@click.argument("words", nargs=-1, metavar="[WORKLOAD | FILE...]")
 @sources
 @click.option(
     "--merge",

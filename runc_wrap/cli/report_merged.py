@@ -1,9 +1,8 @@
 """The report of many nodes: `report --merge`, and what `suggest --merge` reads."""
 
-from __future__ import annotations
-
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,14 +10,10 @@ from runc_wrap import safe_text
 from runc_wrap.cli import output, workload_output
 from runc_wrap.cli.workload_output import chosen, document, in_full
 from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
+from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import base_profiles, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 Json = dict[str, Any]
 _STDIN = "-"

@@ -1,15 +1,14 @@
 """runc-wrapctl: the root command. Subcommands are imported when they are called."""
 
-from __future__ import annotations
-
 import errno
 import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,9 +16,6 @@ from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import paths
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # name -> summary; the module of that name has a click command of that name
 COMMANDS = {

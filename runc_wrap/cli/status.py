@@ -4,11 +4,10 @@ These are the look at the node's containers, and the words and the JSON for each
 decided about it, and what the kernel reports.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,15 +24,11 @@ from runc_wrap.node.container_state import (
     default_recognition,
     lost_listeners,
 )
+from runc_wrap.node.container_state.container_processes import Process
+from runc_wrap.node.container_state.container_status import Entry, Node
+from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import policy_sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.node.container_state.container_processes import Process
-    from runc_wrap.node.container_state.container_status import Apart, Entry, Node
-    from runc_wrap.node.paths import Places
 
 _COLUMNS = ("CONTAINER", "PID", "DECLARED", "DECIDED", "KERNEL", "AGREES", "REASON")
 _AGREES = {True: "yes", False: "NO", None: "-"}
@@ -93,18 +88,12 @@ def look(places: Places) -> Node:
         output.warn(f"not read: {sentence}")
     if node.damaged:
         output.warn(f"{node.damaged} lines of the ledger are damaged and were skipped")
-    for user in node.users:
-        _say_of(user)
+    for user in node.users:  # a few of their run directories, which affect only them
+        for sentence in user.unreadable[:_SENTENCES]:
+            output.warn(f"not read: uid {user.uid}: {safe_text.name(sentence, _LONGEST_SENTENCE)}")
+        if more := user.more + len(user.unreadable[_SENTENCES:]):
+            output.warn(f"{more} more of uid {user.uid} are not shown")
     return node
-
-
-def _say_of(user: Apart) -> None:
-    """Print a few warnings about a user's own run directory; they affect only that user."""
-    for sentence in user.unreadable[:_SENTENCES]:
-        output.warn(f"not read: uid {user.uid}: {safe_text.name(sentence, _LONGEST_SENTENCE)}")
-    more = user.more + len(user.unreadable[_SENTENCES:])
-    if more:
-        output.warn(f"{more} more of uid {user.uid} are not shown")
 
 
 def _say_what_is_newer(places: Places) -> None:
@@ -119,17 +108,17 @@ def _say_what_is_newer(places: Places) -> None:
         output.warn(f"the policy's sources cannot be read: {error}")
         return
     if changed:
-        what = "; ".join(changed)
-        output.warn(f"not in force yet: {what}. Run `runc-wrapctl apply`.")
+        output.warn(f"not in force yet: {'; '.join(changed)}. Run `runc-wrapctl apply`.")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
+    first = next(iter(entry.members), None)
     cells = (
         named(entry),
         str(entry.container.pid or entry.container.state),
         _declared(entry) or "-",
         decided(entry),
-        _kernel(entry),
+        kernel_words(first.seccomp, first.filters) if first else "-",
         _AGREES[entry.agrees],
         _reason(entry),
     )
@@ -139,7 +128,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def as_document(entry: Entry) -> dict[str, Any]:
     """Return a container's JSON."""
     found, record = entry.container, entry.record
-    first = entry.members[0] if entry.members else None
+    first = next(iter(entry.members), None)
     return {
         "id": found.id,
         "owner": found.owner,
@@ -162,14 +151,20 @@ def _process(process: Process) -> dict[str, Any]:
     return {name: getattr(process, name) for name in ("pid", "name", "seccomp", "filters")}
 
 
+def identity(entry: Entry) -> dict[str, Any]:
+    """Return what identifies a container in all documents."""
+    names, record = ("namespace", "pod", "container"), entry.record
+    return {"id": entry.container.id} | {name: record and getattr(record, name) for name in names}
+
+
 def named(entry: Entry) -> str:
     """Return a container's name for people: namespace/pod/container if it is in a pod."""
     record = entry.record
     short = entry.container.id if len(entry.container.id) != 64 else entry.container.id[:_SHORT]  # noqa: PLR2004 - the engines' ids are 32 bytes in hexadecimal
     parts = [record.namespace, record.pod, record.container] if record else []
     path = "/".join(part for part in parts if part)
-    whose = f"uid {entry.container.owner}: " if entry.container.owner else ""
-    return safe_text.name(whose + (f"{path} ({short})" if path else short), _LONGEST)
+    user = f"uid {entry.container.owner}: " if entry.container.owner else ""
+    return safe_text.name(user + (f"{path} ({short})" if path else short), _LONGEST)
 
 
 def _declared(entry: Entry) -> str | None:
@@ -189,13 +184,6 @@ def decided(entry: Entry) -> str:
     how = "restored as dumped" if record.restored else record.mode
     beside = f", candidate {record.candidate}" if record.candidate else ""
     return f"{record.profile} ({how}{beside})"
-
-
-def _kernel(entry: Entry) -> str:
-    """Return the seccomp state of a container's first process in words."""
-    if not entry.members:
-        return "-"
-    return kernel_words(entry.members[0].seccomp, entry.members[0].filters)
 
 
 def kernel_words(seccomp: int, filters: int | None) -> str:

@@ -1,9 +1,9 @@
 """runc-wrapctl suggest."""
 
-from __future__ import annotations
-
 import shlex
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -13,17 +13,12 @@ from runc_wrap.cli.report import gathered, sources
 from runc_wrap.cli.workload_output import call_words, chosen, listed, suggested
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
+from runc_wrap.node.paths import Places
+from runc_wrap.report.log_sources import Asked
 from runc_wrap.report.merge import base_profiles
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.log_sources import Asked
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.suggestion.profile_addition import ComposedAddition, Suggestion
+from runc_wrap.report.suggestion.profile_addition import ComposedAddition, Suggestion
 
 _LONGEST_SENTENCE = 1000  # characters
 _LONGEST_NAME = 500  # characters: a name that is shown must be usable as an argument
@@ -113,12 +108,7 @@ def _on_node(places: Places) -> Way:
 
 
 def show(
-    way: Way,
-    everyone: Sequence[MergedWorkload],
-    workload: str,
-    *,
-    as_json: bool,
-    **allowing: bool,
+    way: Way, everyone: Sequence[MergedWorkload], workload: str, *, as_json: bool, **allowing: bool
 ) -> None:
     """Print the suggestion for one of these workloads. Raises Failure if there is none."""
     one = chosen(everyone, workload)
@@ -138,7 +128,10 @@ def show(
     if made.degrading:
         output.warn(_degrading(way, one, made))
     if also := policy_snippets.also_matched(one, everyone) if made.added or made.recorded else []:
-        output.warn(_too_wide(also))
+        output.warn(
+            "warning: the rule also matches other workloads, which would be confined by this "
+            f"profile: {listed(also)}"
+        )
     output.warn(_what_next(way, one, made, composed.text if composed else ""))
 
 
@@ -180,12 +173,8 @@ def _withheld(way: Way, one: MergedWorkload, made: Suggestion) -> str:
 
 
 def _again(way: Way, one: MergedWorkload, made: Suggestion, option: str) -> str:
-    words = [
-        option,
-        *(["--recorded"] if made.recorded else []),
-        "--",
-        safe_text.word(one.name, _LONGEST_NAME),
-    ]
+    recorded = ["--recorded"] * bool(made.recorded)
+    words = [option, *recorded, "--", safe_text.word(one.name, _LONGEST_NAME)]
     return f"{way.command} {shlex.join(words)}"
 
 
@@ -202,23 +191,19 @@ def _degrading(way: Way, one: MergedWorkload, made: Suggestion) -> str:
     return "\n".join(lines)
 
 
-def _too_wide(also: list[str]) -> str:
-    return (
-        "warning: the rule also matches other workloads, which would be confined by this "
-        f"profile: {listed(also)}"
-    )
-
-
 def _what_next(way: Way, one: MergedWorkload, made: Suggestion, composed: str) -> str:
     if not made.added and not made.recorded:
-        return f"nothing was added: {_why_nothing(made)}{_may_be_missing(way, one)}"
+        why = "no call was seen that would be denied."
+        if made.withheld:
+            why = "all calls seen that would be denied are dangerous."
+        return f"nothing was added: {why}{_may_be_missing(way, one)}"
     path = way.profile(policy_snippets.file_name(one))
     rule = policy_snippets.policy_rule(one, composed)
-    number = len(made.added)
+    number = f"{len(made.added)} entr{'y' if len(made.added) == 1 else 'ies'}"
     where = f"in {way.config}, {_where(one)}:" if rule else "by an annotation of the container:"
     whole = f"Save it as {path}, then select it {where}"
     lines = [
-        *([] if made.recorded and not number else [f"{_entries(number)} added. {one.confidence}"]),
+        *([] if made.recorded and not made.added else [f"{number} added. {one.confidence}"]),
         f"Write {where}" if rule and composed else whole,
         "",
         rule or policy_snippets.annotation(one),
@@ -227,19 +212,10 @@ def _what_next(way: Way, one: MergedWorkload, made: Suggestion, composed: str) -
     return "\n".join(lines)
 
 
-def _entries(number: int) -> str:
-    return f"{number} entr{'y' if number == 1 else 'ies'}"
-
-
-def _why_nothing(made: Suggestion) -> str:
-    if made.withheld:
-        return "all calls seen that would be denied are dangerous."
-    return "no call was seen that would be denied."
-
-
 def _may_be_missing(way: Way, one: MergedWorkload) -> str:
     """Return why calls may be missing in a suggestion, and what to do, "" if none may be."""
-    why = one.reason if one.verdict is None else _hidden(one)
+    hidden = iter(one.here.own_filters.sentences if one.here else ())  # though it is denied some
+    why = one.reason if one.verdict is None else next(hidden, None)
     if not why:
         return ""
     lines = [
@@ -249,11 +225,6 @@ def _may_be_missing(way: Way, one: MergedWorkload) -> str:
         f"{way.then}, recreate its containers, let them do their work, and suggest again.",
     ]
     return "\n".join(lines)
-
-
-def _hidden(one: MergedWorkload) -> str | None:
-    """Return why the calls of a workload that is known to be denied some may not be all."""
-    return next(iter(one.here.own_filters.sentences), None) if one.here else None
 
 
 def _where(one: MergedWorkload) -> str:

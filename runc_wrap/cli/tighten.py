@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from runc_wrap.cli import output
-from runc_wrap.cli.status import kernel_words, look, named
+from runc_wrap.cli.status import identity, kernel_words, look, named
 from runc_wrap.failure import Failure
 from runc_wrap.node.container_state.container_status import Entry, Node
 from runc_wrap.node.paths import Places
@@ -187,10 +187,9 @@ def _words(states: Sequence[SeccompState]) -> str:
 
 
 def _document(plan: Tightening) -> dict[str, Any]:
-    record, laid = plan.entry.record, plan.laid
+    laid = plan.laid
     return {
-        "id": plan.entry.container.id,
-        **{name: record and getattr(record, name) for name in ("namespace", "pod", "container")},
+        **identity(plan.entry),
         "filter": laid.name,
         "digest": laid.digest if laid.program else None,
         "result": plan.result,

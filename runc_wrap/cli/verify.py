@@ -1,25 +1,20 @@
 """runc-wrapctl verify."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.cli import output
-from runc_wrap.cli.status import kernel_words, look, named, unheard_words
+from runc_wrap.cli.status import identity, kernel_words, look, named, unheard_words
 from runc_wrap.filters.evaluate.bpf_arguments import MOST_CALLS
+from runc_wrap.filters.filter_comparison import FilterDifference
 from runc_wrap.node.container_state import deep_verify
-from runc_wrap.node.container_state.deep_verify import Wrong
+from runc_wrap.node.container_state.container_status import Apart, Entry, Node
+from runc_wrap.node.container_state.deep_verify import Result, Wrong
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles import actions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from runc_wrap.filters.filter_comparison import FilterDifference
-    from runc_wrap.node.container_state.container_status import Apart, Entry, Node
-    from runc_wrap.node.container_state.deep_verify import Result
-    from runc_wrap.node.paths import Places
 
 _SHOWN = 10  # calls of one process, in text
 _FEW = 3  # processes of one container that could not be checked, in text
@@ -66,7 +61,9 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> bool:
     else:
         for sentence in dict.fromkeys(_sentence(*one) for one in wrong):
             output.say(sentence)
-        output.say(_summary(checked, len({id(entry) for entry, _ in wrong})))
+        disagreeing = len({id(entry) for entry, _ in wrong})
+        verb = "disagrees" if disagreeing == 1 else "disagree"
+        output.say(f"{safe_text.number(checked, 'container')} checked, {disagreeing} {verb}")
     if not wrong and (unknown or node.unreadable):
         raise SystemExit(output.IMPOSSIBLE)
     return bool(wrong)
@@ -131,18 +128,14 @@ def _sampled(entry: Entry, result: Result) -> Iterator[str]:
 
 
 def _unchecked(entry: Entry, result: Result) -> dict[str, Any]:
-    document = _document(entry, Wrong(None, {}, {}))
-    whose = {name: document[name] for name in ("id", "namespace", "pod", "container")}
     few = [{"pid": pid, "reason": result.unchecked[pid]} for pid in [*result.unchecked][:_SHOWN]]
-    return {**whose, "processes": len(result.unchecked), "few": few}
+    return {**identity(entry), "processes": len(result.unchecked), "few": few}
 
 
 def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:
-    record = entry.record
     return {
-        "id": entry.container.id,
+        **identity(entry),
         "pid": entry.container.pid if wrong.pid is None else wrong.pid,
-        **{name: record and getattr(record, name) for name in ("namespace", "pod", "container")},
         "expected": wrong.expected,
         "found": wrong.found,
         "calls": [_call(call) for call in wrong.calls],
@@ -150,17 +143,14 @@ def _document(entry: Entry, wrong: Wrong) -> dict[str, Any]:
 
 
 def _call(one: FilterDifference) -> dict[str, str]:
-    arguments = "" if one.args is None else f"({', '.join(map(_hex, one.args))})"
+    values = [f"{value:#x}" if value > 9 else str(value) for value in one.args or ()]  # noqa: PLR2004 - 0 to 9 are the same in both
+    arguments = "" if one.args is None else f"({', '.join(values)})"
     return {
         "abi": one.abi,
         "syscall": one.syscall + arguments,
         "expected": actions.describe(one.expected),
         "found": actions.describe(one.found),
     }
-
-
-def _hex(value: int) -> str:
-    return hex(value) if value > 9 else str(value)  # noqa: PLR2004 (0 to 9 are the same in both)
 
 
 def _sentence(entry: Entry, wrong: Wrong) -> str:
@@ -175,17 +165,9 @@ def _sentence(entry: Entry, wrong: Wrong) -> str:
     found = kernel_words(wrong.found["seccomp"], wrong.found["filters"])
     if not wrong.calls:
         return f"{named(entry)}: its {what} {wrong.pid} has {found} where one was decided"
-    calls = [_call(call) for call in wrong.calls[:_SHOWN]]
-    lines = [
-        f"    {call['abi']} {call['syscall']}: {call['found']} instead of {call['expected']}"
-        for call in calls
-    ]
+    shown = "    {abi} {syscall}: {found} instead of {expected}"
+    lines = [shown.format_map(_call(call)) for call in wrong.calls[:_SHOWN]]
     if len(wrong.calls) > _SHOWN:
         lines.append(f"    and {len(wrong.calls) - _SHOWN} more calls")
     head = f"{named(entry)}: its {what} {wrong.pid} ({found}) differs from the profile decided"
     return "\n".join([head, *lines])
-
-
-def _summary(checked: int, disagreeing: int) -> str:
-    plural, singular = "s" * (checked != 1), "s" * (disagreeing == 1)
-    return f"{checked} container{plural} checked, {disagreeing} disagree{singular}"

@@ -1,18 +1,13 @@
 """runc-wrapctl version."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from runc_wrap.cli import output
 from runc_wrap.node import component_versions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
 

@@ -1,11 +1,9 @@
 """runc-wrapctl watch."""
 
-from __future__ import annotations
-
 import json
 import time
 from itertools import starmap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,14 +11,11 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.failure import Failure
+from runc_wrap.ledger.decision_record import Record
+from runc_wrap.node.paths import Places
 from runc_wrap.report import call_text, workload_names
-from runc_wrap.report.live_feed import DeniedCalls, Watching
-
-if TYPE_CHECKING:
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.live_feed import SeenCall
+from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.live_feed import DeniedCalls, SeenCall, Watching
 
 Json = dict[str, Any]
 _LOOK = 0.5  # seconds

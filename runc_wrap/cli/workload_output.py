@@ -4,27 +4,22 @@ In a table, one of them in full, as JSON and on a page; and finding one by its n
 a container's id.
 """
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
+from runc_wrap.node.paths import Places
 from runc_wrap.report import call_outcomes, call_text, html
+from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merge.node_document import SeenHere
+from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.merge.node_document import SeenHere
-    from runc_wrap.report.recorded_calls import RecordedCalls
-    from runc_wrap.report.suggestion.profile_addition import Suggestion
+from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]
 _WORDS = {
@@ -48,16 +43,15 @@ _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 def chosen(workloads: Sequence[MergedWorkload], name: str) -> MergedWorkload:
     """Return the workload with this name, image or container. Raises Failure if not exactly one."""
     exact = [one for one in workloads if name in (one.name, one.workload.name, one.workload.image)]
-    found = exact or [one for one in workloads if _has(one, name)]
+    is_id = len(name) >= _SHORTEST_ID
+    found = exact or [
+        one for one in workloads if is_id and any(each.startswith(name) for each in one.ids)
+    ]
     if len(found) == 1:
         return found[0]
     names = listed([one.name for one in found or workloads]) or "none"
     what = "several workloads have this name" if found else "there is no such workload"
     raise Failure(f"{name}: {what}; give one of: {names}")
-
-
-def _has(one: MergedWorkload, name: str) -> bool:
-    return len(name) >= _SHORTEST_ID and any(each.startswith(name) for each in one.ids)
 
 
 def listed(names: list[str]) -> str:
@@ -83,19 +77,14 @@ def name(one: MergedWorkload) -> str:
 
 
 def _row(one: MergedWorkload) -> tuple[str, ...]:
-    calls = _calls(one.rows) or "-"
-    return (name(one), _seen_in(one), _WORDS[one.verdict], calls, one.reason or one.confidence)
-
-
-def _seen_in(one: MergedWorkload) -> str:
-    containers = safe_text.number(one.containers, "container")
-    return containers if one.here else f"{containers} on {safe_text.number(one.nodes, 'node')}"
-
-
-def _calls(rows: Iterable[CallRow]) -> str:
-    shown = [call_words(row) for row in rows]
-    more = [f"and {len(shown) - MOST_CALLS} more"] if len(shown) > MOST_CALLS else []
-    return "\n".join([*shown[:MOST_CALLS], *more])
+    seen_in = safe_text.number(one.containers, "container")
+    if not one.here:
+        seen_in += f" on {safe_text.number(one.nodes, 'node')}"
+    calls = [call_words(row) for row in one.rows[:MOST_CALLS]]
+    if (more := len(one.rows) - MOST_CALLS) > 0:
+        calls.append(f"and {more} more")
+    shown = "\n".join(calls) or "-"
+    return (name(one), seen_in, _WORDS[one.verdict], shown, one.reason or one.confidence)
 
 
 def call_words(row: CallRow) -> str:
@@ -113,8 +102,7 @@ def _call(row: CallRow, kinds: int, most: int | None) -> str:
 
 def in_full(one: MergedWorkload) -> str:
     """Return all that is known about a workload, in lines."""
-    more = _own_lines(one, one.here) if one.here else _fleet_lines(one)
-    return "\n".join([*_lines(one), *more])
+    return "\n".join(_lines(one))
 
 
 def _lines(one: MergedWorkload) -> Iterator[str]:
@@ -127,6 +115,7 @@ def _lines(one: MergedWorkload) -> Iterator[str]:
     yield "calls:" if one.rows else "calls: none that the profile does not allow"
     for row in one.rows:
         yield f"  {_call(row, _MOST_KINDS, None)}, {row.first} to {row.last}"
+    yield from _own_lines(one, one.here) if one.here else _fleet_lines(one)
 
 
 def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
@@ -143,22 +132,15 @@ def _own_lines(one: MergedWorkload, here: SeenHere) -> Iterator[str]:
     for row in here.runtimes:
         yield f"  {_call(row, _MOST_KINDS, None)}"
     yield f"containers: {one.containers}, {one.running} running"
-    yield from _containers(here)
-
-
-def _containers(one: SeenHere) -> Iterator[str]:
-    """Yield a line for each of the newest containers, the newest first."""
-    for each in reversed(one.containers[-_MOST_CONTAINERS:]):
+    for each in reversed(here.containers[-_MOST_CONTAINERS:]):  # the newest first
         record = each.record
         until = "running" if each.is_there else f"until {time_text.rfc3339(each.end)}"
         pod = f" of the pod {safe_text.word(record.pod)}" if record.pod else ""
-        yield (
-            f"  {safe_text.word(record.id)}{pod}: {safe_text.name(record.profile)} "
-            f"({record.mode}), "
-            f"since {time_text.rfc3339(each.begin)}, {until}"
-        )
-    if len(one.containers) > _MOST_CONTAINERS:
-        yield f"  and {len(one.containers) - _MOST_CONTAINERS} more"
+        how = f"{safe_text.name(record.profile)} ({record.mode})"
+        since = time_text.rfc3339(each.begin)
+        yield f"  {safe_text.word(record.id)}{pod}: {how}, since {since}, {until}"
+    if (more := len(here.containers) - _MOST_CONTAINERS) > 0:
+        yield f"  and {more} more"
 
 
 def document(one: MergedWorkload) -> Json:
@@ -202,10 +184,7 @@ def _recording(one: MergedWorkload) -> RecordedCalls:
 
 def write_page(page: Path, documents: list[Json], places: Places, meta: Json) -> None:
     """Write a page of these workloads, and say so on stderr; `meta`: what report.html wants."""
-    here = {
-        "generated": time_text.rfc3339(time.time()),
-        "policy": str(places.config),
-        "profiles": str(places.profiles),
-    }
+    where = {"policy": str(places.config), "profiles": str(places.profiles)}
+    here = {"generated": time_text.rfc3339(time.time()), **where}
     page.write_text(html.render(documents, {**here, **meta}), encoding="utf-8")
     output.warn(f"{safe_text.number(len(documents), 'workload')} in {page}")

@@ -4,10 +4,8 @@ A check is a function of the places that yields Findings: none if all is well. I
 and every finding says what to do.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import (
     engine_checks,
@@ -16,12 +14,8 @@ from runc_wrap.doctor import (
     runtime_checks,
     service_checks,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from runc_wrap.doctor.remedies import Finding
-    from runc_wrap.node.paths import Places
+from runc_wrap.doctor.remedies import Finding
+from runc_wrap.node.paths import Places
 
 CHECKS: dict[str, Callable[[Places], Iterator[Finding]]] = {
     "in-force": policy_checks.in_force,

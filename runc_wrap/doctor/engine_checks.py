@@ -1,31 +1,26 @@
 """Checks of the engines on this node: the handlers they know, and what they pass on."""
 
-from __future__ import annotations
-
 import contextlib
 import fnmatch
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import remedies
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.engines import engine_registry, features_asked, toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, section_path
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import ANNOTATIONS, DEFAULT_NAME, CallFailed, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.registration.registration_state import Registered
 from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from runc_wrap.doctor.remedies import Finding
-    from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.engines.registration.registration_state import Registered
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _LARGEST = 1024 * 1024  # bytes of a drop-in
 _MOST = 100  # drop-ins

@@ -1,23 +1,17 @@
 """Checks of the installation: its launcher, its owner, and the directories it writes to."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import remedies
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.host import ownership, program
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.doctor.remedies import Finding
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _MODE, _EXECUTABLE = 0o755, 0o111  # of the launcher
 _SECONDS = 30.0  # a start of the interpreter takes 0.03
@@ -94,10 +88,9 @@ def cold_create(places: Places) -> Iterator[Finding]:
 
 
 def _are_others(*paths: Path) -> bool:
-    try:
+    with contextlib.suppress(OSError):
         return any(True for path in paths for _ in ownership.of(str(path)))
-    except OSError:
-        return True
+    return True
 
 
 def _ran(python: Path, *words: str | Path) -> tuple[str, str]:

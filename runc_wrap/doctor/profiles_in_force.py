@@ -66,8 +66,8 @@ def modes(places: Places) -> set[str]:
         policy = policy_file.load(str(places.prefix))
     except Refusal:
         return set()
-    rules = {rule["mode"] for rule in policy["rules"] if "mode" in rule}
-    more = [CANDIDATE] if policy.get("candidates") else []
-    if any(one.get("record") for one in (policy["default"], *policy["rules"])):
-        more.append(OBSERVE)  # the agent is asked as it is there
-    return {policy["default"]["mode"], policy["privileged"], *rules, *more}
+    both = (policy["default"], *policy["rules"])
+    found = {policy["privileged"], *(one["mode"] for one in both if "mode" in one)}
+    found |= {CANDIDATE} if policy.get("candidates") else set()
+    asks = any(one.get("record") for one in both)  # the agent, as observe does
+    return found | ({OBSERVE} if asks else set())

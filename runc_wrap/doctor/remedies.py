@@ -1,25 +1,18 @@
 """What a check finds, and what mends it: a command for root's shell, or `doctor --fix`."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import program
 from runc_wrap.installation import services
-from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
-
+from runc_wrap.node.paths import DEFAULT_PREFIX, PACKAGED, Places
 
 Severity = Literal["error", "warning", "note"]
 
@@ -85,14 +78,12 @@ def restart_service(name: str) -> str:
 
     "" without its unit: then it is somebody else's to restart.
     """
-    command = line("systemctl", "restart", services.unit(name))
-    return command if services.is_known(name) else ""
+    return f"systemctl restart {services.unit(name)}" * services.is_known(name)
 
 
 def start_service(name: str) -> str:
     """Return the command that starts a service, now and at each boot; "" without its unit."""
-    command = line("systemctl", "enable", "--now", *services.both(name))
-    return command if services.is_known(name) else ""
+    return f"systemctl enable --now {' '.join(services.both(name))}" * services.is_known(name)
 
 
 def change_mode(path: Path, *, takes: int = 0, gives: int = 0) -> None:

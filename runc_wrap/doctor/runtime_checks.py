@@ -1,27 +1,22 @@
 """Checks of what executes containers: the real runtime, its libseccomp, and the kernel."""
 
-from __future__ import annotations
-
 import errno
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import profiles_in_force, remedies
 from runc_wrap.doctor.profiles_in_force import ALLOWING, CANDIDATE
+from runc_wrap.doctor.remedies import Finding
 from runc_wrap.evidence.sources.audit_obstacles import warnings
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import installed_programs, runtime_loader, seccomp_features
 from runc_wrap.node.installed_programs import RuntimeNotUsable
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.doctor.remedies import Finding
-    from runc_wrap.node.paths import Places
 
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
 _NAMED = 3

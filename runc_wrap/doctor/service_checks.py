@@ -1,30 +1,24 @@
 """Checks of the agent's two services, and of the listeners that observe holds."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.doctor import profiles_in_force, remedies
+from runc_wrap.doctor.remedies import Finding, Severity
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.host import procfs, systemd
+from runc_wrap.host.systemd import Shown
 from runc_wrap.hotpath import agent_probe
 from runc_wrap.installation import releases
 from runc_wrap.installation import services as units
 from runc_wrap.ledger.decision_record import LOGGED_MODES
 from runc_wrap.node.container_state import container_status, lost_listeners
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.doctor.remedies import Finding, Severity
-    from runc_wrap.host.systemd import Shown
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _PROGRAM = re.compile(r"\bpath=(\S+?/bin/runc-wrapctl) ;")  # of ExecStart
 _BETWEEN = ("activating", "deactivating")  # states of a service that ends and is started again
