@@ -220,30 +220,14 @@ def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_l
 
 @pytest.mark.parametrize("write", [service_log.say, service_log.warn])
 def test_what_is_said_is_one_line_whatever_a_name_has(
-    write: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    write: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """The journal would take a line's own priority, and a terminal its escape sequences."""
-    said = _written(*os.pipe(), lambda: write("a\n<0>b\x1b[31m\udc80é"), monkeypatch)
-    assert said == "runc-wrap observe: a <0>b [31m é\n".encode()
-
-
-def _written(
-    reader: int, writer: int, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> bytes:
-    """Return what is written to stderr, which is this pipe meanwhile."""
     monkeypatch.setattr(service_log, "_SERVICE", "observe")
-    kept = os.dup(2)
-    os.dup2(writer, 2)
-    try:
-        work()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(writer)
-    try:
-        return os.read(reader, 100)
-    finally:
-        os.close(reader)
+    write("a\n<0>b\x1b[31m\udc80é")
+    assert capfd.readouterr().err == "runc-wrap observe: a <0>b [31m é\n"
 
 
 @pytest.mark.parametrize("used", ["python3.12", "python3.13"])

@@ -1,10 +1,9 @@
 """The decide server's connections, and the packets of the protocol."""
 
-from __future__ import annotations
-
 import os
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -13,11 +12,6 @@ from hypothesis import strategies as st
 from harness.node.agent import request
 from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.decision_server import Connection, Server
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.agent.systemd_protocol import Watchdog
 
 
 class Answering:
@@ -40,7 +34,7 @@ def test_a_file_that_no_launcher_took_is_removed(tmp_path: Path, moment: str) ->
     launcher, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with launcher, ours, listening:
-        server = Server(cast("Any", Answering(made)), listening.fileno(), cast("Watchdog", None))
+        server = Server(cast("Any", Answering(made)), listening.fileno(), cast("Any", None))
         connection = server.connections[ours.fileno()] = Connection(ours.fileno(), 1, ours)
         launcher.send(b"a request")
         if moment == "before the answer":
@@ -63,12 +57,13 @@ def test_a_file_that_no_launcher_took_is_removed(tmp_path: Path, moment: str) ->
 _words = st.lists(st.binary(max_size=9).map(lambda raw: raw.replace(b"\0", b"x")), max_size=6)
 
 
-@given(_words, st.sampled_from(wire.KINDS))
-def test_a_request_preserves_its_words(raw: list[bytes], kind: str) -> None:
-    packet = request(kind, *map(os.fsdecode, raw), called_as="/x/\udcff")
+@given(_words, st.sampled_from(wire.KINDS), st.sampled_from(["", "/run/user/0", "a=b", "\udcff"]))
+def test_a_request_preserves_its_words(raw: list[bytes], kind: str, state: str) -> None:
+    entry = f"XDG_RUNTIME_DIR={state}"
+    packet = request(kind, *map(os.fsdecode, raw), called_as="/x/\udcff", entry=entry)
     found = wire.parsed(packet)
     assert found
-    assert (found.kind, found.called_as) == (kind, "/x/\udcff")
+    assert (found.kind, found.called_as, found.run_directory) == (kind, "/x/\udcff", state)
     assert [word.encode("utf-8", "surrogateescape") for word in found.words] == raw
 
 
@@ -95,17 +90,3 @@ def test_invalid_bytes_are_not_a_request(packet: bytes) -> None:
 def test_malformed_requests_are_rejected(packet: bytes) -> None:
     assert wire.parsed(packet) is None
     assert wire.parsed(request("runc", "create"))
-
-
-@pytest.mark.parametrize("value", ["", "/run/user/0", "a=b", "\udcff"])
-def test_a_request_says_where_the_runtime_may_keep_its_state(value: str) -> None:
-    found = wire.parsed(request("crun", "create", entry=f"XDG_RUNTIME_DIR={value}"))
-    assert found
-    assert found.run_directory == value
-
-
-def test_answers_are_nul_terminated_fields() -> None:
-    assert wire.COLD == b"runc-wrap/1\0cold\0"
-    assert wire.packet("go", "/b\udcff", 7, 8) == b"runc-wrap/1\0go\0/b\xff\x007\x008\0"
-    wanted = b"runc-wrap/1\0rename\0/b\x007\x008\0/t\0/r\x009\0"
-    assert wire.packet("rename", "/b", 7, 8, "/t", "/r", 9) == wanted

@@ -23,7 +23,7 @@ from runc_wrap.evidence.sources.audit_netlink import Counted
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.host import procfs, runtime_state
-from tests.unit.evidence.samples import line, observed, sighting, write_ledger
+from tests.unit.evidence.samples import START, line, observed, sighting, write_ledger
 
 KEY = ("/run/test", "c1")
 ALL = "log errno"
@@ -257,10 +257,11 @@ def test_a_ledger_line_is_read_before_any_process_event(tmp_path: Path) -> None:
     assert not one.may_wait
 
 
+@pytest.mark.parametrize("lost", [[], [LossSpan(START, 1, AUDIT, "too fast")]])
 def test_a_record_that_waits_at_a_flush_is_attributed_after_the_process_events(
-    told: Recorder, tmp_path: Path
+    told: Recorder, tmp_path: Path, lost: list[LossSpan]
 ) -> None:
-    hear(told, sighting(pid=7, time=time.time()))
+    hear(told, sighting(pid=7, time=time.time()), *lost)
     told._due = 0.0  # noqa: SLF001 - the time to write has come
     told.write_due()
     assert told._is_written(None)  # noqa: SLF001 - it does not wait itself
@@ -297,14 +298,6 @@ def test_calls_are_answered_between_process_events_and_during_a_scan_of_all_proc
     processes_there = len([*Path("/proc").glob("[0-9]*")])
     assert answered >= processes_there // 2
     assert within.count(True) >= processes_there // 2
-
-
-def test_a_record_before_a_loss_waits_for_the_process_events(
-    told: Recorder, tmp_path: Path
-) -> None:
-    hear(told, sighting(pid=7, time=time.time()), LossSpan(time.time(), 1, AUDIT, "too fast"))
-    told.write()
-    assert counts(tmp_path) == (1, 0)
 
 
 def test_a_record_before_a_loss_is_counted_before_it(
@@ -406,10 +399,3 @@ def test_a_program_named_like_a_runtime_counts_as_the_containers(
     joined.write()
     seen = stored(tmp_path).containers[KEY]
     assert [tally.count for tally in seen.calls.values()] == [many]
-
-
-def test_filtering_out_the_agents_own_record_loses_no_other(told: Recorder) -> None:
-    own, other = sighting(serial=1), sighting(serial=2)
-    told.check.is_own = lambda one: one is own  # type: ignore[method-assign]
-    hear(told, own, other)
-    assert told._memory.records == 1  # noqa: SLF001 - what the next service tells of

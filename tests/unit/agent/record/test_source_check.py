@@ -1,5 +1,6 @@
 """How the agent tests whether a source delivers: by its own test record, or any later one."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT, Sighting
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
+from runc_wrap.host import procfs
 from tests.unit.agent.record import test_recorder
 from tests.unit.evidence.samples import KILL, START, UNSHARE, sighting
 
@@ -60,20 +62,6 @@ def _pass(one: SourceCheck, clock: Clock, seconds: float) -> None:
     one.turn()
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_source_whose_test_record_arrives_is_seeing_and_reported_so(tmp_path: Path) -> None:
-    one = SourceCheck(str(tmp_path), BOTH)
-    one.turn()
-    assert source_status.read(tmp_path) == {}
-    assert one.is_own(_record())
-    one.saw(PROCESSES, time.time())
-    assert one.turn()
-    assert one.begun.keys() == BOTH.keys()
-    assert source_status.read(tmp_path) == BOTH
-    one.close()
-    assert source_status.read(tmp_path) == {}
-
-
 def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_one(
     tmp_path: Path, clock: Clock
 ) -> None:
@@ -94,6 +82,8 @@ def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_on
     one.saw(PROCESSES, time.time())
     assert one.turn()
     assert (one.blind, source_status.read(tmp_path)) == ({}, BOTH)
+    one.close()
+    assert source_status.read(tmp_path) == {}
 
 
 def test_a_source_is_not_judged_before_a_slow_probe_has_made_its_call(
@@ -180,13 +170,17 @@ def test_a_source_that_cannot_be_opened_is_not_tested(tmp_path: Path, clock: Clo
     assert source_status.read(tmp_path) == {AUDIT: "no such thing", PROCESSES: "nor this"}
 
 
-def test_the_statement_of_a_killed_agent_does_not_count(tmp_path: Path) -> None:
+def test_the_statement_of_a_killed_agent_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor if another process has its pid."""
+    monkeypatch.setattr(procfs, "is_initial", lambda _: True)
     source_status.write(str(tmp_path), BOTH)
     path = tmp_path / source_status.NAME
     assert source_status.read(tmp_path) == BOTH
-    path.write_text(path.read_text().replace(f'"pid":{os.getpid()}', '"pid":4194305'))
-    assert source_status.read(tmp_path) == {}
-    for text in ("", "[]", '{"version":1}', '{"version":2}'):
+    said = json.loads(path.read_text())
+    others = [{**said, "pid": 4194305}, {**said, "start": said["start"] - 1}]
+    for text in (*map(json.dumps, others), "", "[]", '{"version":1}', '{"version":2}'):
         path.write_text(text)
         assert source_status.read(tmp_path) == {}
 

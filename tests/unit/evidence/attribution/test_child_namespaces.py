@@ -57,9 +57,15 @@ def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(
     assert child_namespaces.made_by(7, 8) == made
 
 
-def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
+def _counting(one: Namespaces | None = None, *told: Any) -> tuple[Namespaces, list[Any], Clones]:
+    """Return these namespaces, the arguments that are counted by them, and what counts."""
     counted: list[Any] = []
-    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    one = one or Namespaces()
+    return one, counted, Clones(one, lambda _key, call, **_: counted.append(call.args), *told)
+
+
+def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
+    one, counted, clones = _counting(one)
     for call in calls:
         one.note(call)
         clones.add(KEY, call)
@@ -104,8 +110,7 @@ def test_a_child_of_another_call_does_not_answer_for_a_clone3(
     links: dict[int, dict[str, str]], decoy: float, other: dict[str, str]
 ) -> None:
     """A fork just before a clone3 with CLONE_NEWUSER made it one that had no flags."""
-    one, counted = Namespaces(), list[Any]()
-    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    one, counted, clones = _counting()
     links.update({7: _of(), 8: other, 9: _of(user="user:[2]")})
     (first, child), (second, sibling) = sorted([(decoy, 8), (100.001, 9)])
     one.forked(7, child, first)
@@ -119,8 +124,8 @@ def test_a_child_of_another_call_does_not_answer_for_a_clone3(
 def test_a_clone3_whose_child_may_be_yet_to_come_is_unknown(
     links: dict[int, dict[str, str]], after: float, *, is_told: bool
 ) -> None:
-    now, one, counted = time.time(), Namespaces(), list[Any]()
-    clones = Clones(one, lambda _key, one, **_: counted.append(one.args), lambda _: is_told)
+    now = time.time()
+    one, counted, clones = _counting(Namespaces(), lambda _: is_told)
     links.update({7: _of(), 8: _of()})
     one.forked(7, 8, now - after)
     clones.add(KEY, sighting(number=CLONE3, pid=7, time=now - after))
@@ -144,8 +149,7 @@ def test_reads_per_second_and_remembered_forks_are_bounded(
 def test_children_are_read_no_longer_than_one_may_be_the_clone3s(
     links: dict[int, dict[str, str]],
 ) -> None:
-    one, counted = Namespaces(), list[Any]()
-    clones = Clones(one, lambda _key, one, **_: counted.append(one.args))
+    one, counted, clones = _counting()
     links.update({7: _of(), 8: _of()})
     clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))
     one.forked(7, 8, 100.001)

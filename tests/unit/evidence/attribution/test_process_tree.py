@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.evidence.attribution import (
-    proc_connector,
-    process_lifetimes,
-)
+from runc_wrap.evidence.attribution import proc_connector, process_lifetimes
 from runc_wrap.evidence.attribution.container_membership import Membership, Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
@@ -21,7 +18,7 @@ from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.time_text import rfc3339
 from tests.unit.evidence.samples import line, sighting, write_ledger
 
-KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
+KEY, OTHER, MADE = (("/run/test", name) for name in ("c1", "c2", "new"))
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
 FORK, EXEC, EXIT = 1, 2, 0x80000000
 
@@ -107,30 +104,34 @@ def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_distinguish(
     assert kernel.of(CHILD, gone + 0.5) == OTHER
 
 
-def test_a_container_begins_with_the_runtime_that_the_ledger_names(kernel: Kernel) -> None:
-    kernel.fork(SHIM, RUNTIME)
+@pytest.mark.parametrize(
+    ("began", "last", "key"),
+    [
+        (0.5, EXIT, MADE),  # the line is read when all are gone
+        (1.001, FORK, MADE),  # the ledger's clock, the kernel's coarse one, is a few ticks behind
+        (0.1, 0, MADE),  # the line may precede the event
+        (5, 0, None),  # a process that got the pid long afterwards
+    ],
+)
+def test_a_container_begins_with_the_runtime_that_the_ledger_names(
+    kernel: Kernel, began: float, last: int, key: Key | None
+) -> None:
+    """`last`: the last event of the runtime before the ledger is read."""
+    kernel.now = float(int(kernel.now))
     kernel.created()
+    if not last:
+        assert kernel.of(SHIM) is None  # this reads the ledger
+    kernel.fork(SHIM, RUNTIME, after=began)
+    if last == FORK:
+        kernel.execs(SHIM)  # as above
     born = kernel.fork(RUNTIME, INIT, after=0.01)
     kernel.exit(INIT, after=0.002)
-    kernel.exit(RUNTIME)
-    assert kernel.of(INIT, born) == ("/run/test", "new")  # read when all were gone
-    ((key, end),) = kernel.tree.ended()
-    assert key == ("/run/test", "new")
-    assert end == pytest.approx(kernel.now, abs=0.001)
-
-
-def test_a_runtime_that_starts_as_a_second_begins_may_have_the_second_before_in_the_ledger(
-    kernel: Kernel, tmp_path: Path
-) -> None:
-    """The ledger's clock is the kernel's coarse one, which is up to a few ticks behind."""
-    second = float(int(kernel.now) + 1)
-    kernel.now = second
-    kernel.fork(SHIM, RUNTIME, after=0.001)
-    write_ledger(tmp_path, line("new", pid=RUNTIME, time=rfc3339(second - 1)))
-    kernel.execs(SHIM)  # this reads the ledger
-    born = kernel.fork(RUNTIME, INIT, after=0.01)
-    assert kernel.is_runtimes(INIT, born)
-    assert kernel.of(INIT, born) == ("/run/test", "new")
+    kernel.exit(RUNTIME, after=0.002)
+    assert kernel.of(INIT, born) == key
+    assert kernel.is_runtimes(INIT, born) is (key is not None and last != EXIT)
+    ended = kernel.tree.ended()
+    assert [one for one, _ in ended] == ([key] if key else [])
+    assert all(end == pytest.approx(kernel.now, abs=0.001) for _, end in ended)
 
 
 def test_a_container_being_created_at_our_start_is_found_when_it_starts(
@@ -145,21 +146,6 @@ def test_a_container_being_created_at_our_start_is_found_when_it_starts(
     kernel.execs(INIT)
     assert kernel.of(os.getpid(), time.time()) == KEY
     assert kernel.tree.lives.running == {KEY: 1}
-
-
-@pytest.mark.parametrize(("later", "key"), [(0.1, ("/run/test", "new")), (5, None)])
-def test_a_containers_ledger_line_may_precede_the_event_of_its_creator(
-    kernel: Kernel, later: float, key: Key | None
-) -> None:
-    """Not a process that gets the pid long afterwards."""
-    kernel.now = float(int(kernel.now))
-    kernel.created()
-    assert kernel.of(SHIM) is None  # this reads the ledger
-    kernel.fork(SHIM, RUNTIME, after=later)
-    born = kernel.fork(RUNTIME, INIT, after=0.01)
-    kernel.exit(INIT, after=0.002)
-    kernel.exit(RUNTIME, after=0.002)
-    assert kernel.of(INIT, born) == key
 
 
 def test_a_runtime_that_ran_before_our_start_creates_its_container(
@@ -351,27 +337,6 @@ def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
     tree.lives.begin(RUNTIME, time.time() - 10, key, ALWAYS)  # as of `runc run`
     found.append(tree.may_wait)
     assert found == [True, mode != "observe", True, True]
-
-
-@pytest.mark.parametrize(
-    ("mode", "ago", "may_wait"),
-    [
-        ("audit", 0, False),
-        ("audit", 3600, True),
-        ("observe", 0, False),
-        ("enforce", 0, True),
-    ],
-)
-def test_events_may_not_wait_after_the_ledger_line_of_a_logged_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, ago: int, *, may_wait: bool
-) -> None:
-    monkeypatch.setattr(proc_connector, "connector", refused)
-    tree = ProcessTree(Known(tmp_path))
-    found = [tree.may_wait]
-    when = rfc3339(time.time() - ago)
-    write_ledger(tmp_path, line("c1", mode=mode, pid=RUNTIME, time=when))
-    tree.refresh()
-    assert [*found, tree.may_wait] == [True, may_wait]
 
 
 def test_a_process_of_the_host_is_known_as_such_only_as_far_as_the_news_are_read(

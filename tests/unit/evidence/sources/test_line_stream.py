@@ -106,12 +106,12 @@ def notified(*lines: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_the_kernels_sum_counts_by_what_it_grew(form: bytes) -> None:
-    assert notified(*(form % (SUM % total) for total in (3, 10, 10, 12))) == [3, 7, 2]
-
-
-def test_a_smaller_sum_is_from_another_boot() -> None:
-    assert notified(SUM % 100, SUM % 4) == [100, 4]
+def test_the_kernels_sum_counts_by_what_it_grew_and_a_smaller_one_is_of_another_boot(
+    form: bytes,
+) -> None:
+    assert notified(*(form % (SUM % total) for total in (3, 10, 10, 12, 4))) == [3, 7, 2, 4]
+    suppressed = form % b"kauditd_printk_skb: 189 callbacks suppressed"
+    assert Notices().lost(suppressed, 5.0) == LossSpan(5.0, 189, AUDIT, UNPRINTED)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,6 @@ def test_a_smaller_sum_is_from_another_boot() -> None:
 def test_a_reason_counts_once_with_the_sum_and_alone(why: bytes) -> None:
     assert notified(SUM % 9, b"audit: " + why) == [9]
     assert notified(b"audit: " + why) == [1]
-
-
-def test_records_that_printk_suppressed_are_counted() -> None:
-    line = FORMS["syslog"] % b"kauditd_printk_skb: 189 callbacks suppressed"
-    assert Notices().lost(line, 5.0) == LossSpan(5.0, 189, AUDIT, UNPRINTED)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ NONE = (None,) * 6
         (b"personality(0x8|0x20000) = 0", "personality", (0x20008, *NONE[1:])),
         (b"personality(0x8|X) = 0", "personality", NONE),
         (b"getpid() = 1", "getpid", NONE),
+        (b'mkdir("[ Process PID=7 runs in 32 bit mode. ]", 0700) = 0', "mkdir",
+         (None, 0o700, *NONE[2:])),
         (b"f(1, 2, 3, 4, 5, 6, 7) = 0", "f", (1, 2, 3, 4, 5, 6)),
     ],
 )  # fmt: skip
@@ -78,11 +80,6 @@ def test_a_process_has_its_mode_until_that_changes_or_it_ends(called: bytes, ove
         calls = map(StraceReader().call, lines)
         then = "64" if b"64" in over else ""
         assert [one.bits for one in calls if one] == [bits, "", then]
-
-
-def test_a_program_that_prints_a_mode_hides_no_call() -> None:
-    line = b'mkdir("[ Process PID=7 runs in 32 bit mode. ]", 0700) = 0'
-    assert StraceReader().call(line) is not None
 
 
 @given(st.binary(max_size=80))

@@ -39,14 +39,17 @@ def test_flushed_evidence_is_there_for_a_reader_and_for_the_next_store(tmp_path:
     first = EvidenceWriter(tmp_path)
     first.add(KEY, sighting())
     first.add(None, sighting(serial=2))
+    first.lost(LossSpan(15.0, 3, AUDIT, "too fast", 10.0))
     first.flush()
     again = EvidenceWriter(tmp_path)
     again.add(KEY, sighting(serial=9))
     again.ended(KEY, START + 99)
+    again.lost(LossSpan(55.0, 3, AUDIT, "too fast", 50.0))
     again.flush()
     found = evidence_reader.load(tmp_path)
     assert (_counts(found), _counts(found, None)) == ([2], [1])
     assert found.containers[KEY].ended == START + 99
+    assert found.lost == {(AUDIT, "too fast"): [Hole(3, 10, 15), Hole(3, 50, 55)]}
 
 
 def test_records_counted_by_the_agent_are_not_counted_again_from_a_file(tmp_path: Path) -> None:
@@ -168,15 +171,6 @@ def test_existing_containers_and_damaged_files_are_kept(
     assert clear_old(kept, days, most) == 1
     found = evidence_reader.load(tmp_path / "evidence")
     assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
-
-
-def test_intervals_of_losses_are_there_for_a_reader_and_for_the_next_store(tmp_path: Path) -> None:
-    for begin in (10.0, 50.0):
-        kept = EvidenceWriter(tmp_path)
-        kept.lost(LossSpan(begin + 5, 3, AUDIT, "too fast", begin))
-        kept.flush()
-    expected = [Hole(3, 10, 15), Hole(3, 50, 55)]
-    assert evidence_reader.load(tmp_path).lost == {(AUDIT, "too fast"): expected}
 
 
 def test_files_that_are_being_written_are_read_again(
