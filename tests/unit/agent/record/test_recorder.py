@@ -364,17 +364,13 @@ def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
     joined.read(told)
     assert joined.tree.container_of(os.getpid(), time.time()) == KEY
     assert joined.tree.made_by(sighting(pid=os.getpid(), time=time.time())) == "runtime"
-    hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/sbin/runc"))
-    hear_of(joined, sighting(pid=os.getpid(), time=time.time(), exe="/usr/bin/unshare", serial=2))
+    joined.live = Teller()  # type: ignore[assignment]  # as above
+    for exe in ("/usr/sbin/runc", "/usr/bin/unshare"):
+        hear(joined, sighting(pid=os.getpid(), time=time.time(), exe=exe))
     joined.write()
     seen = stored(tmp_path).containers[KEY]
     assert [call.exe for call in seen.calls] == ["/usr/bin/unshare"]
     assert [call.exe for call in seen.runtimes.calls] == ["/usr/sbin/runc"]
-
-
-def hear_of(one: Recorder, *records: Sighting) -> None:
-    one.live = Teller()  # type: ignore[assignment]  # as above
-    hear(one, *records)
 
 
 @pytest.mark.parametrize(("exe", "are_runtimes"), [("/usr/bin/crun", True), ("/bin/sh", False)])

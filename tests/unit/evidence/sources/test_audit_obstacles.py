@@ -41,12 +41,9 @@ def test_a_rule_that_excludes_records_is_reported(
     tests: list[tuple[int, int, int]], flags: int, expected: str
 ) -> None:
     found = audit_obstacles.excludes(rule(*tests, flags=flags))
+    assert audit_obstacles.excludes(rule(*tests, flags=flags)[:500]) == ""  # cut off
     assert expected in found
     assert bool(expected) == bool(found)
-
-
-def test_a_truncated_rule_excludes_nothing() -> None:
-    assert audit_obstacles.excludes(rule((TYPE, 1326, EQUAL))[:500]) == ""
 
 
 @pytest.mark.parametrize(
@@ -113,7 +110,8 @@ def read(found: list[Sighting | LossSpan]) -> list[int | str]:
 
 
 def test_an_overrun_ring_says_how_many_messages_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    Ring(monkeypatch, record(7), BrokenPipeError(), record(20), record(21))
+    noise = [b"\n", b"x", b"5,x,1,-;x", b"5", b"\xff,\xff,;\n"]  # is ignored
+    Ring(monkeypatch, record(7), *noise, BrokenPipeError(), record(20), record(21))
     found = kmsg.read()
     assert read(list(found)) == ["record", 12, "record", "record"]
 
@@ -121,12 +119,6 @@ def test_an_overrun_ring_says_how_many_messages_it_lost(monkeypatch: pytest.Monk
 def test_a_program_that_writes_to_kmsg_is_not_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     Ring(monkeypatch, record(7, priority=13), record(8))
     assert read([*kmsg.read()]) == ["record"]
-
-
-@pytest.mark.parametrize("noise", [b"\n", b"x", b"5,x,1,-;x", b"5", b"\xff,\xff,;\n"])
-def test_an_invalid_message_is_ignored(monkeypatch: pytest.MonkeyPatch, noise: bytes) -> None:
-    Ring(monkeypatch, record(7), noise, record(8))
-    assert read([*kmsg.read()]) == ["record", "record"]
 
 
 def test_a_missing_ring_buffer_is_unavailable(
