@@ -19,6 +19,7 @@ from tests.unit.profiles.resolving import ADMIN, block_of, compare, needs_libsec
 pytestmark = needs_libseccomp
 CRUN, RUNC = Loader("crun"), Loader("runc")
 ENGINES = ["containerd", "moby", "containers-common", "crio"]
+BLOCK = block_of("containerd")
 
 
 def loaded(block: Any, loader: Loader = CRUN) -> bytes:
@@ -39,7 +40,7 @@ def test_an_engines_profile_does_not_differ_from_itself_and_takes_under_a_second
 def test_a_call_of_which_only_a_part_is_compared_is_named() -> None:
     """Five arguments, each of which is compared with a value of its own."""
     conditions = [{"index": index, "value": index + 2, "op": "SCMP_CMP_EQ"} for index in range(5)]
-    block = with_rule(block_of("containerd"), "mount", args=conditions)
+    block = with_rule(BLOCK, "mount", args=conditions)
     expectation, filters = Expectation(block, CRUN), [loaded(block)]
     assert expectation.sampled(filters) == ()  # nothing was compared yet
     assert expectation.differences(filters) == ()
@@ -67,13 +68,17 @@ def with_rule(block: Any, *names: str, **fields: Any) -> Any:
     return {**block, "syscalls": [*block["syscalls"], rule]}
 
 
+def differences_of(*blocks: Any) -> tuple[FilterDifference, ...]:
+    """Return how a container with these blocks' filters differs from BLOCK."""
+    return Expectation(BLOCK, CRUN).differences([loaded(block) for block in blocks])
+
+
 def names_of(differences: tuple[FilterDifference, ...], abi: str = "x86_64") -> set[str]:
     return {one.syscall for one in differences if one.abi == abi}
 
 
 def test_an_additional_rule_is_found_on_every_abi() -> None:
-    block = block_of("containerd")
-    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount"))])
+    found = differences_of(with_rule(BLOCK, "mount"))
     for abi in ("x86_64", "x86", "x32"):
         assert names_of(found, abi) == {"mount"}
     assert all(one.is_weaker and one.args is None for one in found)
@@ -95,33 +100,28 @@ def test_an_additional_rule_is_found_on_every_abi() -> None:
 def test_conditions_that_only_the_filter_has_are_found(
     conditions: list[tuple[int, str, int, int]],
 ) -> None:
-    block = block_of("containerd")
     args = [compare(op, value, two, index) for index, op, value, two in conditions]
-    found = Expectation(block, CRUN).differences([loaded(with_rule(block, "mount", args=args))])
+    found = differences_of(with_rule(BLOCK, "mount", args=args))
     assert names_of(found) == {"mount"}
     assert found[0].args is not None
 
 
 def test_a_missing_condition_is_found() -> None:
-    block = block_of("containerd")
-    lost = [{key: rule[key] for key in rule if key != "args"} for rule in block["syscalls"]]
-    found = Expectation(block, CRUN).differences([loaded({**block, "syscalls": lost})])
+    lost = [{key: rule[key] for key in rule if key != "args"} for rule in BLOCK["syscalls"]]
+    found = differences_of({**BLOCK, "syscalls": lost})
     assert {"socket", "clone", "personality"} <= names_of(found)
 
 
 def test_another_errno_is_a_difference() -> None:
-    block = block_of("containerd")
-    other = loaded({**block, "defaultErrnoRet": 111})
-    found = Expectation(block, CRUN).differences([other])
+    found = differences_of({**BLOCK, "defaultErrnoRet": 111})
     assert "mount" in names_of(found)
     assert not any(one.is_weaker for one in found)
 
 
 def test_a_filter_on_top_makes_stricter_not_weaker() -> None:
-    block = block_of("containerd")
     deny = {"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}
     top = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [deny], "architectures": ALL_X86}
-    found = Expectation(block, CRUN).differences([loaded(block), loaded(top)])
+    found = differences_of(BLOCK, top)
     assert names_of(found) == {"mkdir"}
     assert not any(one.is_weaker for one in found)
 
@@ -130,26 +130,24 @@ ALL_X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
 
 
 def test_other_capabilities_are_named() -> None:
-    found = Expectation(block_of("containerd"), CRUN).differences(
-        [loaded(block_of("containerd", ADMIN))]
-    )
+    found = differences_of(block_of("containerd", ADMIN))
     assert {"mount", "umount2", "bpf"} <= names_of(found)
     assert all(one.is_weaker or one.syscall == "clone3" for one in found)
 
 
 def test_without_filters_all_denied_calls_differ() -> None:
-    found = Expectation(block_of("containerd"), CRUN).differences(())
+    found = differences_of()
     assert "mount" in names_of(found)
     assert "read" not in names_of(found)
 
 
 def test_bytes_that_are_not_a_filter_are_an_error() -> None:
     with pytest.raises(bpf.BpfError):
-        Expectation(block_of("containerd"), CRUN).differences([b"nonsense"])
+        Expectation(BLOCK, CRUN).differences([b"nonsense"])
 
 
 def test_numbers_without_argument_checks_are_proved_by_one_call() -> None:
-    program = bpf.program(loaded(block_of("containerd")))
+    program = bpf.program(loaded(BLOCK))
     audit = ABIS["x86_64"].audit
     number = syscall_names.numbers(ABIS["x86_64"])
     assert bpf_arguments.interest([program], audit, number["read"]).indexes == []

@@ -199,17 +199,19 @@ def test_too_many_capabilities_of_one_call_are_not_compared() -> None:
         profile_difference.weaker(_profile(*rules), _profile(READ), RUNC)
 
 
-def _at(index: int, value: int) -> Json:
-    return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
-
-
 def _all_of(count: int) -> Json:
-    return {"names": ["acct"], "args": [_at(index, 100 + index) for index in range(count)]}
+    return {"names": ["acct"], "args": [_equal(index, 100 + index) for index in range(count)]}
 
 
+TOO_MANY = [
+    {"names": ["acct"], "args": [_equal(index, 100 * n) for index in range(4)]} for n in range(5)
+]
 LATE_OF_MANY: list[Json] = [
-    *({"names": ["acct"], "action": "SCMP_ACT_TRAP", "args": [_at(0, 10 * n)]} for n in range(30)),
-    *({"names": ["acct"], "args": [_at(0, 1000), _at(1, 100 * n)]} for n in range(8)),
+    *(
+        {"names": ["acct"], "action": "SCMP_ACT_TRAP", "args": [_equal(0, 10 * n)]}
+        for n in range(30)
+    ),
+    *({"names": ["acct"], "args": [_equal(0, 1000), _equal(1, 100 * n)]} for n in range(8)),
 ]
 
 
@@ -223,12 +225,9 @@ def test_a_call_that_is_let_through_for_one_combination_of_arguments_is_found(
 
 
 def test_a_call_with_too_many_combinations_of_arguments_does_not_count_as_equal() -> None:
-    many = [
-        {"names": ["acct"], "args": [_at(index, 100 * n) for index in range(4)]} for n in range(5)
-    ]
-    assert _found(_profile(READ, *many), _profile(READ, *many)) == set()
+    assert _found(_profile(READ, *TOO_MANY), _profile(READ, *TOO_MANY)) == set()
     with pytest.raises(ProfileError, match="acct: its arguments are compared with more values"):
-        profile_difference.weaker(_profile(READ, *many), _profile(READ, *many[::-1]), RUNC)
+        profile_difference.weaker(_profile(READ, *TOO_MANY), _profile(READ, *TOO_MANY[::-1]), RUNC)
 
 
 def _filters(*instructions: tuple[int, int, int, int]) -> ProcessFilters:
@@ -265,10 +264,7 @@ def test_filters_that_calculate_with_arguments_do_not_count_as_equal(
 
 
 def test_filters_with_too_many_combinations_do_not_count_as_equal() -> None:
-    many = [
-        {"names": ["acct"], "args": [_at(index, 100 * n) for index in range(4)]} for n in range(5)
-    ]
-    text = _profile(READ, *many)
+    text = _profile(READ, *TOO_MANY)
     program = filter_comparison.lazily(json_codec.dumps(resolve(text, NONE)), RUNC).program
     with pytest.raises(ProfileError, match="acct: its arguments are compared with more values"):
         profile_difference.find(ProcessFilters((program,), NONE), text, RUNC)

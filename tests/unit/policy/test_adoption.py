@@ -67,10 +67,10 @@ def test_an_own_profile_that_lets_through_more_than_the_default_is_remarked() ->
     assert any("(moby" in one for one in said)
 
 
-def _captured(changed: bytes = b"", stale: str = "") -> CapturedProfile:
-    """Return containerd's default as captured: that of the table, or one of two calls."""
+def _captured(changed: bytes = b"") -> CapturedProfile:
+    """Return containerd's default as captured: this one, or one of two calls."""
     found = json.loads(changed) if changed else NEWER
-    return CapturedProfile("containerd", "1.7.24", "", platform.goarch(), "6.12", "", found, stale)
+    return CapturedProfile("containerd", "1.7.24", "", platform.goarch(), "6.12", "", found)
 
 
 NEWER = {
