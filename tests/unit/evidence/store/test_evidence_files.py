@@ -145,13 +145,8 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
     assert found.cleared(("/run/test", "2")) == 0
     assert clear_old(EvidenceWriter(tmp_path), days=1e6) == 0
     assert evidence_reader.load(tmp_path).cleared_until == 80 * 86400
-
-
-def test_a_later_removal_of_older_evidence_takes_nothing_of_the_former_back(tmp_path: Path) -> None:
-    kept = EvidenceWriter(tmp_path)
-    kept.cleared([(80.0, "x")])
-    put([kept.cleared([(30.0, "y")])])
-    assert evidence_reader.load(tmp_path).cleared_until == 80
+    put([kept.cleared([(30.0, "y")])])  # a later removal of older evidence
+    assert evidence_reader.load(tmp_path).cleared_until == 80 * 86400
 
 
 @pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
