@@ -164,12 +164,9 @@ def test_a_listener_is_kept_before_the_message_is_whole_and_only_once(door: Door
     door.arrivals.read(fd)
     assert ([one.number for one in door.taken], door.kept) == ([3], [3])
     assert door.poll.poll(0) == []
-
-
-def test_a_listener_that_was_kept_for_one_killed_is_not_kept_again(door: Door) -> None:
-    listener = os.open("/dev/null", os.O_RDONLY)
-    door.connect(3, listener=listener)
-    assert (door.kept, [one.listener for _, one in door.arrivals]) == ([], [listener])
+    listener = os.open("/dev/null", os.O_RDONLY)  # one that was kept for one killed
+    door.connect(4, listener=listener)
+    assert (door.kept, [one.listener for _, one in door.arrivals]) == ([3], [listener])
 
 
 def test_who_is_late_is_taken_with_what_it_has_said(
