@@ -396,7 +396,7 @@ def test_arguments_are_added_beside_others_and_refused_beside_a_denial_of_their_
 
     base = Profile("b", None, "SCMP_ACT_ERRNO", (at(2), at(16, "SCMP_ACT_ERRNO", 22)))
     assert at(10) in added(base, at(10)).rules
-    with pytest.raises(ProfileError, match="socket: the profile has SCMP_ACT_ERRNO for arguments"):
+    with pytest.raises(ProfileError, match="socket: it has SCMP_ACT_ERRNO for arguments"):
         added(base, at(16))
     whole = added(base, Rule(("socket",), "SCMP_ACT_ALLOW"))
     assert [rule for rule in whole.rules if rule.args] == []
