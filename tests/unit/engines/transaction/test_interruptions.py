@@ -135,7 +135,7 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
         (tmp_path / name).write_text(text)
     where = registration_state.Where("docker", config, places.wrapper.parent, places.engines)
     named = ("1", "docker", str(config), "runc-wrap", "add", "docker.service")
-    plan = registration_plan.plan_add(where, "runc-wrap", {}, default=True)
+    plan = registration_plan.plan_add(where, "runc-wrap", {}, default=killed)
     registration_plan.carry_out(plan, asdict(Note(*named, "reload", "restart", 1e9, "alice")))
     if killed:
         config.write_text(daemon_json.neutral(former) or "")
