@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.cli.workload_output import call_words
 from runc_wrap.evidence.sources import audit_obstacles, log_files
-from runc_wrap.evidence.store.call_counts import CallKind
-from runc_wrap.report import call_row, evidence_gathering
-from runc_wrap.report.call_outcomes import UNKNOWN
+from runc_wrap.report import evidence_gathering
 from runc_wrap.time_text import rfc3339
 from tests.unit.cli.conftest import Evidence
 from tests.unit.cli.ctl import Node
@@ -20,6 +17,7 @@ from tests.unit.evidence.samples import (
     MOUNT,
     NEWUSER,
     UNSHARE,
+    X86,
     line,
     observed,
     sighting,
@@ -107,7 +105,8 @@ def test_a_workload_by_its_name_is_shown_in_full(applied: Node, evidence: Eviden
     flags = (NEWUSER, 0x20000, 0x40000000)
     seen = [observed(UNSHARE, one, exe=f"/bin/p{one}") for one in flags]
     names = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "app", "image": "i:1"}
-    evidence.container("c1", *seen, sighting(MOUNT), mode="observe", **names)
+    other = sighting(310, arch=X86)
+    evidence.container("c1", *seen, sighting(MOUNT), other, mode="observe", **names)
     evidence.container("c2", mode="enforce")
     result = applied.ctl("report", "shop/web/app")
     assert result.exit_code == 1
@@ -116,6 +115,7 @@ def test_a_workload_by_its_name_is_shown_in_full(applied: Node, evidence: Eviden
     programs = ", ".join(f"/bin/p{one}" for one in flags)
     assert f"  {kinds}: EPERM, 3 times by {programs}, 20" in result.stdout
     assert "  mount: EPERM, once by /usr/bin/unshare, 20" in result.stdout
+    assert "  unshare (x86): EPERM, once by /usr/bin/unshare, 20" in result.stdout
     assert "image: i:1\n" in result.stdout
     assert "  c1 of the pod web-7d9c8b5f6-x2k4p: containerd (observe), since 20" in result.stdout
     assert "c2" not in result.stdout
@@ -240,19 +240,3 @@ def test_a_log_has_not_watched_while_the_kernel_suppresses_records(
     assert noted is (mode == "audit" and obstacle is not None)
     Evidence(audited.places).container("c1", mode=mode)  # what the agent watched stays watched
     assert _documents(audited, status=int(mode != "audit"))
-
-
-@pytest.mark.parametrize(
-    ("arch", "number", "named"),
-    [
-        (0x40000003, 310, " (x86)"),
-        (0x40000028, 337, " (arm)"),
-        (0xC000003E, 272, ""),
-        (0xC00000B7, 97, ""),
-    ],
-)
-def test_a_call_in_words_names_an_unusual_abi(arch: int, number: int, named: str) -> None:
-    row = call_row.of(CallKind(arch, number, 0, None, "", ""), UNKNOWN)
-    row.count = 1
-    row.programs["/x"] = 1
-    assert call_words(row) == f"unshare{named}: not known, once by /x"

@@ -124,11 +124,6 @@ def test_a_call_of_which_not_all_arguments_can_be_tried_is_not_safe() -> None:
     assert call_outcomes.of_record(denied, enforced).verdict == DEPENDS
 
 
-def test_crun_has_no_stub_for_numbers_above() -> None:
-    found = call_outcomes.of(_call(NEWEST), samples.enforced(kind="crun"))
-    assert (found.verdict, found.errno) == (DENIED, "EPERM")
-
-
 @pytest.mark.parametrize(
     ("action", "how"),
     [

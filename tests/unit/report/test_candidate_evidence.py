@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence
@@ -48,17 +48,17 @@ class Node(Case):
         seen = self.evidence.containers.setdefault(("/run/test", name), Tallies())
         evidence_memory.count(seen, one)
 
-    def _judged(self, decided: Ledger, evidence: Evidence, **more: Any) -> dict[str, Any]:
-        judging = self.judging(unpreviewed=lambda record: self.left.get(record.id, []), **more)
+    def _judged(self, decided: Ledger, evidence: Evidence) -> dict[str, Any]:
+        judging = self.judging(unpreviewed=lambda record: self.left.get(record.id, []))
         found = judging.judge(decided, evidence)
         return {one.workload.container or "": one.as_json() for one in found}
 
     def plain(self) -> dict[str, Any]:
         return self._judged(self.decided(), self.evidence)
 
-    def beside(self, **more: Any) -> dict[str, Any]:
+    def beside(self) -> dict[str, Any]:
         found = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
-        return self._judged(found.ledger, found.evidence, **more)
+        return self._judged(found.ledger, found.evidence)
 
     def notes(self) -> list[str]:
         found = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
@@ -104,22 +104,6 @@ def test_observe_looks_by_the_agent_only(node: Node) -> None:
     assert (found["verdict"], found["modes"]) == ("denied", ["observe"])
     plain = node.plain()["c1"]  # nobody sees what the profile itself denies
     assert (plain["verdict"], plain["calls"], plain["modes"]) == (None, [], ["enforce"])
-
-
-def test_lost_records_and_a_kernel_that_logs_nothing_make_it_unknown(node: Node) -> None:
-    node.container("c1")
-    silent = node.beside(silence="kernel.seccomp.actions_logged lacks log")["c1"]
-    assert silent["verdict"] == "safe"  # what was watched proves that it logged then
-    node.evidence.watched.clear()
-    silent = node.beside(silence="kernel.seccomp.actions_logged lacks log")["c1"]
-    assert silent["reason"].endswith(
-        "nothing could be watched: kernel.seccomp.actions_logged lacks log."
-    )
-    node.evidence.add_watched(AUDIT, BEGIN, BEGIN + DAY)
-    node.evidence.add_lost(LossSpan(BEGIN + HOUR, 3, AUDIT, "too many"))
-    found = node.beside()["c1"]
-    assert (found["verdict"], found["lost"]) == (None, 3)
-    assert "3 records were lost while its containers ran" in found["reason"]
 
 
 def test_what_is_not_previewed_is_not_safe(node: Node) -> None:

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from runc_wrap import time_text
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies, Tally
-from runc_wrap.evidence.store.evidence_memory import Strays
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.call_outcomes import Filter
-from runc_wrap.report.confidence import WORDS, Suspicion, may_be, watched_well
+from runc_wrap.report.confidence import WORDS, may_be, watched_well
 from runc_wrap.report.container_evidence import seconds_within
 from tests.unit.evidence.samples import (
     CLONE,
@@ -49,18 +48,6 @@ def test_longer_watching_never_lowers_confidence_and_doubts_never_raise_it(
 
     assert grade(low, doubtful=False) <= grade(high, doubtful=False)
     assert grade(high, doubtful=True) <= grade(high, doubtful=False)
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "counts"),
-    [(5, 9, False), (5, 10, True), (5, 15, True), (12, 13, True), (20, 25, True), (21, 25, False)],
-)
-def test_calls_of_nobody_count_if_one_may_have_been_made_while_the_container_ran(
-    first: float, last: float, *, counts: bool
-) -> None:
-    suspicion = Suspicion(Strays(), lambda _: "unknown")
-    found = suspicion._within([Tally(3, first, last)], [(10.0, 20.0)])  # noqa: SLF001 - its edges
-    assert found == 3 * counts
 
 
 @pytest.mark.parametrize(

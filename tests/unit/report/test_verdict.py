@@ -1,8 +1,6 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,6 +11,8 @@ from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Talli
 from runc_wrap.evidence.store.evidence_memory import Evidence, file_name
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
+from runc_wrap.report.call_outcomes import Filter
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.verdict import Judging
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import (
@@ -25,11 +25,6 @@ from tests.unit.evidence.samples import (
     observed,
     sighting,
 )
-
-if TYPE_CHECKING:
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 KEY = ("/run/test", "c1")
 BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
@@ -47,7 +42,7 @@ def profile() -> Filter:
 
 class Case:
     def __init__(self, profile: Filter | str) -> None:
-        self.profile_of: Callable[[Record], Filter | str] = lambda _: profile
+        self.profile_of: Callable[[ledger_record.Record], Filter | str] = lambda _: profile
         self.evidence = Evidence()
         self.lines: list[dict[str, Any]] = []
         self.there: set[tuple[str, str]] = set()

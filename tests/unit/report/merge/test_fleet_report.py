@@ -1,15 +1,13 @@
 """Documents of many nodes become workloads of the fleet; what is unknown stays so."""
 
-import io
 import json
-import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.node.node_reports import WATCHED, call, document, fleet, unknown, workload
+from harness.node.node_reports import WATCHED, call, document, unknown, workload
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.document_stream import Document, NodeAnswer
 from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport
@@ -166,18 +164,18 @@ def test_an_answer_counts_after_a_failed_attempt() -> None:
     assert (found.is_whole, found.answered, found.silent) == (True, 1, [])
 
 
-@pytest.mark.parametrize("second", [document("a", DENIED), node_document.silent("a", "no")])
-def test_two_different_answers_of_one_node_are_refused(second: Any) -> None:
-    with pytest.raises(AnsweredTwice, match=r"^a gave two different answers.*: .* --without a$"):
+@pytest.mark.parametrize(
+    ("second", "where"),
+    [
+        (document("a", DENIED), " (the second is document 2)"),  # only this shows who lies about a
+        (node_document.silent("a", "no"), ""),
+    ],
+)
+def test_two_different_answers_of_one_node_are_refused(second: Any, where: str) -> None:
+    with pytest.raises(AnsweredTwice) as error:
         _merged(document("b", SAFE), document("a", SAFE), second)
-
-
-def test_a_document_that_nobody_asked_for_and_that_contradicts_another_is_named() -> None:
-    """Only the file shows that b lies about a."""
-    found = FleetReport()
-    found.take(NodeAnswer(None, Document(document("a", SAFE)), 1), "b.json, document 1")
-    with pytest.raises(AnsweredTwice, match=r"^a gave two .* \(the second is a.json, document 1\)"):
-        found.take(NodeAnswer(None, Document(document("a", DENIED)), 2), "a.json, document 1")
+    assert str(error.value).startswith(f"a gave two different answers{where}: ")
+    assert str(error.value).endswith(" --without a")
 
 
 def test_the_same_answer_twice_counts_once() -> None:
@@ -210,22 +208,6 @@ def test_names_with_escapes_are_shown_escaped() -> None:
     (one,) = found.workloads()
     for shown in (found.silent[0].sentence, one.reason, one.confidence):
         assert str(shown).isprintable()
-
-
-def test_memory_grows_with_workloads_and_not_with_nodes() -> None:
-    def taken(nodes: int) -> int:
-        found = FleetReport()
-        stream = io.BytesIO(b"".join(fleet(nodes, 20)))
-        tracemalloc.start()
-        try:
-            found.read(stream.readline, "x")
-            assert found.answered == nodes
-            return tracemalloc.get_traced_memory()[0]
-        finally:
-            tracemalloc.stop()
-
-    few, many = taken(50), taken(250)
-    assert many < few + 200 * 1000  # a node's name, and its place in a set
 
 
 def _keeping(node: str, number: int, *, adopts: bool = False, name: str = "containerd@2.1") -> Any:
@@ -261,13 +243,6 @@ def test_names_of_kept_profiles_are_few_and_safe_to_print() -> None:
     assert " and 95 more)" in told
 
 
-@pytest.mark.parametrize("profiles", [{"a": 10_001}, {"a": 10_000, "b": 1}])
-def test_more_containers_than_a_node_runs_are_refused(profiles: dict[str, int]) -> None:
-    found = _merged(document("a", kept={"adopts": False, "profiles": profiles}))
-    (refused,) = found.refused
-    assert "kept counts 10001 containers, more than the 10000 that a" in refused.sentence
-
-
 def _noted(**notes: list[str]) -> FleetReport:
     found = _merged(*(document(node, notes=said) for node, said in notes.items()))
     assert found.refused == []
@@ -293,13 +268,6 @@ def test_remarks_that_differ_in_numbers_are_one_and_show_those_of_the_first() ->
     assert told == "on 2 nodes (a, b): such as on a: as of 08:00, 3 were lost"
     (alone,) = _noted(a=["3 were lost", "4 were lost"]).notes.sentences()
     assert alone.startswith("on 1 node (a): ")  # and counted once
-
-
-def test_of_many_nodes_the_first_ones_are_named() -> None:
-    found = _noted(**{f"n{at}": ["x"] for at in range(30)})
-    (told,) = found.notes.sentences()
-    assert told.startswith("on 30 nodes (n0, n1, ")
-    assert told.endswith(", n9 and 20 more): such as on n0: x")
 
 
 def test_what_a_node_remarks_is_bounded_and_safe_to_print() -> None:

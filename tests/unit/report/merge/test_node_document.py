@@ -61,6 +61,10 @@ REFUSED = [
     (document("a", kept={"adopts": False, "profiles": {"x": -1}}), "kept.profiles.x: found -1"),
     (document("a", kept={"adopts": False, "profiles": {"x" * 101: 1}}), "at most 100 characters"),
     (
+        document("a", kept={"adopts": False, "profiles": {"a": 10_000, "b": 1}}),
+        "kept counts 10001 co",
+    ),
+    (
         document("a", kept={"adopts": False, "profiles": dict.fromkeys("abcdefghijklmnopq", 1)}),
         "wanted an object of at most 16 members",
     ),

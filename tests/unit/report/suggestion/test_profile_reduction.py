@@ -26,6 +26,7 @@ from tests.unit.profiles.resolving import needs_libseccomp
 
 pytestmark = needs_libseccomp
 X86_64, X86 = ABIS["x86_64"], ABIS["x86"]
+NUMBERS = syscall_names.numbers(X86_64)
 LET = return_codes.ALLOW
 PROFILES = ("containerd", "moby", "containers-common")
 NAMES = ("socket", "socketpair", "personality", "keyctl", "mkdir", "mount", "clone", "ioctl", "ipc")
@@ -43,12 +44,16 @@ def enforced(text: str) -> Enforced:
     return Enforced(json.loads(text), Loader("runc"))
 
 
-def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
+def recorded_calls(*calls: tuple[int, Any]) -> Tallies:
     seen = Tallies()
-    for name, args in calls:
-        number = syscall_names.numbers(X86_64)[name]
-        code = return_codes.USER_NOTIF | RECORDED
-        seen.add(Sighting(1.0, 0, 1, 0, "", "", X86_64.audit, number, code, args, OBSERVE))
+    for number, args in calls:
+        words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, args, OBSERVE)
+        seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
+    return seen
+
+
+def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
+    seen = recorded_calls(*((NUMBERS[name], args) for name, args in calls))
     found: dict[tuple[int, int], call_row.CallRow] = {}
     for call, tally in seen.calls.items():
         call_row.count_in(found, call, tally, call_outcomes.LET_THROUGH)
@@ -85,7 +90,7 @@ def test_what_the_profile_denies_stays_denied_and_what_was_recorded_is_allowed(
 
 def test_the_base_set_stays_and_families_are_limited_to_those_seen() -> None:
     after = profile_reduction.reduced(block("containerd"), rows(("socket", (2, 1, 0, 0, 0, 0))), [])
-    for name in BASE & syscall_names.numbers(X86_64).keys() - {"clone"}:
+    for name in BASE & NUMBERS.keys() - {"clone"}:
         assert code(after, X86_64, name, (0,) * 6) == LET
     family = {of: code(after, X86_64, "socket", (of, 0, 0, 0, 0, 0)) for of in (1, 2, 10, 40)}
     assert [of for of, found in family.items() if found == LET] == [2]
@@ -117,12 +122,8 @@ def test_a_call_that_another_profile_allowed_is_named() -> None:
 
 def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
     def made(*flags: int) -> Any:
-        seen = Tallies()
-        for flag in flags:
-            number, args = syscall_names.numbers(X86_64)["clone"], (flag, 0, 0, 0, 0, 0)
-            words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, args, OBSERVE)
-            seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
-        return profile_reduction.of_command(seen)[0]
+        calls = ((NUMBERS["clone"], (flag, 0, 0, 0, 0, 0)) for flag in flags)
+        return profile_reduction.of_command(recorded_calls(*calls))[0]
 
     def clone(found: Any, flag: int) -> int:
         return code(found, X86_64, "clone", (flag, 0, 0, 0, 0, 0))
@@ -135,10 +136,7 @@ def test_a_commands_profile_says_no_to_new_namespaces_it_did_not_make() -> None:
 
 
 def test_of_a_command_with_too_many_kinds_of_calls_it_is_said_that_some_are_missing() -> None:
-    seen = Tallies()
-    for number in range(1000, 1000 + 2 * MOST + 1):
-        words = (X86_64.audit, number, return_codes.USER_NOTIF | RECORDED, None, OBSERVE)
-        seen.add(Sighting(1.0, 0, 1, 0, "", "", *words))
+    seen = recorded_calls(*((number, None) for number in range(1000, 1000 + 2 * MOST + 1)))
     *_, nameless, missing = profile_reduction.of_command(seen)[1]
     assert "1 call of too many kinds" in missing
     assert len(nameless) < 1000
