@@ -212,7 +212,9 @@ static void start_python(struct launch *launch)
     *end++ = "--";
     memcpy(end, launch->words + 1, (size_t)launch->count * sizeof *all); /* and NULL */
     execv(all[0], (char **)all);
-    give_up(launch, NOT_EXECUTED, python.name, errno);
+    int error = errno;
+    take_back(ahead);
+    give_up(launch, NOT_EXECUTED, python.name, error);
 }
 
 int main(int argc, char **argv)

@@ -51,6 +51,7 @@ enum verdict parse_answer(const char *text, size_t length, struct answer *answer
 #define LONGEST_MESSAGE (PATH_MAX + 300)
 #define AHEAD_SIZE 64 /* of "DESCRIPTOR:LENGTH", for hotpath's Launch */
 void write_log(char **words, const char *level, const char *message, char *ahead);
+void take_back(const char *ahead);
 __attribute__((noreturn, format(printf, 1, 2))) void fail(const char *format, ...); /* on stderr */
 
 #endif

@@ -109,6 +109,20 @@ void write_log(char **words, const char *level, const char *message, char *ahead
         close(descriptor);
 }
 
+/* Where the interpreter could not be executed though it may be; another's lines stay. */
+void take_back(const char *ahead)
+{
+    struct stat found;
+    char *end;
+    int descriptor = (int)strtol(ahead, &end, 10);
+    if (*end != ':')
+        return;
+    if (fstat(descriptor, &found) == 0 && found.st_size == strtol(end + 1, NULL, 10) &&
+        ftruncate(descriptor, 0) != 0)
+        fputs("runc-wrap: its log cannot be written.\n", stderr);
+    close(descriptor);
+}
+
 void fail(const char *format, ...)
 {
     char line[3 * PATH_MAX] = "runc-wrap: "; /* one write: other failing creates may share stderr */

@@ -118,7 +118,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
             plan.result = HAS_IT
         elif filter_readback.denies(laid.program, machine.restart, machine.audit):
             raise Failure(_ENDS_WAITS)
-        elif not set_no_new_privs and not all(one.may_add for one in lacking):
+        elif not set_no_new_privs and not all(one is None or one.may_add for one in lacking):
             raise Failure(filter_injection.NEEDS_NO_NEW_PRIVS)
     except ERRORS as error:
         text = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
@@ -126,12 +126,13 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
     return plan
 
 
-def _lacking(plan: Tightening, saved: SavedState) -> list[Status]:
-    """Return what threads without the filter have, or whose filters cannot be read.
+def _lacking(plan: Tightening, saved: SavedState) -> list[Status | None]:
+    """Return what threads have without the filter, or whose filters cannot be read.
 
-    Raises Failure if a process has no room for it or may have none.
+    None: it has ended; it may have made another before. Raises Failure if a process has no room
+    for it or may have none.
     """
-    found = []
+    found: list[Status | None] = []
     is_hardened = (procfs.read("/proc/sys/net/core/bpf_jit_harden", 16) or b"0").strip() != b"0"
     for _, tid, filters in filter_readback.read_threads([one.pid for one in plan.entry.members]):
         if isinstance(filters, FiltersUnreadableError):
@@ -143,9 +144,10 @@ def _lacking(plan: Tightening, saved: SavedState) -> list[Status]:
                 f"the filters of its process {tid} would have more than the 32,768 instructions "
                 "that the kernel allows; restart the container"
             )
-        with suppress(FiltersUnreadableError):  # it has ended
-            found.append(filter_readback.status(tid))
-            if found[-1].mode == _STRICT:
+        found.append(None)
+        with suppress(FiltersUnreadableError):
+            found[-1] = status = filter_readback.status(tid)
+            if status.mode == _STRICT:
                 raise Failure(
                     f"its process {tid} is in seccomp's strict mode, to which no filter is added"
                 )

@@ -121,7 +121,11 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
         with contextlib.suppress(CallFailed):
             access.remove_probes()
         version = access.running_version()  # of one that is replaced meanwhile, the former
-        proof = run(places, access, handler, is_default=ours.default)
+        try:
+            proof = run(places, access, handler, is_default=ours.default)
+        finally:
+            with transaction_revert.uninterrupted(), contextlib.suppress(CallFailed):
+                access.remove_probes()  # a signal may have ended the canary's own removal
         last = read(where)
         if last and version and last.versions.get(handler) != version:
             write(where, replace(last, versions={**last.versions, handler: version}))
