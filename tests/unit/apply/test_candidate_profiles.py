@@ -231,7 +231,7 @@ def test_apply_says_that_denials_are_not_counted_and_counts_calls_by_name(node: 
         ).encode(),
     )
     lines = [one for one in node.ctl("apply").stdout.splitlines() if one.startswith("candidate")]
-    assert "what it would deny more is not counted, for the rules of one call name" in lines[0]
+    assert "what it would deny more is not counted, for rules of one call name" in lines[0]
     found = node.json("apply")["candidates"][1]
     assert not [one for one in found["calls"] if one.startswith("#")]
     said = f"deny {len(found['calls'])} calls and numbers without a name more"
@@ -311,5 +311,5 @@ def test_in_observe_a_profile_with_its_own_listener_is_refused() -> None:
     current: Any = drawn.profile(drawn.rule("mount", "SCMP_ACT_NOTIFY"), drawn.rule("bpf"))
     other: Any = drawn.profile(drawn.rule("mount"))
     Beside(current, other, "enforce").cost(CRUN)
-    with pytest.raises(ProfileError, match="a listener of its own"):
+    with pytest.raises(ProfileError, match="it has a listener, so the agent"):
         Beside(current, other, "observe").cost(CRUN)
