@@ -46,7 +46,7 @@ class PathChange:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _Change:
     """One path of a record: what it was and becomes, in a word, and the names that wait."""
 
     path: str
@@ -66,7 +66,7 @@ class ChangeRecord:
     """A change that is not over; `note` is its owner's."""
 
     note: dict[str, Any]
-    entries: list[_Entry]
+    entries: list[_Change]
     directories: list[str] = field(default_factory=list)
 
     def changed_by_others(self, ours: Mapping[Path, bytes] | None = None) -> list[str]:
@@ -221,7 +221,7 @@ def _planned(
         waits = f"{_waiting_place(one.path)}/{name}-{place}"
         new = "" if one.after is None else f"{waits}.new"
         old = "" if one.before is None else f"{waits}.old"
-        entries.append(_Entry(str(one.path), _word(one.before), _word(one.after), new, old))
+        entries.append(_Change(str(one.path), _word(one.before), _word(one.after), new, old))
     return ChangeRecord(note, entries, list(dict.fromkeys([*empties, *made])))
 
 
@@ -242,7 +242,7 @@ def _mount(directory: Path) -> bytes:
     return shown.partition(b"mnt_id:")[2].split()[0]
 
 
-def _prepare(change: PathChange, entry: _Entry) -> None:
+def _prepare(change: PathChange, entry: _Change) -> None:
     if isinstance(change.after, str):
         Path(entry.new).symlink_to(change.after)
     elif change.after is not None:
@@ -271,7 +271,7 @@ def _put(found: ChangeRecord) -> None:
     _sync(each for each in found.directories if Path(each).exists())
 
 
-def _restored(one: _Entry, ours: Mapping[Path, bytes]) -> bool:
+def _restored(one: _Change, ours: Mapping[Path, bytes]) -> bool:
     """Restore one path; tell whether it is as before."""
     now, path = _look(one.path), Path(one.path)
     if now == one.before:

@@ -40,7 +40,7 @@ _MOST = 64  # terms; more belong into a file
 
 
 @closed
-class _Entry:
+class _Addition:
     names: tuple[Text, ...] = ()
     args: tuple[Argument, ...] = ()
     comment: Text = ""
@@ -64,8 +64,8 @@ class _Entry:
 @closed
 class _File:
     base: Annotated[Text, Like(".+", "the name of a profile like runtime-default")]
-    add: tuple[_Entry, ...] = ()
-    remove: tuple[_Entry, ...] = ()
+    add: tuple[_Addition, ...] = ()
+    remove: tuple[_Addition, ...] = ()
     comment: Text = ""
 
     def __post_init__(self) -> None:

@@ -66,7 +66,7 @@ class Conditions:
 
 
 @closed
-class _Entry:
+class _FileRule:
     action: _Action
     name: Annotated[str, Like(f"({_NAME})?", _NAMED)] = ""  # moby's, formerly
     names: tuple[Annotated[str, Like(_NAME, _NAMED)], ...] = ()
@@ -110,7 +110,7 @@ class _Document:
     flags: tuple[Annotated[str, Among(*sorted(FLAGS))], ...] | None = None
     listener_path: Annotated[Text | None, Key("listenerPath")] = None
     listener_metadata: Annotated[Text | None, Key("listenerMetadata")] = None
-    syscalls: tuple[_Entry, ...] = ()
+    syscalls: tuple[_FileRule, ...] = ()
     comment: Text = ""  # files in the field have these two, which every runtime ignores
     description: Text = ""
 
