@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 
 from harness.node.requirements import machine
 from runc_wrap.report import profile_simulation
 from tests.unit.cli.ctl import Node
-from tests.unit.policy.node import PROFILE, profile
+from tests.unit.policy.node import PROFILE
 
 
 def test_the_list_has_the_built_in_ones_and_the_owners(applied: Node) -> None:
@@ -54,11 +56,6 @@ def test_runtime_default_is_that_of_the_given_engine(applied: Node) -> None:
     assert shown[0] == shown[1] != ""
 
 
-def test_an_own_profile_is_shown(node: Node) -> None:
-    node.configure("", own=profile(syscalls=[{"names": ["bpf"], "action": "SCMP_ACT_KILL"}]))
-    assert '"SCMP_ACT_KILL"' in node.ctl("profile", "show", "localhost/own.json").stdout
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -79,16 +76,13 @@ def test_a_profile_that_cannot_be_shown_is_reported(
     assert said in node.failure("profile", "show", *words)
 
 
-@pytest.mark.parametrize(
-    ("base", "said"),
-    [
+def test_a_base_that_cannot_be_found_is_reported(node: Node) -> None:
+    for base, said in (
         ("none.json", "no file none.json in the profile directory, which localhost/own.json names"),
         ("own.json", "a chain of more than 8 bases leads to it, or a circle"),
-    ],
-)
-def test_a_base_that_cannot_be_found_is_reported(base: str, said: str, node: Node) -> None:
-    node.configure("", own=json.dumps({"base": f"localhost/{base}"}).encode())
-    assert said in node.failure("profile", "show", "localhost/own.json")
+    ):
+        node.configure("", own=json.dumps({"base": f"localhost/{base}"}).encode())
+        assert said in node.failure("profile", "show", "localhost/own.json")
 
 
 def test_a_composed_profile_says_which_part_decides(applied: Node) -> None:
@@ -116,19 +110,33 @@ def test_two_releases_differ_call_by_call_and_one_is_itself(applied: Node) -> No
     assert (same.exit_code, same.stdout) == (0, "They do the same for every call.\n")
 
 
+def _rule(name: str, action: str, *compared: tuple[str, int]) -> dict[str, Any]:
+    """Return a rule on a call, under comparisons of its first argument."""
+    args = [{"index": 0, "value": value, "op": f"SCMP_CMP_{op}"} for op, value in compared]
+    return {"names": [name], "action": f"SCMP_ACT_{action}", "args": args}
+
+
+def _profile(default: str, *rules: dict[str, Any], **more: Any) -> str:
+    """Return a profile as people write them, with a description, which runtimes ignore."""
+    whole = {"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules}
+    return json.dumps({"description": "as in the field", **whole, **more})
+
+
+def _differ(node: Node, tmp_path: Path, first: str, second: str) -> Any:
+    path = tmp_path / "a.json"
+    path.write_text(first)
+    result = node.ctl("profile", "diff", str(path), "-", "--json", stdin=second)
+    assert result.exit_code == 1
+    return json.loads(result.stdout)
+
+
 def test_what_differs_under_arguments_and_capabilities_is_named(
     applied: Node, tmp_path: Path
 ) -> None:
-    base, other = tmp_path / "a.json", tmp_path / "b.json"
-    read = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
-    at = {"names": ["socket"], "action": "SCMP_ACT_ALLOW",
-          "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_LT"}]}  # fmt: skip
-    held = {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_BPF"]}}
-    base.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [read]}))
-    other.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [at, held]}))
-    result = applied.ctl("profile", "diff", str(base), str(other), "--json")
-    assert result.exit_code == 1
-    document = json.loads(result.stdout)
+    held = {**_rule("bpf", "ALLOW"), "includes": {"caps": ["CAP_BPF"]}}
+    first = _profile("ERRNO", _rule("read", "ALLOW"))
+    second = _profile("ERRNO", _rule("socket", "ALLOW", ("LT", 40)), held)
+    document = _differ(applied, tmp_path, first, second)
     rows = {one["syscall"]: one for one in document["differences"]}
     assert rows["socket"]["arguments"] == "argument 0 is 0x0 to 0x27"
     assert rows["bpf"]["capabilities"] == ["CAP_BPF"]
@@ -136,80 +144,56 @@ def test_what_differs_under_arguments_and_capabilities_is_named(
     assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
 
 
+OTHERWISE = "The second denies 1 call with another error or signal."
+LOGS = "The second logs 1 call otherwise or asks about them."
+
+
 @pytest.mark.parametrize(
-    ("first", "second"), [("TRAP", "ERRNO"), ("ERRNO", "KILL"), ("TRACE", "TRAP")]
+    ("default", "first", "second", "said"),
+    [
+        ("ALLOW", "TRAP", "ERRNO", OTHERWISE),
+        ("ALLOW", "ERRNO", "KILL", OTHERWISE),
+        ("ALLOW", "TRACE", "TRAP", OTHERWISE),
+        ("ERRNO", "ALLOW", "LOG", LOGS),
+        ("ERRNO", "LOG", "ALLOW", LOGS),
+    ],
 )
-def test_a_call_that_both_deny_counts_neither_as_denied_nor_as_allowed_more(
-    applied: Node, tmp_path: Path, first: str, second: str
+def test_a_call_that_both_deny_or_both_let_through_counts_neither_as_denied_nor_as_allowed_more(
+    applied: Node, tmp_path: Path, default: str, *, first: str, second: str, said: str
 ) -> None:
-    paths = tmp_path / "a.json", tmp_path / "b.json"
-    for path, action in zip(paths, (first, second), strict=True):
-        rule = {"names": ["acct"], "action": f"SCMP_ACT_{action}"}
-        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
-    result = applied.ctl("profile", "diff", *map(str, paths))
-    said = "The second denies 1 call with another error or signal."
-    assert (result.exit_code, result.stdout.splitlines()[-1]) == (1, said)
-
-
-def test_a_call_that_is_logged_or_asked_about_counts_as_no_denial(
-    applied: Node, tmp_path: Path
-) -> None:
-    plain, other = tmp_path / "a.json", tmp_path / "b.json"
-    for path, action in ((plain, "ALLOW"), (other, "LOG")):
-        rule = {"names": ["keyctl"], "action": f"SCMP_ACT_{action}"}
-        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}))
-    for two in ((plain, other), (other, plain)):
-        said = applied.ctl("profile", "diff", *map(str, two)).stdout.splitlines()[-1]
-        assert said == "The second logs 1 call otherwise or asks about them."
+    two = (_profile(default, _rule("acct", action)) for action in (first, second))
+    assert _differ(applied, tmp_path, *two)["summary"] == said
 
 
 def test_a_range_without_end_is_one_row_for_abis_of_64_and_of_32_bits(
     applied: Node, tmp_path: Path
 ) -> None:
     machine("x86_64")
-    path = tmp_path / "a.json"
-    path.write_text(_socket("LT", 40))
-    result = applied.ctl("profile", "diff", str(path), "-", "--json", stdin=_socket("NE", 38))
-    rows = {one["arguments"]: one for one in json.loads(result.stdout)["differences"]}
+    abis = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    two = (
+        _profile("ERRNO", _rule("socket", "ALLOW", one), architectures=abis)
+        for one in (("LT", 40), ("NE", 38))
+    )
+    rows = {one["arguments"]: one for one in _differ(applied, tmp_path, *two)["differences"]}
     assert set(rows) == {"argument 0 is 0x28 and above", "argument 0 is 0x26"}
     assert [one["abis"] for one in rows.values()] == [["x86_64", "x86"]] * 2
 
 
-def _socket(op: str, value: int) -> str:
-    """Return a profile as people write them, with a description, which runtimes ignore."""
-    args = [{"index": 0, "value": value, "op": f"SCMP_CMP_{op}"}]
-    rule = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": args}
-    abis = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
-    whole = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": abis, "syscalls": [rule]}
-    return json.dumps({"description": "as in the field", **whole})
-
-
 def _wide_ranges() -> str:
-    ranges = [
-        {
-            "names": ["mmap"],
-            "action": "SCMP_ACT_ALLOW",
-            "args": [{"index": 1, "value": value, "op": "SCMP_CMP_LT"}],
-        }
-        for value in (3, 1 << 33)
-    ]
-    one = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [
-        {"index": 0, "value": 40, "op": "SCMP_CMP_NE"}]}  # fmt: skip
-    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [*ranges, one]})
+    """Return a profile with ranges of the second argument, which libseccomp compiles wrongly."""
+    ranges = [_rule("mmap", "ALLOW", ("LT", value)) for value in (3, 1 << 33)]
+    for one in ranges:
+        one["args"][0]["index"] = 1
+    return _profile("ERRNO", *ranges, _rule("socket", "ALLOW", ("NE", 40)))
 
 
-def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(
-    applied: Node, tmp_path: Path
-) -> None:
-    bad = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
-        {"names": ["no_such_call"], "action": "SCMP_ACT_ALLOW"}]})  # fmt: skip
+def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(applied: Node) -> None:
+    bad = _profile("ERRNO", _rule("no_such_call", "ALLOW"))
     result = applied.ctl("profile", "lint", "-", stdin=bad)
     assert result.exit_code == 1
     assert "libseccomp does not know no_such_call" in result.stdout
     machine("x86_64")
-    path = tmp_path / "range.json"
-    path.write_text(_wide_ranges())
-    result = applied.ctl("profile", "lint", str(path), "--json")
+    result = applied.ctl("profile", "lint", "-", "--json", stdin=_wide_ranges())
     found = {one["check"]: one for one in json.loads(result.stdout)}
     assert "mmap(0x0, 0x3, " in found["compiled-wrongly"]["sentence"]
     assert "SCMP_CMP_MASKED_EQ" in found["compiled-wrongly"]["remedy"]
@@ -230,56 +214,59 @@ RECORD = (
 )
 
 
+def _simulated(node: Node, tmp_path: Path, profile: str, calls: str, *words: str) -> Result:
+    """Judge these calls by a profile, which is a name or its text."""
+    path = tmp_path / "calls"
+    path.write_text(calls)
+    name, text = ("-", profile) if profile.startswith("{") else (profile, None)
+    return node.ctl("profile", "simulate", name, str(path), *words, stdin=text)
+
+
+ENOSYS = _profile("ERRNO", _rule("getpid", "ALLOW"), defaultErrnoRet=38)
+KILLING = _profile("KILL_PROCESS", _rule("getpid", "ALLOW"))
+Judged = tuple[str, str, int, str]  # a row's call, verdict, count, and where it is first
+MOUNT: Judged = ("mount", "denied", 1, "line 1")
+CLONE3: Judged = ("clone3", "degrades", 1, "line 2")
+
+
 @pytest.mark.parametrize(
-    ("calls", "rows"),
+    ("profile", "calls", "row", "status"),
     [
-        ("getpid() = 1\nmount(0, 0) = 0\nmount(0, 0) = 0\n", [("mount", "denied", 2, "line 2")]),
-        ("socket(AF_INET, 1, 0) = 3\n", [("socket", "depends", 1, "line 1")]),
-        ("[  41] socket(0x2, 1, 0) = 3\n", []),
-        ("[  41] socket(0x100000028, 1, 0) = 3\n", [("socket", "denied", 1, "line 1")]),
-        ("[  56] clone(child_stack=NULL, flags=0x1200000|17) = 5\n", []),
-        ("[  56] clone(child_stack=NULL, flags=0x10000000|17) = 5\n",
-         [("clone", "denied", 1, "line 1")]),
-        ("[ 435] clone3({flags=0x10000000, exit_signal=17}, 88) = 5\n",
-         [("clone3", "denied", 1, "line 1")]),
-        (RECORD, [("mount", "denied", 1, "line 1")]),
-        (f"{'x' * 65536}mount(0) = 0\numount2(0, 0) = 0\n", [("umount2", "denied", 1, "line 2")]),
+        ("containerd@2.3.1", "getpid() = 1\nmount(0, 0) = 0\nmount(0, 0) = 0\n",
+         ("mount", "denied", 2, "line 2"), 1),
+        ("containerd@2.3.1", "socket(AF_INET, 1, 0) = 3\n", ("socket", "depends", 1, "line 1"), 1),
+        ("containerd@2.3.1", "[  41] socket(0x2, 1, 0) = 3\n", None, 0),
+        ("containerd@2.3.1", "[  41] socket(0x100000028, 1, 0) = 3\n",
+         ("socket", "denied", 1, "line 1"), 1),
+        ("containerd@2.3.1", "[  56] clone(child_stack=NULL, flags=0x1200000|17) = 5\n", None, 0),
+        ("containerd@2.3.1", "[ 435] clone3({flags=0x10000000, exit_signal=17}, 88) = 5\n",
+         ("clone3", "denied", 1, "line 1"), 1),
+        ("containerd@2.3.1", RECORD, MOUNT, 1),
+        ("containerd@2.3.1", f"{'x' * 65536}mount(0) = 0\numount2(0, 0) = 0\n",
+         ("umount2", "denied", 1, "line 2"), 1),
+        # what gets ENOSYS is denied, unless C libraries make another call
+        (ENOSYS, "[  39] getpid() = 1\n[ 165] mount(0, 0) = 0",
+         ("mount", "degrades", 1, "line 2"), 1),
+        (ENOSYS, "[  39] getpid() = 1\n[ 435] clone3({flags=0x3d0f00}, 88) = 9", CLONE3, 0),
+        (ENOSYS, "[  39] getpid() = 1\n[ 435] clone3({flags=0x200000000, cgroup=5}, 88) = 9",
+         CLONE3, 1),
+        (ENOSYS, "[  39] getpid() = 1\n[ 435] clone3({flags=0, set_tid=[7]}, 88) = 9", CLONE3, 1),
+        (ENOSYS, "[  39] getpid() = 1\n[ 435] clone3(0x1, 88) = 9", CLONE3, 1),
+        # a call that has no name here
+        (KILLING, "getpid() = 1\n[ 511] frob(1) = 0", ("#511", "depends", 1, "line 2"), 1),
+        (KILLING, "getpid() = 1\nsyscall_0x1ff(1) = 0", ("#511", "depends", 1, "line 2"), 1),
+        (KILLING, "getpid() = 1\n[???] syscall_0xffffffffffffffff(1) = -1 ENOSYS",
+         ("#-1", "depends", 1, "line 2"), 1),
     ],
 )  # fmt: skip
 def test_simulate_says_what_is_denied_and_where_first(
-    applied: Node, tmp_path: Path, calls: str, rows: list[tuple[str, str, int, str]]
+    applied: Node, tmp_path: Path, profile: str, calls: str, *, row: Judged | None, status: int
 ) -> None:
-    path = tmp_path / "calls"
-    path.write_text(calls)
-    result = applied.ctl("profile", "simulate", "containerd@2.3.1", str(path), "--json")
-    assert result.exit_code == int(bool(rows)), result.output
+    result = _simulated(applied, tmp_path, profile, calls, "--json")
+    assert result.exit_code == status, result.output
     found = json.loads(result.stdout)
-    assert [(o["syscall"], o["verdict"], o["count"], o["first"]) for o in found] == rows
-
-
-@pytest.mark.parametrize(
-    ("call", "code"),
-    [
-        ("[ 165] mount(0, 0) = 0", 1),
-        ("[ 435] clone3({flags=0x3d0f00, exit_signal=0}, 88) = 9", 0),
-        ("[ 435] clone3({flags=0x200000000, exit_signal=17, cgroup=5}, 88) = 9", 1),
-        ("[ 435] clone3({flags=0, set_tid=[7], set_tid_size=1}, 88) = 9", 1),
-        ("[ 435] clone3(0x1, 88) = 9", 1),
-    ],
-)
-def test_a_call_that_gets_enosys_is_denied_unless_c_libraries_make_another(
-    applied: Node, tmp_path: Path, call: str, code: int
-) -> None:
-    path = tmp_path / "calls"
-    path.write_text(f"[  39] getpid() = 1\n{call}\n")
-    profile = {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": 38,
-        "syscalls": [{"names": ["getpid"], "action": "SCMP_ACT_ALLOW"}],
-    }
-    result = applied.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(profile))
-    assert [one["verdict"] for one in json.loads(result.stdout)] == ["degrades"]
-    assert result.exit_code == code
+    rows = [(o["syscall"], o["verdict"], o["count"], o["first"]) for o in found]
+    assert rows == ([row] if row else [])
 
 
 @pytest.mark.parametrize(
@@ -304,14 +291,11 @@ def test_a_call_that_gets_enosys_is_denied_unless_c_libraries_make_another(
 def test_a_line_that_may_record_a_call_and_cannot_be_read_is_named(
     applied: Node, tmp_path: Path, line: str
 ) -> None:
-    path = tmp_path / "calls"
     others = (
         "[  39] getpid() = 1\nprintf(hello)\n7 <... read resumed>) = 1\n+++ exited with 0 +++\n"
     )
-    path.write_text(others)
-    assert applied.ctl("profile", "simulate", "moby", str(path)).exit_code == 0
-    path.write_text(others + line)
-    result = applied.ctl("profile", "simulate", "moby", str(path))
+    assert _simulated(applied, tmp_path, "moby", others).exit_code == 0
+    result = _simulated(applied, tmp_path, "moby", others + line)
     assert "Not judged: 1 line that may record a call" in result.stderr
     assert "the first is line 5" in result.stderr
     assert result.exit_code == 1
@@ -321,45 +305,38 @@ def test_numbers_that_a_program_tries_count_together_and_named_calls_do_not(
     applied: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profile_simulation, "_MOST_ROWS", 2)
-    path = tmp_path / "calls"
     numbers = [f"syscall_{number:#x}(0) = 0\n" for number in (5000, 5001, 5002, 5003, -1 % 2**64)]
-    path.write_text("".join([*numbers, "mount(0, 0) = 0\n"]))
-    result = applied.ctl("profile", "simulate", "moby", str(path), "--json")
+    calls = "".join([*numbers, "mount(0, 0) = 0\n"])
+    result = _simulated(applied, tmp_path, "moby", calls, "--json")
     assert [(one["syscall"], one["count"]) for one in json.loads(result.stdout)] == [
         ("mount", 1), ("#5000", 1), ("#5001", 1), ("other numbers", 3)
     ]  # fmt: skip
 
 
+FACCESSAT2 = "7 [ 439] faccessat2(-1) = 0\n"
+
+
 @pytest.mark.parametrize(
-    ("lines", "abi", "first"),
+    ("profile", "lines", "found"),
     [
-        ("7 [  83] mkdir(0x1, 0777) = 0\n7 [  39] mkdir(0x1, 0777) = 0\n", "x86", "line 2"),
-        ("7 [ 102] socket(0x1, 0x1, 0) = 3\n", "x86", "line 1"),
-        ("7 [ 439] faccessat2(-1) = 0\n7 [  83] mkdir(0x1) = 0\n7 [ 439] faccessat2(-1) = 0\n",
-         "x86_64 or x86", "line 1"),
+        ("native", "7 [  83] mkdir(0x1, 0777) = 0\n7 [  39] mkdir(0x1, 0777) = 0\n",
+         [("mkdir", "x86", "line 2", 1)]),
+        ("native", f"{FACCESSAT2}7 [  83] mkdir(0x1) = 0\n{FACCESSAT2}",
+         [("faccessat2", "x86_64 or x86", "line 1", 1)]),
+        # one through a multiplexer is judged as the call that it becomes
+        ("native", "7 [ 102] socket(0x1, 0x1, 0) = 3\n", [("socketcall", "x86", "line 1", 1)]),
+        ("moby@29.4.2", "7 [ 102] socket(0x1, 0x1, 0) = 3\n", [("socketcall", "x86", "line 1", 1)]),
+        ("moby@29.4.3", "7 [ 102] socket(0x1, 0x1, 0) = 3\n", []),
     ],
 )  # fmt: skip
 def test_a_traced_call_has_the_abi_of_its_number(
-    applied: Node, tmp_path: Path, lines: str, abi: str, first: str
+    applied: Node, tmp_path: Path, profile: str, lines: str, found: list[Any]
 ) -> None:
     machine("x86_64")
-    path = tmp_path / "calls"
-    path.write_text(lines)
-    native = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]}
-    result = applied.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(native))
-    (found,) = json.loads(result.stdout)
-    assert (found["abi"], found["first"], found["count"]) == (abi, first, 1)
-
-
-@pytest.mark.parametrize(("profile", "denied"), [("moby@29.4.2", True), ("moby@29.4.3", False)])
-def test_a_call_through_a_multiplexer_is_judged_as_that_call(
-    applied: Node, tmp_path: Path, profile: str, denied: bool
-) -> None:
-    machine("x86_64")
-    path = tmp_path / "calls"
-    path.write_text("7 [ 102] socket(0x1, 0x1, 0) = 3\n")
-    found = json.loads(applied.ctl("profile", "simulate", profile, str(path), "--json").stdout)
-    assert [one["syscall"] for one in found] == ["socketcall"] * denied
+    native = _profile("ALLOW", architectures=["SCMP_ARCH_X86_64"])
+    of = native if profile == "native" else profile
+    rows = json.loads(_simulated(applied, tmp_path, of, lines, "--json").stdout)
+    assert [(one["syscall"], one["abi"], one["first"], one["count"]) for one in rows] == found
 
 
 @pytest.mark.parametrize(("setting", "verdict"), [("kernel", "denied"), ("engine", "depends")])
@@ -368,13 +345,9 @@ def test_a_negative_argument_is_judged_with_and_without_its_sign(
     applied: Node, tmp_path: Path, setting: str, verdict: str, value: str
 ) -> None:
     applied.configure(f'[default]\nint_arguments = "{setting}"\n')
-    path = tmp_path / "calls"
-    path.write_text(f"7 [  62] kill({value}, 0) = 0\n")
-    pid = {"index": 0, "op": "SCMP_CMP_EQ", "value": 0xFFFED02F}
-    rule = {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [pid]}
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
-    result = applied.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(profile))
-    (found,) = json.loads(result.stdout)
+    profile = _profile("ALLOW", _rule("kill", "ERRNO", ("EQ", 0xFFFED02F)))
+    call = f"7 [  62] kill({value}, 0) = 0\n"
+    (found,) = json.loads(_simulated(applied, tmp_path, profile, call, "--json").stdout)
     assert found["verdict"] == verdict
 
 
@@ -389,13 +362,10 @@ def test_a_profile_is_judged_and_shown_as_the_policy_enforces_it(
     applied: Node, tmp_path: Path, policy: str, line: str
 ) -> None:
     machine("x86_64")
-    path = tmp_path / "calls"
-    path.write_text(line)
-    words = ("profile", "simulate", "moby", str(path))
-    assert applied.ctl(*words).exit_code == 0
+    assert _simulated(applied, tmp_path, "moby", line).exit_code == 0
     before = applied.ctl("profile", "show", "moby").stdout
     applied.configure(policy)
-    assert applied.ctl(*words).exit_code == 1
+    assert _simulated(applied, tmp_path, "moby", line).exit_code == 1
     assert applied.ctl("profile", "show", "moby").stdout != before
 
 
@@ -412,52 +382,16 @@ def test_a_trace_that_cannot_tell_32_bit_programs_says_so(
     applied: Node, tmp_path: Path, abi: str, line: str, said: bool
 ) -> None:
     machine("x86_64")
-    path = tmp_path / "calls"
-    path.write_text(f"{line}(0x1, 0777) = 0\n")
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": [f"SCMP_ARCH_{abi}"]}
-    result = applied.ctl("profile", "simulate", "-", str(path), stdin=json.dumps(profile))
+    profile = _profile("ALLOW", architectures=[f"SCMP_ARCH_{abi}"])
+    result = _simulated(applied, tmp_path, profile, f"{line}(0x1, 0777) = 0\n")
     assert ("calls of 32-bit and x32 programs count as 64-bit ones" in result.stderr) is said
     assert result.exit_code == said
 
 
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [
-        ("[ 511] frob(1) = 0", "#511"),
-        ("syscall_0x1ff(1) = 0", "#511"),
-        ("[???] syscall_0xffffffffffffffff(1) = -1 ENOSYS", "#-1"),
-    ],
-)
-def test_a_traced_call_that_has_no_name_here_is_judged_by_its_number(
-    applied: Node, tmp_path: Path, line: str, name: str
-) -> None:
-    path = tmp_path / "calls"
-    path.write_text(f"getpid() = 1\n{line}\n")
-    killing = {
-        "defaultAction": "SCMP_ACT_KILL_PROCESS",
-        "syscalls": [{"names": ["getpid"], "action": "SCMP_ACT_ALLOW"}],
-    }
-    result = applied.ctl("profile", "simulate", "-", str(path), "--json", stdin=json.dumps(killing))
-    (found,) = json.loads(result.stdout)
-    assert (found["syscall"], found["first"]) == (name, "line 2")
-
-
-@pytest.mark.parametrize("calls", ["", "hello\n", RECORD.replace("SECCOMP", "SYSCALL")])
-def test_what_shows_no_call_has_no_verdict(applied: Node, tmp_path: Path, calls: str) -> None:
-    path = tmp_path / "calls"
-    path.write_text(calls)
-    assert "no call could be read" in applied.failure("profile", "simulate", "moby", str(path))
-
-
-def test_a_file_may_have_a_blank_in_its_name_and_an_engine_is_known(
-    applied: Node, tmp_path: Path
-) -> None:
-    path = tmp_path / "my file.json"
-    path.write_text(_socket("NE", 38))
-    assert applied.ctl("profile", "diff", str(path), str(path)).exit_code == 0
-    assert "'--engine': 'cri-o' is not one of" in applied.failure(
-        "profile", "diff", "moby", "moby", "--engine", "cri-o"
-    )
+def test_what_shows_no_call_has_no_verdict(applied: Node, tmp_path: Path) -> None:
+    for calls in ("", "hello\n", RECORD.replace("SECCOMP", "SYSCALL")):
+        result = _simulated(applied, tmp_path, "moby", calls)
+        assert (result.exit_code, "no call could be read" in result.stderr) == (2, True)
 
 
 def test_a_file_that_cannot_be_written_is_noticed_before_the_command_runs(

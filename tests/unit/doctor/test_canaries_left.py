@@ -1,7 +1,7 @@
 """A canary that a killed command left is found and removed, one that is under way is not."""
 
+import contextlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,11 +22,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Pla
     proved(monkeypatch)
     one, places = node(tmp_path, "version = 2\n")
     run(job(places, one.config), one)
-
-    def access(_engine: str, _config: Path) -> Any:
-        return FakeEngine(one)
-
-    monkeypatch.setattr(engine_registry, "installed", access)
+    monkeypatch.setattr(engine_registry, "installed", lambda *_: FakeEngine(one))
     monkeypatch.setattr(paths, "installed", lambda: places)
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
     return one, places
@@ -44,23 +40,19 @@ def test_what_is_left_is_found_and_removed(made: tuple[FakeNode, Places]) -> Non
     assert [*engine_checks.canaries(places)] == []
 
 
-def test_one_that_a_command_uses_now_is_none(made: tuple[FakeNode, Places]) -> None:
-    one, places = made
-    one.canaries.append("a")
-    with transaction_revert.exclusive(places):
-        assert [*engine_checks.canaries(places)] == []
-        transaction_revert.remove_left_canaries(places, [one.where])
-    assert one.canaries == ["a"]
-
-
-def test_another_installations_are_left_to_it(
-    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("whose", ["a command that uses it now", "another installation"])
+def test_one_that_somebody_else_has_is_left_to_him(
+    made: tuple[FakeNode, Places], monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     one, places = made
-    monkeypatch.setattr(paths, "installed", lambda: Places(places.prefix / "other"))
     one.canaries.append("a")
-    assert [*engine_checks.canaries(places)] == []
-    transaction_revert.remove_left_canaries(places, [one.where])
+    with contextlib.ExitStack() as stack:
+        if whose == "another installation":
+            monkeypatch.setattr(paths, "installed", lambda: Places(places.prefix / "other"))
+        else:
+            stack.enter_context(transaction_revert.exclusive(places))
+        assert [*engine_checks.canaries(places)] == []
+        transaction_revert.remove_left_canaries(places, [one.where])
     assert one.canaries == ["a"]
 
 

@@ -24,9 +24,8 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 def _containerd(node: ctl.Node, plugin: str, binary: Path, kind: str, given: Sequence[str]) -> None:
     """Simulate a containerd whose configuration in force has one handler."""
     table = f'plugins."{plugin}".containerd.runtimes.h'
-    dumped = (
-        f"[{table}]\n{kind} = {json.dumps(given)}\n[{table}.options]\nBinaryName = '{binary}'\n"
-    )
+    options = f"[{table}.options]\nBinaryName = '{binary}'\n"
+    dumped = f"[{table}]\n{kind} = {json.dumps(given)}\n{options}"
     (node.programs / "dumped").write_text(dumped)
     machine.fake(node.programs, "containerd", f"cat {node.programs}/dumped")
 
@@ -46,23 +45,15 @@ def test_a_pattern_that_passes_on_the_cri_plugins_own_annotations_is_a_warning(
     assert "runc-wrap/*" in found.remedy
 
 
-def test_the_patterns_of_engine_add_are_no_warning(node: ctl.Node) -> None:
-    given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]
-    _containerd(node, OLD, node.places.wrapper, "pod_annotations", given)
+def test_nothing_is_said_of_other_patterns_runtimes_and_containerds(node: ctl.Node) -> None:
     assert list(engine_checks.passed_on(node.places)) == []
-
-
-def test_another_runtimes_handler_is_not_checked(node: ctl.Node) -> None:
-    _containerd(node, OLD, node.programs / "runc", "pod_annotations", ["*"])
-    assert list(engine_checks.passed_on(node.places)) == []
-
-
-def test_a_missing_or_silent_containerd_is_no_warning(node: ctl.Node) -> None:
-    assert list(engine_checks.passed_on(node.places)) == []
-    machine.fake(node.programs, "containerd", "exit 1")
-    assert list(engine_checks.passed_on(node.places)) == []
-    machine.fake(node.programs, "containerd", "echo '['")
-    assert list(engine_checks.passed_on(node.places)) == []
+    given = ["runc-wrap/*", "seccomp.security.alpha.kubernetes.io/*", "*/*"]  # of `engine add`
+    for binary, patterns in ((node.places.wrapper, given), (node.programs / "runc", ["*"])):
+        _containerd(node, OLD, binary, "pod_annotations", patterns)
+        assert list(engine_checks.passed_on(node.places)) == []
+    for silent in ("exit 1", "echo '['"):
+        machine.fake(node.programs, "containerd", silent)
+        assert list(engine_checks.passed_on(node.places)) == []
 
 
 def test_the_configuration_with_the_registered_handler_is_checked(node: ctl.Node) -> None:

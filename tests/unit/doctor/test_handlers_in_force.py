@@ -23,11 +23,8 @@ def _tables(name: str, binary: Path) -> str:
 def config(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The usual configuration of a containerd that dumps `dumped` in the programs' directory."""
     machine.fake(node.places.wrapper.parent, "runc-wrap", "true")
-    machine.fake(
-        node.programs,
-        "containerd",
-        f'[ "$1" = --version ] && {{ echo containerd v2.2.0; exit; }}; cat {node.programs}/dumped',
-    )
+    version = '[ "$1" = --version ] && { echo containerd v2.2.0; exit; }'
+    machine.fake(node.programs, "containerd", f"{version}; cat {node.programs}/dumped")
     path = tmp_path / "etc" / "config.toml"
     (path.parent / "conf.d").mkdir(parents=True)
     path.write_text("version = 3\n")
@@ -66,11 +63,7 @@ def test_a_configuration_that_containerd_cannot_read_is_an_error(node: Node, con
     [found] = engine_checks.handlers(node.places)
     assert (found.severity, "would not start again" in found.sentence) == ("error", True)
     assert found.command == f"containerd -c {config} config dump"
-
-
-def test_an_engine_that_is_not_installed_is_no_finding(node: Node, config: Path) -> None:
-    _registered(node, config)
-    (node.programs / "containerd").unlink()
+    (node.programs / "containerd").unlink()  # of one that is not installed nothing is said
     assert list(engine_checks.handlers(node.places)) == []
 
 
@@ -123,20 +116,17 @@ def test_a_link_that_leads_to_the_launcher_is_well(node: Node, strict: Path, tar
     assert list(engine_checks.handlers(node.places)) == []
 
 
-def test_a_file_in_the_place_of_a_link_is_an_error_that_root_has_to_mend(
-    node: Node, strict: Path
+@pytest.mark.parametrize("target", ["", "/bin/true", None])
+def test_the_command_makes_the_link_unless_a_file_is_there_that_root_has_to_mend(
+    node: Node, strict: Path, target: str | None
 ) -> None:
-    machine.fake(strict.parent, "strict", "true")
-    [found] = engine_checks.handlers(node.places)
-    assert f"as its handler strict, leads to {strict}, without runc-wrap" in found.sentence
-    assert (found.severity, found.fix) == ("error", None)
-
-
-@pytest.mark.parametrize("target", ["", "/bin/true"])
-def test_the_command_makes_the_link_whatever_is_there(
-    node: Node, strict: Path, target: str
-) -> None:
-    if target:
+    if target is None:
+        machine.fake(strict.parent, "strict", "true")
+    elif target:
         strict.symlink_to(target)
     [found] = engine_checks.handlers(node.places)
-    assert found.command == f"ln -sfn runc-wrap {strict}"
+    if target is None:
+        assert f"as its handler strict, leads to {strict}, without runc-wrap" in found.sentence
+        assert (found.severity, found.fix) == ("error", None)
+    else:
+        assert found.command == f"ln -sfn runc-wrap {strict}"

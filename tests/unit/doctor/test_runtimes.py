@@ -13,8 +13,7 @@ from tests.unit.node import machine
 
 
 def test_a_runtime_that_is_gone_is_an_error(node: Node) -> None:
-    node.configure("")
-    assert node.ctl("apply").exit_code == 0
+    node.apply("")
     assert list(runtime_checks.runtime(node.places)) == []
     (node.programs / "runc").unlink()
     [found] = runtime_checks.runtime(node.places)
@@ -32,8 +31,7 @@ def _runtime(node: Node, kind: str, features: dict[str, Any] | None, printed: st
     (node.programs / "features.json").write_text(json.dumps(features))
     versions = f"printf '{kind} version 1.1.15\\n{printed}'"
     machine.fake(node.programs, kind, f'[ "$1" = features ] && {{ {shown}; exit; }}; {versions}')
-    node.configure(f'runtime = ["{kind}"]\n')
-    assert node.ctl("apply").exit_code == 0
+    node.apply(f'runtime = ["{kind}"]\n')
 
 
 def _library(version: str) -> dict[str, Any]:
@@ -62,8 +60,7 @@ def test_crun_with_a_profile_whose_default_is_enosys_is_only_a_note(node: Node) 
     _runtime(node, "crun", _library("2.5.3"))
     (node.programs / "containerd").unlink()
     machine.fake(node.programs, "podman", "echo podman version 5.4.2")
-    node.configure('runtime = ["crun"]\n[default]\nprofile = "containers-common"\n')
-    assert node.ctl("apply").exit_code == 0
+    node.apply('runtime = ["crun"]\n[default]\nprofile = "containers-common"\n')
     [found] = runtime_checks.libseccomp(node.places)
     assert (found.severity, "ENOSYS" in found.sentence) == ("note", True)
 
@@ -99,16 +96,12 @@ def _linked(node: Node, inside: str) -> None:
     path.write_text(f"{path.read_text()}{inside}\n")
 
 
-@pytest.mark.parametrize(
-    ("inside", "words"), [("# libseccomp.so.2", "ldd "), ("", "linked into runc")]
-)
-def test_the_remedy_depends_on_how_the_library_is_linked(
-    node: Node, inside: str, words: str
-) -> None:
+def test_the_remedy_depends_on_how_the_library_is_linked(node: Node) -> None:
     _runtime(node, "runc", _library("2.5.4"))
-    _linked(node, inside)
-    [found] = runtime_checks.libseccomp(node.places)
-    assert words in found.remedy
+    for inside, words in (("", "linked into runc"), ("# libseccomp.so.2", "ldd ")):
+        _linked(node, inside)
+        [found] = runtime_checks.libseccomp(node.places)
+        assert words in found.remedy
 
 
 SHARED, USR = "# libseccomp.so.2", "/usr/lib/libseccomp.so.2"
@@ -128,12 +121,10 @@ def test_the_library_that_both_have_loaded_is_asked_which_calls_it_lacks(
 ) -> None:
     _runtime(node, "runc", _library(version))
     _linked(node, inside)
+    loaded = (version, place.format(prefix=node.places.prefix))
     with pytest.MonkeyPatch.context() as patch:
-        loaded = (version, place.format(prefix=node.places.prefix))
         patch.setattr(libseccomp_version, "loaded", lambda: loaded)
-        patch.setattr(
-            syscall_names, "known_to_libseccomp", lambda names: frozenset(names) - {lacks}
-        )
+        patch.setattr(syscall_names, "known_to_libseccomp", lambda names: {*names} - {lacks})
         found = [each.sentence for each in runtime_checks.libseccomp(node.places)]
     told = f"uses libseccomp {version}, which does not know {lacks}"
     assert [told in each for each in found] == [True] * is_told
@@ -143,8 +134,7 @@ def test_a_denied_call_that_the_library_does_not_know_stays_allowed(node: Node) 
     rule = {"names": ["mseal", "mount"], "action": "SCMP_ACT_ERRNO"}
     profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
     _runtime(node, "runc", _library("2.5.5"))
-    node.configure('[default]\nprofile = "localhost/own.json"\n', own=json.dumps(profile).encode())
-    assert node.ctl("apply").exit_code == 0
+    node.apply('[default]\nprofile = "localhost/own.json"\n', own=json.dumps(profile).encode())
     [found] = [each for each in runtime_checks.libseccomp(node.places) if each.severity != "note"]
     told = "does not know mseal, which a profile in force denies: they stay allowed"
     assert told in found.sentence

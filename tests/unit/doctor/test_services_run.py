@@ -26,9 +26,8 @@ class Systemd:
         well = {"LoadState": "loaded", "UnitFileState": "enabled", "ActiveState": "active",
                 "Result": "success", "NeedDaemonReload": "no", "NRestarts": "7", "MainPID": "0",
                 "ExecStart": _program(prefix)}  # fmt: skip
-        self.units = {
-            unit: dict(well) for name in services.SERVICES for unit in services.both(name)
-        }
+        units = (unit for name in services.SERVICES for unit in services.both(name))
+        self.units = {unit: dict(well) for unit in units}
         self.asked: list[str] = []
         self.is_there, self.number = True, 257
 
@@ -51,7 +50,12 @@ def _found(node: Node) -> list[Finding]:
     return list(service_checks.services(node.places))
 
 
-def test_without_systemd_or_units_there_is_no_finding(node: Node, states: Systemd) -> None:
+def test_without_systemd_or_units_there_is_no_finding(
+    node: Node, states: Systemd, tmp_path: Path
+) -> None:
+    assert _found(node) == []
+    (tmp_path / "link").symlink_to(node.places.prefix)  # is the same installation
+    states.units[DECIDE]["ExecStart"] = _program(tmp_path / "link")
     assert _found(node) == []
     for unit in (DECIDE, OBSERVE):
         states.units[unit]["LoadState"] = "not-found"
@@ -97,8 +101,7 @@ def test_a_service_in_a_wrong_state_is_found_and_what_is_said_mends_it(
 def test_a_stopped_service_is_only_a_note_if_nothing_needs_or_starts_it(
     node: Node, states: Systemd, enabled: str, mode: str, severity: str
 ) -> None:
-    node.configure(f'[default]\nmode = "{mode}"\n')
-    assert node.ctl("apply").exit_code == 0
+    node.apply(f'[default]\nmode = "{mode}"\n')
     for unit in services.both("decide"):
         states.units[unit] |= {"ActiveState": "inactive", "UnitFileState": enabled}
     [found] = _found(node)
@@ -125,14 +128,6 @@ def test_what_is_not_ours_to_mend_is_said(
     assert words in found.sentence
     states.units[DECIDE] |= {"NRestarts": "2"}  # it may be just beginning
     assert bool(_found(node)) is not words.endswith("times)")
-
-
-def test_a_link_to_the_prefix_is_the_same_installation(
-    node: Node, states: Systemd, tmp_path: Path
-) -> None:
-    (tmp_path / "link").symlink_to(node.places.prefix)
-    states.units[DECIDE]["ExecStart"] = _program(tmp_path / "link")
-    assert _found(node) == []
 
 
 @pytest.fixture
@@ -168,7 +163,6 @@ def test_an_old_systemd_is_a_warning_if_the_agent_is_asked(
     node: Node, states: Systemd, setting: str, version: int
 ) -> None:
     states.number = version
-    node.configure(f"[default]\n{setting}\n")
-    assert node.ctl("apply").exit_code == 0
+    node.apply(f"[default]\n{setting}\n")
     found = [f"systemd {version} drops" in each.sentence for each in _found(node)]
     assert found == [True] * ("audit" not in setting and version < 254)

@@ -101,11 +101,6 @@ def _in_force(prefix: Path) -> tuple[str, str]:
     return (prefix / "lib" / "current").readlink().name, (prefix / "bin" / "runc-wrap").read_text()
 
 
-def test_it_puts_the_new_release_in_force(prefix: Path) -> None:
-    assert _install(prefix, "exit 0") == 0
-    assert _in_force(prefix) == ("2.000000", "2.000000")
-
-
 def test_a_path_that_was_handed_over_is_ours_again(prefix: Path) -> None:
     wrapper = prefix / "bin" / "runc-wrap"
     wrapper.unlink()
@@ -117,9 +112,12 @@ def test_a_path_that_was_handed_over_is_ours_again(prefix: Path) -> None:
     assert (wrapper.read_text(), wrapper.stat().st_mode & 0o777) == ("3.000000", 0o755)
 
 
-def test_the_release_before_stays_for_creates_that_are_under_way(prefix: Path) -> None:
+def test_the_new_release_is_in_force_and_the_one_before_stays_for_creates_that_are_under_way(
+    prefix: Path,
+) -> None:
     for name, before in (("2.000000", "1.000000"), ("3.000000", "2.000000")):
         assert _install(prefix, "exit 0", name) == 0
+        assert _in_force(prefix) == (name, name)
         assert {one.name for one in (prefix / "lib" / "releases").iterdir()} == {name, before}
 
 
@@ -189,14 +187,10 @@ def _sync(_name: str, _option: str, directory: str, *, seconds: float) -> None:
     """Do what `sync -f` does to the whole file system, as the model of the disk sees it."""
     del seconds
     for place, _, names in os.walk(Path(directory).parents[2]):
-        for path in (place, *(f"{place}/{name}" for name in names)):
-            files.sync(path) if path == place else _sync_file(path)
-
-
-def _sync_file(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+        files.sync(place)
+        for name in names:
+            with Path(place, name).open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def _state(tree: Tree) -> tuple[str, Any]:
@@ -260,24 +254,17 @@ def test_what_it_linked_goes_with_directories_that_are_empty_then(
     assert left == {"bin", "share", "kubectl-runc_wrap", "man"}
 
 
-def test_a_page_that_the_new_release_has_not_is_linked_no_more(prefix: Path, local: Path) -> None:
-    assert _install(prefix, "exit 0") == 0
-    former = local / "share" / "man" / "man1" / "runc-wrapctl-former.1"
-    former.symlink_to(prefix / "lib" / "current" / "share" / "man" / "man1" / former.name)
-    assert _install(prefix, "exit 0", "3.000000") == 0
-    assert not former.is_symlink()
-    assert len(links.own(prefix)) == 3
-
-
-def test_a_link_that_somebody_made_to_a_handler_stays_over_an_upgrade(
+def test_a_link_that_somebody_made_to_a_handler_stays_over_an_upgrade_and_a_former_page_not(
     prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An engine may call it; with another prefix all links are somebody's own."""
     assert _install(prefix, "exit 0") == 0
+    former = local / "share" / "man" / "man1" / "runc-wrapctl-former.1"
+    former.symlink_to(prefix / "lib" / "current" / "share" / "man" / "man1" / former.name)
     own = local / "bin" / "runc-wrap-strict"
     own.symlink_to(prefix / "bin" / "runc-wrap")
     assert _install(prefix, "exit 0", "3.000000") == 0
-    assert own.is_symlink()
+    assert (own.is_symlink(), former.is_symlink()) == (True, False)
     there = links.own(prefix)
     monkeypatch.setattr(links, "DEFAULT_PREFIX", "/elsewhere")
     assert _install(prefix, "exit 0", "4.000000") == 0
@@ -296,10 +283,8 @@ def test_a_file_that_is_not_our_link_stays(prefix: Path, local: Path) -> None:
 def test_no_link_is_made_where_others_may_change_it(
     prefix: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = {str(local / "bin"): "is pete's"}
-    monkeypatch.setattr(
-        ownership, "of", lambda path: [(path, theirs[path])] if path in theirs else ()
-    )
+    theirs = {str(local / "bin"): [(str(local / "bin"), "is pete's")]}
+    monkeypatch.setattr(ownership, "of", lambda path: theirs.get(path, ()))
     assert _install(prefix, "exit 0") == 0
     assert [path.name for path in local.iterdir()] == ["share"]
 

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +11,7 @@ from typing import ClassVar, NoReturn
 
 import pytest
 
-from runc_wrap.engines import (
-    dependent_container,
-    engine_registry,
-    handler_removal,
-)
+from runc_wrap.engines import dependent_container, engine_registry, handler_removal
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -103,14 +98,14 @@ def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -
     _start_task(places)
     where = _docker(places)
     registration_plan.carry_out(registration_plan.plan_add(where, "other", {}, default=True))
-    removal = handler_removal.plan(places, where, "strict", hands_over=True)
-    registration_plan.carry_out(removal.plan)
-    document = json.loads(where.config.read_text())
-    assert document["default-runtime"] == "other"
-    assert sorted(document["runtimes"]) == ["other", "strict"]
-    registration_plan.carry_out(handler_removal.plan(places, where, "other").plan)
-    document = json.loads(where.config.read_text())
-    assert document["runtimes"] == {"strict": {"path": str(RUNTIME)}}
+    for name, default, left in (
+        ("strict", "other", ["other", "strict"]),
+        ("other", None, ["strict"]),
+    ):
+        removal = handler_removal.plan(places, where, name, hands_over=name == "strict")
+        registration_plan.carry_out(removal.plan)
+        document = json.loads(where.config.read_text())
+        assert (document.get("default-runtime"), sorted(document["runtimes"])) == (default, left)
 
 
 def _done(plan: uninstaller.UninstallPlan, stays: Path | None = None) -> None:
@@ -126,6 +121,11 @@ def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
     path = _start_task(places)
     with pytest.raises(Failure, match=f"{path}: 1 container: default/one"):
         uninstaller.plan(places)
+    runtime = places.runtime / "runc"
+    runtime.unlink()  # without which nothing is handed over
+    with pytest.raises(EngineError, match="no runc or crun"):
+        uninstaller.plan(places, hands_over=True)
+    runtime.symlink_to(RUNTIME)
     plan = uninstaller.plan(places, hands_over=True)
     assert list(plan.stays) == ["strict"]
     _done(plan, path)
@@ -163,15 +163,11 @@ def test_while_containers_in_observe_run_it_is_refused_whatever_is_handed_over(
             uninstaller.plan(places, hands_over=hands_over)
 
 
-def test_without_a_real_runtime_nothing_is_handed_over(places: Places) -> None:
-    _start_task(places)
-    (places.runtime / "runc").unlink()
-    with pytest.raises(EngineError, match="no runc or crun"):
-        uninstaller.plan(places, hands_over=True)
+FAILS = "`podman ps --all` or `podman inspect` fails"
 
 
 def _unknown(*_: object) -> NoReturn:
-    raise dependent_container.Unknown("`podman ps --all` or `podman inspect` fails")
+    raise dependent_container.Unknown(FAILS)
 
 
 def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_veto(
@@ -179,9 +175,7 @@ def test_an_engine_that_does_not_say_which_containers_it_has_is_named_and_no_vet
 ) -> None:
     monkeypatch.setattr(handler_removal, "calling", _unknown)
     removal = handler_removal.plan(places, _docker(places), "strict")
-    told = (
-        "there may be containers that need strict, as `podman ps --all` or `podman inspect` fails"
-    )
+    told = f"there may be containers that need strict, as {FAILS}"
     assert (removal.named, removal.given) == ([told], [])
     plan = uninstaller.plan(places)
     assert told in [each.why for each in uninstaller.left(plan)]
@@ -301,27 +295,19 @@ def test_the_boots_unit_of_a_killed_change_goes_too(
     assert [one for one in systemd.UNITS.rglob("*") if not one.is_dir()] == []
 
 
-@pytest.fixture(name="service")
-def service_in_the_foreground(places: Places) -> Iterator[int]:
-    """A service's lock, held by this process."""
-    places.agent.mkdir(parents=True)
-    with (
-        (places.agent / "decide.lock").open("w") as lock,
-        (places.agent / "observe.lock").open("w"),
-    ):  # a unit's service has its lock open, and does not hold it
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield os.getpid()
-
-
 def test_an_uninstall_is_refused_while_a_service_runs_that_systemd_did_not_start(
-    places: Places, service: int
+    places: Places,
 ) -> None:
-    with pytest.raises(Failure) as refused:
-        uninstaller.plan(places)
+    places.agent.mkdir(parents=True)
+    locks = [(places.agent / f"{name}.lock").open("w") for name in ("decide", "observe")]
+    with locks[0], locks[1]:  # a unit's service has its lock open, and does not hold it
+        fcntl.flock(locks[0], fcntl.LOCK_EX)
+        with pytest.raises(Failure) as refused:
+            uninstaller.plan(places)
     told = str(refused.value)
     assert told.startswith("1 service of the agent that systemd did not start would go on from")
     assert "decide by " in told
-    assert f"(pid {service})" in told
+    assert f"(pid {os.getpid()})" in told
     assert "observe" not in told
 
 
