@@ -124,46 +124,37 @@ def test_a_policy_that_changes_ends_the_rest(mark: Path, monkeypatch: pytest.Mon
     assert (config / "config.toml").read_text() == "# another"
 
 
+def _looks(place: Path, *, installs: bool) -> Callable[[], NextStep]:
+    """Return what a pod of the node does at each look."""
+    return cluster._alone(lambda: NextStep(NOTHING, READY), Places(place), installs=installs)  # noqa: SLF001
+
+
 @pytest.mark.parametrize("is_new", [True, False])
 def test_only_one_pod_of_a_node_works_and_the_other_says_what_to_do(
     mark: Path, monkeypatch: pytest.MonkeyPatch, *, is_new: bool
 ) -> None:
     """As with the DaemonSet of a pool, and another that is left over from before."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
-    places, done = Places(mark.parent / "prefix"), list[int]()
+    var = Places(mark.parent / "prefix").var
     if not is_new:
-        places.var.mkdir(parents=True)
-
-    def work_of(pod: int) -> Callable[[], NextStep]:
-        def work() -> NextStep:
-            done.append(pod)
-            return NextStep(NOTHING, READY)
-
-        return cluster._alone(work, places, installs=True)  # noqa: SLF001
-
-    works = [work_of(pod) for pod in range(2)]
-    for _ in range(2):
-        works[0]()
+        var.mkdir(parents=True)
+    first, other = (_looks(mark.parent / "prefix", installs=True) for _ in range(2))
+    for removes in (False, True, False):
+        if removes:
+            (var / locks.DIRECTORY / "installer").unlink()  # as a removal does
+        assert first().word == READY
         with pytest.raises(ValueError, match="delete the DaemonSet"):
-            works[1]()
-    assert done == [0, 0]
-    (places.var / locks.DIRECTORY / "installer").unlink()  # as a removal does
-    works[0]()
-    with pytest.raises(ValueError, match="delete the DaemonSet"):
-        works[1]()
+            other()
 
 
 def test_a_removal_leaves_no_lock_where_nothing_is_installed_and_waits_where_something_is(
     mark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
-    places = Places(mark.parent / "prefix")
-    install, remove = (
-        cluster._alone(lambda: NextStep(NOTHING, READY), places, installs=installs)  # noqa: SLF001
-        for installs in (True, False)
-    )
+    place = mark.parent / "prefix"
+    install, remove = (_looks(place, installs=installs) for installs in (True, False))
     assert remove().word == READY
-    assert not places.var.exists()
+    assert not Places(place).var.exists()
     install()
     with pytest.raises(ValueError, match="delete the DaemonSet"):
         remove()
@@ -199,13 +190,15 @@ def test_a_policy_is_tried_with_the_nodes_own_settings_and_nothing_changes(
     files, own, why = TRIED[kind]
     node.places.config_directory.mkdir(parents=True)
     (node.places.config_directory / "90-node.toml").write_text(own)
-    found = _tried(node, files)
-    assert (found["node"], found["changes"], found["changed"]) == ("n1", [], 0)
+    rule = '[[rule]]\nname = "old"\nmode = "audit"\nuntil = 2020-01-01\n'
     if why is None:
-        assert found["refused"] is None
-    else:
-        assert why in found["refused"]
-        assert "check-1" not in found["refused"]  # no path of the candidate
+        files = {**files, "config.toml": files["config.toml"] + rule}
+    found = _tried(node, files)
+    assert any("'old'" in one for one in found["remarks"]) is (why is None)  # as of `apply`
+    assert (found["node"], found["changes"], found["changed"]) == ("n1", [], 0)
+    told = found["refused"]
+    assert "check-1" not in str(told)  # no path of the candidate
+    assert (why in told) if why else told is None
     assert not node.places.config.exists()
     assert not node.places.current.exists()
     assert taken(PolicyAnswer, found).refused == found["refused"]
@@ -232,12 +225,6 @@ def test_where_the_installer_keeps_off_it_would_not_be_put_in_force(
     if in_force:
         current.symlink_to(f"releases/{in_force}")
     assert _tried(node, {"config.toml": AUDIT})["refused"] == why
-
-
-def test_remarks_of_apply_are_the_nodes_too(node: Node) -> None:
-    rule = '[[rule]]\nname = "old"\nmode = "audit"\nuntil = 2020-01-01\n'
-    node.places.etc.mkdir(parents=True)
-    assert any("old" in one for one in _tried(node, {"config.toml": rule})["remarks"])
 
 
 class Trying(Host):

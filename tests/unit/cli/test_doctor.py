@@ -16,29 +16,12 @@ from runc_wrap.node import seccomp_features
 from runc_wrap.policy.settings import policy_sources
 from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
+from tests.unit.policy.node import profile
 
-NAMES = [
-    "in-force",
-    "sources",
-    "captured",
-    "runtime",
-    "libseccomp",
-    "kernel",
-    "launcher",
-    "cold-create",
-    "ownership",
-    "records",
-    "services",
-    "agent",
-    "sight",
-    "listeners",
-    "handlers",
-    "passed-on",
-    "features",
-    "canaries",
-]
-
-
+NAMES = (
+    "in-force sources captured runtime libseccomp kernel launcher cold-create ownership records "
+    "services agent sight listeners handlers passed-on features canaries"
+).split()
 Found = list[dict[str, Any]]
 
 
@@ -113,10 +96,7 @@ def test_a_missing_agent_is_noted_and_a_warning_only_if_the_policy_needs_one(
 
 
 def test_what_needs_nothing_to_be_done_names_no_command(node: Node) -> None:
-    node.places.profiles.mkdir(parents=True)
-    denied = [{"names": ["uretprobe"], "action": "SCMP_ACT_ERRNO"}]
-    text = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": denied})
-    (node.places.profiles / "x.json").write_text(text)
+    node.configure("", x=profile(syscalls=[{"names": ["uretprobe"], "action": "SCMP_ACT_ERRNO"}]))
     found = _all(node)
     (exempt,) = [one for one in found if one["remedy"].startswith("do nothing")]
     assert exempt["command"] == ""

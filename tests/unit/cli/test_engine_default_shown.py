@@ -1,10 +1,9 @@
 """What commands say about a container that keeps its engine's default profile."""
 
-from __future__ import annotations
-
 import html
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +14,9 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.container_state import default_recognition, redecide
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
+from tests.unit.cli.ctl import Node
 from tests.unit.evidence.samples import write_ledger
 from tests.unit.host.test_container_discovery import runc
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from tests.unit.cli.ctl import Node
 
 Json = dict[str, Any]
 HELD = ["CAP_SYS_CHROOT"]
@@ -34,11 +28,16 @@ TOLD = (
 TOLD_OF_NODES = TOLD.replace("1 container", "1 container on 1 node")
 
 
+def _made(name: str) -> Any:
+    """Return containerd's newest default."""
+    if name != "containerd":
+        raise Refusal("there is none.")
+    return compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
+
+
 def default() -> Json:
     """Return containerd's newest default on this machine, for HELD."""
-    kernel = platform.kernel()
-    made = compile_profile(builtin.load("containerd"), arch=platform.goarch(), kernel=kernel)
-    return resolve(made, frozenset(HELD))
+    return resolve(_made("containerd"), frozenset(HELD))
 
 
 def container(node: Node, block: Json | None, **line: Any) -> Path:
@@ -120,13 +119,6 @@ def _replaced(node: Node, action: str, block: Json | None) -> Path:
     return container(node, block, **line, declared="engine's default", replaced="containerd")
 
 
-def _made(name: str) -> CompiledProfile:
-    if name != "containerd":
-        raise Refusal("there is none.")
-    kernel = platform.kernel()
-    return compile_profile(builtin.load(name), arch=platform.goarch(), kernel=kernel)
-
-
 @pytest.mark.parametrize("action", ["inject", "leave"])
 def test_a_replaced_profile_is_put_back_before_it_is_decided_on_again(
     applied: Node, action: str
@@ -156,7 +148,7 @@ def test_a_profile_that_is_missing_is_nobodys_default() -> None:
 
 
 def test_a_default_that_the_policy_no_longer_has_is_taken_from_the_table() -> None:
-    def nothing(_: str) -> CompiledProfile:
+    def nothing(_: str) -> Any:
         raise Refusal("there is none.")
 
     assert default_recognition.block_of("containerd", frozenset(HELD), nothing) == default()

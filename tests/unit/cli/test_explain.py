@@ -28,7 +28,9 @@ def _bundle(tmp_path: Path, **config: Any) -> str:
 def test_the_decision_is_one_document(
     config: Any, action: str, profile: str | None, applied: Node, tmp_path: Path
 ) -> None:
-    found = applied.json("explain", _bundle(tmp_path, **config))
+    bundle = _bundle(tmp_path, **config)
+    found = applied.json("explain", bundle)
+    assert applied.json("explain", f"{bundle}/config.json") == found
     keys = ["action", "mode", "profile", "candidate", "recorded", "rule", "reason"]
     assert list(found) == keys
     assert (found["action"], found["profile"]) == (action, profile)
@@ -37,11 +39,7 @@ def test_the_decision_is_one_document(
 @pytest.mark.parametrize(
     ("capabilities", "words", "said"),
     [
-        (
-            ["CAP_SYS_ADMIN"],
-            ["/bin/sh"],
-            "It has CAP_SYS_ADMIN: to every process that has a filter",
-        ),
+        (["CAP_SYS_ADMIN"], ["/bin/sh"], "It has CAP_SYS_ADMIN: to every process that has a"),
         (["CAP_SYS_PTRACE"], ["/usr/sbin/criu", "dump"], "It runs criu and has CAP_SYS_PTRACE: to"),
         (["CAP_SYS_PTRACE"], ["/bin/criux"], None),
         (["CAP_CHOWN"], ["/usr/sbin/criu"], None),
@@ -57,24 +55,13 @@ def test_what_any_filter_refuses_is_said_where_it_is_likely(
     assert bool(found) is bool(said)
 
 
-def test_a_bundle_and_its_config_are_the_same(applied: Node, tmp_path: Path) -> None:
-    bundle = _bundle(tmp_path)
-    said = applied.ctl("explain", bundle)
-    assert said.exit_code == 0
-    assert said.stdout.startswith("inject containerd (enforce): ")
-    assert said.stdout == applied.ctl("explain", f"{bundle}/config.json").stdout
-
-
-REFUSED = ("localhost/none.json", "localhost/../x", "localhost/" + "a" * 300, "nonsense")
-
-
 def test_what_a_create_would_refuse_is_reported(applied: Node, tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{")
-    for path in (str(tmp_path / "none"), str(tmp_path / "x"), str(tmp_path)):
-        assert "a create would be refused" in applied.failure("explain", path)
-    for annotation in REFUSED:
-        bundle = _bundle(tmp_path, annotations={"runc-wrap/seccomp": annotation})
-        assert "Error: a create would be refused: " in applied.failure("explain", bundle)
+    bundles = [str(tmp_path / "none"), str(tmp_path / "x"), str(tmp_path)]
+    annotation = "localhost/../x"
+    bundles.append(_bundle(tmp_path, annotations={"runc-wrap/seccomp": annotation}))
+    for path in bundles:
+        assert "Error: a create would be refused: " in applied.failure("explain", path)
     applied.places.current.unlink()
     assert "Run `runc-wrapctl apply`" in applied.failure("explain", _bundle(tmp_path))
 

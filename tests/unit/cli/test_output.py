@@ -161,11 +161,8 @@ def test_each_command_that_may_take_long_shows_progress_while_it_does(
         raise Reached(*shown)
 
     if command == "verify --deep":
-        found = Node(
-            [Entry(RuntimeContainer("/run/runc", "one", "runc", RUNNING, 1, None, 0), None, [])],
-            0,
-            [],
-        )
+        one = RuntimeContainer("/run/runc", "one", "runc", RUNNING, 1, None, 0)
+        found = Node([Entry(one, None, [])], 0, [])
         monkeypatch.setattr(verify, "look", lambda _places: found)
     monkeypatch.setattr(output, "progress", showing)
     monkeypatch.setattr(f"runc_wrap.{SLOW[command]}", reached)

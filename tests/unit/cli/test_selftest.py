@@ -19,14 +19,11 @@ def _installed(node: Node, seccomp: str) -> Node:
     return node
 
 
-def test_a_container_that_cannot_run_is_reported_with_the_runtimes_message(node: Node) -> None:
+def test_without_a_policy_or_a_runtime_that_works_it_says_so(node: Node) -> None:
+    assert "Run `runc-wrapctl apply`" in node.failure("selftest")
     _installed(node, "2")
     machine.fake(node.programs, "runc", "echo cgroup trouble >&2; exit 1")
     assert "cgroup trouble" in node.failure("selftest")
-
-
-def test_without_a_policy_it_says_to_apply_one(node: Node) -> None:
-    assert "Run `runc-wrapctl apply`" in node.failure("selftest")
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,9 @@ from tests.unit.host.test_container_discovery import runc
 
 NOTHING = {"checked": 0, "disagreeing": [], "unchecked": [], "sampled": [], "users": []}
 HOSTILE = "\x1b[31m[bold]red[/bold]\u202e\x07"
-DECIDED = {
-    "action": "inject",
-    "mode": "audit",
-    "profile": "containerd",
-    "reason": "Because.",
-    "declared": "unset",
-    "filters": 1,
-    "namespace": "team",
-    "pod": "web-1",
-    "container": "main",
-    "image": "nginx",
-}
+NAMED = {"namespace": "team", "pod": "web-1", "container": "main", "image": "nginx"}
+DECISION = {"action": "inject", "mode": "audit", "profile": "containerd", "declared": "unset"}
+DECIDED = {**NAMED, **DECISION, "reason": "Because.", "filters": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +108,7 @@ def test_the_kernel_column_is_of_the_first_process_and_not_of_one_that_was_execd
 
 
 def test_no_foreign_control_character_reaches_the_terminal(node: Node, child: int) -> None:
-    container(
-        node, child, "a", **{**DECIDED, "pod": HOSTILE, "reason": HOSTILE, "ignored": HOSTILE}
-    )
+    container(node, child, "a", **DECIDED | dict.fromkeys(("pod", "reason", "ignored"), HOSTILE))
     for words in (["status"], ["verify"], ["status", "--json"], ["verify", "--json"]):
         said = node.ctl(*words)
         assert not [c for c in said.output if not c.isprintable() and c != "\n"], words
@@ -154,15 +143,15 @@ def test_unreadable_state_is_reported_and_exits_with_2(node: Node, child: int) -
 
 
 class _Fake:
-    """Replaces deep_verify.Comparing and returns given results."""
+    """Replaces deep_verify.Comparing and returns a given result."""
 
-    results: dict[str, deep_verify.Result]
+    result: deep_verify.Result
 
     def __init__(self, prefix: Path) -> None:
         pass
 
-    def compare(self, entry: container_status.Entry) -> deep_verify.Result:
-        return self.results.get(entry.container.id, deep_verify.Result())
+    def compare(self, _: container_status.Entry) -> deep_verify.Result:
+        return self.result
 
 
 def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,19 +167,17 @@ def test_deep_names_the_calls(node: Node, child: int, monkeypatch: pytest.Monkey
     partly = "of 12 calls only 4096 combinations of arguments each were compared: x86_64 call00"
     monkeypatch.setattr(deep_verify, "Comparing", _Fake)
     for some in (set[str](), sampled):  # which is no disagreement
-        _Fake.results = {"a": deep_verify.Result(sampled=some)}
+        _Fake.result = deep_verify.Result(sampled=some)
         result = node.ctl("verify", "--deep")
         assert (result.exit_code, partly in " ".join(result.output.split())) == (0, bool(some))
-    _Fake.results = {"a": deep_verify.Result(wrong, ["a reason"], sampled=sampled)}
+    _Fake.result = deep_verify.Result(wrong, ["a reason"], sampled=sampled)
     result = node.ctl("verify", "--deep")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     first = f"its first process {child} (1 filter) differs from the profile decided"
     assert lines[0] == f"team/web-1/main (a): {first}"
-    assert (
-        lines[1]
-        == "    x86_64 call0(0x28, 1, 0, 0, 0, 0): SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
-    )
+    told = "call0(0x28, 1, 0, 0, 0, 0): SCMP_ACT_ALLOW instead of SCMP_ACT_ERRNO(EPERM)"
+    assert lines[1] == f"    x86_64 {told}"
     assert lines[11] == "    and 2 more calls"
     assert "is not the one that was decided (digest bb, recorded aa)" in lines[12]
     assert lines[13:] == ["1 container checked, 1 disagrees"]

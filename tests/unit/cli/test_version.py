@@ -17,7 +17,6 @@ def test_it_names_the_release_its_parts_and_the_machine(node: Node) -> None:
     assert found["prefix"] == str(node.places.prefix)
     assert found["directory"] == str(node.places.prefix / "lib" / "releases" / "1")
     assert found["packages"]["orjson"] == metadata.version("orjson")
-    assert found["packages"]["pyseccomp"] == metadata.version("pyseccomp")
     python = {"version": platform.python_version(), "path": sys.executable, "own": False}
     assert found["python"] == python
     uname = os.uname()
@@ -30,13 +29,8 @@ def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
     node.apply('runtime = ["crun"]\n')
     first, second = node.json("version")["runtimes"]
     assert (first["path"], first["version"], first["in_force"]) == (str(crun), "1.21", True)
-    assert second == {
-        "path": str(runc),
-        "kind": "runc",
-        "version": "1.2.4",
-        "libseccomp": "2.5.5",
-        "in_force": False,
-    }
+    shown = {"path": str(runc), "kind": "runc", "version": "1.2.4", "libseccomp": "2.5.5"}
+    assert second == {**shown, "in_force": False}
 
 
 @pytest.mark.parametrize(
