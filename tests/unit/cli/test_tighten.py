@@ -56,11 +56,8 @@ class Choice:
         self._is_named = is_named
 
     def of(self, one: Entry) -> LaidFilter | None:
-        return (
-            None
-            if one.container.id == "opted-out" and not self._is_named
-            else LaidFilter("x", {}, DENIES_ALL_ELSE)
-        )
+        is_out = one.container.id == "opted-out" and not self._is_named
+        return None if is_out else LaidFilter("x", {}, DENIES_ALL_ELSE)
 
     def loader(self, _: str) -> Loader:
         return Loader("crun")
@@ -88,11 +85,8 @@ class Laying:
 
     def read(self, container: RuntimeContainer, _: Loader) -> Any:
         name = container.id
-        return SimpleNamespace(
-            notifies=name == "asks",
-            has=lambda _: name == "done",
-            with_filter=lambda *_: b"both",
-        )
+        of = {"has": lambda _: name == "done", "with_filter": lambda *_: b"both"}
+        return SimpleNamespace(notifies=name == "asks", **of)
 
     def read_threads(self, pids: list[int]) -> list[tuple[int, int, filter_readback.Read]]:
         found: dict[int, filter_readback.Read] = {2: filter_readback.unstopped(2), 4: ()}
@@ -158,23 +152,19 @@ def test_who_is_tightened(on_node: OnNode, words: list[str], expected: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("name", "result"),
+    ("name", "result", "status"),
     [
-        ("broken", PARTLY),
-        *((one, REFUSED) for one in ("asks", "strict", "paused", "theirs")),
+        ("broken", PARTLY, 1),
+        *((one, REFUSED, 1) for one in ("asks", "strict", "paused", "theirs")),
+        ("late", TIGHTENED, 0),  # its process stops late, and is not given up before
     ],
 )
 def test_what_is_left_fails_the_command_and_no_other_container(
-    on_node: OnNode, name: str, result: str
+    on_node: OnNode, name: str, result: str, status: int
 ) -> None:
     if name != "theirs":
         on_node.entries.append(entry(name))
-    assert on_node.results("web1", name, status=1) == {"web1": TIGHTENED, name: result}
-
-
-def test_a_process_that_stops_late_is_not_given_up_before(on_node: OnNode) -> None:
-    on_node.entries.append(entry("late"))
-    assert on_node.results("late") == {"late": TIGHTENED}
+    assert on_node.results("web1", name, status=status) == {"web1": TIGHTENED, name: result}
 
 
 @pytest.mark.parametrize("words", [["tighten", "--named", "x"], ["apply", "--live"]])
@@ -214,11 +204,8 @@ def test_a_workload_that_needs_what_it_would_lose_is_refused(
     ("answer", "words", "status"),
     [
         ("y\n", [], 0),
-        ("n\n", [], 1),
-        ("\n", [], 1),
-        ("", [], 1),
-        ("", ["--yes"], 0),
-        ("", ["--dry-run"], 0),
+        *((answer, [], 1) for answer in ("n\n", "\n", "")),
+        *(("", [option], 0) for option in ("--yes", "--dry-run")),
     ],
 )
 def test_a_terminal_is_asked(

@@ -1,6 +1,7 @@
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +18,7 @@ KEY = ("/run/test", "c1")
 class Looking:
     """In the place of Watching: it sees the same calls once."""
 
-    class tree:  # noqa: N801 - an attribute
-        class news:  # noqa: N801 - likewise
-            problem = ""
+    tree = SimpleNamespace(news=SimpleNamespace(problem=""))
 
     def __init__(self, calls: list[SeenCall]) -> None:
         self._looks = itertools.chain([calls], itertools.repeat([]))
@@ -31,17 +30,6 @@ class Looking:
         pass
 
 
-def _watched(node: ctl.Node, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> list[str]:
-    """Return the outcomes that are printed of calls in the container."""
-    calls = [
-        SeenCall(1.0, KEY, CallKind(X86_64, number, LOG, None, "x", "/x"), 1) for number in numbers
-    ]
-    monkeypatch.setattr(watch, "Watching", lambda _: Looking(calls))
-    done = node.ctl("watch", "--json", "--seconds", "0.01")
-    assert done.exit_code == 0, done.output
-    return [json.loads(one)["outcome"] for one in done.stdout.splitlines()]
-
-
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
     return ctl.node(tmp_path, monkeypatch).apply("[default]\nmode = 'audit'\n")
@@ -51,19 +39,22 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
     ("ledger", "outcomes"),
     [
         ({"mode": "audit", "profile": "containerd"}, ["EPERM"]),
-        (None, ["not known", "not known"]),
+        ({}, ["not known", "not known"]),
         # the report does not judge it: its own filter, or its program's, wrote the record
-        ({"action": "keep", "mode": None, "profile": None}, []),
-        ({"action": "leave", "mode": None, "profile": None}, []),
+        *(({"action": one, "mode": None, "profile": None}, []) for one in ("keep", "leave")),
     ],
     ids=["denied", "of an unknown container", "kept", "left"],
 )
 def test_calls_are_printed_unless_the_profile_allows_them_or_is_not_ours(
-    node: ctl.Node,
-    monkeypatch: pytest.MonkeyPatch,
-    ledger: dict[str, Any] | None,
-    outcomes: list[str],
+    node: ctl.Node, monkeypatch: pytest.MonkeyPatch, ledger: dict[str, Any], outcomes: list[str]
 ) -> None:
     if ledger:
         write_ledger(node.places.ledger, line("c1", **ledger))
-    assert _watched(node, monkeypatch, MOUNT, GETPID) == outcomes
+    calls = [
+        SeenCall(1.0, KEY, CallKind(X86_64, number, LOG, None, "x", "/x"), 1)
+        for number in (MOUNT, GETPID)
+    ]
+    monkeypatch.setattr(watch, "Watching", lambda _: Looking(calls))
+    done = node.ctl("watch", "--json", "--seconds", "0.01")
+    assert done.exit_code == 0, done.output
+    assert [json.loads(one)["outcome"] for one in done.stdout.splitlines()] == outcomes
