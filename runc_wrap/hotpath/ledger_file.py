@@ -138,7 +138,7 @@ def _rotate(directory: str) -> None:
         if posix.stat(f"{directory}/ledger.jsonl").st_size > LARGEST:
             _keep_existing(directory)
             posix.rename(f"{directory}/ledger.jsonl", f"{directory}/ledger.1.jsonl")
-    except BlockingIOError:  # another process rotates it
+    except (BlockingIOError, FileNotFoundError):  # another process rotates it, or has just done so
         return
     finally:
         posix.close(lock)

@@ -63,7 +63,7 @@ class _Addition:
 
 @closed
 class _File:
-    base: Annotated[Text, Like(".+", "the name of a profile like runtime-default")]
+    base: Annotated[Text, Like("[^\ud800-\udfff]+", "the name of a profile like runtime-default")]
     add: tuple[_Addition, ...] = ()
     remove: tuple[_Addition, ...] = ()
     comment: Text = ""

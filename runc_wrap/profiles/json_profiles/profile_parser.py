@@ -12,7 +12,7 @@ object: one with a base is refused.
 """
 
 import errno
-from typing import Annotated
+from typing import Annotated, Any
 
 from runc_wrap.documents.constraints import Among, Key, Like, Most, Within
 from runc_wrap.documents.reader import closed
@@ -111,8 +111,8 @@ class _Document:
     listener_path: Annotated[Text | None, Key("listenerPath")] = None
     listener_metadata: Annotated[Text | None, Key("listenerMetadata")] = None
     syscalls: tuple[_FileRule, ...] = ()
-    comment: Text = ""  # files in the field have these two, which every runtime ignores
-    description: Text = ""
+    comment: Any = None  # files in the field have these two, which every runtime ignores
+    description: Any = None
 
     def __post_init__(self) -> None:
         if self.action == NOTIFY:

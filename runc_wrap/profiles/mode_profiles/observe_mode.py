@@ -161,8 +161,7 @@ def _denials(entries: list[CompiledRule], only: Iterable[str]) -> list[CompiledR
     """Return the denying rules on the calls in `only` (all if empty), as sending or logging."""
     denying = [tidy(entry) for entry in entries if entry["rule"]["action"] in _DENIES]
     if not _has_socketcall(entries):
-        of_sockets = [one for one in denying if not {*SOCKETS}.isdisjoint(calls_of(one))]
-        denying = [one for one in denying if not _args(one) or one not in of_sockets]
+        denying = [one for one in denying if not _args(one) or {*SOCKETS}.isdisjoint(calls_of(one))]
     made: list[CompiledRule] = []
     for entry in denying:
         names = [name for name in calls_of(entry) if not only or name in only]

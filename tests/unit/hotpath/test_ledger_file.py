@@ -161,6 +161,8 @@ def test_the_second_of_two_creates_that_rotate_leaves_the_new_file(prefix: str) 
     (directory / "ledger.1.jsonl").write_text("full")
     ledger_file._rotate(str(directory))  # noqa: SLF001 - it had seen the file before the other's turn
     assert (directory / "ledger.1.jsonl").read_text() == "full"
+    (directory / "ledger.jsonl").unlink()  # nobody has written since the other's turn
+    ledger_file._rotate(str(directory))  # noqa: SLF001
 
 
 def test_a_ledger_far_over_its_limit_is_rotated(

@@ -42,6 +42,7 @@ def test_mobys_format_is_understood() -> None:
         {
             **TOP,
             "defaultErrnoRet": 1,
+            "comment": ["of its author", 1],
             "syscalls": [
                 {
                     "name": "clone",
