@@ -137,9 +137,13 @@ def test_an_agent_that_cannot_exist_is_only_a_note(
     assert (found["severity"], "AF_UNIX path too long" in found["sentence"]) == ("note", True)
 
 
-def test_no_policy_no_launcher_and_a_broken_policy_are_errors(node: Node) -> None:
+def test_no_policy_no_launcher_unrecorded_sources_and_a_broken_policy_are_found(node: Node) -> None:
     found = {(each["check"], each["severity"]) for each in _findings(node)}
     assert {("in-force", "error"), ("launcher", "error")} <= found
+    (_well(node).places.current / "sources.json").unlink()
+    [unrecorded] = _findings(node)
+    assert unrecorded["sentence"] == policy_sources.UNRECORDED
+    assert unrecorded["command"].endswith("runc-wrapctl apply")
     _well(node).configure("on_error = 'no'")
     changed, broken = _findings(node)
     assert changed["sentence"] == "config.toml has changed since the policy in force was compiled"
@@ -157,13 +161,6 @@ def test_a_launcher_that_leads_to_the_real_runtime_is_an_error(node: Node) -> No
     [found] = _findings(node)
     assert (found["check"], found["severity"]) == ("launcher", "error")
     assert f"leads to {node.programs / 'runc'}: containers are not confined" in found["sentence"]
-
-
-def test_a_policy_whose_sources_are_not_recorded_is_reported_in_a_sentence(node: Node) -> None:
-    (_well(node).places.current / "sources.json").unlink()
-    [found] = _findings(node)
-    assert found["sentence"] == policy_sources.UNRECORDED
-    assert found["command"].endswith("runc-wrapctl apply")
 
 
 UNHEARD = "an audit rule excludes SECCOMP records: none is logged"
