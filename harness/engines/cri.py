@@ -262,6 +262,14 @@ class Cri:
         answer = self.call("PodSandboxStatus", pod_sandbox_id=pod.id, verbose=True)
         return int(json.loads(answer.info["info"])["pid"])
 
+    def wait_exited(self, container: str) -> None:
+        """Wait until it has ended."""
+        wait_until(lambda: self.state(container) == "CONTAINER_EXITED", "the container's end")
+
+    def log(self, pod: Pod) -> str:
+        """Return the log of its container `main` as the kubelet would read it."""
+        return (pod.logs / "main.log").read_text()
+
     def remove(self, container: str) -> None:
         """StopContainer without grace, RemoveContainer."""
         self.call("StopContainer", container_id=container, timeout=0)

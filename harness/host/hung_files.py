@@ -1,6 +1,7 @@
-"""A file system that does not answer: FUSE (linux/fuse.h), which falls silent.
+"""File systems that do not answer.
 
-When its server ends, the kernel fails all that waits for it.
+One is FUSE (linux/fuse.h), which falls silent: when its server ends, the kernel fails all that
+waits for it. Another is frozen: its writers wait until it is thawed (fsfreeze(8)).
 """
 
 import contextlib
@@ -22,6 +23,7 @@ _ENOSYS = 38
 _REQUEST = struct.Struct("<IIQQIIII")  # length, opcode, unique, node, uid, gid, pid, padding
 _ROOT, _FILE = 1, 2
 _KEEP_CACHE = 2  # without it, an open would wait for pending reads
+_SIZE = 16 << 20  # bytes of a file system that can be frozen
 _MOST, _PART = 1 << 20, 1 << 16  # bytes of a request, and of a read or write
 
 
@@ -128,3 +130,28 @@ def _attributes(node: int, content: bytes) -> bytes:
     return struct.pack(
         "<QQQQQQ10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode | 0o755, 1, 0, 0, 0, 4096, 0
     )
+
+
+@contextlib.contextmanager
+def own_disk(directory: Path, image: Path) -> Iterator[None]:
+    """Mount a separate file system on a directory, in the new file `image`."""
+    requires("mkfs.ext4", "fsfreeze", "/dev/loop-control", root=True)
+    with image.open("wb") as file:
+        file.truncate(_SIZE)
+    run(["mkfs.ext4", "-q", image])
+    directory.mkdir(parents=True, exist_ok=True)
+    run(["mount", "-o", "loop,noatime", image, directory])
+    try:
+        yield
+    finally:
+        run(["umount", directory])
+
+
+@contextlib.contextmanager
+def frozen(directory: Path) -> Iterator[None]:
+    """Make every writer there wait, unkillable, during the block."""
+    run(["fsfreeze", "--freeze", directory])
+    try:
+        yield
+    finally:
+        run(["fsfreeze", "--unfreeze", directory])

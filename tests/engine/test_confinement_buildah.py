@@ -15,14 +15,22 @@ SHOW = ("cat", "/proc/self/status")
 UNCONFINED = ("--security-opt", "seccomp=unconfined")
 
 
-def test_containers_that_buildah_runs_are_confined_whatever_their_image_says(
+def test_containers_that_buildah_runs_are_confined(
+    buildah: Buildah, image: Path, runtimes: dict[str, Path]
+) -> None:
+    container = buildah.container(image, *UNCONFINED)
+    assert seccomp_in(buildah.run_in(container, program("runc"), *SHOW).stdout) == DISABLED
+    assert seccomp_in(buildah.run_in(container, runtimes["wrapped"], *SHOW).stdout) == FILTER
+    assert seccomp_in(buildah.run_in(container, runtimes["renamed"], *SHOW).stdout) == FILTER
+
+
+def test_an_annotation_of_the_image_being_built_opts_out_of_nothing(
     buildah: Buildah, image: Path, runtimes: dict[str, Path]
 ) -> None:
     container = buildah.container(image, *UNCONFINED)
     buildah.buildah("config", "--annotation", "runc-wrap/seccomp=unconfined", container)
     assert seccomp_in(buildah.run_in(container, program("runc"), *SHOW).stdout) == DISABLED
     assert seccomp_in(buildah.run_in(container, runtimes["wrapped"], *SHOW).stdout) == FILTER
-    assert seccomp_in(buildah.run_in(container, runtimes["renamed"], *SHOW).stdout) == FILTER
 
 
 def test_commands_of_a_containerfile_are_confined(
@@ -38,3 +46,14 @@ def test_commands_of_a_containerfile_are_confined(
 
     assert built(program("runc")) == DISABLED
     assert built(runtimes["wrapped"]) == FILTER
+
+
+def test_only_the_commands_own_output_and_status_are_seen(
+    buildah: Buildah, image: Path, runtimes: dict[str, Path]
+) -> None:
+    container = buildah.container(image, *UNCONFINED)
+    script = ["sh", "-c", "echo out; echo err >&2; exit 7"]
+    bare = buildah.run_in(container, program("runc"), *script)
+    wrapped = buildah.run_in(container, runtimes["wrapped"], *script)
+    assert (wrapped.stdout, wrapped.stderr) == (bare.stdout, bare.stderr)
+    assert (wrapped.stdout, wrapped.returncode) == ("out\n", 7)

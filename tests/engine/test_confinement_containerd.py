@@ -4,14 +4,16 @@ Every test shows the opposite first, on the bare runtime or without the tested s
 author may write any annotation at any time: each is shown where it counts, too.
 """
 
+import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from harness.containers.block_rules import as_the_kernel_compares, differences, of_bundle
-from harness.engines.containerd import Containerd
-from harness.engines.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, Pod
+from harness.engines.containerd import CRI_NAMESPACE, Containerd
+from harness.engines.cri import RUNTIME_DEFAULT, UNCONFINED, Ask, Cri, CriError, Pod
 from harness.engines.images import REFERENCE
 from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
@@ -49,6 +51,15 @@ def test_the_injected_block_equals_runtime_default(
     theirs = of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path), asked_for_it)))
     ours = of_bundle(node.bundle(cri.run(cri.run_pod("wrapped", tmp_path), said_nothing)))
     assert differences(as_the_kernel_compares(theirs), ours) == []
+
+
+def test_forty_containers_started_at_once_are_all_confined(cri: Cri, tmp_path: Path) -> None:
+    names = [f"main{number}" for number in range(40)]
+    bare, wrapped = cri.run_pod("runc", tmp_path), cri.run_pod("wrapped", tmp_path)
+    assert process_status.seccomp(cri.pid(cri.run(bare, Ask()))) == DISABLED
+    with ThreadPoolExecutor(len(names)) as pool:
+        started_ids = list(pool.map(lambda name: cri.run(wrapped, Ask(name=name)), names))
+    assert [process_status.seccomp(cri.pid(one)) for one in started_ids] == [FILTER] * len(names)
 
 
 def test_the_sandbox_container_is_confined(cri: Cri, tmp_path: Path) -> None:
@@ -97,20 +108,57 @@ def test_a_profile_that_the_engine_wrote_is_kept(
     assert process_status.seccomp(cri.pid(wrapped)) == FILTER
 
 
+def test_only_the_seccomp_block_of_the_config_changes(
+    node: Containerd, cri: Cri, tmp_path: Path
+) -> None:
+    container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
+    config = json.loads((node.bundle(container) / "config.json").read_text())
+    assert config["linux"].pop("seccomp")
+    said = node.ctr("containers", "info", container, namespace=CRI_NAMESPACE)
+    assert json.loads(said.stdout)["Spec"] == config
+
+
+def test_the_containers_output_and_status_are_its_own(cri: Cri, tmp_path: Path) -> None:
+    for handler in ("runc", "wrapped"):
+        pod = cri.run_pod(handler, tmp_path / handler)
+        container = cri.run(pod, Ask(command=["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]))
+        cri.wait_exited(container)
+        assert cri.call("ContainerStatus", container_id=container).status.exit_code == 7
+        lines = sorted(line.split(" ", 1)[1] for line in cri.log(pod).splitlines())
+        assert lines == ["stderr F err", "stdout F out"]
+
+
+def test_a_container_is_stopped_and_deleted(node: Containerd, cri: Cri, tmp_path: Path) -> None:
+    container = cri.run(cri.run_pod("wrapped", tmp_path), Ask())
+    pid, bundle = cri.pid(container), node.bundle(container)
+    assert process_status.seccomp(pid) == FILTER
+    assert bundle.exists()
+    cri.remove(container)
+    assert not Path(f"/proc/{pid}").exists()
+    assert not bundle.exists()
+    with pytest.raises(CriError, match="not found"):
+        cri.state(container)
+
+
 def ctr_run(node: Containerd, name: str, *options: str) -> int:
     """`ctr run` a container which prints its status; return the Seccomp value."""
     cgroup = ["--cgroup", f"{node.space.cgroup}/{name}"]
     return seccomp_in(node.ctr("run", "--rm", *cgroup, *options, REFERENCE, name, *SHOW).stdout)
 
 
-def test_ctr_run_is_confined_unless_it_opts_out_or_is_privileged(
-    node: Containerd, runtimes: dict[str, Path]
-) -> None:
+def test_ctr_run_is_confined_and_opts_out(node: Containerd, runtimes: dict[str, Path]) -> None:
     wrapped = ["--runc-binary", str(runtimes["wrapped"])]
     assert ctr_run(node, "bare") == DISABLED
     assert ctr_run(node, "wrapped", *wrapped) == FILTER
     opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
     assert ctr_run(node, "out", *wrapped, *opt_out) == DISABLED
+
+
+def test_ctr_run_of_a_privileged_container_is_left_unchanged(
+    node: Containerd, runtimes: dict[str, Path]
+) -> None:
+    wrapped = ["--runc-binary", str(runtimes["wrapped"])]
+    assert ctr_run(node, "plain", *wrapped) == FILTER
     assert ctr_run(node, "privileged", *wrapped, "--privileged") == DISABLED
 
 

@@ -1,6 +1,8 @@
 """hooks/: with real Podman, on the bare runtimes; the opposite, without the hook, first."""
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,15 @@ def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
+def test_the_definition_names_the_installation(installed: Installed) -> None:
+    prefix = (installed.prefix / "lib" / "releases").resolve().parents[1]  # of which this is a copy
+    file = prefix / "hooks" / "precreate.d" / "runc-wrap-precreate.json"
+    definition = json.loads(file.read_text())
+    assert definition["stages"] == ["precreate"]
+    assert definition["hook"]["path"] == f"{prefix}/hooks/runc-wrap-precreate"
+    assert Path(definition["hook"]["path"]).stat().st_mode & 0o111
+
+
 @BOTH
 def test_precreate_confines_without_replacing_the_runtime(
     podman: Podman, own: Installed, runtime: str
@@ -62,6 +73,12 @@ def test_precreate_confines_without_replacing_the_runtime(
     assert (code, one["agrees"], one["action"]) == (0, True, "inject")
     code, found = control(podman, own, "verify", "--deep", "--json")
     assert (code, found["disagreeing"]) == (0, [])
+
+
+def test_precreate_injects_what_the_runtime_would(podman: Podman, own: Installed) -> None:
+    hooked = podman.start("runc", hooks=hooks_dir(own, "precreate"))
+    wrapped = podman.start("wrapped")
+    assert block(podman, hooked) == block(podman, wrapped)
 
 
 def test_precreate_honours_opt_outs_and_own_profiles(podman: Podman, own: Installed) -> None:
@@ -105,6 +122,16 @@ def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
     assert (line["action"], line["mode"]) == ("inject", "audit")
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
     assert "listenerPath" not in block(podman, container)
+
+
+def test_precreate_confines_although_the_ledger_is_full(podman: Podman, own: Installed) -> None:
+    full = own.prefix / "var" / "ledger" / "ledger.jsonl"
+    full.parent.mkdir(exist_ok=True)
+    os.mknod(full, 0o600 | stat.S_IFCHR, Path("/dev/full").stat().st_rdev)
+    with pytest.raises(OSError, match="No space left"):
+        full.write_text("a line")
+    container = podman.start("runc", hooks=hooks_dir(own, "precreate"))
+    assert process_status.seccomp(podman.pid(container)) == FILTER
 
 
 def test_the_digest_is_of_the_profile_as_podman_writes_it(podman: Podman, own: Installed) -> None:

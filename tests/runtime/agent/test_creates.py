@@ -1,7 +1,9 @@
 """Creates through the launcher and the agent, whatever happens to it; callers that are others."""
 
 import contextlib
+import json
 import os
+import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +14,17 @@ import pytest
 from harness.containers import bundles
 from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, traced, wait_until
+from harness.kernel import process_status
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.agent import Agent
 from harness.node.requirements import requires
 from runc_wrap.agent.decide import wire
+from runc_wrap.hotpath.create_facts import bounding
+from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.profiles import builtin, platform
+from runc_wrap.profiles.profile_compiler import compile_profile
+from tests.runtime.conftest import Lab
 
 MANY, FEW = 100, 3
 MEMORY = ("mmap", "mremap", "munmap", "brk")
@@ -26,6 +34,22 @@ def _mostly_agent(ways: list[list[str]]) -> bool:
     """Return whether the agent alone decided more than half: it may be late for some."""
     assert all(way in (["agent"], ["cold"], ["agent", "cold"]) for way in ways), ways
     return ways.count(["agent"]) > len(ways) / 2
+
+
+def test_an_engines_default_is_taken_over_through_the_agent(runc: Lab, agent: Agent) -> None:
+    runc.configure('[default]\nadopt = "runtime-default, also weaker"\n')
+    name = json.loads(runc.node.control("apply", "--json").stdout)["runtime_default"]["unknown"]
+    made = compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
+    brought = resolve(made, bounding(runc.bundle().read()))
+    opted = {"runc-wrap/seccomp": "unconfined"}
+    assert process_status.seccomp(runc.bundle(opted, seccomp=brought).create(runc.bare)) == 2
+    several = [runc.bundle(each, seccomp=brought) for each in ({}, opted) for _ in range(FEW)]
+    found = [process_status.seccomp(one.create(runc.wrapper)) for one in several]
+    assert found == [2] * FEW + [0] * FEW
+    lines = [runc.node.ledger(one.name) for one in several]
+    assert {each[-1]["replaced"] for each in lines} == {name}
+    assert _mostly_agent([[line["via"] for line in each] for each in lines])
+    assert agent.never_ended
 
 
 def test_a_hundred_creates_at_once_are_all_confined(
@@ -174,3 +198,14 @@ def test_another_user_is_disconnected(agent: Agent, node: install.Installed) -> 
     assert attempt(argv).stdout == f"{wire.COLD!r}\n"
     assert attempt([*user, *argv]).stdout in {"b''\n", "hung up\n"}
     assert agent.never_ended
+
+
+def test_a_new_config_that_no_launcher_took_is_removed(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"linux":{}}')
+    packet = agents.request("runc", "create", "--bundle", str(tmp_path), "ID")
+    with agents.asking(agent.prefix, packet) as answer:
+        assert Path(os.fsdecode(answer[5])).exists()
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal")
+    with agents.asking(agent.prefix, packet) as answer:
+        os.kill(agent.decide, signal.SIGTERM)
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal at the end")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,16 @@ def test_a_container_without_a_profile_gets_one(
     wrapped = lab.bundle()
     assert process_status.seccomp(wrapped.create(lab.wrapped, command, *flags)) == 2
     assert seccomp_of_exec(wrapped, lab.wrapped) == 2
+
+
+@pytest.mark.parametrize(
+    "seccomp", [None, {}, {"architectures": ["SCMP_ARCH_X86_64"]}], ids=["null", "empty", "blank"]
+)
+def test_a_config_without_a_profile_for_runc_has_none_for_us(runc: Lab, seccomp: Any) -> None:
+    bare = runc.bundle(seccomp=seccomp)
+    assert process_status.seccomp(bare.create(runc.bare)) == 0
+    wrapped = runc.bundle(seccomp=seccomp)
+    assert process_status.seccomp(wrapped.create(runc.wrapped)) == 2
 
 
 def test_a_container_that_opted_out_is_unchanged(lab: Lab) -> None:
@@ -101,6 +112,15 @@ def test_each_create_writes_one_line_with_its_decision(lab: Lab) -> None:
     assert 0 < line["seconds"] < 10
     block = json_codec.dumps(bundle.read()["linux"]["seccomp"])
     assert line["digest"] == hashlib.blake2b(block, digest_size=32).hexdigest()
+
+
+def test_a_command_that_creates_nothing_leaves_no_line(lab: Lab) -> None:
+    bundle = lab.bundle()
+    bundle.create(lab.wrapped)
+    before = lab.installed.ledger()[-1]
+    bundle.call(lab.wrapped, "state")
+    bundle.call(lab.wrapped, "delete", "--force")
+    assert lab.installed.ledger()[-1] == before
 
 
 def test_a_container_starts_although_the_ledger_cannot_be_written(runc: Lab) -> None:

@@ -1,7 +1,9 @@
 """A create on a hostile machine: environment, locks, prefix."""
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +135,17 @@ def test_the_command_runs_nothing_from_the_callers_directory_or_environment(
     assert "Traceback" not in done.stderr
 
 
+def test_a_command_in_a_prefix_with_blanks_runs_nothing_of_the_callers(
+    tmp_path: Path, trap: Trap
+) -> None:
+    """Its first line cannot name the interpreter, so a shell starts it."""
+    node = install.install(tmp_path / "it's a  prefix")
+    assert node.ctl.read_bytes().startswith(b"#!/bin/sh\n")
+    done = trap.run(node.ctl, "selftest", PYTHONHOME=str(trap.place))
+    assert f"with runc-wrap ({node.wrapper})" in done.stdout
+    assert trap.run(node.ctl, "--help").stdout.startswith("Usage: runc-wrapctl [OPTIONS]")
+
+
 def test_a_hook_runs_nothing_of_the_callers(installed: install.Installed, trap: Trap) -> None:
     hook = installed.prefix / "hooks" / "runc-wrap-precreate"
     done = trap.run(hook, stdin="[", PYTHONHOME=str(trap.place))
@@ -206,6 +219,16 @@ def test_a_users_locks_do_not_block_an_upgrade() -> None:
         with hostile_user.locking_all_he_can(installed.prefix) as held:
             assert held > 10
             install.install(installed.prefix)
+
+
+def test_an_install_that_finds_another_ends_and_says_so(node: install.Installed) -> None:
+    lock = node.prefix / "var" / "lock" / "install"
+    lock.touch(0o600)
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = install.attempted(node.prefix)
+    assert done.returncode == 1
+    assert f"another installation or removal works on {node.prefix}; wait for it" in done.stderr
 
 
 def test_a_link_that_replaces_the_old_lock_is_not_followed(tmp_path: Path) -> None:
@@ -287,6 +310,16 @@ def test_a_part_that_a_user_took_over_stops_an_upgrade_and_is_an_error_of_doctor
 def _ownership(document: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(document)["findings"]
     return [each for each in found if each["check"] == "ownership"]
+
+
+def test_a_users_interpreter_is_refused(place: Path) -> None:
+    python = place / "python3"
+    shutil.copy(os.path.realpath("/usr/bin/python3"), python)
+    hostile_user.own(python)
+    done = install.attempted(place / "p", str(python))
+    assert done.returncode == 1
+    assert f"others may replace {python}, which root would execute" in done.stderr
+    assert not (place / "p").exists()
 
 
 def test_a_user_can_install_for_themselves(place: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from harness.containers.bundles import Bundle
 from harness.node import agent as agents
 from harness.node import install
+from runc_wrap.evidence.store.call_counts import CallKind, Tally
 from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import BOTH, Lab
 
@@ -114,3 +115,35 @@ def _add_probes_names(found: list[str]) -> None:
                 found += {(one / "comm").read_text().strip()} - {Path(sys.executable).name}
         except OSError:
             continue
+
+
+CALM, GUESTS = 5, 20
+LOGS = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_LOG"}],
+}
+
+
+def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services(lab: Lab) -> None:
+    """Their profile logs, too, and they end before anybody can look at their program."""
+    words = ("calls", str(NUMBERS["keyctl"]))
+    calm = [lab.bundle() for _ in range(CALM)]
+    guests = [
+        lab.bundle(seccomp=LOGS).running(lab.built("impostor"), *words, name="guest")
+        for _ in range(GUESTS)
+    ]
+    with lab.agent():
+        for one in calm:
+            one.create(lab.wrapper)
+        for one in guests:
+            assert one.call(lab.bare, "run").returncode == 0
+        found = [lab.workload(one) for one in calm]
+    strays = lab.node.evidence.unattributed
+    known, doubtful = _guests(strays.elsewhere.calls), _guests(strays.calls)
+
+    assert known + doubtful == GUESTS
+    assert doubtful == 0 or all("Recreate it" in one["reason"] for one in found), found[0]
+
+
+def _guests(calls: dict[CallKind, Tally]) -> int:
+    return sum(tally.count for call, tally in calls.items() if call.exe == "/guest")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def test_no_link_to_the_interpreter_will_lead_to_another_version(
         outside += [] if link.is_relative_to(installed.release) else [link]
     assert outside
     assert [path for path in outside if path.name in ("python", "python3")] == []
+
+
+def test_the_reference_that_is_a_link_in_the_checkout_is_installed(
+    installed: install.Installed,
+) -> None:
+    said = installed.control("policy", "reference").stdout
+    assert said.startswith("# Settings of config.toml")
 
 
 @pytest.fixture
@@ -76,6 +84,18 @@ def test_a_create_is_refused_with_a_message_when_something_is_broken(
     assert bundle.call("runc", "state").returncode == 1
 
 
+def test_a_wrapper_that_is_its_own_runtime_says_so(
+    broken: install.Installed, tmp_path: Path
+) -> None:
+    install.use_runtime(broken, broken.wrapper)
+    bundle = bundles.make(tmp_path / "b", "runc")
+    for command in ("state", "create"):
+        done = attempt(bundle.argv(broken.wrapper, command))
+        assert done.returncode == 1
+        assert "is runc-wrap itself" in done.stderr
+    assert "is runc-wrap itself" in json.loads(bundle.log.read_text())["msg"]
+
+
 def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Installed) -> None:
     install.use_runtime(broken, "/where/it/was/runc")
     assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
@@ -105,6 +125,27 @@ def test_another_kind_does_not_replace_a_missing_runtime(
     done = attempt([*prefix, *bundle.argv(broken.wrapper, "create")])
     assert done.returncode == 1
     assert "/where/it/was/runc" in done.stderr
+
+
+def test_creates_succeed_while_a_new_release_is_installed(runc: Lab, tmp_path: Path) -> None:
+    installed = install.install(tmp_path / "prefix")
+    bundle = runc.bundle()
+    before = bundle.config.read_bytes()
+    upgrade = threading.Thread(target=install.install, args=(tmp_path / "prefix",))
+    upgrade.start()
+    releases = []
+    going_on = True
+    while going_on:
+        going_on = upgrade.is_alive()  # the last one comes afterwards
+        releases.append(installed.release)
+        bundle.config.write_bytes(before)
+        done = bundle.only_create(installed.wrapper)
+        assert done.returncode == 0, bundle.log.read_text()
+        assert "seccomp" in bundle.read()["linux"]
+        bundle.delete("runc")
+    upgrade.join()
+    assert len(releases) > 3
+    assert len(set(releases)) == 2  # the one before and the new one
 
 
 def test_our_own_error_is_reported_like_any_other_failure(
@@ -154,6 +195,19 @@ def test_a_container_named_like_a_command_can_be_killed_without_python(
     _no_python(broken)
     assert bundle.call(broken.wrapper, "kill", after=("KILL",)).returncode == 0
     assert bundle.call(broken.wrapper, "delete", "--force").returncode == 0
+
+
+@pytest.mark.parametrize("flag", ["--debug", "--systemd-cgroup", "-debug"])
+@pytest.mark.parametrize("name", ["run", "create"])
+def test_such_a_container_can_be_killed_after_a_global_flag_without_a_value(
+    broken: install.Installed, flag: str, name: str, tmp_path: Path
+) -> None:
+    install.use_runtime(broken, "/bin/echo")
+    _no_python(broken)
+    for words in (["delete", name], ["kill", name, "9"]):
+        argv: list[str | Path] = [broken.wrapper, "--root", tmp_path, flag, *words]
+        assert attempt(argv).stdout.endswith(f"{' '.join(words)}\n")
+    assert attempt([broken.wrapper, flag, "--root", "kill", name, "ID"]).returncode == 1
 
 
 def test_installing_removes_no_foreign_files(tmp_path: Path) -> None:

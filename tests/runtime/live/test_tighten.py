@@ -69,6 +69,21 @@ def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
     assert answers(opted_out, "no")
 
 
+def test_apply_names_it_as_stale_until_it_is_tightened(
+    node: TightenedNode, started: Callable[..., Bundle], alone: list[str]
+) -> None:
+    bundle = started()
+    node.configure(OVERLAY)
+    assert _stale(node) == [bundle.name]
+    node.tighten("--overlay", inside=alone)
+    assert _stale(node) == []
+
+
+def _stale(node: TightenedNode) -> list[str]:
+    shown = json.loads(node.installed.control("apply", "--diff", "--json").stdout)
+    return [one["id"] for one in shown["changes"]]
+
+
 def test_a_dry_run_changes_nothing(node: TightenedNode, started: Callable[..., Bundle]) -> None:
     bundle = started()
     node.configure(OVERLAY)
@@ -81,6 +96,23 @@ def test_a_dry_run_changes_nothing(node: TightenedNode, started: Callable[..., B
     assert node.execs(bundle)
     assert {file.name: file.read_bytes() for file in state.iterdir() if file.is_file()} == before
     assert node.installed.ledger() == ledger
+
+
+def test_an_unconfined_container_gets_it_as_its_only_filter(
+    node: TightenedNode, started: Callable[..., Bundle]
+) -> None:
+    node.configure(OFF)
+    bundle = started()
+    node.configure(OFF + OVERLAY)
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert found["result"] == "tightened"
+    assert all(one["after"]["filters"] == 1 for one in found["processes"])
+    assert answers(bundle, "no")
+    assert not node.execs(bundle)
+    shown = json.loads(node.installed.control("status", "--json").stdout)
+    (one,) = (each for each in shown if each["id"] == bundle.name)
+    assert (one["action"], one["agrees"], len(one["laid"])) == ("leave", True, 1)
+    assert node.disagreeing() == ([], [])
 
 
 def test_no_new_privs_is_set_only_if_that_is_asked_for(

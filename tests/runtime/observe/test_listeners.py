@@ -210,3 +210,15 @@ def test_another_agent_does_not_have_them(lab: Lab) -> None:
         judged = lab.workload(lost)
         assert judged["verdict"] is None
         assert "records may have been lost while its containers ran" in judged["reason"]
+
+
+def test_no_listener_is_reported_lost_while_the_service_is_replaced(lab: Lab) -> None:
+    bundle = lab.bundle()
+    with agents.supervised(lab.node) as agent:
+        bundle.create(lab.wrapper)
+        brought(lab.node, bundle)
+        os.kill(agent.observe, signal.SIGKILL)
+        assert found(lab.node) == NOTHING
+        agent.wait_both()
+        agent.control("restart", "runc-wrap-observe")
+        assert found(lab.node) == NOTHING

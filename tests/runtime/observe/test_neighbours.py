@@ -1,4 +1,4 @@
-"""observe beside a container with unreadable memory."""
+"""observe beside a container with unreadable memory, and with a disk that does not answer."""
 
 import os
 import re
@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.containers.bundles import Bundle
-from harness.host.hung_files import deaf_file
+from harness.host.hung_files import deaf_file, frozen, own_disk
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
 from runc_wrap.agent.observe import container_limits
+from runc_wrap.agent.record.recorder import WRITE_AFTER
 from tests.runtime.conftest import Lab
 
 KEYCTL, CLONE3 = 250, 435
@@ -97,3 +98,36 @@ def test_callers_of_another_container_are_known_while_a_reader_hangs(lab: Lab) -
         seen = lab.node.evidence.containers[other.key]
         assert {call.exe for call in seen.calls} == {"/short"}
         jamming.delete(lab.bare)
+
+
+def test_a_container_created_while_the_service_is_stopped_does_not_hang(lab: Lab) -> None:
+    """systemd's watchdog notices, although no listener is held yet."""
+    bundle = lab.running("short", 20, KEYCTL)
+    with agents.supervised(lab.node, agents.impatient) as agent:
+        stopped = agent.observe
+        os.kill(stopped, signal.SIGSTOP)
+        assert bundle.call(lab.wrapper, "run", seconds=60).returncode == 0
+        assert stopped not in agents.processes(lab.node.prefix, "observe")
+        wait_until(
+            lambda: _calls(lab.node, bundle) == {(KEYCTL, True): 20}, "all calls in the store"
+        )
+
+
+def _writes(service: int) -> bool:
+    """Tell whether there is a thread beside the one that answers."""
+    return len([*Path(f"/proc/{service}/task").iterdir()]) > 1
+
+
+def test_calls_are_answered_while_the_store_cannot_be_written(lab: Lab) -> None:
+    """If the answering thread wrote it, the container would wait for another service."""
+    evidence = lab.node.prefix / "var" / "evidence"
+    with own_disk(evidence, lab.node.prefix.parent / "image"), lab.agent() as agent:
+        service = agent.observe
+        with frozen(evidence):
+            first = lab.run("slowest", WRITE_AFTER + 2)
+            wait_until(lambda: _writes(service), "the writing that does not end", 30)
+            second = lab.run("slowest", 1)
+            assert _writes(service)
+            assert agent.observe == service
+        both = {first.key, second.key}
+        wait_until(lambda: both <= lab.node.evidence.containers.keys(), "both on disk", 30)

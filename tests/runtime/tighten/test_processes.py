@@ -13,8 +13,11 @@ from harness.node.requirements import program
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.tighten import process_tightening
+from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.conftest import Pair
-from tests.runtime.tighten.conftest import ERRNO, Running
+from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
+
+WITHOUT_PERMISSION = FilterRequest(denying(KEYCTL))
 
 
 def test_processes_that_make_others_and_end_all_the_time_cannot_escape(
@@ -46,6 +49,16 @@ def test_what_exec_started_is_tightened_wherever_its_cgroup_is_and_another_conta
     assert status(other.pid)["Seccomp"] == "0"
 
 
+def test_no_new_privs_is_set_only_if_asked_for_and_needed(start: Callable[..., Running]) -> None:
+    running = start("tightened", "sits")
+    (refused,) = running.tighten(WITHOUT_PERMISSION)
+    assert "try: --set-no-new-privs" in (refused.reason or "")
+    assert refused.before == refused.after == (0, 0)
+    assert status(running.pid)["NoNewPrivs"] == "0"
+    (one,) = running.tighten()
+    assert (one.reason, status(running.pid)["NoNewPrivs"]) == (None, "1")
+
+
 def test_a_process_in_its_own_user_namespace_needs_no_permission(
     start: Callable[..., Running],
 ) -> None:
@@ -72,6 +85,18 @@ def test_a_program_whose_calls_become_signals_is_named_and_goes_on(
     (one,) = running.tighten()
     assert "Syscall User Dispatch" in (one.reason or "")
     assert (one.after, status(running.pid)["TracerPid"]) == ((0, 0), "0")
+
+
+def test_a_paused_container_is_named_and_stays_paused(
+    start: Callable[..., Running], pair: Pair
+) -> None:
+    running = start("tightened", "sits")
+    assert running.bundle.call(pair.bare, "pause").returncode == 0
+    (one,) = running.tighten()
+    assert "may be frozen" in (one.reason or "")
+    assert running.bundle.call(pair.bare, "resume").returncode == 0
+    (one,) = running.tighten()
+    assert one.reason is None
 
 
 def test_a_traced_process_is_named_and_the_others_are_tightened(

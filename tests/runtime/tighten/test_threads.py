@@ -10,7 +10,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import filter_readback, injected_code
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
@@ -109,6 +109,18 @@ def test_an_exec_does_not_take_the_number_of_a_thread_that_has_the_filter_for_ha
     wait_until(lambda: status(threads.second)["Seccomp_filters"] == "1", "its own filter")
     one = threads.tighten(threads.first, DETACH, lambda: status(threads.first)["Threads"] == "1")
     assert (one.reason, one.after) == (None, (2, 2))
+
+
+def test_a_call_that_another_thread_turned_into_another_abis_is_not_made(
+    two_threads: Callable[[str, str], TwoThreads], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = injected_code.code
+    monkeypatch.setattr(
+        injected_code, "code", lambda *all_: real(*all_).replace(b"\x0f\x05", b"\xcd\x80", 1)
+    )
+    threads = two_threads("second", "filters")
+    one = threads.tighten(threads.first, SEIZE, lambda: True)
+    assert "another of its threads changed what it executes" in (one.reason or "")
 
 
 @pytest.mark.parametrize("at", [GETREGS, GET_SIGMASK])

@@ -1,5 +1,6 @@
 """Reading filters back: it changes no process, its wait is bounded, and a failure is explained."""
 
+import errno
 import json
 import os
 import signal
@@ -111,6 +112,13 @@ def test_a_wait_goes_on_although_a_filter_denies_restart_syscall(
         process.stdout.close()
 
 
+def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[bytes]) -> None:
+    confined.send_signal(signal.SIGSTOP)
+    wait_until(lambda: status(confined.pid)["State"].startswith("T"), "the stop")
+    assert len(filter_readback.read(confined.pid)) == 2
+    wait_until(lambda: status(confined.pid)["State"].startswith("T (stopped)"), "the stop again")
+
+
 def test_a_signal_sent_during_a_read_still_reaches_the_process(
     confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +153,14 @@ def test_a_traced_process_is_refused_with_its_tracers_name(
         tracer.wait()
 
 
+def test_an_ended_process_is_an_error() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    with pytest.raises(filter_readback.FiltersUnreadableError, match="has ended") as caught:
+        filter_readback.read(process.pid)
+    assert caught.value.errno == errno.ESRCH
+
+
 def test_without_privileges_reading_is_refused_with_a_message(
     confined: subprocess.Popen[bytes],
 ) -> None:
@@ -157,6 +173,33 @@ def test_without_privileges_reading_is_refused_with_a_message(
             os._exit(3 if "not permitted" in str(error) else 4)
         os._exit(5)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes]) -> None:
+    begun = time.monotonic()
+    with pytest.raises(filter_readback.FiltersUnreadableError, match="did not stop"):
+        filter_readback.read(confined.pid, seconds=-1)
+    assert time.monotonic() - begun < 60
+    wait_until(lambda: filter_readback.status(confined.pid).tracer == 0, "the detaching")
+    assert len(filter_readback.read(confined.pid)) == 2
+
+
+def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(runc: Lab) -> None:
+    bundle = runc.bundle()
+    pid = bundle.create(runc.wrapped)
+    paused = bundle.call(runc.wrapped, "pause")
+    assert paused.returncode == 0, paused.stdout
+    begun = time.monotonic()
+    try:
+        assert len(filter_readback.read(pid, seconds=0.3)) == 1  # the freezer of cgroup version 2
+    except filter_readback.FiltersUnreadableError as error:  # that of version 1
+        assert "frozen" in str(error)  # noqa: PT017 (either is right)
+    finally:
+        assert bundle.call(runc.wrapped, "resume").returncode == 0
+    assert time.monotonic() - begun < 60
+    wait_until(lambda: status(pid)["State"].startswith("S"), "the process going on")
+    assert filter_readback.status(pid).tracer == 0
+    assert len(filter_readback.read(pid)) == 1
 
 
 PARENTS, HELD = 30, 3

@@ -19,6 +19,8 @@ from runc_wrap.node import installed_programs
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.builtin import load
+from runc_wrap.profiles.composition import composed_profile
+from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.platform import goarch, kernel
 from runc_wrap.profiles.profile_compiler import compile_profile
 from tests.runtime.conftest import Lab
@@ -143,6 +145,18 @@ def running_probe(bundle: Bundle, lab: Lab, probe: Path) -> None:
     bundle.create(lab.wrapped)
 
 
+def test_calls_through_an_omitted_abi_are_killed_by_both_runtimes(lab: Lab, probe: Path) -> None:
+    requires("/proc/sys/abi/vsyscall32")
+    block = {**containerd(frozenset()), "architectures": ["SCMP_ARCH_X86_64"]}
+    bundle = lab.bundle(seccomp=block)
+    running_probe(bundle, lab, probe)
+    for word in ("i386", "x32"):
+        done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", word, "20", "22"))
+        assert done.stdout == "".join(f"{word} {number} signal 31\n" for number in (20, 21, 22))
+    native = bundle.call(lab.wrapped, "exec", after=("/bin/denials", "native", "39", "39"))
+    assert native.stdout == "native 39 ok\n"
+
+
 def test_the_probe_distinguishes_two_filters(lab: Lab, probe: Path) -> None:
     block = every_call.with_sentinels(containerd(frozenset()))
     rules = [
@@ -173,6 +187,30 @@ def test_every_call_in_a_container_gets_the_simulated_answer(
     expectation = Expectation(block, loader_of(lab.kind))
     wrong = [one for one in every_call.parse(done.stdout) if not agrees(one, expectation)]
     assert [(one.name, one.kind, one.value) for one in wrong] == []
+
+
+@pytest.mark.parametrize("abi", every_call.WORDS)
+def test_every_call_under_a_composed_profile_gets_the_simulated_answer(
+    lab: Lab, probe: Path, abi: str
+) -> None:
+    requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
+    text = "containerd + @aio + keyctl - socket - flock"
+    source = composed_profile.made(
+        text, composed_profile.parse(text), lambda name: Composed(load(name), name)
+    ).profile
+    made = resolve(compile_profile(source, arch=goarch(), kernel=kernel()), CRI_DEFAULT)
+    block = every_call.with_sentinels(made)
+    bundle = lab.bundle(seccomp=block)
+    give(bundle, CRI_DEFAULT)
+    running_probe(bundle, lab, probe)
+    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
+    expectation = Expectation(block, loader_of(lab.kind))
+    results = {one.name: one for one in every_call.parse(done.stdout)}
+    assert [one for one in results.values() if not agrees(one, expectation)] == []
+    denied = {name for name, one in results.items() if one.is_denied}
+    assert {"socket", "flock"} <= denied
+    assert not {"io_setup", "keyctl", "connect"} & denied
+    assert abi != "x86" or "socketcall" in denied
 
 
 def agrees(result: every_call.Result, expectation: Expectation) -> bool:

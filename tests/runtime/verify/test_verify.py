@@ -214,6 +214,30 @@ def test_a_container_that_has_not_started_is_no_mismatch(lab: Fresh) -> None:
     assert lab.verify()[0] == 0
 
 
+def test_a_stopped_container_is_shown_without_a_pid(lab: Fresh) -> None:
+    bundle = lab.bundle()
+    pid = bundle.create(lab.wrapper)
+    assert process_status.seccomp(pid) == process_status.FILTER
+    bundle.call(lab.bare, "kill", after=("KILL",))
+    wait_until(lambda: lab.status(bundle)["state"] == "stopped", "its end")
+    shown = lab.status(bundle)
+    assert (shown["pid"], shown["agrees"], shown["action"]) == (None, None, "inject")
+    assert lab.verify()[0] == 0
+
+
+def test_a_bare_container_in_a_known_root_has_no_decision(lab: Fresh) -> None:
+    known, bare = lab.bundle(), lab.bundle()
+    known.create(lab.wrapper)
+    bare.create(lab.bare)
+    assert lab.status(bare) is None  # its root is nobody's
+    line = json.loads(lab.ledger.read_text())
+    other = {**line, "id": "other", "root": str(bare.path / "state")}
+    lab.ledger.write_text(lab.ledger.read_text() + json.dumps(other) + "\n")
+    shown = lab.status(bare)
+    assert (shown["action"], shown["declared"], shown["agrees"]) == (None, None, None)
+    assert shown["effective"] == {"seccomp": 0, "filters": 0}
+
+
 def _runs(bundle: Bundle, program_file: Path, *words: str) -> None:
     """Make the container run our static program."""
     with bundle.running(program_file, *words).edited() as config:
