@@ -134,6 +134,18 @@ def test_a_failed_create_leaves_the_line_that_the_launcher_wrote_in_advance(
     assert running.call(own.wrapper, "delete", "--force").returncode == 0
 
 
+def test_an_interpreter_that_the_kernel_refuses_leaves_one_line_that_says_so(
+    own: install.Installed, bundle: Bundle
+) -> None:
+    program = own.release / "interpreter"
+    program.write_bytes(b"\x7fELF nonsense")
+    program.chmod(0o755)
+    _use_python(own, program)
+    assert attempt(bundle.argv(own.wrapper, "create")).returncode == 1
+    (line,) = bundle.log.read_text().splitlines()
+    assert f"{program} cannot be executed (errno 8)" in json.loads(line)["msg"]
+
+
 @pytest.mark.parametrize("flags", [[], ["--log-format", "text"]])
 def test_a_text_log_gets_a_line_of_text(
     own: install.Installed, tmp_path: Path, flags: list[str]
