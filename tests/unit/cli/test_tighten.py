@@ -188,6 +188,20 @@ def test_other_users_containers_and_processes_that_only_joined_are_named(
         assert on_node.node.ctl("tighten", "--named", "x", unknown).exit_code == 2
 
 
+def test_a_thread_that_ends_before_it_is_read_keeps_no_container_from_being_tightened(
+    on_node: OnNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have made another process, which lacks the filter as well."""
+
+    def ended(tid: int) -> filter_readback.Status:
+        raise filter_readback.gone(tid)
+
+    everyone = [(9, 9, filter_readback.unstopped(9))]
+    monkeypatch.setattr(filter_readback, "read_threads", lambda _: everyone)
+    monkeypatch.setattr(filter_readback, "status", ended)
+    assert on_node.results("done") == {"done": TIGHTENED}
+
+
 def test_a_workload_that_needs_what_it_would_lose_is_refused(
     on_node: OnNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
