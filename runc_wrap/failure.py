@@ -1,7 +1,5 @@
 """The exception by which a command ends with a sentence: what was found, wanted, what to try."""
 
-from __future__ import annotations
-
 
 class Failure(Exception):
     """What was asked for cannot be done; the message is the sentence for the user.

@@ -1,10 +1,7 @@
 """What `apply` does: gathers this node's facts, checks the policy's sources, puts them in force."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from runc_wrap.apply import candidate_profiles
 from runc_wrap.apply.policy_proof import Prover
@@ -13,15 +10,13 @@ from runc_wrap.engines.capture import capture_store
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import abi_probe, installed_programs, seccomp_features
 from runc_wrap.node.container_state import default_recognition
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store
 from runc_wrap.policy.compiler_facts import Facts
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
-
-if TYPE_CHECKING:
-    from runc_wrap.node.paths import Places
-    from runc_wrap.policy.policy_compiler import Compiled
 
 
 def check(places: Places) -> tuple[Compiled, list[str]]:

@@ -22,7 +22,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy.candidate_settings import CandidateCost  # noqa: TC001 - documents.reader asks for it
+from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.profile_compiler import compile_profile

@@ -1,8 +1,7 @@
 """runc-wrapctl profile groups | list | show | diff; other commands have modules of their own."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,6 +16,7 @@ from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import runtime_default
 from runc_wrap.policy.settings import policy_sources
 from runc_wrap.profiles import (
@@ -28,13 +28,8 @@ from runc_wrap.profiles import (
     syscall_names,
 )
 from runc_wrap.profiles.composition import systemd_sets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.composition.composed_profile import Composed
-    from runc_wrap.profiles.source_profile import Rule
+from runc_wrap.profiles.composition.composed_profile import Composed
+from runc_wrap.profiles.source_profile import Rule
 
 _MODULES = {
     "capture": "profile_capture",

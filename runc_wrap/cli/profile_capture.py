@@ -1,11 +1,8 @@
 """runc-wrapctl profile capture."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -13,14 +10,12 @@ from runc_wrap.apply import apply_policy
 from runc_wrap.cli import output
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.host import engine_names
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import runtime_default
+from runc_wrap.policy.compiler_facts import Facts
+from runc_wrap.policy.runtime_default import TableDifference
 from runc_wrap.profiles import engine_versions
-
-if TYPE_CHECKING:
-    from runc_wrap.node.paths import Places
-    from runc_wrap.policy.compiler_facts import Facts
-    from runc_wrap.policy.runtime_default import TableDifference
-    from runc_wrap.profiles.captured_profile import CapturedProfile
+from runc_wrap.profiles.captured_profile import CapturedProfile
 
 
 @click.command()

@@ -1,9 +1,8 @@
 """runc-wrapctl profile lint, and profile simulate: what a profile would do on this node."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 import click
 
@@ -12,17 +11,12 @@ from runc_wrap.apply import profile_operand
 from runc_wrap.cli import output
 from runc_wrap.cli.profile import engine_option
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_lint
 from runc_wrap.profiles import abis, platform, syscall_names
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.report import profile_simulation
 from runc_wrap.report.enforced_profile import Enforced
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
-
-    from runc_wrap.node.paths import Places
 
 _LONGEST = 64 * 1024  # bytes of a line
 

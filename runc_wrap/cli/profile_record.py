@@ -1,7 +1,5 @@
 """runc-wrapctl profile record."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

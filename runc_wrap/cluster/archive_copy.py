@@ -1,16 +1,11 @@
 """The release archive of the image: what it is, and laying it down on the node."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
-
-if TYPE_CHECKING:
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 IMAGE = Path("/runc-wrap")  # the unpacked archive, in the image
 _SUMS = "SHA256SUMS"

@@ -1,20 +1,16 @@
 """The files of a policy as a cluster sends them: from mounted ConfigMaps, or to be checked."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap import safe_text as shown
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, CONFIG_DIRECTORY, PROFILES
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MODE = f"{CONFIG_DIRECTORY}/0-mode.toml"  # the overlay's: read after config.toml
 LARGEST = 1 << 20  # bytes of all files: what a ConfigMap may have

@@ -4,25 +4,19 @@ The node's annotation is the last report. Where it differs from the state, an Ev
 that fails is made later, by this pod or by another.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import api_server, next_step, node_object, state_file
+from runc_wrap.cluster.api_server import ApiServer
+from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_object import Json, KubernetesNode, Wanted
 from runc_wrap.host import files
 from runc_wrap.hotpath import config_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from runc_wrap.cluster.api_server import ApiServer
-    from runc_wrap.cluster.next_step import NextStep
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _REASONS = {  # of the state's Event; READY has "Installed" after a canary, "Ready" without one
     next_step.REFUSED: "Refused",

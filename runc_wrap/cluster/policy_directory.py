@@ -7,11 +7,10 @@ The pod writes a directory, and on the host `runc-wrapctl cluster apply` checks 
 switches the link last. A kill anywhere leaves the policy before or this one, each whole.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster import configmap_policy
@@ -20,13 +19,8 @@ from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
 from runc_wrap.node.paths import Candidate, Places
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.policy_sources import PROFILES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from runc_wrap.policy.policy_compiler import Compiled
 
 _FILE_MODE = 0o644
 _DIGITS = 32

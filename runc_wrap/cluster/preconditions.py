@@ -6,29 +6,23 @@ needs. Before a removal no container may need the handler, by the names that Kub
 doubt there are some: an engine that does not say which pods it has keeps everything in place.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from runc_wrap import safe_text
 from runc_wrap.engines import dependent_container, engine_registry, handler_removal, probe_container
 from runc_wrap.engines.cri import cri_runtime
+from runc_wrap.engines.dependent_container import Dependent
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.installation import uninstall_obstacles
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import installed_programs, seccomp_features
+from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import settings_reader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from runc_wrap.engines.dependent_container import Dependent
-    from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.node.paths import Places
 
 _FILTERS = "errno"  # an action that every kernel with filters has
 _NAMED = "--engine-config=FILE in the args of the DaemonSet's container"

@@ -4,11 +4,8 @@ Each step may be done again and changes nothing then. So a new pod goes on where
 where there is nothing to do it does nothing. Coming and going are one loop.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from runc_wrap.cluster import (
     archive_copy,
@@ -18,16 +15,14 @@ from runc_wrap.cluster import (
     state_file,
 )
 from runc_wrap.cluster.host_commands import kubectl_requests
+from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.next_step import NextStep, Seen
+from runc_wrap.cluster.node_object import KubernetesNode
 from runc_wrap.cluster.node_reporter import Reporter, Shown
 from runc_wrap.cluster.step_execution import StepExecution, settle_release
 from runc_wrap.host import procfs
 from runc_wrap.installation import releases
-
-if TYPE_CHECKING:
-    from runc_wrap.cluster.host_commands.step_commands import NodeCommands
-    from runc_wrap.cluster.node_object import KubernetesNode
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _WAS_REMOVED = "runc-wrap was taken off this node"
 

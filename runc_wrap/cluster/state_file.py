@@ -5,23 +5,19 @@ proved, what failed, and the state that was shown. A file that is missing or dam
 nothing had been remembered: then each step is done again.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from runc_wrap import time_text
 from runc_wrap.documents.constraints import First
 from runc_wrap.documents.reader import read as read_document
 from runc_wrap.documents.reader import record, written
 from runc_wrap.host import files
+from runc_wrap.node.paths import Places
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
 _LARGEST = 256 << 10  # bytes: of a state with all findings of a policy, twice, each letter escaped
 _FIRST_PAUSE, _LONGEST_PAUSE = 600.0, 86400.0  # seconds before what failed is tried again
 _TRIES, _WITHIN = 3, 3600.0  # new pods that try at once, in so many seconds

@@ -3,11 +3,8 @@
 A step that fails raises StepFailure.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import (
@@ -17,15 +14,13 @@ from runc_wrap.cluster import (
     policy_directory,
     state_file,
 )
+from runc_wrap.cluster.host_commands.step_commands import NodeCommands
+from runc_wrap.cluster.host_commands.transient_unit import CommandEnd
+from runc_wrap.cluster.next_step import Registration, Seen
+from runc_wrap.cluster.node_reporter import Reporter
 from runc_wrap.cluster.state_file import Attempt
 from runc_wrap.installation import releases
-
-if TYPE_CHECKING:
-    from runc_wrap.cluster.host_commands.step_commands import NodeCommands
-    from runc_wrap.cluster.host_commands.transient_unit import CommandEnd
-    from runc_wrap.cluster.next_step import Registration, Seen
-    from runc_wrap.cluster.node_reporter import Reporter
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 DOING = {
     next_step.INSTALL: "checking the node, and installing the release",

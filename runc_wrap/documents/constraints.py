@@ -1,7 +1,5 @@
 """Constraints in a record's annotations: lengths, ranges, choices, patterns, and the defaults."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Annotated

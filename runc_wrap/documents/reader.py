@@ -14,8 +14,6 @@ key that occurs twice the last counts. What types cannot say, a record's __post_
 raises ValueError.
 """
 
-from __future__ import annotations
-
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass

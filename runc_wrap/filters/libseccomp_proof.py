@@ -9,25 +9,20 @@ This machine's libseccomp makes the filters. They are run with arguments at, bel
 values that rules, or any of the filters, compare, in both halves.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection, Hashable
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.block_evaluation import is_beyond
+from runc_wrap.filters.evaluate.bpf import Args, Program
+from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
+from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles import abis, actions, return_codes, syscall_names
+from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable
-
-    from runc_wrap.filters.evaluate.bpf import Args, Program
-    from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
-    from runc_wrap.filters.filter_comparison import Expectation
-    from runc_wrap.profiles.abis import Abi
 
 # Argument patterns tried for one call, each value alone before combinations: fewer for more rules
 _MOST, _FEWEST, _COMPARISONS = 1024, 64, 50_000

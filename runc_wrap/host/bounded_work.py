@@ -6,18 +6,14 @@ files open: neither a terminal nor a pipe that our caller reads until its end. I
 and so can read only what the user can; since it changed its uid, others cannot trace or dump it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import select
 import signal
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NoReturn
 
 _LARGEST = 64 << 20  # bytes of one process' output
 _ENDING_BY_ITSELF = 2.0  # seconds after the end of its output; its files may be a user's

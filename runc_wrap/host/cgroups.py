@@ -5,16 +5,12 @@ or our own, if those cannot be read. A hierarchy is named by its controllers, as
 ("" is version 2).
 """
 
-from __future__ import annotations
-
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from runc_wrap.host import procfs, root_only_directory
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _LARGEST = 1 << 20
 _AGAIN = 10.0  # seconds between two attempts to find a hierarchy

@@ -5,8 +5,6 @@ an engine is found, changed and asked in its own room of engines/. A test sees t
 nowhere else.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

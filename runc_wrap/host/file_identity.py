@@ -4,8 +4,6 @@ stat(2) asks the file system, which in a container may be the container's own pr
 let the caller wait for ever. statx(2) with AT_STATX_DONT_SYNC takes what the kernel knows.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct

@@ -5,8 +5,6 @@ size. Reading status or stat of a process may never return (agent.observe.inspec
 why). Imports built-in modules only, since each of the agent's processes imports this.
 """
 
-from __future__ import annotations
-
 import posix
 import time
 

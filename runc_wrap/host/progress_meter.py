@@ -1,12 +1,8 @@
 """How far a piece of work has come: whoever does it counts, and whoever shows it looks."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 T = TypeVar("T")
 

@@ -3,8 +3,6 @@
 Then its contents are from root. In a user's own report, that user is trusted as well.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 

@@ -1,7 +1,5 @@
 """The process at the other end of a unix socket."""
 
-from __future__ import annotations
-
 import _socket
 
 _SECONDS = 2.0  # for a socket to take a connection

@@ -5,35 +5,28 @@ A call's outcome is determined when its kind is new; afterwards the tally has it
 loads no profile.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
-from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.evidence.store.call_counts import CallKind, Tallies
+from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
-from runc_wrap.hotpath.ledger_file import is_late, replaces
+from runc_wrap.hotpath.ledger_file import Key, is_late, replaces
 from runc_wrap.ledger import new_records, whole_ledger
+from runc_wrap.ledger.decision_record import Record
+from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.metrics import prometheus_series
 from runc_wrap.metrics.prometheus_series import OTHER, CounterState
+from runc_wrap.node.paths import Places
 from runc_wrap.report import workload_names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.evidence.store.evidence_memory import Evidence
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.node.paths import Places
-    from runc_wrap.report.enforced_profile import Profiles
+from runc_wrap.report.enforced_profile import Profiles
 
 MOST_KINDS = 100_000  # of calls that are distinguished between two scrapes, on the whole node
 UNKNOWN, SAFE = "unknown", "safe"  # SAFE as call_outcomes has it

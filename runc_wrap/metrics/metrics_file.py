@@ -6,18 +6,13 @@
 node_exporter's textfile collector reads it by a link, a cluster's pod by a mount.
 """
 
-from __future__ import annotations
-
 import os
 from _signal import alarm  # type: ignore[import-not-found]
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.host import files
+from runc_wrap.metrics.prometheus_series import Series
 from runc_wrap.node.paths import Places
-
-if TYPE_CHECKING:
-    from runc_wrap.metrics.prometheus_series import Series
 
 NAME = "runc-wrap.prom"
 NICE = 10

@@ -4,16 +4,12 @@ A command waits for SECONDS at most, whatever the agent does: it may be stopped,
 at that moment, or not run.
 """
 
-from __future__ import annotations
-
 import _socket
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap import time_text
-
-if TYPE_CHECKING:
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 SECONDS = 2.0
 _SOCKET, _VERSION = "evidence.sock", "runc-wrap/1"  # as agent.record.client_sockets has them

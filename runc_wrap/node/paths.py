@@ -1,7 +1,5 @@
 """The paths of an installation, all in one directory."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,16 +1,11 @@
 """What compiling a policy needs to know of the node, and the error of what cannot be compiled."""
 
-from __future__ import annotations
-
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
-
-if TYPE_CHECKING:
-    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 
 class PolicyError(Failure):

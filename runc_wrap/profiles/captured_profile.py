@@ -9,10 +9,9 @@ the order and grouping of their rules. An error number that is left out is EPERM
 crun (runc:libcontainer/seccomp, crun:src/libcrun/seccomp.c).
 """
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from runc_wrap.documents.reader import DocumentError, read, record, written
 from runc_wrap.hotpath import json_codec
@@ -20,12 +19,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from runc_wrap.profiles.source_profile import Kernel, Profile
+from runc_wrap.profiles.source_profile import Kernel, Profile, ProfileError
 
 Json = dict[str, Any]
 Caps = frozenset[str]

@@ -3,8 +3,6 @@
 The original would run ldconfig or a compiler, which a node need not have, to find the node's own.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

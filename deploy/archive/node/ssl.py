@@ -3,8 +3,6 @@
 The standard library names these where it defines what nothing here calls.
 """
 
-from __future__ import annotations
-
 from typing import NoReturn
 
 PROTOCOL_TLS_CLIENT, PROTOCOL_TLS_SERVER = 16, 17

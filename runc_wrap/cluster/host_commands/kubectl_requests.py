@@ -7,13 +7,12 @@ so that two who ask at once do not get each other's half. What an interrupted on
 the next request, or by the installer when it looks at its node again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import configmap_policy, next_step, policy_directory, state_file
@@ -22,20 +21,15 @@ from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdErro
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
+from runc_wrap.hotpath.decision import Decision
 from runc_wrap.installation import releases
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_status, redecide
-from runc_wrap.node.paths import Candidate
+from runc_wrap.node.container_state.redecide import DecisionChange
+from runc_wrap.node.paths import Candidate, Places
 from runc_wrap.policy.compiler_facts import PolicyError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.container_state.redecide import DecisionChange
-    from runc_wrap.node.paths import Places
-    from runc_wrap.policy.policy_compiler import Compiled
+from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
 LARGEST = 16 << 20  # bytes, as of a document that is merged

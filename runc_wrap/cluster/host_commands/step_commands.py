@@ -3,10 +3,10 @@
 `handler_registration` reads what the node answers about the handler.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap.cluster import next_step
 from runc_wrap.cluster.host_commands import transient_unit
@@ -14,12 +14,7 @@ from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdErro
 from runc_wrap.cluster.host_commands.transient_unit import Command, CommandEnd
 from runc_wrap.cluster.next_step import Registration
 from runc_wrap.documents.reader import DocumentError, record, taken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
 _CHECKING, _PROVING = 120.0, 600.0  # as five canaries may take, each a minute and more

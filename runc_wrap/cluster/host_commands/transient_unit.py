@@ -4,14 +4,14 @@ A pod that follows one that was killed waits for what still runs, whoever began 
 what a command did is seen on the node. What ended while nobody waited is forgotten.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from runc_wrap import safe_text
 from runc_wrap.cluster.host_commands.systemd_manager import (
@@ -24,11 +24,6 @@ from runc_wrap.cluster.host_commands.systemd_manager import (
     UnitEnd,
 )
 from runc_wrap.host import files
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
-
 
 _PAUSE = 0.5  # seconds
 _LARGEST = 1 << 20  # bytes of what a command printed

@@ -1,23 +1,18 @@
 """The captured defaults on disk, PREFIX/var/captured/ENGINE.json, and whether they still hold."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from runc_wrap.engines.engine_class import Engine
 from runc_wrap.host import engine_names, files
 from runc_wrap.node import installed_programs
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles import captured_profile, platform
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from runc_wrap.engines.engine_class import Engine
-    from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 _DIGEST = 16  # bytes
 _LARGEST = 2 * 1024 * 1024

@@ -18,23 +18,18 @@ The path must contain the id: containers that share a cgroup with others are not
 Nothing is read that a process itself decides (its memory, its name).
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from runc_wrap.evidence.attribution import ledger_containers
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import COARSE, TICK
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.evidence.attribution.ledger_containers import Known
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 MOST = 4096  # containers whose place is remembered, the newest
 _MOST_NAMED = 16  # ids from the ledger in one path

@@ -15,27 +15,22 @@ process and those that join the container are followed from their start. So its 
 for changes (inotify(7)).
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct
 import time
+from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import OBSERVE
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import ledger_file
+from runc_wrap.hotpath.ledger_file import Key, Origin
 from runc_wrap.ledger import new_records
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.hotpath.ledger_file import Key, Origin
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.new_records import Positions, Stamp
+from runc_wrap.ledger.decision_record import Record
+from runc_wrap.ledger.new_records import Positions, Stamp
 
 MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest

@@ -4,21 +4,16 @@ It reports each fork, exec and exit with its time. It takes CAP_NET_ADMIN and th
 namespaces.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from runc_wrap.evidence.sightings import COARSE, LossSpan
 from runc_wrap.evidence.sources import audit_netlink
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SOURCE = "processes"
 _OVERRUN = "at least one: more processes came and went than fit"

@@ -8,25 +8,22 @@ runtime's process and its descendants may have started, and perhaps ended, befor
 the runtime made or joined the container: then their lives are noted after the fact.
 """
 
-from __future__ import annotations
-
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from runc_wrap.evidence.attribution.container_membership import Present
-from runc_wrap.evidence.attribution.outside_processes import SECOND, Hosts, UnplacedProcesses
-from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family
+from runc_wrap.evidence.attribution.ledger_containers import Known
+from runc_wrap.evidence.attribution.outside_processes import (
+    SECOND,
+    Hosts,
+    UnplacedProcess,
+    UnplacedProcesses,
+)
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family, Lives
 from runc_wrap.evidence.sightings import TICK
 from runc_wrap.host import procfs, runtime_state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.evidence.attribution.ledger_containers import Known
-    from runc_wrap.evidence.attribution.outside_processes import UnplacedProcess
-    from runc_wrap.evidence.attribution.process_lifetimes import Lives
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_ANCESTORS = 64
 _LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused

@@ -11,23 +11,17 @@ they exec (process_placement). Until it execs, a process is
 the runtime; from then on it is a program of the container.
 """
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.proc_connector import ProcessNews
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Family, Life, Lives
 from runc_wrap.evidence.attribution.process_placement import ProcessPlacement
-from runc_wrap.evidence.sightings import AUDIT, COARSE, OBSERVE, TICK, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, COARSE, OBSERVE, TICK, LossSpan, Sighting
 from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs
-
-if TYPE_CHECKING:
-    from runc_wrap.evidence.attribution.ledger_containers import Known
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_LEADERLESS = 4096
 _ASK_EVERY = 1.0  # seconds between checks of processes whose first thread has ended

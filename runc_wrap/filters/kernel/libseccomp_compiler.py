@@ -9,15 +9,13 @@ evaluation are right.
 import errno
 import os
 import signal
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 from runc_wrap.filters.evaluate.libseccomp_input import Added, Load
 from runc_wrap.hotpath.operators import PREFIX
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SECONDS = 10  # of CPU, far more than the largest profile needs; a busy node is no reason
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE

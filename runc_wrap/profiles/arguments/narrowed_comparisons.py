@@ -12,12 +12,10 @@ contradict each other (libseccomp's order of them depends on the operators), num
 parameter cannot have, or more rules than fit into a filter.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING
 
 from runc_wrap.hotpath.operators import EQ, LT, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import DENYING
@@ -25,9 +23,6 @@ from runc_wrap.profiles import actions
 from runc_wrap.profiles.arguments.argument_sets import Block, blocks, meet, rest, spans
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS, WHOLE, bits
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Profile, Rule, alternatives
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 KERNEL = "kernel"
 MOST_RULES = 192  # added to a profile: three instructions each, for each ABI, of a filter's 4096

@@ -11,11 +11,10 @@ Entries have the keys of a profile's rules (profile_parser) without action and e
 first, then removals. A removal has no args: what stays of a call would depend on what others wrote.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 from runc_wrap.documents.constraints import Like
 from runc_wrap.documents.reader import closed
@@ -29,10 +28,7 @@ from runc_wrap.profiles.runtime_spec_names import ALLOW, PASSING
 from runc_wrap.profiles.source_profile import Argument, Profile, ProfileError, Rule
 from runc_wrap.safe_text import near
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    Load = Callable[[str], "Composed"]
+Load = Callable[[str], "Composed"]
 
 _SIGN = re.compile(r" +([+-]) +")
 _CALL = re.compile(r"[a-z_][a-z0-9_]*")

@@ -8,22 +8,23 @@ Some ABIs make the same calls through socketcall(2) or ipc(2). A removal of such
 multiplexer's own rule, too: libseccomp then lets through it the calls that are still allowed.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ, holds
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, PASSING
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
-from runc_wrap.profiles.source_profile import Condition, Profile, ProfileError, Rule, alternatives
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from runc_wrap.profiles.source_profile import Argument
+from runc_wrap.profiles.source_profile import (
+    Argument,
+    Condition,
+    Profile,
+    ProfileError,
+    Rule,
+    alternatives,
+)
 
 ADD, REMOVE = "+", "-"
 
