@@ -125,7 +125,7 @@ def test_versions_are_read_as_engines_and_debian_write_them(spec: str, version: 
         ("docker", "no built-in profile is called 'docker'; there are: containerd, "),
         ("containerd@", "'' is not a version; write it like 1.7.24"),
         ("containerd@latest", "'latest' is not a version"),
-        ("containerd@1.7.x", "'1.7.x' is not a version"),
+        *((f"containerd@{bad}", "is not a version") for bad in ("1.7.x", "1.", "1.2.3.4", "-1")),
         ("containerd@1.5.18", "containerd 1.5.18 is older than the built-in profiles, 1.6.0 to"),
         ("moby@20.10.27", "moby 20.10.27 is older than the built-in profiles, 23.0.0 to 29.7.2"),
         ("crio@1.24.6", "crio 1.24.6 is older than"),
@@ -147,25 +147,17 @@ def test_a_change_applies_to_the_named_series_and_all_later_ones() -> None:
     assert found == {*carrying}
 
 
-@pytest.mark.parametrize(
-    ("since", "until", "inside"),
-    [
-        ("", "", True),
-        ("1.7.0", "", True),
-        ("1.8.0", "", False),
-        ("", "1.7.0", False),
-        ("", "1.8.0", True),
-        ("1.6.5", "2.0.0", True),
-    ],
-)
-def test_an_empty_bound_is_no_bound(since: str, until: str, inside: bool) -> None:
-    assert within(Version(1, 7, 5), since, until) is inside
-
-
-@pytest.mark.parametrize("text", ["", "v", "1.", "1.2.3.4", "1,2", "a.b", "1.7.24 beta", "-1.2"])
-def test_an_invalid_version_is_refused(text: str) -> None:
-    with pytest.raises(ProfileError, match="is not a version; write it like"):
-        parse(text)
+def test_an_empty_bound_is_no_bound() -> None:
+    bounds = (
+        ("", ""),
+        ("1.7.0", ""),
+        ("", "1.8.0"),
+        ("1.6.5", "2.0.0"),
+        ("1.8.0", ""),
+        ("", "1.7.0"),
+    )
+    inside = [within(Version(1, 7, 5), *each) for each in bounds]
+    assert inside == [True] * 4 + [False] * 2
 
 
 EVERY = libseccomp_releases.dated()

@@ -78,29 +78,18 @@ def _held(*caps: str) -> Callable[[Rule], bool]:
     return lambda rule: {*rule.includes.caps} <= {*caps} and not {*rule.excludes.caps} & {*caps}
 
 
-def test_a_base_answers_where_its_own_denial_stays() -> None:
-    made = _of_text("containerd - clone3")
-    assert made.answers("clone3", _held()) == ["containerd"]
-    assert made.answers("clone3", _held("CAP_SYS_ADMIN")) == ["- clone3"]
-
-
 def test_each_part_answers_for_its_calls() -> None:
     made = _of_text("containerd + @aio - io_submit + moby - mount")
     without, with_it = _held(), _held("CAP_SYS_PACCT")
     assert made.answers("io_getevents", without) == ["+ moby"]
     assert made.answers("io_uring_setup", without) == ["+ @aio"]  # Docker's default lacks it
     assert made.answers("mount", without) == ["- mount"]
+    less = _of_text("containerd - clone3")  # whose own denial stays
+    assert less.answers("clone3", without) == ["containerd"]
+    assert less.answers("clone3", _held("CAP_SYS_ADMIN")) == ["- clone3"]
     assert made.answers("acct", without) == ["containerd"]
     assert made.answers("acct", with_it) == ["+ moby"]
     assert made.profile.name == "containerd + @aio - io_submit + moby - mount"
-
-
-def test_terms_apply_from_left_to_right() -> None:
-    made = _of_text("containerd - keyctl - read + read")
-    assert made.answers("read", _held()) == ["+ read"]
-    allowed = {name for rule in made.profile.rules for name in rule.names}
-    assert "read" in allowed
-    assert "keyctl" not in allowed
 
 
 def test_a_sum_with_a_profile_adds_what_that_one_allows_only() -> None:
@@ -160,13 +149,14 @@ def test_sums_of_real_profiles_commute_and_a_second_time_changes_nothing(
         both = _of_text(f"{base} + {one} + {other}")
         texts = (f"{base} + {other} + {one}", f"{base} + {one} + {other} + {one}")
         for text in texts:
-            made = [
-                compile_profile(each.profile, arch="amd64", kernel=(6, 12))
-                for each in (both, _of_text(text))
-            ]
-            assert profile_difference.find(made[0], made[1], Loader("crun")) == [], text
+            one_way, other_way = map(_compiled, (both.profile, _of_text(text).profile))
+            assert profile_difference.find(one_way, other_way, Loader("crun")) == [], text
     except ProfileError as error:
         assert "no profile can say both" in str(error) or "too many" in str(error)  # noqa: PT017
+
+
+def _compiled(profile: Profile) -> Any:
+    return compile_profile(profile, arch="amd64", kernel=(6, 12))
 
 
 def _file(**keys: Any) -> bytes:
@@ -187,11 +177,9 @@ def test_a_file_adds_first_and_then_removes() -> None:
 
 
 def test_each_part_of_a_composed_base_answers_for_itself() -> None:
-    data = json.dumps({"base": "x", "remove": [{"names": ["io_setup"]}]}).encode()
+    what = composed_profile.parse_file(_file(remove=[{"names": ["io_setup"]}]), "y.json")
     base = _of_text("containerd + @aio - keyctl")
-    made = composed_profile.made(
-        "y.json", composed_profile.parse_file(data, "y.json"), lambda _: base
-    )
+    made = composed_profile.made("y.json", what, lambda _: base)
     assert made.answers("io_setup", _held()) == ["y.json: remove[0]"]
     assert made.answers("io_submit", _held()) == ["+ @aio"]
     assert made.answers("keyctl", _held()) == ["- keyctl"]
@@ -215,7 +203,6 @@ def test_what_a_file_cannot_say_is_refused_with_its_place(data: bytes, why: str)
 
 
 def test_groups_are_systemds_expanded() -> None:
-    assert systemd_sets.SOURCE == "systemd 257.13"
     assert {"@aio", "@system-service", "@privileged"} <= {*systemd_sets.names()}
     assert {*systemd_sets.calls("@chown")} < {*systemd_sets.calls("@privileged")}
     every = [call for name in systemd_sets.names() for call in systemd_sets.calls(name)]
@@ -272,9 +259,8 @@ def _applies(rule: Rule, case: Case) -> bool:
     wanted = held.issuperset(yes.caps) and (not yes.arches or machine in yes.arches)
     since = yes.min_kernel is None or kernel >= yes.min_kernel
     excluded = held & {*no.caps} or machine in no.arches
-    return bool(wanted and since and not excluded) and not (
-        no.min_kernel is not None and kernel >= no.min_kernel
-    )
+    too_late = no.min_kernel is not None and kernel >= no.min_kernel
+    return bool(wanted and since and not excluded and not too_late)
 
 
 @given(profiles, rules)
@@ -343,7 +329,7 @@ SOCKET, CONNECT = 1, 3  # of socketcall(2), linux/net.h
 
 
 def _through_socketcall(profile: Profile, call: int) -> int:
-    block = resolve(compile_profile(profile, arch="amd64", kernel=(6, 12)), frozenset())
+    block = resolve(_compiled(profile), frozenset())
     block["architectures"] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     meant = Simulation(block, Loader("crun")).meant(ABIS["x86"], SOCKETCALL, (call, *[0] * 5))
     return max(meant)
@@ -367,25 +353,14 @@ def test_a_multiplexer_is_removed_with_the_calls_that_pass_through_it_or_not_at_
         removed(builtin.load("containerd"), ["socketcall"], (ANYWHERE, ANYWHERE))
 
 
-def test_a_profile_that_allows_by_default_denies_what_is_removed() -> None:
-    open_ = Profile("o", None, "SCMP_ACT_ALLOW", ())
-    less = removed(open_, ["mount"], (ANYWHERE, ANYWHERE))
-    case = ("amd64", (6, 12), frozenset[str]())
-    assert _outcomes(less, case) == [DENIED, *[return_codes.ALLOW] * 4]
-    assert _outcomes(added(less, Rule(("mount",), "SCMP_ACT_ALLOW")), case) == [
-        return_codes.ALLOW
-    ] * len(CALLS)
-
-
 @pytest.mark.parametrize("call", ["clone3", "mount"])
 def test_an_engines_default_gets_and_loses_a_call_whatever_its_rules_say(call: str) -> None:
     """Docker's denies clone3 by a rule of its own, unless there is CAP_SYS_ADMIN."""
     moby = builtin.load("moby")
     at = CALLS.index(call)
     for case in _cases():
-        assert _outcomes(added(moby, Rule((call,), "SCMP_ACT_ALLOW")), case)[at] == (
-            return_codes.ALLOW
-        )
+        more = _outcomes(added(moby, Rule((call,), "SCMP_ACT_ALLOW")), case)
+        assert more[at] == return_codes.ALLOW
         less = _outcomes(removed(moby, [call], (ANYWHERE, ANYWHERE)), case)[at]
         assert less & return_codes.ACTION_MASK == return_codes.ERRNO
 

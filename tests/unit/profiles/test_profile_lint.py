@@ -27,7 +27,9 @@ def _found(document: dict[str, Any], runc: Version | None = None) -> list[LintFi
 
 def _checked(profile: Profile, runc: Version | None) -> list[LintFinding]:
     context = Context("amd64", (6, 12), runc)
-    return [finding for check in profile_lint.CHECKS for finding in check(profile, context)]
+    found = [finding for check in profile_lint.CHECKS for finding in check(profile, context)]
+    assert all(finding.place and finding.sentence and finding.remedy for finding in found)
+    return found
 
 
 def _named_rule(*names: str, **more: Any) -> dict[str, Any]:
@@ -127,154 +129,107 @@ def test_a_rule_on_arguments_beside_one_for_all_arguments_is_named(
     ]
 
 
-def test_a_profile_that_allows_nothing_stops_the_runtime_itself() -> None:
-    finding, another = _found({"defaultAction": "SCMP_ACT_ERRNO"})
-    assert another.check == "fallback-denied"
-    assert (finding.check, finding.severity) == ("runtime-calls-denied", "error")
-    assert "capset" in finding.sentence
-    assert "execve" in finding.sentence
+def _rule(action: str, *names: str, **more: Any) -> dict[str, Any]:
+    return {"names": [*names], "action": f"SCMP_ACT_{action}", **more}
 
 
-RING = {"names": ["io_uring_setup"], "action": "SCMP_ACT_ALLOW"}
-SPLICE = {"names": ["splice"], "action": "SCMP_ACT_ERRNO"}
-ADMIN = {"caps": ["CAP_SYS_ADMIN"]}
-SOCKET = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": TWICE[:1]}
+def _errno(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [*rules], **more}
 
 
-@pytest.mark.parametrize(
-    ("default", "rules", "said"),
-    [
-        ("ALLOW", [SPLICE], "denies splice, wholly or by arguments, and allows io_uring_setup"),
-        ("ALLOW", [{**SPLICE, "args": TWICE[:1]}], "denies splice, wholly or by arguments"),
-        ("ALLOW", [SPLICE, {**SPLICE, "names": list(sibling_calls.RING_CALLS)}], None),
-        ("ERRNO", [SOCKET, RING], "denies socket, wholly or by arguments"),
-        ("ERRNO", [SOCKET, RING, {**SOCKET, "args": []}], None),
-        ("ERRNO", [SOCKET], None),
-        ("ERRNO", [SOCKET, RING, {**SOCKET, "args": [], "includes": ADMIN}], "denies socket"),
-    ],
-)
-def test_a_denied_call_that_a_ring_still_makes_is_a_warning(
-    default: str, rules: list[dict[str, Any]], said: str | None
-) -> None:
-    found = _found({"defaultAction": f"SCMP_ACT_{default}", "syscalls": rules})
-    told = [one for one in found if one.check == "done-by-a-ring"]
-    assert [one.severity for one in told] == ["warning"] * (said is not None)
-    assert said is None or said in told[0].sentence
-
-
-@pytest.mark.parametrize(
-    ("members", "denied", "said"),
-    [
-        ({}, {"names": ["umount2"]}, None),
-        (_abis("X86_64", "X86"), {"names": ["umount2"]}, "umount"),
-        ({}, {"names": ["execveat"]}, "execve"),
-        ({}, {"names": ["clone3"], "errnoRet": 38}, None),
-        ({}, {"names": ["setns"]}, None),
-        ({}, {"names": ["unshare", "clone3", "setns"]}, "clone"),
-        ({}, {"names": ["unshare", "clone", "clone3", "setns", "fork", "vfork"]}, None),
-    ],
-)
-def test_a_sibling_allowed_through_a_listed_abi_is_a_note(
-    members: dict[str, Any], denied: dict[str, Any], said: str | None
-) -> None:
-    rule = {"action": "SCMP_ACT_ERRNO", **denied}
-    found = _found({**ALLOW_ALL, **members, "syscalls": [rule]})
-    told = [one for one in found if one.check == "done-by-siblings"]
-    assert {one.severity for one in told} == ({"note"} if said else set())
-    if said:
-        assert f"denies {denied['names'][0]}, but permits {said}, which" in told[0].sentence
-
-
-X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
-FAMILY: dict[str, Any] = {**SOCKET, "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]}
-SHUT = {"names": ["socketcall"], "action": "SCMP_ACT_ERRNO"}
-
-
-@pytest.mark.parametrize(
-    ("abis", "rules", "said"),
-    [
-        (X86, [FAMILY], ["on SCMP_ARCH_X86, socketcall makes socket with any arguments"]),
-        (X86[:1], [FAMILY], []),
-        (X86, [{**SOCKET, "args": []}], []),
-        (X86, [FAMILY, {**SHUT, "errnoRet": 38}], []),
-        (X86, [FAMILY, SHUT], ["which equals the default, is dropped"]),
-        (X86, [{**SOCKET, "args": []}, SHUT], ["which equals the default, is dropped"]),
-        (X86, [SHUT], []),
-        (X86, [{**FAMILY, "names": ["semget"]}], ["on SCMP_ARCH_X86, ipc makes semget with any"]),
-    ],
-)
-def test_arguments_that_nobody_compares_on_an_abi_with_a_multiplexer_are_a_warning(
-    abis: list[str], rules: list[dict[str, Any]], said: list[str]
-) -> None:
-    document = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": abis, "syscalls": rules}
-    found = [one for one in _found(document) if one.check == "done-by-multiplexers"]
-    assert [one.severity for one in found] == ["warning"] * len(said)
-    assert [words in one.sentence for words, one in zip(said, found, strict=True)] == [True] * len(
-        said
-    )
+def _allow(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**ALLOW_ALL, "syscalls": [*rules], **more}
 
 
 def _named(*names: str, **more: Any) -> dict[str, Any]:
-    rule = {"names": [*names], "action": "SCMP_ACT_ALLOW"}
-    return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule], **more}
+    return _errno(_rule("ALLOW", *names), **more)
 
 
 def _clone3(allowed_with: str) -> dict[str, Any]:
-    denied = {**RULE, "names": ["clone3"], "errnoRet": 38}
-    allowed = {"names": ["clone3"], "action": "SCMP_ACT_ALLOW"}
-    document = _named("faccessat2", "fchmodat2", "statx")
-    document["syscalls"] += [
-        {**denied, "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
-        {**allowed, "includes": {"caps": [allowed_with]}},
-    ]
-    return document
+    older = _rule("ALLOW", "faccessat2", "fchmodat2", "statx")
+    denied = _rule("ERRNO", "clone3", errnoRet=38, excludes={"caps": ["CAP_SYS_ADMIN"]})
+    return _errno(older, denied, _rule("ALLOW", "clone3", includes={"caps": [allowed_with]}))
 
 
-@pytest.mark.parametrize(
-    ("document", "runc", "calls"),
-    [
+ADMIN = {"caps": ["CAP_SYS_ADMIN"]}
+X86 = _abis("X86_64", "X86")
+RING, SPLICE = _rule("ALLOW", "io_uring_setup"), _rule("ERRNO", "splice")
+SOCKET, SOCKETS = _rule("ALLOW", "socket", args=TWICE[:1]), _rule("ALLOW", "socket")
+SEMGET = _rule("ALLOW", "semget", args=TWICE[:1])
+UMOUNT2, SHUT = _rule("ERRNO", "umount2"), _rule("ERRNO", "socketcall")
+MAKERS = ("unshare", "clone3", "setns", "clone", "fork", "vfork")
+BY_ARGUMENTS = "denies {}, wholly or by arguments, and allows io_uring_setup"
+BY_SIBLING = "denies {}, but permits {}, which"
+BY_MULTIPLEXER = "on SCMP_ARCH_X86, {} makes {} with"
+DROPPED, LATER = "which equals the default, is dropped", "denies {} without ENOSYS"
+NOTES = ("done-by-siblings", "exempt-from-filters")
+Case = tuple[dict[str, Any], Version | None, str]  # what is said, "" if nothing
+CASES: dict[str, list[Case]] = {
+    "done-by-a-ring": [
+        (_allow(SPLICE), None, BY_ARGUMENTS.format("splice")),
+        (_allow({**SPLICE, "args": TWICE[:1]}), None, BY_ARGUMENTS.format("splice")),
+        (_allow(SPLICE, _rule("ERRNO", *sibling_calls.RING_CALLS)), None, ""),
+        (_errno(SOCKET, RING), None, BY_ARGUMENTS.format("socket")),
+        (_errno(SOCKET, RING, SOCKETS), None, ""),
+        (_errno(SOCKET), None, ""),
+        (_errno(SOCKET, RING, {**SOCKETS, "includes": ADMIN}), None, BY_ARGUMENTS.format("socket")),
+    ],
+    "done-by-siblings": [
+        (_allow(UMOUNT2), None, ""),
+        (_allow(UMOUNT2, **X86), None, BY_SIBLING.format("umount2", "umount")),
+        (_allow(_rule("ERRNO", "execveat")), None, BY_SIBLING.format("execveat", "execve")),
+        (_allow(_rule("ERRNO", "clone3", errnoRet=38)), None, ""),
+        (_allow(_rule("ERRNO", "setns")), None, ""),
+        (_allow(_rule("ERRNO", *MAKERS[:3])), None, BY_SIBLING.format("unshare", "clone")),
+        (_allow(_rule("ERRNO", *MAKERS)), None, ""),
+    ],
+    "done-by-multiplexers": [
+        (_errno(SOCKET, **X86), None, BY_MULTIPLEXER.format("socketcall", "socket")),
+        (_errno(SOCKET, **_abis("X86_64")), None, ""),
+        (_errno(SOCKETS, **X86), None, ""),
+        (_errno(SOCKET, {**SHUT, "errnoRet": 38}, **X86), None, ""),
+        (_errno(SOCKET, SHUT, **X86), None, DROPPED),
+        (_errno(SOCKETS, SHUT, **X86), None, DROPPED),
+        (_errno(SHUT, **X86), None, ""),
+        (_errno(SEMGET, **X86), None, BY_MULTIPLEXER.format("ipc", "semget")),
+    ],
+    "fallback-denied": [
         (_named("read"), OLD, ""),
-        (_named("read"), None, "clone3, faccessat2, fchmodat2, statx"),
-        (_named("openat2"), OLD, "clone3, statx"),  # 437: between 435 and 439
+        (_named("read"), None, LATER.format("clone3, faccessat2, fchmodat2, statx")),
+        (_named("openat2"), OLD, LATER.format("clone3, statx")),  # 437: between 435 and 439
         (_named("openat2", "statx", "clone3"), OLD, ""),
         (_named("read", defaultErrnoRet=38), None, ""),
-        ({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["clone3"]}]}, OLD, "clone3"),
-        ({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["clone3"], "errnoRet": 38}]}, None, ""),
+        (_allow(_rule("ERRNO", "clone3")), OLD, LATER.format("clone3")),
+        (_allow(_rule("ERRNO", "clone3", errnoRet=38)), None, ""),
         (_clone3("CAP_SYS_ADMIN"), None, ""),
-        (_clone3("CAP_BPF"), None, "clone3"),  # with CAP_SYS_ADMIN the default applies
+        (_clone3("CAP_BPF"), None, LATER.format("clone3")),  # the default, with CAP_SYS_ADMIN
     ],
-)
-def test_a_denial_after_which_no_older_call_is_tried_is_a_warning(
-    document: dict[str, Any], runc: Version | None, calls: str
-) -> None:
-    found = [one for one in _found(document, runc) if one.check == "fallback-denied"]
-    assert [one.severity for one in found] == ["warning"] * bool(calls)
-    assert all(f"denies {calls} without ENOSYS" in one.sentence for one in found)
+    "waits-end": [
+        (_named("poll"), None, "continues poll after a stop"),
+        (_named("poll", "restart_syscall"), None, ""),
+        (_named("read"), None, ""),
+    ],
+    "exempt-from-filters": [(_allow(_rule("ERRNO", "uretprobe")), None, "denies uretprobe, which")],
+}
 
 
 @pytest.mark.parametrize(
-    ("names", "waiting"),
-    [(["poll"], "poll"), (["poll", "restart_syscall"], ""), (["read"], "")],
+    ("check", "document", "runc", "said"),
+    [(check, *case) for check, cases in CASES.items() for case in cases],
 )
-def test_a_wait_that_the_kernel_cannot_continue_is_a_warning(
-    names: list[str], waiting: str
+def test_what_a_profile_lets_through_or_breaks_unseen_is_named(
+    check: str, document: dict[str, Any], runc: Version | None, said: str
 ) -> None:
-    found = [one for one in _found(_named(*names)) if one.check == "waits-end"]
-    assert [one.severity for one in found] == ["warning"] * bool(waiting)
-    assert all(f"continues {waiting} after a stop" in one.sentence for one in found)
-
-
-def test_a_denial_of_a_call_that_linux_does_not_filter_is_a_note() -> None:
-    [finding] = _found({**ALLOW_ALL, "syscalls": [{**RULE, "names": ["uretprobe"]}]})
-    assert (finding.check, finding.severity) == ("exempt-from-filters", "note")
-    assert "denies uretprobe, which Linux since 6.14" in finding.sentence
+    told = [one for one in _found(document, runc) if one.check == check]
+    severity = "note" if check in NOTES else "warning"
+    assert {one.severity for one in told} == ({severity} if said else set())
+    assert not told or said in told[0].sentence
 
 
 def test_the_same_action_with_another_error_is_not_a_repetition() -> None:
-    rule = {"names": ["bpf"], "action": "SCMP_ACT_ERRNO"}
-    document = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38}
-    assert "note: same-as-default" not in _said({**document, "syscalls": [rule]})
-    assert "note: same-as-default" in _said({**document, "syscalls": [{**rule, "errnoRet": 38}]})
+    for number, is_same in ((1, False), (38, True)):
+        document = _errno(_rule("ERRNO", "bpf", errnoRet=number), defaultErrnoRet=38)
+        assert ("note: same-as-default" in _said(document)) is is_same
 
 
 @pytest.mark.parametrize(
@@ -310,18 +265,6 @@ def test_without_libseccomp_a_note_says_that_names_were_not_checked(
     assert "libseccomp is not installed" in finding.sentence
 
 
-def test_every_finding_has_a_place_and_a_remedy() -> None:
-    document = {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "flags": ["SECCOMP_FILTER_FLAG_LOG"],
-        "architectures": ["SCMP_ARCH_LOONGARCH64"],
-        "syscalls": [{"names": ["raed"], "action": "SCMP_ACT_ERRNO", "args": TWICE}],
-    }
-    findings = _found(document, OLD)
-    assert len(findings) == 7
-    assert all(finding.place and finding.sentence and finding.remedy for finding in findings)
-
-
 @pytest.mark.parametrize(
     ("default", "action", "op", "value", "found"),
     [
@@ -339,11 +282,7 @@ def test_every_finding_has_a_place_and_a_remedy() -> None:
     ],
 )
 def test_a_rule_that_upper_bits_bypass_is_found(
-    default: str,
-    action: str,
-    op: str,
-    value: int,
-    found: bool,
+    default: str, action: str, op: str, value: int, found: bool
 ) -> None:
     compared = [{"index": 0, "value": value, "op": f"SCMP_CMP_{op}"}]
     one = {"names": ["socket", "clone"], "action": f"SCMP_ACT_{action}", "args": compared}

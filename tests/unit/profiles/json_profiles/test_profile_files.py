@@ -10,17 +10,14 @@ from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES
 from runc_wrap.profiles.source_profile import ProfileError
 
 
-def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match=r"none\.json: cannot be read: No such file"):
-        profile_files.read_bytes(tmp_path / "none.json")
-
-
-def test_a_directory_and_a_fifo_without_a_writer_are_refused_at_once(tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="fifo: not a regular file"):
         profile_files.read_bytes(tmp_path / "fifo")
     with pytest.raises(ProfileError, match="not a regular file; name a regular file"):
         profile_files.read_bytes(tmp_path)
+    with pytest.raises(ProfileError, match=r"none\.json: cannot be read: No such file"):
+        profile_files.read_bytes(tmp_path / "none.json")
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(tmp_path: Path) -> None:

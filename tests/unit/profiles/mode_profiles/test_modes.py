@@ -36,7 +36,9 @@ def _block(
 def test_enforce_is_the_unchanged_profile(
     document: dict[str, Any], bounding: frozenset[str], arch: str
 ) -> None:
-    assert _block(read(document), "enforce", bounding, arch) == document
+    found = _block(read(document), "enforce", bounding, arch)
+    assert found == document
+    assert next(iter(found)) == "defaultAction"
 
 
 @given(strategies.oci_blocks() | strategies.moby_profiles(), strategies.bounding)

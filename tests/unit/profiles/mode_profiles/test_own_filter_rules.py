@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.hotpath.operators import EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import actions, builtin, return_codes
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.mode_profiles import modes, own_filter_rules
+from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 from tests.unit.profiles.resolving import (
@@ -91,13 +90,6 @@ def test_audit_reports_strict_mode_and_no_probe_for_support(
     assert found == (LOG if is_told else return_codes.ALLOW)
 
 
-@pytest.mark.parametrize("mode", ["enforce", "enforce-log"])
-def test_enforce_has_no_such_rule(mode: str) -> None:
-    filtered = loaded(builtin.load("containerd"), mode)
-    for name, (_, number) in FIRST.items():
-        assert answer(filtered, X86_64, name, (number, 0, SOMEWHERE)) == return_codes.ALLOW
-
-
 def _rule(name: str, action: str, *args: dict[str, Any]) -> dict[str, Any]:
     return {"names": [name], "action": action, "args": list(args)}
 
@@ -156,9 +148,3 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
         assert found in (LOG, NOTIFY)
     elif first <= INT:  # upper bits that no int has are told as well
         assert found in (before, NOTIFY if name == "seccomp" else before)
-
-
-@pytest.mark.parametrize(("args", "number"), [([], 2), ([{"index": 1, "value": 0, "op": EQ}], 0)])
-def test_probes_are_let_through_only_where_the_whole_call_is(args: list[Any], number: int) -> None:
-    rule = {"names": ["seccomp"], "action": "SCMP_ACT_ALLOW", "args": args}
-    assert len(own_filter_rules.probes([{"rule": rule}])) == number
