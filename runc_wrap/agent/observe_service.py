@@ -219,13 +219,13 @@ class Observer:
                 self._guarded(self._answer, listener)
 
     def _answer(self, listener: Listener) -> None:
-        pace = listener.container.pace
-        if pace.until > time.monotonic():
-            self.resting.rest_until(listener.fd, pace.until)
+        container = listener.container
+        if container.until > time.monotonic():
+            self.resting.rest_until(listener.fd, container.until)
             return
         try:
             self.listeners.answer(listener)
-            pace.answered()
+            container.answered()
         except OSError:
             time.sleep(_PAUSE)  # it stays readable, perhaps for ever: others must have a turn
             raise

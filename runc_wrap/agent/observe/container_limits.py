@@ -43,23 +43,33 @@ def whose(state: Mapping[str, object]) -> Whose:
     return (name if isinstance(name, str) else "", bundle if isinstance(bundle, str) else "")
 
 
+class Caller(NamedTuple):
+    """A process: its id (tgid) in the initial namespace, user, name and program, "" if unknown."""
+
+    pid: int
+    uid: int = 0
+    comm: str = ""
+    exe: str = ""
+
+
 class ObservedContainer:
     """What all listeners of one container share: each process that joins it brings one more.
 
     It has ended with its last listener: its first process holds one as long as it lives.
 
-    `patience` is how long reading about its callers may still take; 0: nothing is read.
-    `waiting` is how long its calls may still wait for the inspector.
+    `patience` is how long reading about its callers may still take; 0: nothing is read. `waiting`
+    is how long its calls may still wait for the inspector. It rests `until` then (monotonic clock):
+    no more of its calls are answered before. Its threads are remembered for a second.
     """
-
-    __slots__ = ("callers", "pace", "patience", "waiting", "whose")
 
     def __init__(self, name: Whose) -> None:
         self.whose = name
-        self.callers = Callers()
-        self.pace = Pace()
         self.patience = PATIENCE
         self.waiting = WAITING
+        self.until = 0.0
+        self._left, self._at = float(BURST), time.monotonic()
+        self._begin, self._seen = 0.0, 0
+        self._known: dict[int, Caller] = {}
 
     @property
     def may_be_read(self) -> bool:
@@ -72,17 +82,6 @@ class ObservedContainer:
             self.patience -= seconds
         return not self.may_be_read
 
-
-class Pace:
-    """How many calls of one container may still be answered; it rests `until` then."""
-
-    __slots__ = ("_at", "_left", "until")
-
-    def __init__(self) -> None:
-        self._left = float(BURST)
-        self._at = time.monotonic()
-        self.until = 0.0  # on the monotonic clock
-
     def answered(self) -> None:
         """Count a call; after the last, the container's listeners are paused as they call."""
         now = time.monotonic()
@@ -90,26 +89,6 @@ class Pace:
         self._at = now
         if self._left < 1:
             self.until = now + REST
-
-
-class Caller(NamedTuple):
-    """A process: its id (tgid) in the initial namespace, user, name and program, "" if unknown."""
-
-    pid: int
-    uid: int = 0
-    comm: str = ""
-    exe: str = ""
-
-
-class Callers:
-    """Remembers the threads of one container for a second."""
-
-    __slots__ = ("_begin", "_known", "_seen")
-
-    def __init__(self) -> None:
-        self._begin = 0.0
-        self._seen = 0
-        self._known: dict[int, Caller] = {}
 
     def known(self, tid: int, now: float) -> Caller | None:
         """Return a thread's process; None if the caller is to read it and call `learnt`.

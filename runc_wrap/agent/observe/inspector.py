@@ -3,9 +3,9 @@
 It reads questions on standard input, one at a time, and reports how long each took. If it blocks,
 the service goes on after a bound and starts another one. It loads this module and little else.
 
-Questions: QUESTION. Answers: marshal of (number, (pid, uid, comm, exe), the memory asked for, (how
-many filters the thread carries, its tracer) if asked for, seconds). The first answer, of number 0,
-means that it is ready.
+Questions: QUESTION. Answers: marshal of ((pid, uid, comm, exe), clone3's purpose, a filter's
+program, how many filters the thread carries, its tracer, seconds), None for what was not asked for.
+An empty answer, the first, means that it is ready.
 
 Reading /proc/PID/status or stat takes a reference to a process' memory. If the process is killed
 meanwhile, whoever drops the last reference waits until its files are written (linux:kernel/fork.c
@@ -30,13 +30,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     Described = tuple[int, int, str, str]  # process (tgid), user, name, program; "" if unknown
     Purpose = tuple[int, int | None]  # clone3's flags, and set_tid_size if it could be read
-    PointedAt = Purpose | bytes | None
-    Standing = tuple[int, int] | None
-    Answer = tuple[int, Described, PointedAt, Standing, float]
+    Standing = tuple[int, int] | tuple[None, None]
+    Answer = tuple[Described, Purpose | None, bytes | None, int | None, int | None, float]
 
-# number, thread, address, what to read there, whether to read the thread's filters and tracer
-QUESTION = struct.Struct("=QqQB?")
-NOTHING, PURPOSE, NATIVE, COMPAT = range(4)  # clone3's; struct sock_fprog, its 32-bit form
+QUESTION = struct.Struct("=qQB")  # thread, address, what to read beside the thread's process
+# clone3's; from here on the thread's filters and tracer; also a struct sock_fprog, its 32-bit form
+NOTHING, PURPOSE, STANDING, NATIVE, COMPAT = range(5)
 LARGEST = 48 << 10  # bytes of a question or an answer: a filter, a path and a name
 _SLOW = 0.001  # seconds
 
@@ -53,24 +52,18 @@ _NULL = 4096  # vm.mmap_min_addr: nothing is mapped below
 def main(_prefix: str) -> None:
     """Answer until the service closes the channel."""
     channel = _socket.socket(fileno=0)
-    channel.send(marshal.dumps((0, (0, 0, "", ""), None, None, 0.0)))
+    channel.send(marshal.dumps(()))
     while question := channel.recv(QUESTION.size):
-        number, tid, address, what, asks_standing = QUESTION.unpack(question)
+        tid, address, what = QUESTION.unpack(question)
         slept, begun, used = _slept(), time.monotonic(), time.process_time()
-        caller, pointed_at = process(tid), _pointed_at(tid, address, what)
-        its_standing = standing(tid) if asks_standing else None
+        caller = process(tid)
+        meant = purpose(tid, address) if what == PURPOSE else None
+        named = program(tid, address, compat=what == COMPAT) if what > STANDING else None
+        stands = standing(tid) if what >= STANDING else (None, None)
         taken = time.monotonic() - begun
         if taken > _SLOW and _slept() == slept:  # it merely had no CPU
             taken = time.process_time() - used
-        channel.send(marshal.dumps((number, caller, pointed_at, its_standing, taken)))
-
-
-def _pointed_at(tid: int, address: int, what: int) -> PointedAt:
-    if what == PURPOSE:
-        return purpose(tid, address)
-    if what in (NATIVE, COMPAT):
-        return program(tid, address, compat=what == COMPAT)
-    return None
+        channel.send(marshal.dumps((caller, meant, named, *stands, taken)))
 
 
 def _slept() -> int:
@@ -91,7 +84,8 @@ def standing(tid: int) -> Standing:
     """Read how many filters a thread carries, and its tracer's pid (0: none); None if unknown."""
     fields = _status(tid) or {}
     filters, tracer = fields.get(b"Seccomp_filters", b""), fields.get(b"TracerPid", b"")
-    return (int(filters), int(tracer)) if filters.isdigit() and tracer.isdigit() else None
+    known = filters.isdigit() and tracer.isdigit()
+    return (int(filters), int(tracer)) if known else (None, None)
 
 
 def _status(tid: int) -> dict[bytes, bytes] | None:

@@ -12,6 +12,7 @@ import posix
 import select
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
+from typing import NamedTuple  # evidence.sightings has loaded it
 
 from runc_wrap.agent import start_command
 from runc_wrap.agent.observe import call_arguments
@@ -24,10 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runc_wrap.agent.observe.inspector import Answer, Described, PointedAt, Standing
+    from runc_wrap.agent.observe.inspector import Answer, Purpose
     from runc_wrap.agent.observe.seccomp_unotify import Notification
-
-    TooLate = Callable[[ObservedContainer], None]
 
 MOST_STUCK = 4
 _STARTING = 1.0  # seconds that one call waits for a new inspector to be ready
@@ -38,37 +37,30 @@ _AGAIN = 1.0  # seconds until the next is started after one has ended by itself
 _KIND = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
 
 
-class Late(Exception):
-    """Reading about `container` has used up its time."""
-
-    def __init__(self, container: ObservedContainer) -> None:
-        self.container = container
-
-
-class Read:
+class Read(NamedTuple):
     """An inspector's answer: `caller`, and clone3's `purpose` or a `program` if that was asked for.
 
     `filters` is how many the thread carries, `tracer` its tracer's pid; both None if not asked for.
     """
 
-    __slots__ = ("caller", "filters", "program", "purpose", "tracer")
-
-    def __init__(self, caller: Described, pointed_at: PointedAt, standing: Standing) -> None:
-        self.caller = Caller(*caller)
-        self.program = pointed_at if isinstance(pointed_at, bytes) else None
-        self.purpose = pointed_at if isinstance(pointed_at, tuple) else None
-        self.filters = standing[0] if standing else None
-        self.tracer = standing[1] if standing else None
+    caller: Caller
+    purpose: Purpose | None
+    program: bytes | None
+    filters: int | None
+    tracer: int | None
 
 
 class Inspector:
-    """Asks an inspector; `start` starts it, and each question starts it again if needed."""
+    """Asks an inspector; `start` starts it, and each question starts it again if needed.
 
-    def __init__(self, prefix: str) -> None:
+    `late` is called with a container about which reading has used up its time.
+    """
+
+    def __init__(self, prefix: str, late: Callable[[ObservedContainer], None]) -> None:
         self._prefix = prefix
+        self._late = late
         self._stuck: list[int] = []
         self._pid = 0
-        self._number = 0
         self._channel: _socket.socket | None = None
         self._poll = select.poll()
         self._is_ready = False
@@ -126,64 +118,41 @@ class Inspector:
                 self.stop()
 
     def look(
-        self, container: ObservedContainer, call: Notification, late: TooLate
+        self, container: ObservedContainer, call: Notification
     ) -> tuple[Caller, tuple[int, ...] | None]:
-        """Return a call's caller, and the arguments or None if they are not known.
-
-        `late` is called with a container about which reading took too long.
-        """
+        """Return a call's caller, and the arguments or None if they are not known."""
         address = call_arguments.clone_args(call)
-        known = container.callers.known(call.tid, time.monotonic())
+        known = container.known(call.tid, time.monotonic())
         read = None
         if call.tid and (known is None or address is not None):
             try:
-                read = self._read(container, call.tid, address, late)
+                what = NOTHING if address is None else PURPOSE
+                read = self.ask(container, call.tid, what, address or 0)
             except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
                 warn(f"a caller could not be read: {error!r}")
         if read and known is None:
-            container.callers.learnt(call.tid, read.caller)
+            container.learnt(call.tid, read.caller)
         caller = known or (read.caller if read else Caller(call.tid))
         return caller, call_arguments.arguments(call, read.purpose if read else None)
 
-    def _read(
-        self, container: ObservedContainer, tid: int, address: int | None, late: TooLate
-    ) -> Read | None:
-        """Ask, within the time that the container may hold up others."""
-        if not container.may_be_read:
-            return None
-        try:
-            return self.ask(container, tid, address)
-        except Late as error:
-            late(error.container)
-            return None
-
     def ask(
-        self,
-        container: ObservedContainer,
-        tid: int,
-        address: int | None,
-        what: int = PURPOSE,
-        *,
-        standing: bool = False,
+        self, container: ObservedContainer, tid: int, what: int = NOTHING, address: int = 0
     ) -> Read | None:
         """Return what was read about a container's thread, None if no inspector could be asked.
 
-        Also None if it had no CPU for 0.25 s beyond the container's time; others' calls then wait
-        no longer for it. Raises Late, perhaps about the container of an earlier question.
+        Also None once the container's time is used up, and if the inspector had no CPU for 0.25 s
+        beyond it; others' calls then wait no longer for it.
         """
-        self.start()
-        if not self._is_free():
+        # twice: the question before, which may have been about it as well, may have taken too long
+        if not (container.may_be_read and self._is_free() and container.may_be_read):
             return None
-        self._number += 1
-        what = NOTHING if address is None else what
-        question = QUESTION.pack(self._number, tid, address or 0, what, standing)
         self._about = container
-        if not (self._channel and self._sent(self._channel, question)):
+        if not (self._channel and self._sent(self._channel, QUESTION.pack(tid, address, what))):
             return None
         found = self._answer(container.patience)
-        if not found and self._is_blocked():
-            raise self._given_up(container)
-        return found or self._answer(_SCHEDULED)
+        if self._pending and self._is_blocked():
+            self._give_up(container)
+        return found or (self._answer(_SCHEDULED) if self._pending else None)
 
     def _sent(self, channel: _socket.socket, question: bytes) -> bool:
         try:
@@ -196,13 +165,14 @@ class Inspector:
 
     def _is_free(self) -> bool:
         """Return whether it can be asked; give it up if it has had no CPU for long."""
+        self.start()
+        if self._channel and self._pending:
+            self._answer(0.0)
+            if self._about and self._pending and time.monotonic() - self._pending > _SLOWEST:
+                self._give_up(self._about)
         if self._channel and not self._is_ready:
             self._is_ready = self._answered(0.0 if self._was_awaited else _STARTING) is not None
             self._was_awaited = True
-        elif self._channel and self._pending:
-            self._answer(0.0)
-            if self._about and self._pending and time.monotonic() - self._pending > _SLOWEST:
-                raise self._given_up(self._about)
         return bool(self._channel and self._is_ready and not self._pending)
 
     def _answer(self, seconds: float) -> Read | None:
@@ -210,11 +180,12 @@ class Inspector:
         answer = self._answered(seconds)
         if answer is None:
             return None
-        _, caller, pointed_at, standing, taken = answer
+        caller, purpose, program, filters, tracer, taken = answer
         self._pending = 0.0
         if self._about and self._about.spend(taken):
-            raise Late(self._about)
-        return Read(caller, pointed_at, standing)
+            self._late(self._about)
+            return None
+        return Read(Caller(*caller), purpose, program, filters, tracer)
 
     def _answered(self, seconds: float) -> Answer | None:
         if not self._channel or not self._poll.poll(seconds * 1000):
@@ -237,10 +208,10 @@ class Inspector:
         self.stop()
         self._not_before = time.monotonic() + _AGAIN
 
-    def _given_up(self, container: ObservedContainer) -> Late:
+    def _give_up(self, container: ObservedContainer) -> None:
         self.stop()
         self.start()
-        return Late(container)
+        self._late(container)
 
 
 def _started(prefix: str) -> tuple[_socket.socket, int]:

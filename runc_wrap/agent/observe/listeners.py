@@ -25,7 +25,7 @@ from runc_wrap.agent.descriptor_store import (
 from runc_wrap.agent.observe import call_arguments, seccomp_unotify
 from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer, whose
 from runc_wrap.agent.observe.inspector_client import Inspector
-from runc_wrap.agent.observe.own_filter_installations import KEY, Checks, TracingFilters
+from runc_wrap.agent.observe.own_filter_installations import KEY, TracingFilters
 from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sighting
 from runc_wrap.host import files, runtime_state
@@ -56,7 +56,9 @@ class Listener:
 
     __slots__ = ("allowed", "container", "fd", "key", "number", "own", "records")
 
-    def __init__(self, number: int, fd: int, state: Json, container: ObservedContainer) -> None:
+    def __init__(
+        self, number: int, fd: int, state: Json, container: ObservedContainer, inspector: Inspector
+    ) -> None:
         self.number = number
         self.fd = fd
         self.container = container
@@ -64,7 +66,7 @@ class Listener:
         metadata = state.get("metadata")
         self.allowed = call_arguments.allowed(metadata) if isinstance(metadata, str) else {}
         self.records = metadata == call_arguments.RECORDS
-        self.own = TracingFilters(state.get(KEY))
+        self.own = TracingFilters(inspector, container, state.get(KEY))
         if state.get(_UNREAD) is True:
             container.patience = 0.0
 
@@ -82,8 +84,7 @@ class Listeners:
         self.directory = f"{prefix}/var/agent/listeners"
         self.by_fd: dict[int, Listener] = {}
         self.containers: dict[Whose, ObservedContainer] = {}
-        self.inspector = Inspector(prefix)
-        self.checks = Checks(self.inspector, self._read_no_more)
+        self.inspector = Inspector(prefix, self._read_no_more)
         self.inflight: seccomp_unotify.Inflight
         self.unsettled: dict[int, int] = {}
         self.is_deaf = False
@@ -128,9 +129,7 @@ class Listeners:
     def _error(self, listener: Listener, call: seccomp_unotify.Notification) -> int:
         """Return the error of a call that must not continue, 0 for all others."""
         own = listener.own
-        return self.checks.error(
-            own, listener.container, call, lambda: self._keep(listener, KEY, own.as_state())
-        )
+        return own.error(call, lambda: self._keep(listener, KEY, own.as_state()))
 
     def _keep(self, listener: Listener, key: str, value: object) -> bool:
         """Write something down in a listener's state; return whether that worked."""
@@ -169,7 +168,7 @@ class Listeners:
     def _made(self, number: int, fd: int, state: Json) -> Listener:
         name = whose(state)
         container = self.containers.setdefault(name, ObservedContainer(name))
-        return Listener(number, fd, state, container)
+        return Listener(number, fd, state, container, self.inspector)
 
     def _add(self, listener: Listener) -> None:
         os.set_inheritable(listener.fd, False)  # noqa: FBT003 - takes it by position only
@@ -205,7 +204,7 @@ class Listeners:
         if groups and call_arguments.allows(groups, call.args, mask):
             seccomp_unotify.proceed(listener.fd, call.id, error)
             return
-        caller, args = self.inspector.look(listener.container, call, self._read_no_more)
+        caller, args = self.inspector.look(listener.container, call)
         if not seccomp_unotify.is_valid(listener.fd, call.id):
             caller, args = Caller(call.tid), call_arguments.arguments(call, None)
             call.unmade = args is None

@@ -25,8 +25,7 @@ import time
 from errno import ENOMEM, ENOSYS, EPERM
 
 from runc_wrap.agent.observe.call_arguments import bits, clone_args
-from runc_wrap.agent.observe.inspector import COMPAT, NATIVE
-from runc_wrap.agent.observe.inspector_client import Inspector, Late, Read
+from runc_wrap.agent.observe.inspector import COMPAT, NATIVE, STANDING
 from runc_wrap.agent.service_log import warn
 from runc_wrap.filters.evaluate import bpf_machine
 from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runc_wrap.agent.observe.container_limits import ObservedContainer
+    from runc_wrap.agent.observe.inspector_client import Inspector, Read
     from runc_wrap.agent.observe.seccomp_unotify import Notification
 
     Kept = tuple[int, bytes | None]
@@ -87,11 +87,16 @@ class TracingFilters:
     """Filters that processes of one listener installed and that could answer TRACE.
 
     Each with how many filters the installer had before; None for a filter that is not known.
+    Decides on the listener's calls.
     """
 
-    __slots__ = ("kept",)
+    __slots__ = ("_container", "_inspector", "kept")
 
-    def __init__(self, state: object = None) -> None:
+    def __init__(
+        self, inspector: Inspector, container: ObservedContainer, state: object = None
+    ) -> None:
+        self._inspector = inspector
+        self._container = container
         self.kept: list[Kept] = []
         try:
             for count, text in state if isinstance(state, list) else ():
@@ -125,52 +130,23 @@ class TracingFilters:
             if count is None or count > before
         )
 
-
-def _traces(program: bytes, words: tuple[int, ...]) -> bool:
-    try:
-        return bpf_machine.action(program, words) == TRACE
-    except (IndexError, KeyError):  # the kernel did not take it
-        return True
-
-
-class Checks:
-    """Decides on calls. `late` is called with a container about which reading took too long."""
-
-    def __init__(self, inspector: Inspector, late: Callable[[ObservedContainer], None]) -> None:
-        self._inspector = inspector
-        self._late = late
-
-    def error(
-        self,
-        own: TracingFilters,
-        container: ObservedContainer,
-        call: Notification,
-        keep: Callable[[], bool],
-    ) -> int:
+    def error(self, call: Notification, keep: Callable[[], bool]) -> int:
         """Return the error that a call gets, 0 if it continues.
 
-        `keep` writes down what `own` has, before an installation is answered.
+        `keep` writes down what is kept, before an installation is answered.
         """
         installs = is_installation(call)
-        if not installs and not own.kept:
+        if not installs and not self.kept:
             return 0
         try:
-            if installs:
-                return self._install(own, container, call, keep)
-            return self._refused(own, container, call)
+            return self._install(call, keep) if installs else self._refused(call)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
             warn(f"a container's own filter could not be evaluated: {error!r}")
             return EPERM
 
-    def _install(
-        self,
-        own: TracingFilters,
-        container: ObservedContainer,
-        call: Notification,
-        keep: Callable[[], bool],
-    ) -> int:
+    def _install(self, call: Notification, keep: Callable[[], bool]) -> int:
         whole = bits(call.arch, call.number) > _INT
-        read = self._read(container, call.tid, _address(call), NATIVE if whole else COMPAT)
+        read = self._read(call.tid, NATIVE if whole else COMPAT, _address(call))
         program = read.program if read else None
         is_seccomp = call.args[0] & _INT == _SET_MODE_FILTER
         is_busy = is_seccomp and call.args[1] & _NEW_LISTENER  # a second listener: it fails (EBUSY)
@@ -179,30 +155,29 @@ class Checks:
         if program is not None and not bpf_machine.may_answer(program, TRACE):
             return 0
         count = (read.filters if read else None) or 0
-        return 0 if not own.add(count, program) or keep() else ENOMEM
+        return 0 if not self.add(count, program) or keep() else ENOMEM
 
-    def _refused(
-        self, own: TracingFilters, container: ObservedContainer, call: Notification
-    ) -> int:
-        read = self._read(container, call.tid, None, 0)
-        if not own.traces(call, read.filters if read else None):
+    def _refused(self, call: Notification) -> int:
+        read = self._read(call.tid, STANDING)
+        if not self.traces(call, read.filters if read else None):
             return 0
         is_alone = read is not None and read.tracer == 0
         return ENOSYS if is_alone or clone_args(call) is not None else EPERM
 
-    def _read(
-        self, container: ObservedContainer, tid: int, address: int | None, what: int
-    ) -> Read | None:
+    def _read(self, tid: int, what: int, address: int = 0) -> Read | None:
+        container = self._container
         for _ in range(_TRIES if tid else 0):
-            if not container.may_be_read:
-                return None
-            try:
-                read = self._inspector.ask(container, tid, address, what, standing=True)
-            except Late as late:
-                self._late(late.container)
-                continue
-            if read or container.waiting <= 0:  # all other containers' calls wait meanwhile
+            read = self._inspector.ask(container, tid, what, address)
+            # all other containers' calls wait meanwhile
+            if read or not container.may_be_read or container.waiting <= 0:
                 return read
             container.waiting -= _PAUSE
             time.sleep(_PAUSE)
         return None
+
+
+def _traces(program: bytes, words: tuple[int, ...]) -> bool:
+    try:
+        return bpf_machine.action(program, words) == TRACE
+    except (IndexError, KeyError):  # the kernel did not take it
+        return True

@@ -14,8 +14,7 @@ from runc_wrap.agent.observe.container_limits import (
     REST,
     WAKE_EVERY,
     Caller,
-    Callers,
-    Pace,
+    ObservedContainer,
     Resting,
 )
 
@@ -55,7 +54,9 @@ def test_more_events_shorten_the_pause(
     assert rests == pytest.approx([0.25, 0.0625, 0.03125, 0.03125, 0.25, 0.25])
 
 
-def _turns(resting: Resting, poll: select.epoll, paces: dict[int, Pace]) -> dict[int, int]:
+def _turns(
+    resting: Resting, poll: select.epoll, paces: dict[int, ObservedContainer]
+) -> dict[int, int]:
     """Answer all pending calls as the service does; return how many of each."""
     resting.wake_due()
     answered = dict.fromkeys(paces, 0)
@@ -74,7 +75,7 @@ def _turns(resting: Resting, poll: select.epoll, paces: dict[int, Pace]) -> dict
 def test_the_listeners_of_a_container_that_floods_share_its_burst_and_then_its_rate(
     clock: list[float], poll: select.epoll, ready: Callable[[], int]
 ) -> None:
-    pace = Pace()
+    pace = ObservedContainer(("c", ""))
     resting, paces = Resting(poll), {ready(): pace for _ in range(5)}
     first = _turns(resting, poll, paces)
     paces[ready()] = pace  # that is, an exec
@@ -94,7 +95,7 @@ def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
 ) -> None:
     resting, fd = Resting(poll), ready()
     assert resting.due() == []
-    _turns(resting, poll, {fd: Pace()})
+    _turns(resting, poll, {fd: ObservedContainer(("c", ""))})
     assert resting.due() == [clock[0] + REST]
     poll.unregister(fd)
     resting.forget(fd)
@@ -104,7 +105,7 @@ def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
 
 
 def test_in_a_flood_only_some_callers_are_read() -> None:
-    one, looked = Callers(), 0
+    one, looked = ObservedContainer(("c", "")), 0
 
     def call(tid: int, now: float) -> None:
         nonlocal looked

@@ -60,7 +60,8 @@ class Service:
         self.listeners = Listeners(str(prefix), store, lambda _, one: self.seen.append(one))
 
     def listener(self) -> Listener:
-        return Listener(1, -1, STATE, ObservedContainer(("c", "/b")))
+        container = ObservedContainer(("c", "/b"))
+        return Listener(1, -1, STATE, container, self.listeners.inspector)
 
     def answer(self, call: seccomp_unotify.Notification = CALL) -> Sighting:
         self.listeners.inflight = cast("seccomp_unotify.Inflight", _Received(call))

@@ -17,7 +17,6 @@ from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.own_filter_installations import (
     MOST,
     MOST_INSTRUCTIONS,
-    Checks,
     TracingFilters,
 )
 from runc_wrap.agent.observe.seccomp_unotify import Notification
@@ -51,26 +50,34 @@ def call(number: int = KEYCTL, *args: int, arch: int = X86_64) -> Notification:
 class Fake:
     """An inspector's answers, and how often it was asked; None: no answer."""
 
-    def __init__(self, program: bytes | None, filters: int | None, tracer: int = 0) -> None:
-        self.read: Any = SimpleNamespace(program=program, filters=filters, tracer=tracer)
-        self.asked: list[int] = []
+    read: Any
 
-    def ask(self, _container: object, _tid: int, _at: object, what: int, *, standing: bool) -> Any:
-        assert standing
+    def __init__(self, program: bytes | None, filters: int | None, tracer: int = 0) -> None:
+        self.asked: list[int] = []
+        self.answers(program, filters, tracer)
+
+    def answers(self, program: bytes | None, filters: int | None, tracer: int = 0) -> None:
+        self.read = SimpleNamespace(program=program, filters=filters, tracer=tracer)
+
+    def ask(self, _container: object, _tid: int, what: int, _at: int) -> Any:
+        assert what >= inspector.STANDING
         self.asked.append(what)
         return self.read
 
-    def checks(self) -> Checks:
-        return Checks(self, lambda _: None)  # type: ignore[arg-type]
+    def own(self, state: object = None) -> TracingFilters:
+        return TracingFilters(self, ObservedContainer(("c", "")), state)  # type: ignore[arg-type]
 
 
-def install(fake: Fake, own: TracingFilters, *, keep: Callable[[], bool] = lambda: True) -> int:
-    one = call(SECCOMP, 1, 0, MEMORY)
-    return fake.checks().error(own, ObservedContainer(("c", "")), one, keep)
+def of_state(state: object = None) -> TracingFilters:
+    return Fake(None, None).own(state)
 
 
-def asks(fake: Fake, own: TracingFilters, one: Notification | None = None) -> int:
-    return fake.checks().error(own, ObservedContainer(("c", "")), one or call(), lambda: True)
+def install(own: TracingFilters, *, keep: Callable[[], bool] = lambda: True) -> int:
+    return own.error(call(SECCOMP, 1, 0, MEMORY), keep)
+
+
+def asks(own: TracingFilters, one: Notification | None = None) -> int:
+    return own.error(one or call(), lambda: True)
 
 
 @pytest.mark.parametrize(("name", "first"), [("seccomp", 1), ("prctl", 22)])
@@ -101,11 +108,12 @@ def test_calls_that_install_a_filter_are_recognized(one: Notification, is_one: b
 
 @pytest.mark.parametrize("action", [ALLOW, ERRNO, 0x30000, 0x80000000, 0x7FFC0000, 0x7FC00000])
 def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: int) -> None:
-    own, fake = TracingFilters(), Fake(answering(KEYCTL, action), 1)
-    assert install(fake, own) == 0
+    fake = Fake(answering(KEYCTL, action), 1)
+    own = fake.own()
+    assert install(own) == 0
     assert own.kept == []
     fake.asked.clear()
-    assert asks(fake, own) == 0
+    assert asks(own) == 0
     assert fake.asked == []
 
 
@@ -116,50 +124,56 @@ def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: in
 def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces(
     filters: int | None, tracer: int, error: int
 ) -> None:
-    own = TracingFilters()
-    assert install(Fake(TRACING, 1), own) == 0
-    assert asks(Fake(None, filters, tracer), own) == error
-    assert asks(Fake(None, filters, tracer), own, call(PRCTL)) == 0  # it allows that
+    fake = Fake(TRACING, 1)
+    own = fake.own()
+    assert install(own) == 0
+    fake.answers(None, filters, tracer)
+    assert asks(own) == error
+    assert asks(own, call(PRCTL)) == 0  # it allows that
 
 
 def test_a_caller_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_filter_installations, "_PAUSE", 0)
-    own, fake = TracingFilters(), Fake(TRACING, 1)
-    install(fake, own)
+    fake = Fake(TRACING, 1)
+    own = fake.own()
+    install(own)
     fake.read = None
-    assert asks(fake, own) == EPERM
-    assert asks(fake, own, call(CLONE3)) == 0  # the filter allows it, whoever calls
+    assert asks(own) == EPERM
+    assert asks(own, call(CLONE3)) == 0  # the filter allows it, whoever calls
     own.add(0, None)
-    assert asks(fake, own, call(CLONE3)) == ENOSYS
+    assert asks(own, call(CLONE3)) == ENOSYS
     fake.read = object()  # as by an error of our own
-    assert asks(fake, own) == EPERM
+    assert asks(own) == EPERM
 
 
 def test_a_filter_that_cannot_be_read_counts_as_tracing_everything() -> None:
-    own = TracingFilters()
-    assert install(Fake(None, 1), own) == 0
+    fake = Fake(None, 1)
+    own = fake.own()
+    assert install(own) == 0
     assert own.kept == [(1, None)]
-    assert asks(Fake(None, 2), own, call(PRCTL)) == ENOSYS
-    assert asks(Fake(None, 1), own, call(PRCTL)) == 0
+    fake.answers(None, 2)
+    assert asks(own, call(PRCTL)) == ENOSYS
+    fake.answers(None, 1)
+    assert asks(own, call(PRCTL)) == 0
 
 
 def test_a_filter_is_stored_first_or_not_installed() -> None:
-    own = TracingFilters()
-    assert install(Fake(TRACING, 1), own, keep=lambda: False) == ENOMEM
-    assert TracingFilters(own.as_state()).kept == own.kept == [(1, TRACING)]
-    assert TracingFilters("nonsense").kept == []
-    assert TracingFilters([["x", 1]]).kept == [(0, None)]
+    own = Fake(TRACING, 1).own()
+    assert install(own, keep=lambda: False) == ENOMEM
+    assert of_state(own.as_state()).kept == own.kept == [(1, TRACING)]
+    assert of_state("nonsense").kept == []
+    assert of_state([["x", 1]]).kept == [(0, None)]
 
 
 def test_the_stored_filters_are_bounded_and_none_is_forgotten() -> None:
-    own = TracingFilters()
+    own = of_state()
     for at in range(1000):
         own.add(3, answering(at, TRACE))
         assert len(own.kept) <= MOST
     assert all(own.traces(call(at), 4) for at in (0, 500, 999))
     assert not own.traces(call(0), 3)
     long = raw(*[(0, 0, 0, 0)] * (MOST_INSTRUCTIONS - 1), (6, 0, 0, TRACE))
-    own = TracingFilters()
+    own = of_state()
     assert own.add(1, long)
     assert not own.add(2, long)  # who has more has it too
     assert own.add(1, TRACING)
@@ -221,11 +235,11 @@ def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
-    fake, own = Fake(TRACING, 1), TracingFilters([[0, TRACING.hex()]])
+    fake = Fake(TRACING, 1)
+    own = fake.own([[0, TRACING.hex()]])
     fake.read = None
-    container, checks = ObservedContainer(("", "")), fake.checks()
     for _ in range(1000):
-        assert checks.error(own, container, call(), lambda: True)
+        assert asks(own)
     assert sum(waits) == pytest.approx(container_limits.WAITING)
 
 
@@ -245,7 +259,5 @@ def test_an_installation_records_whether_the_filter_may_hide_calls(
     program: bytes | None, flags: int, hides: bool
 ) -> None:
     one = call(SECCOMP, 1, flags, MEMORY)
-    Fake(program, 1).checks().error(
-        TracingFilters(), ObservedContainer(("c", "")), one, lambda: True
-    )
+    asks(Fake(program, 1).own(), one)
     assert one.hides is hides
