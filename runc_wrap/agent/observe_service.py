@@ -22,7 +22,6 @@ from runc_wrap.agent.descriptor_store import (
     number_of,
 )
 from runc_wrap.agent.metrics_timer import MetricsWriter
-from runc_wrap.agent.observe import container_process_state
 from runc_wrap.agent.observe.container_limits import Resting
 from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
@@ -33,6 +32,7 @@ from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import Complaints, say, warn
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
+from runc_wrap.host import socket_peers
 from runc_wrap.hotpath.errors import described
 
 TYPE_CHECKING = False
@@ -85,7 +85,6 @@ class Observer:
         self.metrics = MetricsWriter(prefix)
         self.handlers: dict[int, Callable[[], None]] = {}
         self.is_over = self.is_outdated = False
-        self.acceptor: Acceptor | None = None
         self.questions = Questions(held[client_sockets.EVIDENCE])
         self._complaints = Complaints()
         self._looked = time.monotonic()  # at which release is installed
@@ -119,7 +118,7 @@ class Observer:
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return
         self.recorder = made
-        for fd in made.filenos():
+        for fd in made.reads:
             self._watch(fd, lambda fd=fd: self._read(made, fd))  # type: ignore[misc]  # bound now
 
     def serve(self) -> None:
@@ -141,9 +140,9 @@ class Observer:
         self._watch(self.signals.fd, self._obey)
         if (listening := self.held.get(_NOTIFY)) is not None:
             taken = [number_of(name, kind) for name in self.held for kind in (LISTENER, ARRIVING)]
-            self.acceptor = acceptor = Acceptor(listening, self.store, taken)
-            self._watch(acceptor.fileno(), lambda: self._arrive(acceptor))
-        self._watch(self.questions.fileno(), self.questions.take)
+            acceptor = Acceptor(listening, self.store, taken)
+            self._watch(acceptor.listening.fileno(), lambda: self._arrive(acceptor))
+        self._watch(self.questions.listening.fileno(), self.questions.take)
         for fd in self.listeners.by_fd:
             self.poll.register(fd, select.EPOLLIN)
         for name, fd in self.held.items():
@@ -199,7 +198,7 @@ class Observer:
             questions.answer(self.recorder.has_until)
 
     def _handle(self, fd: int) -> None:
-        if fd in self.arriving:
+        if fd in self.arriving.by_fd:
             self.arriving.read(fd)
         elif fd in self.handlers:
             self.handlers[fd]()
@@ -253,7 +252,7 @@ class Observer:
         return min(seconds, self.recorder.seconds()) if self.recorder else seconds
 
     def _read(self, recorder: Recorder, fd: int) -> None:
-        recorder.read(fd)
+        recorder.reads[fd]()
         tree = recorder.tree
         if OBSERVE in tree.places.decided():  # the inspector starts as slowly as a container
             self.listeners.inspector.expect()
@@ -268,16 +267,15 @@ class Observer:
             while one := acceptor.accept():
                 self._begin(*one)
         except OSError:  # no room for a descriptor: it stays readable
-            self.resting.rest(acceptor.fileno(), 0)
+            self.resting.rest(acceptor.listening.fileno(), 0)
             raise
 
     def _begin(self, number: int, fd: int) -> None:
         is_settled = any(one.number == number for one in self.listeners.by_fd.values())
-        arrival = container_process_state.begun(number, fd)
-        if arrival is None or is_settled:
+        arrival = Arrival(number, fd)
+        if is_settled or socket_peers.uid_of(arrival.connection) != 0:
             self.store.remove(f"{ARRIVING}{number}")
-            if arrival:
-                arrival.end()
+            arrival.end()
             return
         stored = self.listeners.unsettled.pop(number, None)  # by a killed predecessor
         self.arriving.add(arrival, stored)
@@ -313,15 +311,12 @@ class Observer:
             if not descriptor_store.is_stored(name):
                 yield name, fd
         yield from self.listeners.named()
-        for fd, arrival in self.arriving:
+        for fd, arrival in self.arriving.by_fd.items():
             yield f"{ARRIVING}{arrival.number}", fd
             if arrival.listener is not None:
                 yield f"{LISTENER}{arrival.number}", arrival.listener
 
     def _finish(self) -> None:
         self.listeners.inspector.stop()
-        if self.acceptor:
-            self.acceptor.close()
-        self.questions.close()
         if self.recorder:
             self._guarded(self.recorder.finish)

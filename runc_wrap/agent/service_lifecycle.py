@@ -52,11 +52,30 @@ def begin(prefix: str, role: str, names: Sequence[str]) -> dict[str, int]:
     Exits with 2 if the service cannot start.
     """
     posix.umask(0o077)
+    held = {_name(prefix, name, fd): fd for name, fd in systemd_protocol.received(posix.environ)}
+    longest = max((path(prefix, name) for name in KINDS), key=len)
+    if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
+        _fail(
+            f"{longest} is longer than a socket's path ({_LONGEST} bytes): take a shorter --prefix."
+        )
+    directory = f"{prefix}/var/agent"  # which only root may enter
     try:
-        return _taken(prefix, role, names, systemd_protocol.received(posix.environ))
-    except _UnusableSocket as error:
-        warn(str(error))
-        sys.exit(2)
+        _make_directory(directory)
+        if _LOCK not in held:
+            is_only_one = any(name in held for name in names)  # systemd sees to that
+            held[_LOCK] = _lock(f"{directory}/{role}.{_LOCK}", is_locked=not is_only_one)
+        for name in [name for name in names if name not in held]:
+            held[name] = _listening(prefix, name)
+    except OSError as error:
+        _fail(f"{directory}: {error.strerror}. Run it as root.")
+    for name in held.keys() & KINDS.keys():
+        posix.set_blocking(held[name], False)
+    return held
+
+
+def _fail(why: str) -> NoReturn:
+    warn(why)
+    sys.exit(2)
 
 
 class Release:
@@ -105,10 +124,6 @@ def _nothing(_number: int, _frame: object) -> None:
     """Do nothing: the wake-up descriptor has received it."""
 
 
-class _UnusableSocket(Exception):
-    """The service cannot start; the message says why."""
-
-
 def path(prefix: str, name: str) -> str:
     """Return a socket's path."""
     return f"{prefix}/var/agent/{name}.sock"
@@ -120,32 +135,6 @@ def withdraw(prefix: str, name: str) -> None:
         posix.unlink(path(prefix, name))
     except FileNotFoundError:
         return
-
-
-def _taken(prefix: str, role: str, names: Sequence[str], given: Descriptors) -> dict[str, int]:
-    """Return all descriptors by name: `given` ones, the lock, and these sockets, bound if need be.
-
-    Raises _UnusableSocket.
-    """
-    held = {_name(prefix, name, fd): fd for name, fd in given}
-    longest = max((path(prefix, name) for name in KINDS), key=len)
-    if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
-        raise _UnusableSocket(
-            f"{longest} is longer than a socket's path ({_LONGEST} bytes): take a shorter --prefix."
-        )
-    directory = f"{prefix}/var/agent"  # which only root may enter
-    try:
-        _make_directory(directory)
-        if _LOCK not in held:
-            is_only_one = any(name in held for name in names)  # systemd sees to that
-            held[_LOCK] = _lock(f"{directory}/{role}.{_LOCK}", is_locked=not is_only_one)
-        for name in [name for name in names if name not in held]:
-            held[name] = _listening(prefix, name)
-    except OSError as error:
-        raise _UnusableSocket(f"{directory}: {error.strerror}. Run it as root.") from None
-    for name in held.keys() & KINDS.keys():
-        posix.set_blocking(held[name], False)
-    return held
 
 
 def _name(prefix: str, given: str, fd: int) -> str:
@@ -187,7 +176,7 @@ def _lock(name: str, *, is_locked: bool) -> int:
                 from runc_wrap.host import locks  # noqa: PLC0415 - only here
 
                 whose = locks.holder(descriptor)
-                raise _UnusableSocket(f"another one runs here: {whose} holds {name}.") from None
+                _fail(f"another one runs here: {whose} holds {name}.")
             time.sleep(0.05)
         else:
             break
@@ -195,15 +184,12 @@ def _lock(name: str, *, is_locked: bool) -> int:
 
 
 def _listening(prefix: str, name: str) -> int:
-    """Return a new socket; first remove one on which no process listens.
-
-    Raises _UnusableSocket if one does.
-    """
+    """Return a new socket; first remove one on which no process listens."""
     place, kind = path(prefix, name), KINDS[name]
     until = time.monotonic() + _PREDECESSOR_SECONDS
     while _answers(place, kind):
         if time.monotonic() > until:
-            raise _UnusableSocket(f"another program listens at {place}.")
+            _fail(f"another program listens at {place}.")
         time.sleep(0.05)
     withdraw(prefix, name)
     made = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)

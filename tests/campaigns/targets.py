@@ -163,14 +163,15 @@ def request(data: bytes) -> None:
     """Read a packet of the decide socket, up to the point where files are read."""
     found = wire.parsed(data)
     if found:
+        kind, _, _, words = found
         with contextlib.suppress(Refusal, Malformed):
-            argv.parse(found.words, found.kind)
+            argv.parse(words, kind)
 
 
 def notification(data: bytes) -> None:
     """Receive a runtime's message at the notify socket, with a descriptor."""
     here, there = socket.socketpair()
-    arrival = container_process_state.Arrival(here, 0.0)
+    arrival = container_process_state.Arrival(0, here.detach())
     here.settimeout(0)
     with there, open(os.devnull, "rb") as null:  # noqa: PTH123 - a descriptor is all that counts
         there.settimeout(0)

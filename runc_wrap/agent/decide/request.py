@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from runc_wrap.agent.decide.wire import Request
     from runc_wrap.hotpath.argv import Invocation
     from runc_wrap.hotpath.compiled_policy import CompiledPolicy
     from runc_wrap.hotpath.config_file import Found
@@ -64,17 +63,15 @@ class Answerer:
         decision is not recorded.
         """
         started = time.perf_counter()
-        request = wire.parsed(packet)
-        invocation = argv.parse(request.words, request.kind) if request else None
-        if not request or not invocation or not _is_plain(invocation) or _is_large(invocation):
+        kind, run_directory, called_as, words = wire.parsed(packet) or ("", "", "", [])
+        invocation = argv.parse(words, kind)
+        if not invocation or not _is_plain(invocation) or _is_large(invocation):
             return COLD
         try:
             found = read_config(invocation)
             if CAPTURE in found.text and _is_capture(self.prefix, found.text):
                 return COLD
-            call = Call(
-                invocation, request.kind, request.called_as, lambda: capabilities_of(str(pid))
-            )
+            call = Call(invocation, kind, called_as, lambda: capabilities_of(str(pid)))
             policy = self._policy = policy_file.load(self.prefix, self._policy)
             outcome = consider(found.text, call, policy)
             answer = self._answer(found, outcome)
@@ -82,7 +79,7 @@ class Answerer:
             return COLD
         if not is_waited_for():
             return wire.COLD, answer[1]
-        root = invocation.root or _default_root(request, pid)
+        root = invocation.root or _default_root(kind, run_directory, pid)
         runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
         return answer
@@ -116,14 +113,14 @@ class Answerer:
             say("decisions are recorded again.")
 
 
-def _default_root(request: Request, pid: int) -> str:
+def _default_root(kind: str, run_directory: str, pid: int) -> str:
     """Return the state directory of the runtime that a launcher becomes, "" if it has ended.
 
     Its USER is not known here, which would matter for runc as root of another user namespace.
     """
-    environment = {b"XDG_RUNTIME_DIR": request.run_directory.encode("utf-8", "surrogateescape")}
+    environment = {b"XDG_RUNTIME_DIR": run_directory.encode("utf-8", "surrogateescape")}
     try:
-        return default_root(request.kind, environment, str(pid))
+        return default_root(kind, environment, str(pid))
     except Refusal:
         return ""
 

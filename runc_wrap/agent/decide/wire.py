@@ -23,23 +23,11 @@ _ENTRY = "XDG_RUNTIME_DIR="
 _FIXED = 4  # fields before the caller's words
 
 
-class Request:
-    """A launcher's question: the runtime's kind, the path it was called by, its words.
+def parsed(packet: bytes) -> tuple[str, str, str, list[str]] | None:
+    """Return (kind, run directory, called as, words) of a request, None for anything else.
 
-    `run_directory` is its XDG_RUNTIME_DIR, "" for none.
+    The kind is the runtime's, the directory the launcher's XDG_RUNTIME_DIR, "" for none.
     """
-
-    __slots__ = ("called_as", "kind", "run_directory", "words")
-
-    def __init__(self, kind: str, run_directory: str, called_as: str, words: list[str]) -> None:
-        self.kind = kind
-        self.run_directory = run_directory
-        self.called_as = called_as
-        self.words = words
-
-
-def parsed(packet: bytes) -> Request | None:
-    """Return the request in a packet, None if it is not one."""
     if len(packet) > LARGEST or not packet.endswith(b"\0"):
         return None
     # Decoded as CPython decodes the cold path's words under -X utf8.
@@ -48,7 +36,7 @@ def parsed(packet: bytes) -> Request | None:
         return None
     if fields[2] and not fields[2].startswith(_ENTRY):
         return None
-    return Request(fields[1], fields[2].removeprefix(_ENTRY), fields[3], fields[_FIXED:])
+    return fields[1], fields[2].removeprefix(_ENTRY), fields[3], fields[_FIXED:]
 
 
 def packet(*fields: str | int) -> bytes:

@@ -14,12 +14,11 @@ import socket
 import time
 
 from runc_wrap.agent.descriptor_store import ARRIVING, DescriptorStore
-from runc_wrap.host import socket_peers
 from runc_wrap.hotpath import json_codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     Json = dict[str, Any]
@@ -32,16 +31,17 @@ _LONGEST = 4096  # characters of an id or a path that are kept
 
 
 class Arrival:
-    """One connection: `fds` are the descriptors that came with it, `until` when it is given up.
+    """The connection `fd`: `fds` came with it, `until` is when it is given up.
 
     `number` names the connection and its listener; `is_kept`: the listener is stored.
     """
 
-    def __init__(self, connection: socket.socket, until: float, number: int = 0) -> None:
-        self.connection = connection
-        self.until = until
-        self.fds: list[int] = []
+    def __init__(self, number: int, fd: int) -> None:
         self.number = number
+        self.connection = socket.socket(fileno=fd)
+        self.connection.settimeout(0)
+        self.until = time.monotonic() + SECONDS
+        self.fds: list[int] = []
         self.is_kept = False
         self.is_whole = False
         self._message: Json | None = None
@@ -118,26 +118,20 @@ class Arrivals:
         self._poll = poll
         self._take = take
         self._keep = keep
-        self._by_fd: dict[int, Arrival] = {}
-
-    def __contains__(self, fd: int) -> bool:
-        return fd in self._by_fd
-
-    def __iter__(self) -> Iterator[tuple[int, Arrival]]:
-        return iter([*self._by_fd.items()])
+        self.by_fd: dict[int, Arrival] = {}
 
     def add(self, arrival: Arrival, listener: int | None = None) -> None:
         """Read a connection from now on; `listener` came through it before and is already kept."""
         if listener is not None:
             arrival.fds, arrival.is_kept = [listener], True
         fd = arrival.connection.fileno()
-        self._by_fd[fd] = arrival
+        self.by_fd[fd] = arrival
         self._poll.register(fd, select.EPOLLIN)
         self.read(fd)
 
     def read(self, fd: int) -> None:
         """Read what has come through a connection."""
-        arrival = self._by_fd[fd]
+        arrival = self.by_fd[fd]
         arrival.read()
         if arrival.listener is not None and not arrival.is_kept:
             self._keep(arrival.number, arrival.listener)
@@ -147,17 +141,17 @@ class Arrivals:
 
     def give_up_late_ones(self) -> None:
         """Take the connections whose time is up, complete or not."""
-        now = time.monotonic() if self._by_fd else 0.0
-        for fd, arrival in self:
+        now = time.monotonic() if self.by_fd else 0.0
+        for fd, arrival in [*self.by_fd.items()]:
             if arrival.until <= now:
                 self._settle(fd)
 
     def due(self) -> list[float]:
         """Return when connections are to be given up, on the monotonic clock."""
-        return [arrival.until for arrival in self._by_fd.values()]
+        return [arrival.until for arrival in self.by_fd.values()]
 
     def _settle(self, fd: int) -> None:
-        arrival = self._by_fd.pop(fd)
+        arrival = self.by_fd.pop(fd)
         self._poll.unregister(fd)  # closing is not enough: it may be open elsewhere
         arrival.end()
         self._take(arrival)
@@ -177,25 +171,19 @@ def _object(text: bytearray) -> Json | None:
 
 
 class Acceptor:
-    """Accepts runtimes' connections at notify.sock; `taken` are the numbers that are in use.
+    """Accepts runtimes' connections at notify.sock, which is `listening`.
+
+    `taken` are the numbers that are in use.
 
     A connection brings a container's listener, once. So it is stored before anything is read from
     it, and if this process is killed meanwhile, its successor reads it.
     """
 
     def __init__(self, listening: int, store: DescriptorStore, taken: Iterable[int]) -> None:
-        self._listening = socket.socket(fileno=os.dup(listening))
-        self._listening.settimeout(0)
+        self.listening = socket.socket(fileno=os.dup(listening))
+        self.listening.settimeout(0)
         self._store = store
         self._next = 1 + max(taken, default=0)
-
-    def fileno(self) -> int:
-        """Return the descriptor that is readable when a runtime has connected."""
-        return self._listening.fileno()
-
-    def close(self) -> None:
-        """Accept no more: runtimes that connect wait for the next process."""
-        self._listening.close()
 
     def accept(self) -> tuple[int, int] | None:
         """Return the next connection's number and descriptor, None if none waits.
@@ -205,19 +193,9 @@ class Acceptor:
         number = self._next
         name = f"{ARRIVING}{number}"
         try:
-            fd, _ = self._listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
+            fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
         except (BlockingIOError, ConnectionAbortedError):
             return None
         self._store.put(name, fd, until_closed=True)  # the runtime may have hung up already
         self._next += 1
         return number, fd
-
-
-def begun(number: int, fd: int) -> Arrival | None:
-    """Return a connection as an arrival; close it and return None if its peer is not root."""
-    connection = socket.socket(fileno=fd)
-    if socket_peers.uid_of(connection) != 0:
-        connection.close()
-        return None
-    connection.settimeout(0)
-    return Arrival(connection, time.monotonic() + SECONDS, number)

@@ -57,17 +57,13 @@ class Executions:
     """Launchers' notices of each `exec`: which process starts another in a container."""
 
     def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=os.dup(fd))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self.socket = socket.socket(fileno=os.dup(fd))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when a notice has come."""
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._socket.close()
+        return self.socket.fileno()
 
     def read(self, known: Known, tree: ProcessTree) -> None:
         """Take in processes that join a container, before news of what may be their children."""
@@ -83,7 +79,7 @@ class Executions:
         """Yield root's notices since the last call; other users' and malformed ones are skipped."""
         for _ in range(_AT_ONCE):
             try:
-                text, others, flags, _ = self._socket.recvmsg(LONGEST, _ROOM, socket.MSG_DONTWAIT)
+                text, others, flags, _ = self.socket.recvmsg(LONGEST, _ROOM, socket.MSG_DONTWAIT)
             except OSError:  # BlockingIOError: no more
                 return
             notice = _parsed(text, {kind: value for _, kind, value in others})
@@ -131,24 +127,13 @@ def _roots(flags: list[str]) -> tuple[str, ...]:
 
 
 class Questions:
-    """Commands that wait until what came before is written."""
+    """Commands that wait until what came before is written; they connect to `listening`."""
 
     def __init__(self, fd: int) -> None:
-        self._listening = socket.socket(fileno=os.dup(fd))
-        self._listening.settimeout(0)
+        self.listening = socket.socket(fileno=os.dup(fd))
+        self.listening.settimeout(0)
         self._waiting: list[tuple[float, socket.socket]] = []
         self._last = 0.0  # on the monotonic clock
-
-    def fileno(self) -> int:
-        """Return the descriptor that is readable when a command asks."""
-        return self._listening.fileno()
-
-    def close(self) -> None:
-        """Stop answering: commands that wait ask the next process."""
-        self._listening.close()
-        for _, connection in self._waiting:
-            connection.close()
-        self._waiting = []
 
     @property
     def asked(self) -> float | None:
@@ -169,7 +154,7 @@ class Questions:
         """Accept connections; close those that are not root's or this agent's own user's."""
         while True:
             try:
-                connection, _ = self._listening.accept()
+                connection, _ = self.listening.accept()
             except OSError:
                 return
             connection.settimeout(0)

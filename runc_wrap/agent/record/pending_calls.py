@@ -19,7 +19,10 @@ _MOST_DOUBTFUL = 256  # calls that wait for news of processes
 
 
 class PendingCalls:
-    """Calls of processes that the tree may not know yet, and of those that may be the runtime."""
+    """Calls of processes that the tree may not know yet, and of those that may be the runtime.
+
+    `clones` are those whose flags are not known yet.
+    """
 
     def __init__(
         self, prefix: str, tree: ProcessTree, store: EvidenceWriter, check: SourceCheck
@@ -30,7 +33,7 @@ class PendingCalls:
         self._runtimes = Runtimes(prefix)
         self.records: list[Counted] = []
         self._doubtful: list[tuple[Key, Sighting]] = []
-        self._clones = Clones(tree.namespaces, store.add, tree.news.has_told)
+        self.clones = Clones(tree.namespaces, store.add, tree.news.has_told)
 
     @property
     def are_waiting(self) -> bool:
@@ -68,10 +71,6 @@ class PendingCalls:
             self._count(key, one)
         return is_changed
 
-    def settle_clones(self) -> None:
-        """Count clones whose flags are known by now."""
-        self._clones.settle()
-
     def _count(self, key: Key | None, one: Sighting, times: int = 1, last: int = 0) -> bool:
         """Count a call, apart if the runtime made it to create the container, or may have.
 
@@ -86,5 +85,5 @@ class PendingCalls:
         # a program whose path is none of a runtime's made the call itself
         may_be_runtimes = key is not None and self._runtimes.may_be(one.exe)
         made_by = self._tree.made_by(one) if may_be_runtimes else PROGRAM
-        self._clones.add(key, one, made_by=made_by, times=times, last=last)
+        self.clones.add(key, one, made_by=made_by, times=times, last=last)
         return True

@@ -47,6 +47,8 @@ _AT_ONCE = 1024  # audit records before other work gets its turn
 class Recorder:
     """Takes in evidence and writes it; `seconds` says when `write_due` has something to do.
 
+    `reads` are the descriptors to wait on, the most urgent first, and what takes in a part of what
+    has come at each.
     `memory` outlives the process and counts what was taken in and is not on disk. `notices` is the
     socket of exec notices. `meanwhile` is called now and then during longer work, as
     calls may wait for an answer. Raises OSError if nothing can be stored.
@@ -66,7 +68,7 @@ class Recorder:
         self._writer = DiskThread(self._store, memory)
         self._ledger = _ledger(f"{prefix}/var/ledger")
         self.known = Known(f"{prefix}/var/ledger")
-        self._executions = None if notices is None else Executions(notices)
+        self.executions = None if notices is None else Executions(notices)
         self.tree = ProcessTree(self.known)
         self.tree.places.meanwhile = meanwhile
         self.live, why = _audit()
@@ -80,18 +82,14 @@ class Recorder:
         self._noted = time.monotonic()
         sources = (
             (self._ledger, self._read_ledger),
-            (self._executions, self._read_tree),
+            (self.executions, self._read_tree),
             (self.tree.news, self._read_tree),
             (self.live, self._read_audit),
         )
-        self._reads = {one.fileno(): read for one, read in sources if one and one.fileno() >= 0}
-        self._reads[self._writer.fd] = self._end_write
+        self.reads = {one.fileno(): read for one, read in sources if one and one.fileno() >= 0}
+        self.reads[self._writer.fd] = self._end_write
         if self.tree.has_containers:
             self._change()
-
-    def filenos(self) -> list[int]:
-        """Return the descriptors to wait on, the most urgent first."""
-        return [*self._reads]
 
     @property
     def may_wait(self) -> bool:
@@ -106,10 +104,6 @@ class Recorder:
         """Whether a container runs whose calls are sent to a listener."""
         sent = (key for key in self.known.newest() if self.known.mode(key) == OBSERVE)
         return any(runtime_state.running(key) for key in sent)
-
-    def read(self, fd: int) -> None:
-        """Take in a part of what has come at a descriptor of `filenos`."""
-        self._reads[fd]()
 
     def _read_ledger(self) -> None:
         try:
@@ -130,8 +124,8 @@ class Recorder:
             self._is_reading = False
 
     def _read_news(self) -> None:
-        if self._executions:
-            self._executions.read(self.known, self.tree)
+        if self.executions:
+            self.executions.read(self.known, self.tree)
         for lost in self.tree.read(_NEWS_AT_ONCE):
             self.lost(lost)
         for key, when in self.tree.ended():
@@ -283,9 +277,6 @@ class Recorder:
         self._await_check()
         self.write()
         self.check.close()
-        if self._executions:
-            self._executions.close()
-            self._executions = None
 
     def write(self, seconds: float | None = None) -> bool:
         """Write changes and what was watched; return whether that was done within so long."""
@@ -317,7 +308,7 @@ class Recorder:
     def _begin_to_write(self) -> None:
         """Begin to write changes and what was watched."""
         self._settle()
-        self._calls.settle_clones()
+        self._calls.clones.settle()
         now = time.time()
         self._noted = time.monotonic()
         self._watched.note(now)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from harness.node.agent import request
 from runc_wrap.agent.decide import request as deciding
-from runc_wrap.agent.decide import wire
 from runc_wrap.agent.decide.request import LARGEST, Answerer
 from runc_wrap.policy import policy_store
 from tests.unit.agent.decide.creates import (
@@ -308,8 +307,7 @@ def test_the_default_root_depends_on_the_launchers_environment(
 ) -> None:
     if os.geteuid():
         pytest.skip("the agent is root's")
-    asked = wire.Request(kind, directory, "/x", [])
-    assert deciding._default_root(asked, os.getpid()) == expected  # noqa: SLF001
+    assert deciding._default_root(kind, directory, os.getpid()) == expected  # noqa: SLF001
 
 
 def test_decisions_that_cannot_be_recorded_are_reported_once_and_their_return_too(

@@ -28,8 +28,7 @@ NOTHING = {"id": "", "bundle": "", "pid": 0, "metadata": ""}
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, Arrival]]:
     runtime, ours = socket.socketpair()
-    ours.setblocking(False)
-    arrival = Arrival(ours, time.monotonic() + 1)
+    arrival = Arrival(0, ours.detach())
     yield runtime, arrival
     runtime.close()
     if arrival.listener is not None:
@@ -125,8 +124,7 @@ class Door:
         self.runtimes.append(runtime)
         if text:
             send(runtime, text)
-        arrival = container_process_state.begun(number, ours.detach())
-        assert arrival
+        arrival = Arrival(number, ours.detach())
         fd = arrival.connection.fileno()
         self.arrivals.add(arrival, listener)
         return fd
@@ -138,7 +136,7 @@ def door() -> Iterator[Door]:
     yield one
     for runtime in one.runtimes:
         runtime.close()
-    for arrival in [*one.taken, *(each for _, each in one.arrivals)]:
+    for arrival in [*one.taken, *one.arrivals.by_fd.values()]:
         if arrival.listener is not None:
             os.close(arrival.listener)
         arrival.end()
@@ -151,7 +149,7 @@ def test_who_has_said_all_is_taken_at_once_after_its_listener_was_kept(
 ) -> None:
     fd = door.connect(3, json.dumps(MESSAGE).encode() + end)
     assert ([one.number for one in door.taken], door.kept) == ([3], [3])
-    assert fd not in door.arrivals
+    assert fd not in door.arrivals.by_fd
     assert door.taken[0].state() == TOLD
 
 
@@ -166,7 +164,7 @@ def test_a_listener_is_kept_before_the_message_is_whole_and_only_once(door: Door
     assert door.poll.poll(0) == []
     listener = os.open("/dev/null", os.O_RDONLY)  # one that was kept for one killed
     door.connect(4, listener=listener)
-    assert (door.kept, [one.listener for _, one in door.arrivals]) == ([3], [listener])
+    assert (door.kept, [one.listener for one in door.arrivals.by_fd.values()]) == ([3], [listener])
 
 
 def test_who_is_late_is_taken_with_what_it_has_said(
@@ -178,7 +176,7 @@ def test_who_is_late_is_taken_with_what_it_has_said(
     (due,) = door.arrivals.due()
     monkeypatch.setattr(time, "monotonic", lambda: due)
     door.arrivals.give_up_late_ones()
-    assert ([one.listener for one in door.taken], len([*door.arrivals])) == ([None], 0)
+    assert ([one.listener for one in door.taken], len(door.arrivals.by_fd)) == ([None], 0)
 
 
 def test_a_taken_connection_wakes_nobody_although_systemd_still_has_it(door: Door) -> None:
@@ -213,4 +211,4 @@ def test_without_free_descriptors_a_connection_waits_in_the_queue() -> None:
             assert accepted
             assert accepted[0] == 8
             os.close(accepted[1])
-        door.close()
+        door.listening.close()

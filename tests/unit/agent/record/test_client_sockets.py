@@ -44,7 +44,8 @@ def told(door: Path) -> Iterator[Executions]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound:
         bound.bind(str(door))
         door.chmod(0o666)
-        with contextlib.closing(Executions(bound.fileno())) as executions:
+        executions = Executions(bound.fileno())
+        with executions.socket:
             yield executions
 
 
@@ -126,8 +127,9 @@ def asked(place: Path) -> Iterator[Questions]:
         listening.bind(str(place / "var/agent/evidence.sock"))
         listening.listen(64)
         made = Questions(listening.fileno())
-        yield made
-        made.close()
+        with made.listening:
+            yield made
+            made.answer(0.0)
 
 
 def asking(place: Path) -> socket.socket:

@@ -249,11 +249,11 @@ def test_process_events_are_not_delayed_without_inotify_on_the_ledger(
 @pytest.mark.usefixtures("logged")
 def test_a_ledger_line_is_read_before_any_process_event(tmp_path: Path) -> None:
     one = recorder(tmp_path)
-    told, _ = one.filenos()
+    told, _ = one.reads
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     write_ledger(tmp_path / "var" / "ledger", line("c1", mode="audit", pid=2**22 + 1, time=now))
     assert select.select([told], [], [], 0)[0]
-    one.read(told)
+    one.reads[told]()
     assert not one.may_wait
 
 
@@ -351,17 +351,19 @@ def joined(connected: Path) -> Iterator[Recorder]:
         told.bind(str(place / "exec.sock"))
         one = Recorder(str(connected.parent), Inflight.new(), told.fileno())
         _tell(place / "exec.sock", "--root", "/run/test", "exec", "c1", "true")
-        ready = select.select(one.filenos(), [], [], 0)[0]
+        ready = select.select([*one.reads], [], [], 0)[0]
         yield one
         assert ready
         one.finish()
+        assert one.executions
+        one.executions.socket.close()
 
 
 def test_a_joining_process_belongs_to_the_container_from_the_time_of_its_notice(
     joined: Recorder, tmp_path: Path
 ) -> None:
-    (told,) = select.select(joined.filenos(), [], [], 0)[0]
-    joined.read(told)
+    (told,) = select.select([*joined.reads], [], [], 0)[0]
+    joined.reads[told]()
     assert joined.tree.container_of(os.getpid(), time.time()) == KEY
     assert joined.tree.made_by(sighting(pid=os.getpid(), time=time.time())) == "runtime"
     joined.live = Teller()  # type: ignore[assignment]  # as above
