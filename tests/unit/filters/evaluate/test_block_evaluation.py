@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runc_wrap.filters.evaluate import bpf
@@ -37,14 +37,12 @@ _values = st.sampled_from(VALUES)
 _arguments = st.lists(
     st.builds(compare, st.sampled_from(OPERATORS), _values, _values, st.integers(0, 2)), max_size=3
 )
+OUTCOMES = [(action, None) for action in (ALLOW, LOG, "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS")]
 _rules = st.builds(
-    lambda name, action, args, errno: rule(
-        name, action, *args, errno=errno if action == DENY else None
-    ),
+    lambda name, outcome, args: rule(name, outcome[0], *args, errno=outcome[1]),
     st.sampled_from(NAMES),
-    st.sampled_from([DENY, ALLOW, LOG, "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS"]),
+    st.sampled_from([*((DENY, errno) for errno in (None, 1, 38, 111)), *OUTCOMES]),
     _arguments,
-    st.sampled_from([None, 1, 38, 111]),
 )
 _blocks = st.builds(
     lambda rules, default, names: block(*rules, default=default, abis=tuple(names)),
@@ -55,6 +53,9 @@ _blocks = st.builds(
 _args = st.tuples(*[_values] * 6)
 
 
+WRONGLY = (("LE", 1), ("LT", 2**32 + 1))  # two ranges of one argument
+
+
 def compiled(made: Simulation) -> bpf.Program | None:
     """Return libseccomp's filter, None if it refuses the rules."""
     try:
@@ -63,6 +64,12 @@ def compiled(made: Simulation) -> bpf.Program | None:
         return None
 
 
+RANGES = [rule("getpid", DENY, compare(op, value, index=1)) for op, value in WRONGLY]
+FOREIGN = [rule("accept", DENY), rule("getpid", DENY, compare("NE", 1))]
+
+
+@example(block(*RANGES, default=ALLOW), [(0, 2, 0, 0, 0, 0)], 39)
+@example(block(*FOREIGN, default=ALLOW, abis=("SCMP_ARCH_X86",)), [(0,) * 6], 20)  # it is lost
 @given(_blocks, st.lists(_args, min_size=1, max_size=8), st.integers(0, 600))
 def test_a_certain_verdict_is_what_libseccomps_filter_returns(
     blocks: Any, arguments: list[bpf.Args], other: int
@@ -106,16 +113,12 @@ def code_of(made: Simulation, name: str, *first: int) -> int:
 def test_crun_evaluates_the_first_six_comparisons_of_a_rule() -> None:
     six = [compare("EQ", place + 1, index=place) for place in range(6)]
     of_six = Simulation(block(rule("getpid", ALLOW, *six)), CRUN)
-    assert [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)] == [
-        return_codes.ALLOW,
-        actions.code(DENY, 1),
-    ]
-    more = block(rule("getpid", ALLOW, *six, compare("EQ", 9)))
+    found = [code_of(of_six, "getpid", 1, 2, 3, 4, 5, last) for last in (6, 7)]
+    assert found == [return_codes.ALLOW, actions.code(DENY, 1)]
+    more = block(rule("getpid", ALLOW, *six, compare("EQ", 9)))  # an index twice: to runc, either
     assert code_of(Simulation(more, CRUN), "getpid", 1, 2, 3, 4, 5, 6) == return_codes.ALLOW
     assert code_of(Simulation(more, CRUN), "getpid", 9) == actions.code(DENY, 1)
-    assert (
-        code_of(Simulation(more, RUNC), "getpid", 9) == return_codes.ALLOW
-    )  # an index twice: either
+    assert code_of(Simulation(more, RUNC), "getpid", 9) == return_codes.ALLOW
 
 
 def test_runc_answers_enosys_above_the_largest_number_named_and_crun_does_not() -> None:
@@ -165,31 +168,6 @@ def test_older_runc_leaves_the_stub_out_where_no_architecture_is_listed() -> Non
     assert new.verdict(NATIVE, 400).code == actions.code(DENY, 38)
 
 
-def test_libseccomp_compiles_two_ranges_of_one_argument_wrongly_and_we_say_uncertain() -> None:
-    ranges = [rule("getpid", DENY, compare(op, value, index=1)) for op, value in RANGES]
-    made = Simulation(block(*ranges, default=ALLOW), CRUN)
-    program = compiled(made)
-    assert program is not None
-    args = (0, 2, 0, 0, 0, 0)  # below 2**32 + 1, so that the second rule holds
-    assert bpf.evaluate(program, bpf.SeccompData(NATIVE.audit, 39, args)) == return_codes.ALLOW
-    assert not made.verdict(NATIVE, 39, args).certain
-
-
-def test_libseccomp_loses_an_abi_whose_list_a_foreign_name_leads_and_we_say_uncertain() -> None:
-    rules = (rule("accept", DENY), rule("getpid", DENY, compare("NE", 1)))
-    made = Simulation(block(*rules, default=ALLOW, abis=("SCMP_ARCH_X86",)), CRUN)
-    program = compiled(made)
-    assert program is not None
-    verdict = made.verdict(X86, 20)
-    assert verdict.code == actions.code(DENY)
-    assert (
-        not verdict.certain or bpf.evaluate(program, bpf.SeccompData(X86.audit, 20)) == verdict.code
-    )
-
-
-RANGES = (("LE", 1), ("LT", 2**32 + 1))
-
-
 @pytest.mark.parametrize(
     ("wrong", "loader", "what"),
     [
@@ -219,10 +197,6 @@ def test_a_call_that_only_x32_lacks_makes_both_uncertain(
     listed: list[str], *, is_certain: bool
 ) -> None:
     """libseccomp keeps one list for both, which then begins with a number that is none."""
-    args = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
-    block = {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "architectures": [f"SCMP_ARCH_{name}" for name in listed],
-        "syscalls": [{"names": ["uselib"], "action": "SCMP_ACT_ALLOW", "args": args}],
-    }
-    assert Simulation(block, Loader("crun")).verdict(ABIS["x86_64"], 39).certain is is_certain
+    abis = tuple(f"SCMP_ARCH_{name}" for name in listed)
+    made = Simulation(block(rule("uselib", ALLOW, compare("EQ", 1)), abis=abis), CRUN)
+    assert made.verdict(NATIVE, 39).certain is is_certain

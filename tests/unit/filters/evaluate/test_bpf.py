@@ -48,13 +48,7 @@ def test_loads_return_the_calls_data(number: int, args: bpf.Args, index: int) ->
 
 
 # + - * / | & << >> ^
-OF_12_AND_2 = dict(
-    zip(
-        (0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xA0),
-        (14, 10, 24, 6, 14, 0, 48, 3, 14),
-        strict=True,
-    )
-)
+OF_12_AND_2 = {0: 14, 0x10: 10, 0x20: 24, 0x30: 6, 0x40: 14, 0x50: 0, 0x60: 48, 0x70: 3, 0xA0: 14}
 
 
 @pytest.mark.parametrize(("operation", "result"), OF_12_AND_2.items())
@@ -120,16 +114,8 @@ def test_any_bytes_are_refused_or_run_to_an_end(data: bytes) -> None:
 
 
 # Most restrictive first: kernel/seccomp.c, seccomp(2)
-ORDER = [
-    "SCMP_ACT_KILL_PROCESS",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_TRAP",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_NOTIFY",
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_LOG",
-    "SCMP_ACT_ALLOW",
-]
+WORDS = "KILL_PROCESS KILL_THREAD TRAP ERRNO NOTIFY TRACE LOG ALLOW"
+ORDER = [f"SCMP_ACT_{word}" for word in WORDS.split()]
 
 
 @given(st.lists(st.sampled_from(ORDER), max_size=5))
@@ -177,15 +163,8 @@ def test_chains_of_tests_lead_where_single_steps_do(data: st.DataObject) -> None
         assert bpf.evaluate(made, bpf.SeccompData(X86_64, a)) == _steps(whole, a)
 
 
-RETURNS = [
-    return_codes.KILL_PROCESS,
-    return_codes.KILL_THREAD,
-    return_codes.TRAP,
-    return_codes.ERRNO | 1,
-    return_codes.ERRNO | 38,
-    return_codes.LOG,
-    return_codes.ALLOW,
-]
+RETURNS = [actions.code(f"SCMP_ACT_{word}") for word in WORDS.split() if word != "NOTIFY"]
+RETURNS += [return_codes.ERRNO | 38]
 JGE, AND = 0x35, 0x54
 
 
@@ -250,10 +229,7 @@ def test_engines_profiles_are_merged_exactly_and_fit(loader: Loader) -> None:
     for block, made in zip(blocks, filters, strict=True):
         assert Expectation(block, loader).differences([made]) == ()
     for old, new in ((0, 1), (1, 0), (0, 2), (2, 1)):
-        one, both = (
-            (bpf.merged(filters[old], filters[new]),),
-            (filters[old], filters[new]),
-        )
+        one, both = ((bpf.merged(filters[old], filters[new]),), (filters[old], filters[new]))
         assert filter_comparison.weaker(one, both) == ()
         assert filter_comparison.weaker(both, one) == ()
 
