@@ -1,34 +1,28 @@
 """Makes each profile that has a candidate beside it, and proves it before it is put in force."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING
 
 from runc_wrap.apply import policy_proof
+from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.filters import libseccomp_proof, profile_difference
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.libseccomp_proof import Compared
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, form_of
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles import abis
 from runc_wrap.profiles.actions import denies
 from runc_wrap.profiles.mode_profiles import candidate_mode, modes
+from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 from runc_wrap.profiles.runtime_spec_names import NOTIFY, TRACE
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from runc_wrap.apply.policy_proof import Prover
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.filters.libseccomp_proof import Compared
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.policy.policy_compiler import Compiled
-    from runc_wrap.profiles.mode_profiles.candidate_mode import Preview
 
 _MULTIPLEXED = frozenset[str]().union(*MULTIPLEXED.values())
 _MOST_RULES = 150  # of both on one call, seconds to try in part; two of Podman have 140 on socket

@@ -5,40 +5,32 @@ refused. Blocks that were proved with this libseccomp are remembered by digest, 
 policies.
 """
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.documents import reader
 from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import libseccomp_version
+from runc_wrap.filters.libseccomp_proof import Miscompiled
 from runc_wrap.host import files
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.compiled_policy import CompiledProfile
 from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.node.paths import Places
 from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.profile_lint import LintFinding
+from runc_wrap.profiles.profile_lint import LintFinding, Severity
 from runc_wrap.profiles.runtime_spec_names import USUAL
-from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator
-
-    from runc_wrap.filters.libseccomp_proof import Miscompiled
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.node.paths import Places
-    from runc_wrap.policy.policy_compiler import Compiled
-    from runc_wrap.profiles.profile_lint import Severity
-    from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 
 _LARGEST = 16 << 20
 # The rooms that find a proof: another release, whose text differs, asks again.

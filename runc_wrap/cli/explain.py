@@ -1,26 +1,20 @@
 """runc-wrapctl explain."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import config_file, create_facts, json_codec, policy_file
-from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE
+from runc_wrap.hotpath.compiled_policy import CompiledProfile
+from runc_wrap.hotpath.decision import ADOPT, OWN_PROFILE, Decision
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state import default_recognition, redecide
+from runc_wrap.node.paths import Places
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.report import filter_conflicts
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.hotpath.decision import Decision
-    from runc_wrap.node.paths import Places
 
 _SHOWN = ("action", "mode", "profile", "candidate", "recorded", "rule", "reason")
 _VERBS = {"inject": "inject {profile} ({mode})", "keep": "keep", "leave": "leave"}

@@ -1,20 +1,16 @@
 """runc-wrapctl selftest, which install.sh runs at its end."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from runc_wrap.cli import output
 from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import selftest_container
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 _OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 _NONE, _FILTER = 0, 2  # Seccomp: in /proc/PID/status

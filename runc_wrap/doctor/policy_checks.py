@@ -1,28 +1,22 @@
 """Checks of the policy in force: that it can be read, and is what its sources and engines say."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from runc_wrap.apply import apply_policy
 from runc_wrap.doctor import profiles_in_force, remedies
+from runc_wrap.doctor.remedies import Finding, Severity
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import runtime_default
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.settings import policy_sources
+from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.doctor.remedies import Finding, Severity
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
-    from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.captured_profile import CapturedProfile
 
 _APPLY = "run runc-wrapctl apply"
 

@@ -1,21 +1,15 @@
 """The profiles that the policy in force can give to containers of this node's engines."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import RUNTIME_DEFAULT
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE, OBSERVE, OFF, profile_of
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import installed_programs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import Places
 
 CANDIDATE = "candidate"
 ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})

@@ -9,39 +9,31 @@ many are refused, since the call that differs may be among those not tried. Take
 second for two engines' defaults.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from itertools import chain, combinations, groupby, product
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.evaluate.block_evaluation import compares
+from runc_wrap.filters.evaluate.block_evaluation import Conditions, Simulation, compares
+from runc_wrap.filters.evaluate.bpf import Args
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.compiled_policy import CompiledProfile
 from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscall_names
+from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
-from runc_wrap.profiles.source_profile import ProfileError
+from runc_wrap.profiles.source_profile import Argument, ProfileError
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Iterator
-    from typing import TypeAlias, TypeGuard
-
-    from runc_wrap.filters.evaluate.block_evaluation import Conditions, Simulation
-    from runc_wrap.filters.evaluate.bpf import Args
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.profiles.abis import Abi
-    from runc_wrap.profiles.source_profile import Argument
-
-    Side: TypeAlias = "CompiledProfile | ProcessFilters"
-    _Outcome: TypeAlias = "Expectation | ProcessFilters"
-    _Found = tuple[FilterDifference, str]
-    Known = dict[Hashable, list[_Found]]
+Side: TypeAlias = "CompiledProfile | ProcessFilters"
+_Outcome: TypeAlias = "Expectation | ProcessFilters"
+_Found = tuple[FilterDifference, str]
+Known = dict[Hashable, list[_Found]]
 
 Capabilities = frozenset[str]
 _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines' name at most three

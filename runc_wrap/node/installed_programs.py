@@ -1,24 +1,19 @@
 """The runtimes and engines installed on this node: their paths, what they print, which counts."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names, program, runtime_state
 from runc_wrap.hotpath import policy_file
+from runc_wrap.hotpath.compiled_policy import Runtime
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.settings import schema
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.compiled_policy import Runtime
 
 # {distribution of Kubernetes: where its containerd is}
 DISTRIBUTIONS = {

@@ -1,27 +1,22 @@
 """Running a real container, with a rootfs made for it, to find out how the kernel confines it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import program
 from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy
 from runc_wrap.hotpath.create_facts import Call
+from runc_wrap.hotpath.main import Outcome
 from runc_wrap.ledger.decision_record import SELFTEST
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy
-    from runc_wrap.hotpath.main import Outcome
 
 _SECONDS = 60
 # runc 1.1 copies itself to a memfd and seals the copy; Linux refuses that as long as anything else

@@ -9,35 +9,32 @@ says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap import safe_text
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.compiled_policy import CompiledProfile
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, OBSERVE, OFF, profile_of
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy import candidate_settings
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.named_profiles import ON, of_facts
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import schema
+from runc_wrap.policy.settings.schema import DecidingTable
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.policy.policy_compiler import Compiled
-    from runc_wrap.policy.settings.schema import DecidingTable
-
-    # of what is compared, and what finds the calls: the calls
-    Remembered = Callable[[bytes, Callable[[], list[str]]], list[str]]
+# of what is compared, and what finds the calls: the calls
+Remembered = Callable[[bytes, Callable[[], list[str]]], list[str]]
 
 _REMEDY = f'write adopt = "{ADOPT_WEAKER}" if it shall take its place all the same'
 _MOST_CALLS = 8  # named in a sentence

@@ -1,19 +1,14 @@
 """The candidates that a policy looks at: which profile each is beside, and in which mode."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG, OBSERVE, profile_of
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy.settings import schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, PolicyRule
-    from runc_wrap.policy.settings.schema import DecidingTable
+from runc_wrap.policy.settings.schema import DecidingTable
 
 MODES = (ENFORCE, ENFORCE_LOG, OBSERVE)  # in which a candidate can be looked at
 KEY = "candidate"

@@ -6,21 +6,18 @@ applied: to some containers or to all, with any or some arguments, through some 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
+from runc_wrap.hotpath.compiled_policy import CompiledProfile, Overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.policy.settings.schema import family, placing
 from runc_wrap.profiles import abis, sibling_calls, syscall_names
 from runc_wrap.profiles.runtime_spec_names import OCI
 from runc_wrap.profiles.sibling_calls import RING_CALLS, RING_SETUP, RINGABLE
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile, Overlay
 
 _DENY = "overlay.deny"
 _SOCKETS = "overlay.deny_sockets"

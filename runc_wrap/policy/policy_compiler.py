@@ -1,27 +1,22 @@
 """Compiling the policy: from settings and facts about the node to what the hot path reads."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default, OptOut
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
 from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, required_features
+from runc_wrap.policy.candidate_settings import CandidateCost, Pair
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.runtime_default import by_engine, engine_defaults
 from runc_wrap.policy.settings import rule_checks, schema
 from runc_wrap.profiles.arguments import narrowed_comparisons
+from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.profile_compiler import compile_profile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default, OptOut
-    from runc_wrap.policy.candidate_settings import CandidateCost, Pair
-    from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
-    from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Profile
 
 _DEFAULT = ("profile", "mode", "adopt", "record", "candidate")
 _OPT_OUT = ("annotations", "namespaces", "images", "late")

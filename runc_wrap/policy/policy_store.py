@@ -7,27 +7,21 @@ var/policy.2/current -> N
 lib/runtime/runc or crun -> the real runtime, which the launcher follows
 """
 
-from __future__ import annotations
-
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from runc_wrap.documents.reader import read
 from runc_wrap.host import files
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.compiled_policy import Runtime
 from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION, file_name
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.policy_sources import SOURCES
 from runc_wrap.policy.settings.schema import RUN_UNMODIFIED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from runc_wrap.hotpath.compiled_policy import Runtime
-    from runc_wrap.policy.policy_compiler import Compiled
 
 _ENGINE_DEFAULTS = "engine-defaults.json"  # apart from policy.json, which each create reads
 _LARGEST = 64 * 1024

@@ -3,10 +3,9 @@
 Conditions on architecture and kernel are resolved here, those on capabilities at each create.
 """
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.profiles.runtime_spec_names import NATIVE
 from runc_wrap.profiles.source_profile import (
     Argument,
@@ -16,9 +15,6 @@ from runc_wrap.profiles.source_profile import (
     ProfileError,
     Rule,
 )
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 
 Json = dict[str, Any]
 

@@ -9,32 +9,28 @@ resolved for the same capabilities.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.filters import filter_comparison
+from runc_wrap.filters.evaluate.bpf_arguments import Interest
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.decision import ENFORCE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node import runtime_loader
+from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.runtime_spec_names import USUAL
-from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from runc_wrap.filters.evaluate.bpf_arguments import Interest
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.profiles.abis import Abi
-    from runc_wrap.profiles.source_profile import Profile
+from runc_wrap.profiles.source_profile import Profile, ProfileError
 
 Json = dict[str, Any]
 Capabilities = frozenset[str]

@@ -4,36 +4,31 @@ A create compares profiles only if the policy adopts engines' defaults, and reco
 the same comparison is made afterwards, for the containers that kept a profile of their own.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.hotpath import engine_default, json_codec, policy_file
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
 from runc_wrap.hotpath.create_facts import bounding, seccomp_of
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.resolve import resolve
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.container_state import bundle_config, kept_default_sentence
+from runc_wrap.node.container_state.container_status import Node
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import named_profiles, policy_store
+from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.node.container_state.container_status import Node
-    from runc_wrap.node.paths import Places
-    from runc_wrap.policy.policy_compiler import Compiled
-
-    Made = Callable[[str], CompiledProfile]
+Made = Callable[[str], CompiledProfile]
 
 Json = dict[str, Any]
 

@@ -1,21 +1,16 @@
 """The rules as a whole: mistakes, rules that can never apply, the compiled form."""
 
-from __future__ import annotations
-
 import datetime as dt
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 from runc_wrap.host import engine_names
+from runc_wrap.hotpath.compiled_policy import PolicyRule
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, SELECTORS, matches
 from runc_wrap.policy.settings import schema
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from runc_wrap.hotpath.compiled_policy import PolicyRule
-
-    Place = Callable[..., str]
+Place = Callable[..., str]
 
 Rule = dict[str, Any]
 _ALL = 100

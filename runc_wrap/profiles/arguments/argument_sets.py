@@ -14,21 +14,16 @@ libseccomp up to 2.6.0 compiles some sets of rules that compare ranges wrongly (
 which); of masks it makes no such chains. So `masked` writes rules as their patterns.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection, Iterable
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from runc_wrap.hotpath.compiled_policy import CompiledRule
 from runc_wrap.hotpath.operators import EQ, GE, GT, LE, LT, MASKED_EQ, NE
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE
 from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from runc_wrap.hotpath.compiled_policy import CompiledRule
 
 Json = dict[str, Any]
 Arguments = list[Json]

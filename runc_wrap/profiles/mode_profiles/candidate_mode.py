@@ -9,25 +9,26 @@ capabilities that their rules name; all others stay as they are. A call whose ru
 written so keeps them: it is not previewed. filters.libseccomp_proof proves the rest.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection, Iterator
 from itertools import groupby, product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.resolve import holds
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, renamed, ruling
-from runc_wrap.profiles.arguments.argument_sets import ALL, complement, minus, of_rule, said
+from runc_wrap.profiles.arguments.argument_sets import (
+    ALL,
+    ArgumentSet,
+    complement,
+    minus,
+    of_rule,
+    said,
+)
 from runc_wrap.profiles.mode_profiles import modes, observe_mode
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, ALLOW, LOG, NOTIFY
 from runc_wrap.profiles.source_profile import ProfileError
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
-    from runc_wrap.profiles.arguments.argument_sets import ArgumentSet
 
 Json = dict[str, Any]
 Arguments = list[Json]

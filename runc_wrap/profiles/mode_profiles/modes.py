@@ -3,24 +3,19 @@
 Every mode except `off` has its own derived profile.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.hotpath.rule_algebra import calls_of, disjoint, renamed
 from runc_wrap.profiles.abis import of_oci, runnable
 from runc_wrap.profiles.mode_profiles import observe_mode, own_filter_rules
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, NOTIFY, OCI
+from runc_wrap.profiles.source_profile import Kernel, Profile
 from runc_wrap.profiles.unobserved_calls import BASE
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
-    from runc_wrap.profiles.source_profile import Kernel, Profile
 
 Json = dict[str, Any]
 

@@ -16,12 +16,12 @@ A few denied calls stay with LOG: see `_KEPT`. Calls by which a program installs
 are sent although the profile allows them: see `own_filter_rules`.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.hotpath.operators import MASKED_EQ, OPPOSITE, PREFIX
 from runc_wrap.hotpath.resolve import holds
 from runc_wrap.hotpath.rule_algebra import (
@@ -38,11 +38,6 @@ from runc_wrap.profiles.arguments.argument_sets import complement, index_of
 from runc_wrap.profiles.mode_profiles import own_filter_rules
 from runc_wrap.profiles.runtime_spec_names import ALLOW, LOG, NOTIFY
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 
 Json = dict[str, Any]
 Arguments = list[Json]

@@ -11,19 +11,14 @@ rule compares one argument twice, and libseccomp puts a rule without arguments b
 Comparisons of a whole register lose the numbers that an `int` cannot have: those are reported too.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from runc_wrap.hotpath.compiled_policy import CompiledRule
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.argument_sets import Block, blocks_of, index_of, minus
 from runc_wrap.profiles.runtime_spec_names import ALLOW
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.hotpath.compiled_policy import CompiledRule
 
 Json = dict[str, Any]
 
