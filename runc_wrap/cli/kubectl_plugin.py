@@ -22,7 +22,7 @@ from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
 from runc_wrap.fleet.node_list import ListedNode
 from runc_wrap.fleet.node_queries import Asking, Cluster, Query
 from runc_wrap.node import paths
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer
+from runc_wrap.report.merge.document_stream import NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import CANDIDATE_FORM, FORM
 
@@ -161,7 +161,7 @@ def _gathered(
             if save:
                 save.write(node_queries.lines(document))
                 save.flush()
-            found.take(NodeAnswer(document["node"], Document(document), size=size))
+            found.take(NodeAnswer(document["node"], document, size=size))
     say_who_is_left_out(found.not_linux)
     return found
 

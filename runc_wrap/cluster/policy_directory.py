@@ -18,7 +18,7 @@ from runc_wrap.cluster.configmap_policy import MODE, Files, PolicyNotTaken
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.host.locks import locked
-from runc_wrap.node.paths import Candidate, Places
+from runc_wrap.node.paths import Places
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.policy_sources import PROFILES
 
@@ -89,19 +89,19 @@ def put_in_force(places: Places, name: str) -> list[str]:
     return [*remarks, *apply_policy.notes(places, compiled)]
 
 
-def check(chosen: Candidate) -> tuple[Compiled, list[str]]:
+def check(chosen: Places) -> tuple[Compiled, list[str]]:
     """Return what `apply` does with a policy in a directory. Raises PolicyNotTaken and OSError."""
     with _refusals(chosen):
         return apply_policy.check(chosen)
 
 
-def candidate(places: Places, name: str) -> Candidate:
+def candidate(places: Places, name: str) -> Places:
     """Return the installation as it would be with a policy."""
-    return Candidate(places.prefix, places.cluster_policy.with_name(name))
+    return Places(places.prefix, places.cluster_policy.with_name(name))
 
 
 @contextlib.contextmanager
-def _refusals(chosen: Candidate) -> Iterator[None]:
+def _refusals(chosen: Places) -> Iterator[None]:
     try:
         configmap_policy.refuse_two_modes(_files(chosen.cluster_policy))
         yield
@@ -110,7 +110,7 @@ def _refusals(chosen: Candidate) -> Iterator[None]:
         raise PolicyNotTaken(text.replace(f"{chosen.etc}/", "")) from error
 
 
-def _whole(places: Places, name: str) -> Candidate:
+def _whole(places: Places, name: str) -> Places:
     """Return the candidate if its policy's directory is whole. Raises PolicyNotTaken."""
     chosen = candidate(places, name)
     if not _is_whole(chosen.cluster_policy):

@@ -137,16 +137,16 @@ class Query:
         ended = self.cluster.kubectl.ended(
             *words, seconds=self.how.seconds, largest=document_stream.LARGEST, given=self.given
         )
-        found = document_stream.only(ended.raw)
-        if isinstance(found, document_stream.Unusable):
+        value, why = document_stream.only(ended.raw)
+        if why:
             said = kubectl.said(ended.complaint)
             if not ended.raw.strip():
                 raise KubectlError(said or "it answered nothing")
             raise KubectlError(f"its answer of {len(ended.raw)} bytes is not one document: {said}")
-        if not isinstance(found.value, dict):
+        if not isinstance(value, dict):
             return node_document.silent(one.node, "its answer is no node's document")
         # by our clock: a node could call its document as old as it likes
-        return {**found.value, "node": one.node, "generated": time_text.rfc3339(time.time())}
+        return {**value, "node": one.node, "generated": time_text.rfc3339(time.time())}
 
 
 def lines(document: Json) -> bytes:

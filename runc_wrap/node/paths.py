@@ -11,25 +11,48 @@ PACKAGED = Path("/usr/lib/runc-wrap")  # the prefix of the .deb
 
 
 class Places:
-    """The paths of one installation; `prefix` is the argument of `install.sh --prefix`."""
+    """The paths of one installation; `prefix` is the argument of `install.sh --prefix`.
 
-    def __init__(self, prefix: Path) -> None:
-        self.prefix = prefix  # no dataclass: the agent's program for metrics would load inspect
+    `cluster_policy` is a symbolic link to the settings and profiles that a cluster sent, which does
+    not exist elsewhere; another one may be given.
+    """
 
-    @property
-    def wrapper(self) -> Path:
-        """The runtime to register with an engine."""
-        return self.prefix / "bin" / "runc-wrap"
-
-    @property
-    def etc(self) -> Path:
-        """The owner's settings and profiles."""
-        return self.prefix / "etc"
-
-    @property
-    def cluster_policy(self) -> Path:
-        """A symbolic link to the settings and profiles that a cluster sent; none elsewhere."""
-        return self.cluster / "policy" / "current"
+    def __init__(self, prefix: Path, cluster_policy: Path | None = None) -> None:
+        # no dataclass: the agent's program for metrics would load inspect
+        self.prefix = prefix
+        # the runtime to register with an engine
+        self.wrapper = prefix / "bin" / "runc-wrap"
+        # the owner's settings; *.toml in conf.d are read after config.toml, in the order of names
+        self.etc = prefix / "etc"
+        self.config_directory = self.etc / "conf.d"
+        # the owner's own profiles; annotations name them as localhost/<path in here>
+        self.profiles = self.etc / "profiles"
+        # one symbolic link, runc or crun, to the real runtime, by `apply`
+        self.runtime = prefix / "lib" / "runtime"
+        # what runc-wrap writes
+        self.var = prefix / "var"
+        # a symbolic link to the compiled policy in force
+        self.current = self.var / f"policy.{VERSION}" / "current"
+        # the record of decisions, which the hot path writes
+        self.ledger = self.var / "ledger"
+        # the filters that `tighten` laid on containers, as DIGEST.bpf: the ledger names them
+        self.tightened = self.var / "tightened"
+        # the agent's sockets, for root only: decide, notify, exec and evidence.sock
+        self.agent = self.var / "agent"
+        # the socket to which runtimes send seccomp listeners; also in hotpath.agent_probe
+        self.notify = self.agent / "notify.sock"
+        # the agent's record of each seccomp listener that it holds, and of each container's calls
+        self.listeners = self.agent / "listeners"
+        self.evidence = self.var / "evidence"
+        # the records of what `engine add` changed, and how to undo it
+        self.engines = self.var / "engines"
+        # what the installer in a cluster's pod writes, and its state; for root only
+        self.cluster = self.var / "cluster"
+        self.cluster_policy = cluster_policy or self.cluster / "policy" / "current"
+        # the engines' own default profiles, as `profile capture` found them: ENGINE.json
+        self.captured = self.var / "captured"
+        # requests of a `profile capture` that runs, for root only (hotpath.captured_block)
+        self.capture = self.var / "capture"
 
     def sources(self) -> tuple[Path, Path]:
         """Return the directories that `apply` compiles; of two files of one name the second's."""
@@ -44,94 +67,6 @@ class Places:
         if os.path.islink(self.cluster_policy):  # noqa: PTH114 - False for who may not look
             return self.config_directory / "90-node.toml"
         return self.etc / "config.toml"
-
-    @property
-    def config_directory(self) -> Path:
-        """The directory of *.toml files that are read after `config`, in the order of names."""
-        return self.etc / "conf.d"
-
-    @property
-    def profiles(self) -> Path:
-        """The owner's own profiles; annotations name them as localhost/<path in here>."""
-        return self.etc / "profiles"
-
-    @property
-    def var(self) -> Path:
-        """What runc-wrap writes: the compiled policy, the ledger, evidence and the like."""
-        return self.prefix / "var"
-
-    @property
-    def current(self) -> Path:
-        """A symbolic link to the compiled policy in force."""
-        return self.var / f"policy.{VERSION}" / "current"
-
-    @property
-    def runtime(self) -> Path:
-        """The directory of one symbolic link, runc or crun, to the real runtime, by `apply`."""
-        return self.prefix / "lib" / "runtime"
-
-    @property
-    def ledger(self) -> Path:
-        """The record of decisions, which the hot path writes."""
-        return self.var / "ledger"
-
-    @property
-    def tightened(self) -> Path:
-        """The filters that `tighten` laid on containers, as DIGEST.bpf: the ledger names them."""
-        return self.var / "tightened"
-
-    @property
-    def agent(self) -> Path:
-        """The agent's sockets, for root only: decide, notify, exec and evidence.sock."""
-        return self.var / "agent"
-
-    @property
-    def notify(self) -> Path:
-        """The socket to which runtimes send seccomp listeners; also in hotpath.agent_probe."""
-        return self.agent / "notify.sock"
-
-    @property
-    def listeners(self) -> Path:
-        """The agent's record of each seccomp listener that it holds."""
-        return self.agent / "listeners"
-
-    @property
-    def evidence(self) -> Path:
-        """The agent's record of each container's calls."""
-        return self.var / "evidence"
-
-    @property
-    def engines(self) -> Path:
-        """The records of what `engine add` changed, and how to undo it."""
-        return self.var / "engines"
-
-    @property
-    def cluster(self) -> Path:
-        """What the installer in a cluster's pod writes, and its state; for root only."""
-        return self.var / "cluster"
-
-    @property
-    def captured(self) -> Path:
-        """The engines' own default profiles, as `profile capture` found them: ENGINE.json."""
-        return self.var / "captured"
-
-    @property
-    def capture(self) -> Path:
-        """Requests of a `profile capture` that runs, for root only (hotpath.captured_block)."""
-        return self.var / "capture"
-
-
-class Candidate(Places):
-    """The same installation with another policy of the cluster."""
-
-    def __init__(self, prefix: Path, candidate: Path) -> None:
-        super().__init__(prefix)
-        self._candidate = candidate
-
-    @property
-    def cluster_policy(self) -> Path:
-        """The candidate's settings and profiles."""
-        return self._candidate
 
 
 def installed() -> Places:

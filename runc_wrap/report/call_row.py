@@ -44,12 +44,13 @@ class NodeCall:
 
 @dataclass(slots=True)
 class CallRow:
-    """One call of a workload, and its worst outcome under enforce.
+    """One call of a workload by its name on this machine, and its worst outcome under enforce.
 
-    `args` are known kinds of arguments; `has_args`: they are complete. `is_expected`: C libraries
-    make another call, so no verdict counts it. `first` and `last` are RFC 3339, "" if unknown.
-    `programs` has how often each made it, or on how many nodes. `unread` counts the calls of which
-    too little is known, by the reason.
+    `syscall` is given as another machine names it, for a call that has no name here. `args` are
+    known kinds of arguments; `has_args`: they are complete. `is_expected`: C libraries make another
+    call, so no verdict counts it. `first` and `last` are RFC 3339, "" if unknown. `programs` has
+    how often each made it, or on how many nodes. `unread` counts the calls of which too little is
+    known, by the reason.
     """
 
     arch: int
@@ -68,10 +69,17 @@ class CallRow:
     has_args: bool = True
     unread: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        abi = call_outcomes.abi_of(self.arch, self.number)
+        self.abi = abi.name if abi else f"{self.arch:#x}"
+        name = name_of(abi, self.number)
+        self.syscall = self.syscall if name.startswith("#") and self.syscall else name
+
     def count_in(self, call: CallKind, tally: Tally, outcome: CallOutcome) -> None:
         """Count calls of one kind as this node recorded them; the worst outcome counts."""
         self.add_outcome(outcome)
-        self._add_times(tally.count, _text(tally.first), _text(tally.last))
+        first, last = (time_text.rfc3339(seconds) or "" for seconds in (tally.first, tally.last))
+        self._add_times(tally.count, first, last)
         if outcome.unread:
             self.unread[outcome.unread] = self.unread.get(outcome.unread, 0) + tally.count
         program = call.exe or call.comm
@@ -84,7 +92,8 @@ class CallRow:
     def add(self, other: NodeCall) -> None:
         """Add the call as another node saw it."""
         if (other.verdict, other.expected) != (self.verdict, self.is_expected):
-            self._add_outcome(other.verdict, other.errno, other.outcome, expected=other.expected)
+            how = other.verdict or "", other.errno, other.outcome
+            self.add_outcome(CallOutcome(*how, frozenset(), other.expected))
         self._add_times(other.count, other.first, other.last)
         for name in other.programs:
             if name in self.programs or len(self.programs) < _MOST_PROGRAMS:
@@ -100,14 +109,9 @@ class CallRow:
 
     def add_outcome(self, outcome: CallOutcome) -> None:
         """Take an outcome of it, if it is the worst so far."""
-        how = outcome.verdict or None, outcome.errno, outcome.how
-        self._add_outcome(*how, expected=outcome.is_expected)
-
-    def _add_outcome(
-        self, verdict: str | None, errno: str | None, how: str, *, expected: bool
-    ) -> None:
-        if (place(verdict), expected) < (place(self.verdict), self.is_expected):
-            self.verdict, self.errno, self.how, self.is_expected = verdict, errno, how, expected
+        if (place(outcome.verdict), outcome.is_expected) < (place(self.verdict), self.is_expected):
+            self.verdict, self.errno = outcome.verdict, outcome.errno
+            self.how, self.is_expected = outcome.how, outcome.is_expected
 
     def _add_times(self, count: int, first: str, last: str) -> None:
         self.count += count
@@ -120,13 +124,6 @@ class CallRow:
         kinds = self.args if self.has_args and self.args else (None,)
         calls = (CallKind(self.arch, self.number, LOG, args, "", "") for args in kinds)
         return {call_outcomes.of(call, profile).verdict for call in calls}
-
-    def name_here(self) -> None:
-        """Name it as this machine's libseccomp does, if it knows the call."""
-        abi = call_outcomes.abi_of(self.arch, self.number)
-        self.abi = abi.name if abi else f"{self.arch:#x}"
-        name = name_of(abi, self.number)
-        self.syscall = self.syscall if name.startswith("#") and self.syscall else name
 
     def words(self, limit: int = call_text.MOST) -> str:
         """Return the call, with up to `limit` kinds of arguments that have names."""
@@ -180,12 +177,7 @@ def of(call: CallKind, outcome: CallOutcome) -> CallRow:
     """Return the row of a call, in which none is counted yet."""
     found = CallRow(call.arch, call.number)
     found.add_outcome(outcome)
-    found.name_here()
     return found
-
-
-def _text(seconds: float) -> str:
-    return time_text.rfc3339(seconds) or ""
 
 
 def name_of(abi: Abi | None, number: int) -> str:

@@ -23,21 +23,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
-from runc_wrap.evidence.store.evidence_memory import AT_LEAST, AT_MOST, EVER, holes_between
+from runc_wrap.evidence.store.evidence_memory import (
+    AT_LEAST,
+    AT_MOST,
+    EVER,
+    Hole,
+    Interval,
+    holes_between,
+)
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row, container_evidence, filter_conflicts
-from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE
-from runc_wrap.report.container_evidence import CANDIDATE
+from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, CallOutcome, Filter
+from runc_wrap.report.container_evidence import CANDIDATE, ContainerEvidence, NodeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from runc_wrap.evidence.store.call_counts import CallKind, Tally
-    from runc_wrap.evidence.store.evidence_memory import Evidence, Hole, Interval, Strays
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.report.call_outcomes import CallOutcome, Filter
-    from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 
 Kind = tuple[object, ...]
 _HOUR, _DAY = 3600.0, 86400.0
@@ -77,12 +81,12 @@ class LostRecords(NamedTuple):
         return f"{lost} while its containers ran{known}."
 
 
-def lost(group: Iterable[ContainerEvidence], evidence: Evidence, since: float) -> LostRecords:
+def lost(group: Iterable[ContainerEvidence], facts: NodeFacts) -> LostRecords:
     """Return what was lost while one of these ran, or at an unknown time."""
     found: dict[tuple[tuple[str, str], Hole], None] = {}
     for one in group:
-        begin, end = max(one.begin, since), container_evidence.latest_end(one, evidence)
-        for kind, holes in evidence.lost.items() if one.looks else ():
+        begin, end = max(one.begin, facts.since), container_evidence.latest_end(one, facts.evidence)
+        for kind, holes in facts.evidence.lost.items() if one.looks else ():
             if container_evidence.concerns(kind[0], one):
                 found |= {(kind, hole): None for hole in holes_between(holes, begin, end)}
     whys = [why for (_, why), _ in found]
@@ -98,16 +102,13 @@ def lost(group: Iterable[ContainerEvidence], evidence: Evidence, since: float) -
 class Suspicion:
     """Counts the calls of unknown origin for each workload, those before `since` left out."""
 
-    def __init__(
-        self, strays: Strays, profile_of: Callable[[Record], Filter | str], since: float = 0.0
-    ) -> None:
-        self._strays = strays
-        self._profile_of = profile_of
-        self._since = since
+    def __init__(self, facts: NodeFacts) -> None:
+        self._facts = facts
         self._known: dict[tuple[Kind, Kind], bool] = {}
 
     def count(self, group: Iterable[ContainerEvidence]) -> int:
         """Return how many calls may be these containers'."""
+        strays = self._facts.evidence.unattributed
         lives: dict[Kind, list[Interval]] = defaultdict(list)
         records: dict[Kind, Record] = {}
         for one in group:
@@ -115,9 +116,9 @@ class Suspicion:
                 record = one.record
                 kind = (record.mode, record.profile, record.digest, record.root)
                 records[kind] = record
-                lives[kind].append((max(one.begin, self._since), one.until))
-        found = self._within(self._strays.beyond, [each for one in lives.values() for each in one])
-        for call, spans in self._strays.spans.items() if lives else ():
+                lives[kind].append((max(one.begin, self._facts.since), one.until))
+        found = self._within(strays.beyond, [each for one in lives.values() for each in one])
+        for call, spans in strays.spans.items() if lives else ():
             times = [
                 each
                 for kind, intervals in lives.items()
@@ -137,7 +138,7 @@ class Suspicion:
     def _may_be(self, call: CallKind, kind: Kind, record: Record) -> bool:
         key = (kind, call[:4])
         if key not in self._known:
-            profile = self._profile_of(record)
+            profile = self._facts.profile_of(record)
             outcome = None if isinstance(profile, str) else call_outcomes.of(call, profile)
             self._known[key] = may_be(call, str(record.mode), outcome) or (
                 record.mode == AUDIT and filter_conflicts.is_one(call, profile)
@@ -228,7 +229,7 @@ def confidence(
     return f"{found} {unshown}" if unshown else found
 
 
-def gaps(group: list[ContainerEvidence], evidence: Evidence, facts: NodeFacts) -> Iterator[str]:
+def gaps(group: list[ContainerEvidence], facts: NodeFacts) -> Iterator[str]:
     """Yield sentences on why the evidence may be incomplete."""
     looking = [one for one in group if one.looks]
     if left := sorted({call for one in looking for call in facts.unpreviewed(one.record)}):
@@ -240,9 +241,9 @@ def gaps(group: list[ContainerEvidence], evidence: Evidence, facts: NodeFacts) -
         )
     if any(one.seen.dropped for one in looking):
         yield "it made more kinds of calls than are kept."
-    if any(evidence.is_damaged(one.record.key) for one in looking):
+    if any(facts.evidence.is_damaged(one.record.key) for one in looking):
         yield "its evidence is damaged."
-    if any(one.begin <= container_evidence.cleared(one, evidence) for one in looking):
+    if any(one.begin <= container_evidence.cleared(one, facts.evidence) for one in looking):
         yield CLEARED
 
 
@@ -252,7 +253,7 @@ def doubtful(
     """Yield sentences on calls that may be the workload's, or that may have been lost."""
     if doubts.lost.end:
         yield doubts.lost.sentence
-    if doubts.stray and not _is_over(group, lambda one: suspicion.count([one]) > 0):
+    if doubts.stray and not _is_over(group, suspicion):
         yield (
             f"{safe_text.number(doubts.stray, 'call')} of no known container came meanwhile, which "
             "may have been its own. Recreate it: a container that is watched as long without such "
@@ -289,16 +290,14 @@ def _either(
     return found
 
 
-def _is_over(
-    group: Iterable[ContainerEvidence], is_doubted: Callable[[ContainerEvidence], bool]
-) -> bool:
+def _is_over(group: Iterable[ContainerEvidence], suspicion: Suspicion) -> bool:
     """Return whether one of these was watched from its start, for as long as each doubted one."""
     longest = 0.0
     by_time = sorted((one for one in group if one.looks), key=lambda one: -one.watched)
     for one in by_time[:_MOST_ASKED]:
         if one.watched < longest or not one.watched:
             return False
-        if is_doubted(one):
+        if suspicion.count([one]):
             longest = one.watched
         elif one.is_whole:
             return True

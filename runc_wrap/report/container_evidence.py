@@ -34,7 +34,7 @@ class Carried(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What a verdict depends on beside ledger and evidence.
+    """What a verdict depends on: ledger and evidence, and what is asked of the node.
 
     `profile_of` returns the decided profile under enforce, or a sentence why it is unknown;
     `is_there` returns whether a container still runs; evidence before `since` is left out;
@@ -43,6 +43,8 @@ class NodeFacts:
     `age` returns the seconds since the start of one that runs, whatever was done to the clock.
     """
 
+    ledger: Ledger
+    evidence: Evidence
     profile_of: Callable[[Record], Filter | str]
     is_there: Callable[[Key], bool]
     now: float
@@ -78,13 +80,11 @@ class ContainerEvidence:
         return self.record.mode in _LOOKING
 
 
-def of(
-    key: Key, record: Record, ledger: Ledger, evidence: Evidence, facts: NodeFacts
-) -> ContainerEvidence:
+def of(key: Key, record: Record, facts: NodeFacts) -> ContainerEvidence:
     """Return what is known of a container."""
-    first, often = ledger.starts.get(key, (record.time, 1))
+    first, often = facts.ledger.starts.get(key, (record.time, 1))
     last_start = time_text.epoch(record.time) or 0.0
-    seen = evidence.containers.get(key) or Tallies()
+    seen = facts.evidence.containers.get(key) or Tallies()
     end = facts.now
     is_there = facts.is_there(key)
     if not is_there:
@@ -96,21 +96,17 @@ def of(
     one = ContainerEvidence(record, seen, begin, end, often - 1, is_there, until=until)
     times = [  # in which its calls were recorded, if it made any
         time
-        for source, intervals in evidence.watched.items()
+        for source, intervals in facts.evidence.watched.items()
         if source != _PROCESSES and concerns(source, one)
         for time in intervals
     ]
     start = max(begin, last_start)
     is_whole = often == 1 and any(a <= start + SECOND < z for a, z in times)
-    return replace(one, watched=_watched(one, start, evidence, times, facts), is_whole=is_whole)
+    return replace(one, watched=_watched(one, start, times, facts), is_whole=is_whole)
 
 
 def _watched(
-    one: ContainerEvidence,
-    start: float,
-    evidence: Evidence,
-    times: list[Interval],
-    facts: NodeFacts,
+    one: ContainerEvidence, start: float, times: list[Interval], facts: NodeFacts
 ) -> float:
     """Return for how long this container's calls would have been recorded since its last start.
 
@@ -118,7 +114,7 @@ def _watched(
     """
     if not one.looks:
         return 0.0
-    begin = max(start, facts.since, cleared(one, evidence))
+    begin = max(start, facts.since, cleared(one, facts.evidence))
     watched = seconds_within(times, begin, one.end)
     # a log's interval contains the time that the clock was set forward by
     return min(watched, facts.age(one.record.key)) if one.is_there else watched

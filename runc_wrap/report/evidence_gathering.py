@@ -77,6 +77,8 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
         decided, evidence = beside.ledger, beside.evidence
         notes += candidate_evidence.notes(beside, is_there, profiles.unpreviewed)
     judging = verdict.Judging(
+        decided,
+        evidence,
         profiles.of,
         is_there,
         now,
@@ -87,8 +89,8 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
         bounding_of,
         profiles.unpreviewed,
     )
-    found = judging.judge(decided, evidence)
-    return NodeReport(found, verdict.strays(evidence.unattributed), evidence, decided, notes)
+    strays = verdict.strays(evidence.unattributed)
+    return NodeReport(judging.judge(), strays, evidence, decided, notes)
 
 
 def _stored(directory: Path, notes: list[str]) -> Evidence:

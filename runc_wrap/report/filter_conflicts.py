@@ -25,7 +25,7 @@ from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.report import call_outcomes
-from runc_wrap.report.container_evidence import CANDIDATE, Carried
+from runc_wrap.report.container_evidence import CANDIDATE, Carried, ContainerEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.ledger_file import Key
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.container_evidence import ContainerEvidence
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3

@@ -14,17 +14,14 @@ from runc_wrap.documents.reader import record
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row
-from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE
-from runc_wrap.report.call_row import NodeCall
+from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, Filter
+from runc_wrap.report.call_row import CallRow, NodeCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from runc_wrap.evidence.store.call_counts import CallKind, Tallies
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.container_evidence import ContainerEvidence
+    from runc_wrap.evidence.store.call_counts import CallKind
+    from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 
 Json = dict[str, Any]
 _MOST_NOTES = 10
@@ -77,9 +74,7 @@ class RecordedCalls:
 
     @property
     def rows(self) -> list[CallRow]:
-        """The calls, each by its name on this machine."""
-        for row in self.calls.values():
-            row.name_here()
+        """The calls."""
         return [*self.calls.values()]
 
     def sentences(self) -> Iterator[str]:
@@ -94,28 +89,24 @@ class RecordedCalls:
         yield UNSEEN
 
 
-def of(
-    group: Sequence[ContainerEvidence],
-    profile_of: Callable[[Record], Filter | str],
-    strays: Tallies,
-    since: float,
-) -> RecordedCalls:
-    """Return what one node recorded in these containers since then; calls of none are noted."""
+def of(group: Sequence[ContainerEvidence], facts: NodeFacts) -> RecordedCalls:
+    """Return what one node recorded in these containers; calls of none are noted."""
     found = RecordedCalls()
     found.containers = len(group)
     found.whole = sum(one.is_whole for one in group)
     found.watched = round(max(one.watched for one in group))
-    begin = max(since, min(one.begin for one in group))
+    begin = max(facts.since, min(one.begin for one in group))
+    strays = facts.evidence.unattributed
     own = ((call, t) for call, t in strays.calls.items() if t.last >= begin)
     stray = [tally.count for call, tally in own if call.code & RECORDED]
     if stray:
         found.notes[f"{safe_text.number(sum(stray), 'call')} came of no known container."] = None
     for one in group:
-        profile, seen = profile_of(one.record), one.seen
+        profile, seen = facts.profile_of(one.record), one.seen
         parts = (seen, LET_THROUGH), (seen.unsure, LET_THROUGH), (seen.runtimes, BY_RUNTIME)
         for part, outcome in parts:
             for call, tally in part.calls.items():
-                if tally.last >= since and _is_allowed(call, profile):
+                if tally.last >= facts.since and _is_allowed(call, profile):
                     call_row.count_in(found.calls, call, tally, outcome)
     return found
 

@@ -24,6 +24,7 @@ unattributed.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runc_wrap import time_text
@@ -39,10 +40,10 @@ from runc_wrap.report import (
     recorded_calls,
     workload_names,
 )
-from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN
-from runc_wrap.report.call_row import place
+from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN, CallOutcome
+from runc_wrap.report.call_row import CallRow, place
 from runc_wrap.report.confidence import Doubts, Suspicion
-from runc_wrap.report.container_evidence import NodeFacts
+from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 from runc_wrap.report.merge import merged_workload
 from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
 
@@ -50,12 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from runc_wrap.evidence.store.call_counts import Tallies
-    from runc_wrap.evidence.store.evidence_memory import Evidence
     from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.report.call_outcomes import CallOutcome
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.container_evidence import ContainerEvidence
     from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.recorded_calls import RecordedCalls
     from runc_wrap.report.workload_names import Workload
@@ -66,57 +62,51 @@ if TYPE_CHECKING:
 class Judging(NodeFacts):
     """Judges what was decided and recorded on a node."""
 
-    def judge(self, ledger: Ledger, evidence: Evidence) -> list[MergedWorkload]:
+    @cached_property
+    def _suspicion(self) -> Suspicion:
+        return Suspicion(self)
+
+    def judge(self) -> list[MergedWorkload]:
         """Return the workloads that are confined, the worst first."""
         groups: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
         recorded: dict[Workload, list[ContainerEvidence]] = defaultdict(list)
-        suspicion = Suspicion(evidence.unattributed, self.profile_of, self.since)
-        for key, decided in ledger.records.items():
+        for key, decided in self.ledger.records.items():
             # with a candidate, nobody is asked about what the profile itself denies
             is_enforced = decided.candidate and decided.mode == OBSERVE
             record = decided._replace(mode=ENFORCE) if is_enforced else decided
             if record.is_injected:
-                container = container_evidence.of(key, record, ledger, evidence, self)
+                container = container_evidence.of(key, record, self)
                 if container.end >= self.since and not _is_nobodys(container):
                     groups[workload_names.of(record)].append(container)
                     if record.recorded:  # by the agent, whatever the mode
                         observed = record._replace(mode=OBSERVE)
-                        listened = container_evidence.of(key, observed, ledger, evidence, self)
+                        listened = container_evidence.of(key, observed, self)
                         recorded[workload_names.of(record)].append(listened)
-        found = {
-            whose: self._reported(whose, group, evidence, suspicion)
-            for whose, group in groups.items()
-        }
+        found = {whose: self._reported(whose, group) for whose, group in groups.items()}
         for whose, containers in recorded.items():
-            found[whose].recorded = self._recording(containers, evidence)
+            found[whose].recorded = self._recording(containers)
         return merged_workload.ordered(found)
 
-    def _recording(self, group: list[ContainerEvidence], evidence: Evidence) -> RecordedCalls:
+    def _recording(self, group: list[ContainerEvidence]) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
-        found = recorded_calls.of(group, self.profile_of, evidence.unattributed, self.since)
+        found = recorded_calls.of(group, self)
         own = filter_conflicts.of(group, self.profile_of, self.carried)
-        lost = confidence.lost(group, evidence, self.since)
+        lost = confidence.lost(group, self)
         found.lost = lost.records
-        more = [*confidence.gaps(group, evidence, self), *own.sentences, lost.sentence]
+        more = [*confidence.gaps(group, self), *own.sentences, lost.sentence]
         found.notes |= dict.fromkeys(filter(None, more))
         return found
 
-    def _reported(
-        self,
-        whose: Workload,
-        group: list[ContainerEvidence],
-        evidence: Evidence,
-        suspicion: Suspicion,
-    ) -> MergedWorkload:
+    def _reported(self, whose: Workload, group: list[ContainerEvidence]) -> MergedWorkload:
         group.sort(key=lambda one: one.begin)
         calls, runtimes, problems = self._calls(group)
         rows = calls.values()
         own = filter_conflicts.of(group, self.profile_of, self.carried)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
-        doubts = self._doubts(group, evidence, suspicion, rows)
-        problems += [*confidence.gaps(group, evidence, self), *own.sentences]
-        problems += confidence.doubtful(group, suspicion, doubts, self)
+        doubts = self._doubts(group, rows)
+        problems += [*confidence.gaps(group, self), *own.sentences]
+        problems += confidence.doubtful(group, self._suspicion, doubts, self)
         unwatched = None if watched > 0 else confidence.unwatched(group, self)
         verdict, reason = _verdict(rows, group, problems, unwatched)
         unshown = self._unshown(group[-1], rows)
@@ -158,19 +148,13 @@ class Judging(NodeFacts):
             self._add_calls(one.record, one.seen.runtimes, apart)
         return rows, _by_count(apart), problems
 
-    def _doubts(
-        self,
-        group: list[ContainerEvidence],
-        evidence: Evidence,
-        suspicion: Suspicion,
-        rows: Collection[CallRow],
-    ) -> Doubts:
+    def _doubts(self, group: list[ContainerEvidence], rows: Collection[CallRow]) -> Doubts:
         dropped = sum(one.seen.dropped for one in group if one.looks)
-        lost = confidence.lost(group, evidence, self.since)
+        lost = confidence.lost(group, self)
         unread = [row for row in rows if row.unread]  # of clone3
         clones = sum((Counter(row.unread) for row in unread), Counter())
         of = sum(row.count for row in unread)
-        return Doubts(lost, suspicion.count(group), dropped, clones, of)
+        return Doubts(lost, self._suspicion.count(group), dropped, clones, of)
 
     def _unshown(self, newest: ContainerEvidence, rows: Collection[CallRow]) -> str | None:
         """Return what a container's mode cannot show, None if nothing makes that likely."""

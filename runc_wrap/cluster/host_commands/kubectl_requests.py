@@ -27,7 +27,7 @@ from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_status, redecide
 from runc_wrap.node.container_state.redecide import DecisionChange
-from runc_wrap.node.paths import Candidate, Places
+from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 
@@ -142,7 +142,7 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
         raise configmap_policy.PolicyNotTaken(next_step.OTHER_RELEASE)
     if not (directory / configmap_policy.MODE).exists():  # a config.toml alone changes no overlay
         policy_directory.add_files(directory, policy_directory.mode_in_force(places))
-    compiled, remarks = policy_directory.check(Candidate(places.prefix, directory))
+    compiled, remarks = policy_directory.check(Places(places.prefix, directory))
     installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     return compiled, [one.replace(f"{directory}/", "") for one in remarks]
 

@@ -22,26 +22,16 @@ _ALONE = (
 )
 
 
-class Unusable(NamedTuple):
-    """A document that is none; `why` is the rest of a sentence about it."""
-
-    why: str
-
-
-class Document(NamedTuple):
-    """A document's value, of any JSON type."""
-
-    value: Any
-
-
 class NodeAnswer(NamedTuple):
     """What a node answered; `asked` is its name, None if nobody says it. `mark` tells it apart.
 
-    `size` is in bytes.
+    `value` is the document, of any JSON type; `why` is "", or the rest of a sentence that says why
+    there is none. `size` is in bytes.
     """
 
     asked: str | None
-    found: Document | Unusable
+    value: Any
+    why: str = ""
     mark: int = 0
     size: int = 0
 
@@ -57,25 +47,25 @@ def answers(readline: Callable[[int], bytes]) -> Iterator[NodeAnswer]:
             others = True
             yield one
     if others or len(unasked) > 1:
-        unasked = [NodeAnswer(None, Unusable(_ALONE))] if unasked else []
+        unasked = [NodeAnswer(None, None, _ALONE)] if unasked else []
     yield from unasked
 
 
-def _answers(lines: Iterator[bytes | Unusable]) -> Iterator[NodeAnswer]:
+def _answers(lines: Iterator[bytes | str]) -> Iterator[NodeAnswer]:
     for line in lines:
         if not line:
             continue
-        asked, is_there = _asked(found := _decoded(line))
+        value, why = _decoded(line)
+        asked, is_there = _asked(value)
         if asked is not None and not is_there:
             line = next(lines, b"")  # noqa: PLW2901 - the answer to the line before
-            found = _decoded(line) if line else Unusable("is empty")
-        size = 0 if isinstance(line, Unusable) else len(line)
-        yield NodeAnswer(asked, found, hash(line), size)
+            value, why = _decoded(line) if line else (None, "is empty")
+        size = 0 if isinstance(line, str) else len(line)
+        yield NodeAnswer(asked, value, why, hash(line), size)
 
 
-def _asked(found: Document | Unusable) -> tuple[str | None, bool]:
+def _asked(value: object) -> tuple[str | None, bool]:
     """Return the node of which whoever asks speaks here, and whether that is all of it."""
-    value = found.value if isinstance(found, Document) else None
     if isinstance(value, dict):
         for key in ("asked", "node") if "error" in value else ("asked",):
             if isinstance(node := value.get(key), str):
@@ -83,32 +73,32 @@ def _asked(found: Document | Unusable) -> tuple[str | None, bool]:
     return None, False
 
 
-def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes | Unusable]:
-    """Yield each line without white space around it; of one that is too large only its size."""
+def _lines(readline: Callable[[int], bytes]) -> Iterator[bytes | str]:
+    """Yield each line without white space around it; of one that is too large a sentence's rest."""
     while line := readline(LARGEST + 1):
         size = len(line)
         while size > LARGEST and not line.endswith(b"\n") and (line := readline(LARGEST)):
             size += len(line)
         if size > LARGEST:
-            yield Unusable(f"is larger than {LARGEST >> 20} MiB ({size} bytes)")
+            yield f"is larger than {LARGEST >> 20} MiB ({size} bytes)"
         else:
             yield line.strip()
 
 
-def _decoded(line: bytes | Unusable) -> Document | Unusable:
-    return line if isinstance(line, Unusable) else only(line)
+def _decoded(line: bytes | str) -> tuple[Any, str]:
+    return (None, line) if isinstance(line, str) else only(line)
 
 
-def only(piece: bytes) -> Document | Unusable:
-    """Return what a text holds that has to be one document."""
+def only(piece: bytes) -> tuple[Any, str]:
+    """Return the value of a text that has to be one document, and why there is none, "" if so."""
     most = len(piece) // 2
     count = most if most <= MOST_CONTAINERS else piece.count(b"[") + piece.count(b"{")
     if count > MOST_CONTAINERS:
-        return Unusable(f"holds {count} lists and objects, more than {MOST_CONTAINERS}")
+        return None, f"holds {count} lists and objects, more than {MOST_CONTAINERS}"
     try:
-        return Document(json_codec.loads(piece))
+        return json_codec.loads(piece), ""
     except json_codec.Unreadable as error:
-        return Unusable(f"is not one line of JSON ({error}); it may have been cut off")
+        return None, f"is not one line of JSON ({error}); it may have been cut off"
 
 
 def asking(node: str) -> bytes:

@@ -11,27 +11,21 @@ their engine's default profile:
 Remarks that differ only in numbers, such as a time, count as the same; the first node's is shown.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.documents.reader import DocumentError
 from runc_wrap.failure import Failure
 from runc_wrap.node.container_state import kept_default_sentence
 from runc_wrap.report.merge import merged_workload, node_document
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer, answers
+from runc_wrap.report.merge.document_stream import NodeAnswer, answers
 from runc_wrap.report.merge.merged_workload import CountedNodes, MergedWorkload
-from runc_wrap.report.merge.node_document import SilentNode
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from runc_wrap.report.merge.node_document import Kept, NodeDocument
-    from runc_wrap.report.workload_names import Workload
+from runc_wrap.report.merge.node_document import Kept, NodeDocument, SilentNode
+from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 _NUMBER = re.compile(r"\d+", re.ASCII)
@@ -83,7 +77,7 @@ class FleetReport:
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
         self.kept = FleetKept()
         self.notes = FleetNotes()
-        self._workloads: dict[Workload, MergedWorkload] = {}
+        self._workloads = dict[Workload, MergedWorkload]()
 
     def read(self, readline: Callable[[int], bytes], where: str) -> None:
         """Take all answers of a stream. Raises Failure, and OSError if it cannot be read."""
@@ -102,16 +96,16 @@ class FleetReport:
             return
         node = one.asked or name
         try:
-            if isinstance(one.found, Document):
-                found = node_document.read(one.found.value, self._form)
+            if not one.why:
+                found = node_document.read(one.value, self._form)
                 node = one.asked or found.node  # not who a liar says he is
                 if one.asked is None and node in self.without:
                     return
                 self._add(found, one, name)
             elif one.asked is None:
-                self.refuse(name, one.found.why)
+                self.refuse(name, one.why)
             else:
-                self._add_silent(one.asked, f"its answer {one.found.why}")
+                self._add_silent(one.asked, f"its answer {one.why}")
         except DocumentError as error:
             self.refuse(one.asked or name, str(error))
         self._check(node, one.size)

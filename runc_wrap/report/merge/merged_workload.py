@@ -6,30 +6,26 @@ recording add nothing: where it is watched elsewhere, that decides. The report o
 of a single node, which says the verdict, the reason and the confidence itself.
 """
 
-from __future__ import annotations
-
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.report import call_outcomes, call_row, filter_conflicts
-from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE
-from runc_wrap.report.call_row import place
+from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, Filter
+from runc_wrap.report.call_row import CallRow, place
 from runc_wrap.report.confidence import Doubts, LostRecords, watched_well
-from runc_wrap.report.merge.node_document import MOST_NAMES
+from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
 from runc_wrap.report.recorded_calls import RecordedCalls
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.call_row import CallRow
-    from runc_wrap.report.merge.node_document import NodeWorkload, SeenHere
-    from runc_wrap.report.workload_names import Workload
+from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 _MOST_NODES, _SHOWN_NODES = 10, 3  # named with one thing
+_SUMS = ("containers", "running", "restarts", "lost", "dropped")  # over the nodes
+# attributes that its JSON has unchanged
+_SAME = tuple("name verdict reason confidence lost_at_least lost_at_most watched since".split())
 
 
 @dataclass
@@ -85,18 +81,14 @@ class MergedWorkload:
         self._worst: str | None = None
         self.unknown = UnknownNodes()
         self._enforced = ""
-        self._rows: list[CallRow] | None = None
 
     def add(self, node: str, one: NodeWorkload, here: SeenHere | None = None) -> None:
         """Add what a node says; `here` is what it knows beside its document if it is this one."""
         self.nodes += 1
-        self.containers += one.containers
-        self.running += one.running
-        self.restarts += one.restarts
-        self.lost += one.lost
+        for key in _SUMS:
+            setattr(self, key, getattr(self, key) + getattr(one, key))
         self.lost_at_least |= one.lost_at_least
         self.lost_at_most |= one.lost_at_most
-        self.dropped += one.dropped
         self.has_unshown |= bool(one.unshown)
         is_quiet = not (here.calls if here else one.calls)
         self._calm = self._calm and one.is_calm(is_quiet=is_quiet)
@@ -125,31 +117,21 @@ class MergedWorkload:
             if self.least is None or one.watched < self.least[0]:
                 self.least = (one.watched, node)
         if one.is_unknown:
-            self.doubt(node, one.reason or "it was not watched.")
+            self.unknown.add(node)
+            self.unknown.why = self.unknown.why or one.reason or "it was not watched."
         elif one.verdict is None:
             self._enforced = self._enforced or one.reason or ""
         self._worst = min(self._worst, one.verdict, key=place)
-
-    def doubt(self, node: str, why: str) -> None:
-        """Count a node on which nothing is known."""
-        self.unknown.add(node)
-        self.unknown.why = self.unknown.why or why
 
     @property
     def name(self) -> str:
         """Its name for `suggest`."""
         return self.workload.distinct_name(is_shared=self.shares_name)
 
-    @property
+    @cached_property
     def rows(self) -> list[CallRow]:
         """Its calls, the worst first."""
-        if self._rows is None:
-            for one in self.calls.values():
-                one.name_here()
-            self._rows = sorted(
-                self.calls.values(), key=lambda row: (place(row.verdict), -row.count)
-            )
-        return self._rows
+        return sorted(self.calls.values(), key=lambda row: (place(row.verdict), -row.count))
 
     @property
     def ids(self) -> list[str]:
@@ -233,22 +215,10 @@ class MergedWorkload:
         """Return it as `report --json` shows it; a node's has what only that node knows, too."""
         return {
             **self.workload._asdict(),
-            "name": self.name,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "confidence": self.confidence,
+            **{key: getattr(self, key) for key in (*_SAME, *_SUMS)},
             "calm": self.is_calm,
-            "containers": self.containers,
-            "running": self.running,
-            "restarts": self.restarts,
             "first": min((row.first for row in self.rows if row.first), default=None),
             "last": max((row.last for row in self.rows if row.last), default=None),
-            "lost": self.lost,
-            "lost_at_least": self.lost_at_least,
-            "lost_at_most": self.lost_at_most,
-            "dropped": self.dropped,
-            "watched": self.watched,
-            "since": self.since,
             "modes": sorted(self.modes),
             "profile": max(self.profiles, key=lambda one: self.profiles[one], default=None),
             "pods": sorted(self.pods),

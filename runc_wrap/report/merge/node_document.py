@@ -12,10 +12,9 @@ A document of another form, with a wrong type or with a number that cannot be is
 half of it says could be wrong, too.
 """
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.documents.constraints import Count, First, Like, Most, Time
@@ -23,17 +22,12 @@ from runc_wrap.documents.reader import DocumentError, record, shown, taken
 from runc_wrap.documents.reader import written as json_of
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.node.container_state import kept_default_sentence
-from runc_wrap.report.call_outcomes import SAFE
+from runc_wrap.report.call_outcomes import SAFE, Filter
 from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
+from runc_wrap.report.container_evidence import ContainerEvidence
+from runc_wrap.report.filter_conflicts import OwnFilters
 from runc_wrap.report.recorded_calls import NodeRecording
 from runc_wrap.report.workload_names import Workload
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from runc_wrap.report.call_outcomes import Filter
-    from runc_wrap.report.container_evidence import ContainerEvidence
-    from runc_wrap.report.filter_conflicts import OwnFilters
 
 Json = dict[str, Any]
 FORM, CANDIDATE_FORM = 1, 2  # the second is a report on candidates, which no other is merged with

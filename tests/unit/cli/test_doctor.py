@@ -12,7 +12,7 @@ import pytest
 
 from runc_wrap.doctor import runtime_checks
 from runc_wrap.host import systemd
-from runc_wrap.node import seccomp_features
+from runc_wrap.node import paths, seccomp_features
 from runc_wrap.policy.settings import policy_sources
 from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
@@ -130,8 +130,12 @@ def test_an_agent_that_does_not_answer_is_reported(
 def test_an_agent_that_cannot_exist_is_only_a_note(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deep = node.places.prefix / ("x" * 100)
-    monkeypatch.setattr(type(node.places), "agent", deep)
+    class Deep(paths.Places):
+        def __init__(self, prefix: Path) -> None:
+            super().__init__(prefix)
+            self.agent = prefix / ("x" * 100)
+
+    monkeypatch.setattr(paths, "Places", Deep)
     _well(node)
     [found] = _all(node)
     assert (found["severity"], "AF_UNIX path too long" in found["sentence"]) == ("note", True)

@@ -13,14 +13,14 @@ from harness.node.node_reports import document, workload
 from runc_wrap.failure import Failure
 from runc_wrap.fleet import memory_bound
 from runc_wrap.fleet.memory_bound import MemoryBound
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer
+from runc_wrap.report.merge.document_stream import NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import FORM
 
 
 def _taken(found: FleetReport, documents: Iterable[Any]) -> None:
     for one in documents:
-        found.take(NodeAnswer(None, Document(one), size=len(json.dumps(one))))
+        found.take(NodeAnswer(None, one, size=len(json.dumps(one))))
 
 
 def test_more_than_fits_fails_and_says_which_node_to_leave_out(
@@ -45,7 +45,7 @@ from pathlib import Path
 from runc_wrap.failure import Failure
 from runc_wrap.fleet import memory_bound
 from runc_wrap.report.merge.fleet_report import FleetReport
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer
+from runc_wrap.report.merge.document_stream import NodeAnswer
 from harness.node.node_reports import call, document, workload
 memory_bound.MOST_MEMORY = 32 << 20
 LONG = "\\U0001f600" * 480  # four bytes each in memory
@@ -66,7 +66,7 @@ found = FleetReport(check=memory_bound.MemoryBound().check)
 try:
     for at in range(200):
         one = document(f"n{at}", *KINDS[sys.argv[1]](at))
-        found.take(NodeAnswer(None, Document(one), size=1))
+        found.take(NodeAnswer(None, one, size=1))
 except Failure:
     print(peak() - before)
 """

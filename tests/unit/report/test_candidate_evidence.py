@@ -1,5 +1,6 @@
 """What is said of candidates is not said of what is enforced, and the other way round."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ class Node(Case):
 
     def _judged(self, decided: Ledger, evidence: Evidence) -> dict[str, Any]:
         judging = self.judging(unpreviewed=lambda record: self.left.get(record.id, []))
-        found = judging.judge(decided, evidence)
+        found = replace(judging, ledger=decided, evidence=evidence).judge()
         return {one.workload.container or "": one.as_json() for one in found}
 
     def plain(self) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class Case:
 
     def judging(self, since: float = 0.0, **more: Any) -> Judging:
         return Judging(
+            self.decided(),
+            self.evidence,
             self.profile_of,
             self.there.__contains__,
             self.now,
@@ -81,7 +83,7 @@ class Case:
         )
 
     def workloads(self, since: float = 0.0) -> list[MergedWorkload]:
-        return [*self.judging(since).judge(self.decided(), self.evidence)]
+        return [*self.judging(since).judge()]
 
     def one(self) -> dict[str, Any]:
         (found,) = self.judge()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.node.node_reports import WATCHED, call, document, unknown, workload
 from runc_wrap.report.merge import node_document
-from runc_wrap.report.merge.document_stream import Document, NodeAnswer
+from runc_wrap.report.merge.document_stream import NodeAnswer
 from runc_wrap.report.merge.fleet_report import AnsweredTwice, FleetReport
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import dangerous_calls
@@ -23,7 +23,7 @@ QUIET = workload(verdict=None, reason="Already enforced.", modes=["enforce"], wa
 def _merged(*documents: Any) -> FleetReport:
     found = FleetReport()
     for at, one in enumerate(documents):
-        found.take(NodeAnswer(None, Document(one), at), f"document {at}")
+        found.take(NodeAnswer(None, one, mark=at), f"document {at}")
     return found
 
 
@@ -181,7 +181,7 @@ def test_two_different_answers_of_one_node_are_refused(second: Any, where: str) 
 def test_the_same_answer_twice_counts_once() -> None:
     found = FleetReport()
     for _ in range(2):
-        found.take(NodeAnswer("a", Document(document("a", DENIED)), 7))
+        found.take(NodeAnswer("a", document("a", DENIED), mark=7))
     assert (found.answered, found.workloads()[0].containers) == (1, DENIED["containers"])
 
 
