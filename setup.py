@@ -111,4 +111,6 @@ class WithProgram(Distribution):
         return True
 
 
-setup(distclass=WithProgram, cmdclass={"build_py": BuildLauncher, "bdist_wheel": PlatformWheel})
+if __name__ == "__main__":
+    commands = {"build_py": BuildLauncher, "bdist_wheel": PlatformWheel}
+    setup(distclass=WithProgram, cmdclass=commands)

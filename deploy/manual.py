@@ -4,23 +4,25 @@ DIRECTORY/man/man1 has a page for each command, DIRECTORY/completions a script f
 pages have what --help prints, and the date SOURCE_DATE_EPOCH.
 """
 
-import inspect
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from runc_wrap.cli import output
 from runc_wrap.cli.root_command import Lazy, main
 
 NAME = "runc-wrapctl"
 _VARIABLE = "_RUNC_WRAPCTL_COMPLETE"  # as click derives it from the name
-_SCRIPTS = {"bash": f"bash/{NAME}", "zsh": f"zsh/_{NAME}", "fish": f"fish/{NAME}.fish"}
+_SCRIPTS = {
+    BashComplete: f"bash/{NAME}",
+    ZshComplete: f"zsh/_{NAME}",
+    FishComplete: f"fish/{NAME}.fish",
+}
 RUNTIME = "runc-wrap"
 _STATUS = {
     "0": "Success.",
@@ -30,6 +32,7 @@ _STATUS = {
     str(output.UNREAD): "Whatever read its output ended before.",
 }
 _WIDTH = 78  # of what --help prints
+_SENTENCE = 1000  # characters: the first of a help is shorter
 # What groff would set as typographic signs, which cannot be pasted into a shell.
 _SIGNS = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "~": r"\(ti", "^": r"\(ha"}
 _ENVIRONMENT = {
@@ -59,18 +62,15 @@ refuses the container, or starts it unmodified if the policy says so.
 def write(directory: Path, version: str, epoch: int) -> None:
     """Write all of it. Raises OSError, and ValueError for what is not ASCII."""
     files = {f"man/man1/{name}": text for name, text in pages(main, version, epoch)}
-    files |= {f"completions/{name}": _script(shell) for shell, name in _SCRIPTS.items()}
+    files |= {f"completions/{name}": _script(kind) for kind, name in _SCRIPTS.items()}
     for name, text in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="ascii")
 
 
-def _script(shell: str) -> str:
+def _script(kind: type[ShellComplete]) -> str:
     """Return click's own script, without its look for an old bash here, not on the node."""
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise SystemExit(f"this release of click has no completion for {shell}")
     completion = kind(main, {}, NAME, _VARIABLE)
     return completion.source_template % completion.source_vars()
 
@@ -108,7 +108,7 @@ def _heading(name: str, date: str, version: str) -> str:
 
 
 def _page(context: click.Context) -> Iterator[str]:
-    first = summary(context.command)
+    first = context.command.get_short_help_str(_SENTENCE).rstrip(".")
     yield from _section("NAME", f"{_page_of(context)} - {first[:1].lower()}{first[1:]}")
     yield from _section("DESCRIPTION", context.get_help())
     yield from _section("EXIT STATUS", _listed(_STATUS))
@@ -117,13 +117,6 @@ def _page(context: click.Context) -> Iterator[str]:
         yield from _section("FILES", _listed(_FILES))
     above = f"{_page_of(context.parent)}(1), " if context.parent else ""
     yield from _section("SEE ALSO", f"{above}{RUNTIME}(1)")
-
-
-def summary(command: click.Command) -> str:
-    """Return the first sentence of a command's help, without its period."""
-    first = inspect.cleandoc(command.help or "").split("\n\n")[0]
-    sentence = re.split(r"\.(?:\s|$)", " ".join(first.split()))[0]
-    return sentence.rstrip(".")
 
 
 def _listed(entries: dict[str, str]) -> str:

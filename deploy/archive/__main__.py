@@ -10,7 +10,8 @@ from pathlib import Path
 
 from deploy.archive import debian_packages, release, sbom, wheels
 from deploy.archive.machines import MACHINES, Machine, here
-from deploy.archive.release import SOURCE, Release
+from deploy.archive.programs import SOURCE
+from deploy.archive.release import Release
 
 PARTS = Path("/var/cache/runc-wrap-archive") if os.geteuid() == 0 else SOURCE / "build" / "parts"
 
@@ -45,12 +46,13 @@ def version() -> str:
     return str(tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"])
 
 
-def built(directory: Path, machine: Machine) -> Path:
-    """Return a machine's archive that `build` has made there. Raises SystemExit without one."""
-    archive = directory / f"runc-wrap-{version()}-linux-{machine.debian}.tar.xz"
-    if not archive.is_file():
+def unpacked(directory: Path, machine: Machine, place: Path) -> Release:
+    """Unpack a machine's archive that `build` has made there. Raises SystemExit without one."""
+    name = f"runc-wrap-{version()}-linux-{machine.debian}"
+    if not (archive := directory / f"{name}.tar.xz").is_file():
         raise SystemExit(f"{archive} is not there; run `make dist` first")
-    return archive
+    subprocess.run(["tar", "-C", place, "-xf", archive], check=True)
+    return Release(place / name, version())
 
 
 def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:

@@ -1,12 +1,14 @@
 """Our own programs for any machine: static, linked with Debian's musl for it."""
 
-import ast
+import runpy
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from deploy.archive.debian_packages import Package
 from deploy.archive.machines import Machine
+
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 def compiler(machine: Machine, musl: Package, place: Path) -> str:
@@ -24,11 +26,13 @@ def compiler(machine: Machine, musl: Package, place: Path) -> str:
     return f"{machine.compiler} -specs={specs} -s"  # musl's own debugging information
 
 
-def compiled(source: Path, words: str, setup: Path, program: Path) -> None:
+def compiled(source: Path, words: str, program: Path) -> None:
     """Compile one source as setup.py compiles the launcher."""
     program.parent.mkdir(parents=True, exist_ok=True)
-    argv = [*words.split(), *_flags(setup), "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([*argv, "-o", program, source.name], check=True, cwd=source.parent)
+    setup = runpy.run_path(str(SOURCE / "setup.py"))
+    flags = [*setup["FLAGS"], *setup["HARDENED"], *setup["STATIC"], "-Wall", "-Wextra", "-Werror"]
+    argv = [*words.split(), *flags, "-o", program, source.name]
+    subprocess.run(argv, check=True, cwd=source.parent)
     check_static(program)
 
 
@@ -55,13 +59,3 @@ def check_libraries(files: Iterable[Path], *places: Path) -> None:
 def _read(file: Path, what: str) -> str:
     argv = ["readelf", "--wide", what, str(file)]
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-
-
-def _flags(setup: Path) -> list[str]:
-    """Return the lists of words in setup.py, which cannot be imported."""
-    lists = {
-        ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
-        for statement in ast.parse(setup.read_text()).body
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)
-    }
-    return [*lists["FLAGS"], *lists["HARDENED"], *lists["STATIC"]]

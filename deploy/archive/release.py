@@ -23,9 +23,9 @@ from pathlib import Path
 from deploy.archive import interpreter, programs, wheels
 from deploy.archive.debian_packages import Package
 from deploy.archive.machines import Machine
+from deploy.archive.programs import SOURCE
 from runc_wrap.installation import releases
 
-SOURCE = Path(__file__).resolve().parents[2]
 _DOCUMENTS = """
 README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
 """.split()
@@ -70,7 +70,7 @@ def lay(release: Release, machine: Machine, debian: dict[str, Package], place: P
     """Lay out everything but what `compile_all` and `finish` add; `place` is for files between."""
     compiler = programs.compiler(machine, debian["musl-dev"], place)
     start = place / f"start-{machine.debian}"
-    programs.compiled(interpreter.OWN / "start.c", compiler, SOURCE / "setup.py", start)
+    programs.compiled(interpreter.OWN / "start.c", compiler, start)
     interpreter.lay(release.venv, machine, debian, start)
     found = wheels.fetched(machine, SOURCE / "requirements" / "runtime.txt", place)
     for wheel in (*found, wheels.own(SOURCE, machine, compiler, place)):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.archive.__main__ import PARTS, built, epoch, git, parsed, version
+from deploy.archive.__main__ import PARTS, epoch, git, parsed, unpacked, version
 from deploy.archive.machines import Machine
-from deploy.archive.release import SOURCE
+from deploy.archive.programs import SOURCE
 from deploy.image import image_tree
 from runc_wrap.cluster import archive_copy
 
@@ -40,9 +40,9 @@ def build(machines: list[Machine], options: argparse.Namespace) -> tuple[Path, s
     with tempfile.TemporaryDirectory(prefix="runc-wrap-image-") as directory:
         place, trees = Path(directory), {}
         for machine in machines:
-            archive = built(options.archives, machine)
+            found = unpacked(options.archives, machine, place)
             trees[machine] = place / machine.debian
-            image_tree.lay(trees[machine], archive, machine, options.parts.resolve(), epoch())
+            image_tree.lay(trees[machine], found, machine, options.parts.resolve(), epoch())
         digest = _Buildah(place, epoch()).build(trees, target, _described_as(options))
     return target, digest
 

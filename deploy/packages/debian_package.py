@@ -19,12 +19,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.archive.__main__ import built, parsed
-from deploy.archive.release import SOURCE
+from deploy.archive.__main__ import parsed, unpacked
+from deploy.archive.programs import SOURCE
+from deploy.archive.release import Release
 from deploy.archive.sbom import NAME as SBOM
 
 OWN = Path(__file__).parent / "node"
@@ -72,29 +72,6 @@ _APACHE = re.compile(
 _POINTER = "Apache License, Version 2.0: see /usr/share/common-licenses/Apache-2.0.\n"
 
 
-@dataclass(frozen=True)
-class Archive:
-    """An unpacked archive at `top`, for the architecture `machine` as Debian names it."""
-
-    top: Path
-    machine: str
-
-    @property
-    def release(self) -> Path:
-        """Return what lib/current leads to."""
-        return (self.top / "lib" / "current").resolve()
-
-    @property
-    def version(self) -> str:
-        """Return the version."""
-        return self.release.name
-
-    @property
-    def epoch(self) -> int:
-        """Return the time of all its files, which the packages' files have, too."""
-        return int((self.top / "install.sh").stat().st_mtime)
-
-
 def main() -> None:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m deploy.packages", description=__doc__)
@@ -102,48 +79,49 @@ def main() -> None:
     options = parsed(parser)
     for machine in options.machines:
         with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as place:
-            subprocess.run(
-                ["tar", "-C", place, "-xf", built(options.archives, machine)], check=True
-            )
-            (top,) = Path(place).iterdir()
-            package = build(Archive(top, machine.debian), options.to)
+            found = unpacked(options.archives, machine, Path(place))
+            package = build(found, machine.debian, options.to)
         print(f"{package}  {package.stat().st_size / 1e6:.1f} MB")  # noqa: T201 - a program
 
 
-def build(archive: Archive, to: Path, level: int = 6) -> Path:
-    """Build the package of an unpacked archive into `to`; `level` is xz's."""
+def build(archive: Release, machine: str, to: Path, level: int = 6) -> Path:
+    """Build the package of an unpacked archive into `to`; `level` is xz's.
+
+    `machine` is the architecture as Debian names it. All its files have the archive's time.
+    """
+    epoch = int((archive.top / "install.sh").stat().st_mtime)
     with tempfile.TemporaryDirectory(prefix="runc-wrap-packages-") as directory:
         place = Path(directory) / "build"  # beside which debhelper puts it
         root = place / "debian" / "runc-wrap"
         version = f"{archive.version}-{_REVISION}"
-        _lay_sources(archive, place, version)
+        _lay_sources(archive, place, version, epoch)
         lay(archive, root)
         (root / "usr/share/doc/runc-wrap/copyright").write_text(_copyright(archive))
         lay_documents(archive, root)
         environment = {
             **os.environ,
-            "SOURCE_DATE_EPOCH": str(archive.epoch),
-            "DEB_HOST_ARCH": archive.machine,
+            "SOURCE_DATE_EPOCH": str(epoch),
+            "DEB_HOST_ARCH": machine,
             "DPKG_DEB_COMPRESSOR_LEVEL": str(level),
         }
         words = ["make", "--no-print-directory", "-s", "-f", "debian/rules", "binary"]
         subprocess.run(words, cwd=place, env=environment, check=True, stdin=subprocess.DEVNULL)
-        (made,) = Path(directory).glob(f"runc-wrap_{version}_{archive.machine}.deb")
+        (made,) = Path(directory).glob(f"runc-wrap_{version}_{machine}.deb")
         return Path(shutil.move(made, to / made.name))
 
 
-def _lay_sources(archive: Archive, place: Path, version: str) -> None:
+def _lay_sources(archive: Release, place: Path, version: str, epoch: int) -> None:
     debian = place / "debian"
     debian.mkdir(parents=True)
     for source in _SOURCES.iterdir():
         (debian / source.name).write_text(filled(source.read_text()))
-    time = datetime.fromtimestamp(archive.epoch, UTC)
+    time = datetime.fromtimestamp(epoch, UTC)
     text = _CHANGELOG.format(version=version, release=archive.version, time=time)
     (debian / "changelog").write_text(text)
     shutil.copy(archive.top / "CHANGELOG.md", place)
 
 
-def _copyright(archive: Archive) -> str:
+def _copyright(archive: Release) -> str:
     expressions = licences(archive)
     start = _COPYRIGHT.format(
         licence=expressions["runc-wrap"], prefix=PREFIX, version=archive.version
@@ -154,11 +132,11 @@ def _copyright(archive: Archive) -> str:
     return "\n".join([start, *parts])
 
 
-def lay(archive: Archive, root: Path) -> None:
+def lay(archive: Release, root: Path) -> None:
     """Lay the files out in `root`, except documents."""
     release = root / f"{PREFIX[1:]}/lib/releases/{archive.version}"
     ignored = shutil.ignore_patterns("licences")  # they are in one file
-    shutil.copytree(archive.release, release, symlinks=True, ignore=ignored)
+    shutil.copytree(archive.directory, release, symlinks=True, ignore=ignored)
     for directory in _DIRECTORIES:
         (root / directory[1:]).mkdir(parents=True)
     for name, place in _SHARED.items():
@@ -178,7 +156,7 @@ def lay(archive: Archive, root: Path) -> None:
         (root / link[1:]).symlink_to(target)
 
 
-def lay_documents(archive: Archive, root: Path) -> None:
+def lay_documents(archive: Release, root: Path) -> None:
     """Lay down the README and what it links to; licence and changelog are the package's own."""
     for name in _DOCUMENTS:
         source = archive.top / name
@@ -195,22 +173,17 @@ def filled(text: str, **values: str) -> str:
     return text
 
 
-def licences(archive: Archive) -> dict[str, str]:
+def licences(archive: Release) -> dict[str, str]:
     """Return the SPDX expression of each part, by its name; our own is runc-wrap."""
-    document = json.loads((archive.release / "share" / SBOM).read_text())
+    document = json.loads((archive.share / SBOM).read_text())
     parts = [document["metadata"]["component"], *document["components"]]
-    return {part["name"].lower(): _expression(part) for part in parts}
+    stated = {part["name"].lower(): part["licenses"][0] for part in parts}
+    return {name: one.get("expression") or one["license"]["id"] for name, one in stated.items()}
 
 
-def _expression(part: dict[str, list[dict[str, dict[str, str] | str]]]) -> str:
-    (stated,) = part["licenses"]
-    one = stated.get("license")
-    return str(one["id"]) if isinstance(one, dict) else str(stated["expression"])
-
-
-def licence_texts(archive: Archive) -> Iterator[tuple[str, str]]:
+def licence_texts(archive: Release) -> Iterator[tuple[str, str]]:
     """Yield each part's name and its licence texts."""
-    for directory in sorted((archive.release / "share" / "licences").iterdir()):
+    for directory in sorted((archive.share / "licences").iterdir()):
         files = sorted(path for path in directory.rglob("*") if path.is_file())
         yield directory.name, "\n".join(path.read_text(errors="replace") for path in files)
 

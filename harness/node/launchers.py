@@ -1,7 +1,7 @@
 """The launcher built by a test, and an agent that gives it the test's answers."""
 
-import ast
 import os
+import runpy
 import socket
 import tempfile
 import threading
@@ -34,13 +34,8 @@ def compiled(
 
 def as_released(target: Path, compiler: str, sources: list[Path] | None = None) -> Path:
     """Compile C sources as setup.py compiles a static launcher."""
-    statements = ast.parse((SOURCE / "setup.py").read_text()).body
-    lists = {
-        ast.unparse(statement.targets[0]): ast.literal_eval(statement.value)
-        for statement in statements
-        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.List)
-    }
-    flags = [*lists["FLAGS"], *lists["HARDENED"], *lists["STATIC"]]
+    setup = runpy.run_path(str(SOURCE / "setup.py"))
+    flags = [*setup["FLAGS"], *setup["HARDENED"], *setup["STATIC"]]
     return compiled(target, *flags, sources=sources, compiler=compiler)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.archive.release import Release
 from deploy.packages import debian_package
-from deploy.packages.debian_package import Archive
 from harness.containers import bundles
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Run, attempt, run
@@ -22,22 +22,23 @@ WRAPPER, CTL = "/usr/bin/runc-wrap", "/usr/bin/runc-wrapctl"
 _SHOW = ["/bin/cat", "/proc/self/status"]
 
 
-def unpacked(file: Path, machine: str, place: Path) -> Archive:
+def unpacked(file: Path, place: Path) -> Release:
     """Unpack an archive for the packager."""
-    return Archive(archive.unpacked(file, place).prefix, machine)
+    top = archive.unpacked(file, place).prefix
+    return Release(top, (top / "lib" / "current").resolve().name)
 
 
-def build(archive: Archive, to: Path) -> Path:
+def build(archive: Release, machine: str, to: Path) -> Path:
     """Build the package quickly."""
-    return debian_package.build(archive, to, level=1)
+    return debian_package.build(archive, machine, to, level=1)
 
 
-def as_version(original: Archive, version: str, place: Path) -> Archive:
+def as_version(original: Release, version: str, place: Path) -> Release:
     """Copy an unpacked archive as if it were of another version."""
     top = place / "archive"
     shutil.copytree(original.top, top, symlinks=True)
     archive.name_release(top, version)
-    return Archive(top, original.machine)
+    return Release(top, version)
 
 
 @dataclass(frozen=True)

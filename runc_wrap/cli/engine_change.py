@@ -259,10 +259,10 @@ def _restarted(job: Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:
     end_as_ctrl_c()
     with output.progress("Changing the engine, proving it"):
         say = (lambda _: None) if as_json else output.warn
-        outcome = transaction_run.run(job, Systemd(), say)
-    plan, is_added = outcome.plan, job.action == ADD
+        plan, proof = transaction_run.run(job, Systemd(), say)
+    is_added = job.action == ADD
     document = engine_output.document(plan, job.handler, plan.notes, dry_run=False, added=is_added)
-    return document | {"proved": outcome.proof, "reload": None}, plan
+    return document | {"proved": proof, "reload": None}, plan
 
 
 def _end(engine: str, error: Exception, *, as_json: bool) -> NoReturn:

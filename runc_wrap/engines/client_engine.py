@@ -84,5 +84,6 @@ class ClientEngine(Engine):
                 return rows, True
         return rows, False
 
-    def _done(self, *words: str, seconds: float) -> program.Ended:
-        return program.run(self.client, *words, seconds=seconds, environment=self.environment())
+    def _done(self, *words: str, seconds: float, stdin: bytes = b"") -> program.Ended:
+        own = self.environment()
+        return program.run(self.client, *words, seconds=seconds, stdin=stdin, environment=own)

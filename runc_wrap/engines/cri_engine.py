@@ -6,16 +6,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
+from runc_wrap.engines import toml_text
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Probe, Started
+from runc_wrap.engines.toml_text import Table
+from runc_wrap.host import program
 
 
 class CriEngine(Engine):
     """See Engine."""
 
     has_runtime_classes: ClassVar[bool] = True
+
+    def printed(self) -> str | None:
+        """Return the configuration in force as its own check prints it; None if that fails."""
+        command = self.check_command()
+        return program.output(*command) if command else None
+
+    def dump(self) -> Table | None:
+        """Return the same, including imports; None if it prints none."""
+        printed = self.printed()
+        return toml_text.document(printed) if printed else None
 
     @abstractmethod
     def answers_at(self) -> Path:

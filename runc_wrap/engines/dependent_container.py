@@ -33,9 +33,8 @@ class Unknown(Failure):
 
 def counted(found: Sequence[Dependent]) -> str:
     """Return the containers' number and the first names."""
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    names = ", ".join(map(str, found[:_NAMED]))
-    return f"{safe_text.number(len(found), 'container')}: {names}{more}"
+    names = safe_text.some([*map(str, found)], _NAMED)
+    return f"{safe_text.number(len(found), 'container')}: {names}"
 
 
 def leads_to(named: str, path: Path) -> bool:

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 from runc_wrap.engines import engine_unit, toml_text
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import CallFailed, EngineError, Handler
+from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler
 from runc_wrap.engines.probe_container import CANARY, Probe, Started
-from runc_wrap.engines.toml_text import Saved
 from runc_wrap.host import program
 from runc_wrap.host.engine_names import EngineNames
 from runc_wrap.node import installed_programs
@@ -90,7 +89,7 @@ class Engine(ABC):
 
     # Its files, and how a handler gets into them.
 
-    def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
+    def facts(self, version: str | None, prefix: Path) -> Facts:
         """Return what `render` has to know of the node; `version` is what the owner states.
 
         Raises EngineError.
@@ -99,23 +98,19 @@ class Engine(ABC):
 
     @classmethod
     @abstractmethod
-    def render(
-        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-    ) -> list[str]:
-        """Put `handlers` into the drafts of `tree`; return warnings. Raises EngineError."""
+    def render(cls, tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
+        """Put `handlers`, at least one, and warnings into `tree`. Raises EngineError."""
 
-    @classmethod
-    def without_ours(cls, text: str, saved: Saved, where: str) -> str:
-        """Return a changed text without our parts. Raises EngineError if they were changed, too."""
-        return toml_text.without_ours(text, saved, where)
+    # Returns a changed text without our parts. Raises EngineError if they were changed, too.
+    without_ours = staticmethod(toml_text.without_ours)
 
-    @classmethod
-    def states_all(cls, text: str | None) -> bool:
+    @staticmethod
+    def states_all(text: str | None) -> bool:
         """Tell whether a reload takes all handlers from this text, and keeps none of a former."""
         return True
 
-    @classmethod
-    def neutral(cls, text: str | None) -> str | None:
+    @staticmethod
+    def neutral(text: str | None) -> str | None:
         """Return a text after which a reload keeps nothing but `text`; None if that is enough."""
         return None
 
@@ -188,7 +183,7 @@ class Engine(ABC):
         shown = self.in_force()
         return None if shown is None else shown.get(handler.name) == handler.path
 
-    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
+    def problem(self, handler: Handler, facts: Facts) -> str:
         """Return what is wrong with a new registration: by its files, or by its check of them."""
         shown = self.configured()
         if shown is None:

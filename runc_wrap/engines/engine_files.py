@@ -38,6 +38,11 @@ def read(path: Path) -> str | None:
         raise EngineError(f"{path}: {error}; try: correct it, or --config FILE") from error
 
 
+def table(path: Path) -> Table:
+    """Return the TOML document of a file, {} without one. Raises EngineError."""
+    return toml_text.parse(read(path) or "", str(path))
+
+
 @dataclass(frozen=True)
 class Change:
     """One file's text before and after; None if it does not exist."""
@@ -63,10 +68,14 @@ class _OpenedText:
 
 @dataclass
 class Tree:
-    """`saved`: {path: what we wrote there}; `without_ours` takes our parts out of a text."""
+    """`saved`: {path: what we wrote there}; `without_ours` takes our parts out of a text.
+
+    `notes`: warnings about what was put in.
+    """
 
     saved: Mapping[str, Saved]
     without_ours: Callable[[str, Saved, str], str]
+    notes: list[str] = field(default_factory=list)
     _opened: dict[Path, _OpenedText] = field(default_factory=dict)
 
     def text(self, path: Path) -> str:
@@ -166,8 +175,5 @@ def with_drop_ins(
     found = sorted(each for each in _folder(config).glob(pattern) if each.is_file())
     if len(found) > _MOST:
         raise EngineError(f"{config}.d has over {_MOST} files; try: remove some")
-    return [
-        (each, toml_text.parse(read(each) or "", str(each)))
-        for each in (config, *found)
-        if not {each, each.resolve()} & ours
-    ]
+    theirs = (each for each in (config, *found) if not {each, each.resolve()} & ours)
+    return [(each, table(each)) for each in theirs]

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from runc_wrap.failure import Failure
 
+Facts = dict[str, Any]  # what an engine's files depend on; see Engine.facts
 DEFAULT_NAME = "runc-wrap"
 RESERVED = frozenset({"runc", "crun"})
 ANNOTATIONS = (

@@ -106,7 +106,8 @@ def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent],
 
 def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[str]]:
     """Return the containers for which PREFIX/bin/HANDLER is called, and what is not certain."""
-    return _known(handler, of_users(handler), lambda: calling(places, handler))
+    users = [one for each in engine_registry.ENGINES.values() for one in each.of_users(handler)]
+    return _known(handler, users, lambda: calling(places, handler))
 
 
 def needing(engine: str, config: Path, path: Path) -> list[Dependent]:
@@ -132,11 +133,6 @@ def _calling(places: Places, handler: str) -> Iterator[Dependent]:
             known.add(id_)
             yield container
     yield from (one for one in of_handler(places, handler) if one.name not in known)
-
-
-def of_users(handler: str) -> list[Dependent]:
-    """Return the containers that users started by an engine of their own through a handler."""
-    return _once(one for each in engine_registry.ENGINES.values() for one in each.of_users(handler))
 
 
 def _known(

@@ -91,17 +91,13 @@ def write_rootfs(directory: Path) -> None:
     (directory / PROGRAM).chmod(0o755)
 
 
-def archive() -> bytes:
-    """Return the same root file system as a tar archive, as `docker import` reads it."""
+def archive(directory: Path) -> bytes:
+    """Return one, made in an empty directory, as a tar archive, as `docker import` reads it."""
+    write_rootfs(directory)
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as tar:
-        for name in _DIRECTORIES:
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(entry)
-        entry, content = tarfile.TarInfo(PROGRAM), _program()
-        entry.size, entry.mode = len(content), 0o755
-        tar.addfile(entry, io.BytesIO(content))
+        for each in directory.iterdir():
+            tar.add(each, each.name)
     return memory.getvalue()
 
 

@@ -157,12 +157,12 @@ def _edited(text: str, title: str, span: tuple[int, int], new: str) -> str:
 def _first_good(candidates: Iterable[str], wanted: Table, refusal: str) -> str:
     """Return the first that gives the wanted document. Raises EngineError if none does."""
     for each in candidates:
-        if _document(each) == wanted:
+        if document(each) == wanted:
             return each
     raise EngineError(refusal)
 
 
-def _document(text: str) -> Table | None:
+def document(text: str) -> Table | None:
     """Return the document of a text, None of one that is no TOML, as a template is none."""
     try:
         return tomllib.loads(text)
@@ -194,10 +194,10 @@ def _cut(text: str, ours: str) -> str:
 
 def _moves(text: str, rest: str, body: str) -> bool:
     """Tell whether a setting that the owner wrote after our tables is in another table now."""
-    before = _document(text)
+    before = document(text)
     if before is None or not body.startswith("["):
         return False
-    after = _document(rest)
+    after = document(rest)
     return after is None or merged(after, tomllib.loads(body)) != before
 
 

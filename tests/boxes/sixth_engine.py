@@ -7,7 +7,6 @@ sixth_program.py.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from runc_wrap.host import engine_names
 
@@ -18,7 +17,7 @@ from runc_wrap.engines import engine_registry, probe_container  # noqa: E402
 from runc_wrap.engines.dependent_container import Dependent  # noqa: E402
 from runc_wrap.engines.engine_class import RESTART, SHORT, Engine, Reload  # noqa: E402
 from runc_wrap.engines.engine_files import Tree  # noqa: E402
-from runc_wrap.engines.handler import CallFailed, EngineError, Handler  # noqa: E402
+from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler  # noqa: E402
 from runc_wrap.engines.probe_container import CANARY, Probe, Started  # noqa: E402
 from runc_wrap.engines.toml_text import Saved  # noqa: E402
 from runc_wrap.host import program  # noqa: E402
@@ -35,9 +34,7 @@ class Sixth(Engine):
     client = "sixth"
 
     @classmethod
-    def render(
-        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-    ) -> list[str]:
+    def render(cls, tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
         """Add the lines of handlers."""
         del facts
         text = tree.text(config)
@@ -47,10 +44,9 @@ class Sixth(Engine):
             text += f"runtime {one.name} {one.path}\n"
             text += f"default {one.name}\n" * one.default
         tree.put(config, text)
-        return []
 
-    @classmethod
-    def without_ours(cls, text: str, saved: Saved, where: str) -> str:
+    @staticmethod
+    def without_ours(text: str, saved: Saved, where: str) -> str:
         """Take the lines of handlers out."""
         del where
         ours = {*saved.after.splitlines()} - {*(saved.before or "").splitlines()}

@@ -65,10 +65,10 @@ def _build(release: Path, place: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="debs-", dir=release.parent) as directory:
         made = Path(directory) / "debs"
         made.mkdir()
-        first = packages.unpacked(release, "amd64", Path(directory) / "unpacked")
+        first = packages.unpacked(release, Path(directory) / "unpacked")
         second = packages.as_version(first, VERSIONS[1], Path(directory) / "next")
         for each in (first, second):
-            packages.build(each, made)
+            packages.build(each, "amd64", made)
         made.rename(place)
 
 

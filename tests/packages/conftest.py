@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.archive.machines import here
-from deploy.packages.debian_package import Archive
+from deploy.archive.release import Release
 from harness.node import archive, packages
 from harness.node.packages import Node
 from harness.node.requirements import requires
@@ -16,21 +16,21 @@ NEXT = "0.2.1"
 
 
 @pytest.fixture(scope="session")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Release]:
     """The unpacked archives by architecture."""
     requires("dh_builddeb", "x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc")
     place = tmp_path_factory.mktemp("archives")
     files = archive.of_all_machines()
-    return {name: packages.unpacked(file, name, place / name) for name, file in files.items()}
+    return {name: packages.unpacked(file, place / name) for name, file in files.items()}
 
 
 @pytest.fixture(scope="session")
 def of_all_machines(
-    archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory
+    archives: dict[str, Release], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
     """The packages for each machine."""
     place = tmp_path_factory.mktemp("packages")
-    return [packages.build(each, place) for each in archives.values()]
+    return [packages.build(each, machine, place) for machine, each in archives.items()]
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +41,11 @@ def first(of_all_machines: list[Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def second(archives: dict[str, Archive], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def second(archives: dict[str, Release], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That of the next version."""
     place = tmp_path_factory.mktemp("next")
-    return packages.build(packages.as_version(archives[here().debian], NEXT, place), place)
+    machine = here().debian
+    return packages.build(packages.as_version(archives[machine], NEXT, place), machine, place)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from deploy.archive.machines import here
+from deploy.archive.release import Release
 from deploy.packages import debian_package
-from deploy.packages.debian_package import Archive
 from harness.host.processes import attempt, run, wait_until
 from harness.node.packages import CTL, PREFIX, Node
 from harness.node.requirements import requires
@@ -153,7 +153,7 @@ def test_what_dpkg_would_replace_too_early_is_not_its_own(first: Path) -> None:
     assert "./usr/lib/runc-wrap/lib/current" not in names
 
 
-def test_no_path_of_the_tarball_is_named(archives: dict[str, Archive], tmp_path: Path) -> None:
+def test_no_path_of_the_tarball_is_named(archives: dict[str, Release], tmp_path: Path) -> None:
     debian_package.lay(archives[here().debian], tmp_path)
     named = [*tmp_path.glob("usr/lib/systemd/system/*"), *tmp_path.rglob("hooks/*.d/*.json")]
     assert len(named) >= 4

@@ -5,11 +5,10 @@ start. It has no reload: SIGHUP ends it (cmd/containerd/command/main_unix.go).
 """
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from runc_wrap.engines import engine_files, engine_unit, toml_text
 from runc_wrap.engines.containerd import distributions, handler_tables, loaded_files
@@ -20,7 +19,8 @@ from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, Reload
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import CallFailed, EngineError, Handler
+from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler
+from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, files, program
 from runc_wrap.node import installed_programs
 
@@ -78,18 +78,14 @@ class Containerd(CriEngine):
 
     # Its files.
 
-    def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
+    def facts(self, version: str | None, prefix: Path) -> Facts:
         """Return {major: 1 or 2, minor}. Raises EngineError for an unknown version."""
         major, minor = generation(version or self.version)
         return {"major": major, "minor": minor}
 
     @classmethod
-    def render(
-        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-    ) -> list[str]:
+    def render(cls, tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
         """Put `handlers` where this version and distribution read them. Facts: {major, minor}."""
-        if not handlers:
-            return []
         by = distributions.of_config(config)
         if by is not None:
             distributions.render(tree, config, handlers, facts, by)
@@ -97,7 +93,6 @@ class Containerd(CriEngine):
             handler_tables.render_main_file(tree, config, handlers, (2,))
         else:
             handler_tables.render_drop_ins(tree, config, handlers, facts)
-        return []
 
     def check_command(self) -> list[str] | None:
         """Return `containerd config dump`, which prints the configuration in force.
@@ -115,14 +110,14 @@ class Containerd(CriEngine):
 
     def stands_alone(self, at: Path) -> bool:
         """Ask so of its own file, without imports."""
-        return not self.flavour and "imports" not in _parsed(at)
+        return not self.flavour and "imports" not in engine_files.table(at)
 
     def off(self) -> str:
         """Return that its CRI plugin is disabled, as Docker's package has it.
 
         Raises EngineError for a file that cannot be read.
         """
-        loaded = loaded_files.load(self.config, _parsed(self.config))
+        loaded = loaded_files.load(self.config, engine_files.table(self.config))
         said = (each for one in loaded for each in loaded_files.disabled(one.table, str(one.path)))
         return next(said, "")
 
@@ -144,15 +139,6 @@ class Containerd(CriEngine):
 
     # What is in force.
 
-    def dump(self) -> dict[str, Any] | None:
-        """Return the configuration in force, including imports; None if it prints none."""
-        command = self.check_command()
-        printed = program.output(*command) if command else None
-        try:
-            return None if printed is None else tomllib.loads(printed)
-        except ValueError:
-            return None
-
     def in_force(self) -> dict[str, str] | None:
         """Return the handlers of the dump."""
         document = self.dump()
@@ -165,7 +151,7 @@ class Containerd(CriEngine):
     def _waits_for_start(self) -> bool:
         return bool(self.flavour) and distributions.waits_for_start(self.config)
 
-    def problem(self, handler: Handler, facts: dict[str, Any]) -> str:
+    def problem(self, handler: Handler, facts: Facts) -> str:
         """Ask one of the generation that the files are for."""
         is_other = self.version is None or generation(self.version)[0] != facts["major"]
         return "" if is_other or self._waits_for_start() else super().problem(handler, facts)
@@ -177,7 +163,7 @@ class Containerd(CriEngine):
         except CallFailed:
             return None
 
-    def answers_at(self, document: dict[str, Any] | None = None) -> Path:
+    def answers_at(self, document: Table | None = None) -> Path:
         """Return where it answers: as its dump says, otherwise at the usual place.
 
         A dump does not show what a flag says, but the usual place instead.
@@ -190,7 +176,7 @@ class Containerd(CriEngine):
         said = (toml_text.lookup(document or {}, table).get("address") for table in tables)
         return Path(str(next(filter(None, said), self.socket or self.usual_socket)))
 
-    def state(self, document: dict[str, Any]) -> Path:
+    def state(self, document: Table) -> Path:
         """Return the directory of its running containers: a flag's, as a dump says, or usual."""
         by = distributions.named(self.flavour)
         said = by.state if by and by.state else document.get("state")
@@ -242,10 +228,6 @@ def _tasks(state: Path, namespace: str, path: Path) -> Iterator[tuple[str, Depen
         if called.startswith("/") and leads_to(called, path):
             named = f"{bundle.parent.name}/{bundle.name}"
             yield bundle.name, Dependent(Containerd.names.name, named, "running")
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    return toml_text.parse(engine_files.read(path) or "", str(path))
 
 
 def generation(text: str | None) -> tuple[int, int]:

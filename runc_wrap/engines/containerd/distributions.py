@@ -13,13 +13,12 @@ docs/runtime.md; canonical/microk8s microk8s-resources/wrappers/run-containerd-w
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runc_wrap.engines import engine_files, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, Loaded
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import EngineError, Handler, refuse_taken
+from runc_wrap.engines.handler import EngineError, Facts, Handler, refuse_taken
 from runc_wrap.node.installed_programs import DISTRIBUTIONS
 
 _RANCHER = "agent/etc/containerd/config.toml"
@@ -106,7 +105,7 @@ def installed(each: Distribution, root: Path) -> bool:
 
 
 def render(
-    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], by: Distribution
+    tree: Tree, config: Path, handlers: list[Handler], facts: Facts, by: Distribution
 ) -> None:
     """Put `handlers` where distribution `by` reads them. Raises EngineError."""
     if by.name == "microk8s":
@@ -131,7 +130,7 @@ def waits_for_start(config: Path) -> bool:
     by = of_config(config)
     if by is None:
         return False
-    main = toml_text.parse(engine_files.read(config) or "", str(config))
+    main = engine_files.table(config)
     if by.name == "k0s":  # of containerd 1 it merges them into a file of its own, and imports that
         drop_in = config.parent / "containerd.d" / f"{handler_tables.HEAD}x.toml"
         return not any(drop_in.match(each) for each in loaded_files.patterns(config, main))
@@ -140,7 +139,7 @@ def waits_for_start(config: Path) -> bool:
 
 
 def _k0s(
-    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], files: list[Loaded]
+    tree: Tree, config: Path, handlers: list[Handler], facts: Facts, files: list[Loaded]
 ) -> None:
     """k0s merges drop-ins for 1.x itself, and from 1.36 on refuses any but of version 3."""
     if not tree.text(config).lstrip("\n").startswith(_MANAGED):  # before 1.30, in line 2
@@ -156,9 +155,7 @@ def _k0s(
     handler_tables.write_drop_ins(tree, folder, handlers, [main, *others], facts)
 
 
-def _template(
-    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any], name: str
-) -> None:
+def _template(tree: Tree, config: Path, handlers: list[Handler], facts: Facts, name: str) -> None:
     """Append to the template, which is no TOML; a default there would define a table twice."""
     if any(handler.default for handler in handlers):
         raise EngineError(

@@ -13,13 +13,12 @@ pattern, as containerd does not start if an imported file is missing.
 """
 
 from pathlib import Path
-from typing import Any
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI, Loaded, section_path
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Handler, refuse_taken
+from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Facts, Handler, refuse_taken
 from runc_wrap.engines.toml_text import Table
 
 _RUNTIME_TYPE = "io.containerd.runc.v2"
@@ -71,9 +70,7 @@ def _refuse_imported(config: Path, document: Table) -> None:
             )
 
 
-def render_drop_ins(
-    tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-) -> None:
+def render_drop_ins(tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
     """Put the drop-ins, and the import if it is missing, into the drafts of `tree`."""
     text, where = tree.text(config), str(config)
     if not text.strip():
@@ -104,11 +101,7 @@ def folder_of(config: Path, files: list[Loaded]) -> Path:
 
 
 def write_drop_ins(
-    tree: Tree,
-    folder: Path,
-    handlers: list[Handler],
-    files: list[Loaded],
-    facts: dict[str, Any],
+    tree: Tree, folder: Path, handlers: list[Handler], files: list[Loaded], facts: Facts
 ) -> None:
     """Put one drop-in for each handler into `folder`, in the dialect of the files before them."""
     version, plugin = loaded_files.dialect(files, facts)

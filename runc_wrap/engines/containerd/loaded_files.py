@@ -20,10 +20,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 from runc_wrap.engines import engine_files, toml_text
-from runc_wrap.engines.handler import EngineError
+from runc_wrap.engines.handler import EngineError, Facts
 from runc_wrap.engines.toml_text import Table
 
 OLD_CRI, NEW_CRI = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
@@ -60,10 +59,9 @@ def load(config: Path, main: Table, ours: Iterable[Path] = ()) -> list[Loaded]:
     for each in found:  # which grows meanwhile
         names = [name for p in patterns(each.path, each.table) for name in sorted(glob.glob(p))]  # noqa: PTH207
         known = {one.path for one in found}
-        for path in dict.fromkeys(map(Path, names)):
-            if not {path, path.resolve()} & left_out and path not in known:
-                text = engine_files.read(path) or ""
-                found.append(Loaded(path, toml_text.parse(text, str(path))))
+        new = (path for path in dict.fromkeys(map(Path, names)) if path not in known)
+        wanted = (path for path in new if not {path, path.resolve()} & left_out)
+        found += [Loaded(path, engine_files.table(path)) for path in wanted]
         if len(found) > _MOST:
             raise EngineError(f"{config} imports over {_MOST} files; try: correct its imports")
     return found
@@ -116,7 +114,7 @@ def of_dump(document: Table) -> dict[str, str]:
     return found
 
 
-def section(files: list[Loaded], facts: dict[str, Any]) -> Table:
+def section(files: list[Loaded], facts: Facts) -> Table:
     """Return the CRI plugin's `containerd` table in force, of handlers and the default one."""
     if _migrates_each(facts):
         return reduce(toml_text.merged, map(carried_over, map(_renamed, files)))
@@ -126,7 +124,7 @@ def section(files: list[Loaded], facts: dict[str, Any]) -> Table:
     return carried_over(together)
 
 
-def _migrates_each(facts: dict[str, Any]) -> bool:
+def _migrates_each(facts: Facts) -> bool:
     """Tell whether this containerd carries over each file by itself (2.3 on)."""
     return (facts["major"], facts.get("minor", 3)) >= (2, 3)
 
@@ -154,7 +152,7 @@ def carried_over(document: Table) -> Table:
     return {**old, **new}
 
 
-def dialect(files: list[Loaded], facts: dict[str, Any]) -> tuple[int, str]:
+def dialect(files: list[Loaded], facts: Facts) -> tuple[int, str]:
     """Return the version and the plugin's key with which a drop-in adds to these files.
 
     Version 0: it must not say one, which would be higher than the main file's. In 2.0 to 2.2 it

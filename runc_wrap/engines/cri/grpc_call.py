@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -144,15 +145,9 @@ def _message(answer: _Answer, path: Path) -> bytes:
         raise CallFailed(f"{path} does not speak gRPC: HTTP {answered}")
     status = fields.get("grpc-status", "")
     if status != "0":
-        why = _decoded(fields.get("grpc-message", "")) or f"gRPC status {status or 'none'}"
+        why = unquote(fields.get("grpc-message", "")) or f"gRPC status {status or 'none'}"
         raise CallFailed(why, int(status) if re.fullmatch("[0-9]{1,3}", status) else None)
     size = int.from_bytes(answer.data[1:_PREFIX])
     if answer.data[:1] != b"\0" or len(answer.data) != _PREFIX + size:
         raise CallFailed(f"{path} answered without one whole message")
     return bytes(answer.data[_PREFIX:])
-
-
-def _decoded(text: str) -> str:
-    """Return a text with its percent-encoded bytes decoded."""
-    raw = re.sub(rb"%([0-9A-Fa-f]{2})", lambda one: bytes.fromhex(one[1].decode()), text.encode())
-    return raw.decode(errors="replace")

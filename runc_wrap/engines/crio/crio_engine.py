@@ -15,17 +15,16 @@ internal/criocli/config.go, pkg/config/reload.go, server/server.go, internal/oci
 """
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from runc_wrap.engines import dependent_container, engine_files, toml_text
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.engine_class import ROOT, below
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import Handler, refuse_taken
+from runc_wrap.engines.handler import Facts, Handler, refuse_taken
 from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.container_identity import UNKNOWN
@@ -57,12 +56,8 @@ class Crio(CriEngine):
         return [cls.at(cls.usual, root)] if is_there else []
 
     @classmethod
-    def render(
-        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-    ) -> list[str]:
+    def render(cls, tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
         """Put a drop-in for each handler into the drafts."""
-        if not handlers:
-            return []
         files = engine_files.with_drop_ins(tree, config, handlers)
         runtime: Table = {}
         for _, table in files:  # a runtime's table replaces the one before
@@ -75,7 +70,8 @@ class Crio(CriEngine):
         said = {path: toml_text.lookup(table, _RUNTIME) for path, table in files[1:]}
         last = max((path for path in said if "default_runtime" in said[path]), default=ROOT)
         ours = (engine_files.drop_in(config, each) for each in handlers if each.default)
-        return [f"{last} names another default runtime, after {m.name}" for m in ours if last > m]
+        tree.notes += [f"{last} names another default runtime, after {each.name}"
+                       for each in ours if last > each]  # fmt: skip
 
     def check_command(self) -> list[str] | None:
         """Return `crio config`, which validates what it prints.
@@ -91,7 +87,7 @@ class Crio(CriEngine):
 
     def in_force(self) -> dict[str, str] | None:
         """Return the handlers that `crio config` prints."""
-        document = _parsed(self._printed())
+        document = self.dump()
         if document is None:
             return None
         runtimes = toml_text.lookup(document, [*_RUNTIME, "runtimes"])
@@ -121,8 +117,9 @@ class Crio(CriEngine):
 
     def sandbox_image(self) -> str:
         """Return what `crio config` prints, a default of which is in a comment."""
-        printed = self._printed()
-        said = toml_text.lookup(_parsed(printed) or {}, ["crio", "image"]).get("pause_image")
+        printed = self.printed() or ""
+        document = toml_text.document(printed) or {}
+        said = toml_text.lookup(document, ["crio", "image"]).get("pause_image")
         default = _IMAGE.search(printed)
         return str(said or (default[1] if default else ""))
 
@@ -138,21 +135,8 @@ class Crio(CriEngine):
             raise Unknown(f"CRI-O's pods are known by the ledger: {error}") from None
         yield from (one for one in started if one.engine in (self.name, UNKNOWN))
 
-    def _table(self, keys: list[str]) -> dict[str, Any]:
-        return toml_text.lookup(_parsed(self._printed()) or {}, keys)
-
-    def _printed(self) -> str:
-        """Return what `crio config` prints, "" if it fails."""
-        command = self.check_command()
-        return (program.output(*command) if command else None) or ""
-
-
-def _parsed(printed: str) -> dict[str, Any] | None:
-    """Return what `crio config` printed; None if that is nothing, or no TOML."""
-    try:
-        return tomllib.loads(printed) if printed else None
-    except ValueError:
-        return None
+    def _table(self, keys: list[str]) -> Table:
+        return toml_text.lookup(self.dump() or {}, keys)
 
 
 def _base(runtime: Table) -> Table:

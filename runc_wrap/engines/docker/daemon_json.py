@@ -77,8 +77,6 @@ def _put_back(found: _Json, before: _Json, ours: _Json, where: str) -> None:
 
 def render(tree: Tree, config: Path, handlers: list[Handler]) -> None:
     """Put `handlers` into the draft of daemon.json. Raises EngineError."""
-    if not handlers:
-        return
     text, where = tree.text(config), str(config)
     document = _parsed(text, where)
     runtimes = document.setdefault("runtimes", {})

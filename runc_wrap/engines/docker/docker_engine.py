@@ -6,7 +6,7 @@ Its client shows what the running daemon has; of the files dockerd says only whe
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import probe_container
@@ -15,10 +15,9 @@ from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.engine_class import LONG, RELOAD, RESTART, SHORT, Reload
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import Handler
+from runc_wrap.engines.handler import Facts, Handler
 from runc_wrap.engines.probe_container import CANARY, Probe
-from runc_wrap.engines.toml_text import Saved
-from runc_wrap.host import engine_names, program
+from runc_wrap.host import engine_names
 
 DockerInfo = TypeVar("DockerInfo")
 _VERSION = "{{.Server.Version}}"
@@ -68,27 +67,13 @@ class Docker(ClientEngine):
         return True
 
     @classmethod
-    def render(
-        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-    ) -> list[str]:
+    def render(cls, tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
         """Put `handlers` into the draft of daemon.json."""
         daemon_json.render(tree, config, handlers)
-        return []
 
-    @classmethod
-    def without_ours(cls, text: str, saved: Saved, where: str) -> str:
-        """Return daemon.json without our members."""
-        return daemon_json.without_ours(text, saved, where)
-
-    @classmethod
-    def states_all(cls, text: str | None) -> bool:
-        """Tell whether the text sets runtimes at all."""
-        return daemon_json.has_runtimes(text)
-
-    @classmethod
-    def neutral(cls, text: str | None) -> str | None:
-        """Return the text with what a reload keeps otherwise; None if it says all."""
-        return daemon_json.neutral(text)
+    without_ours = staticmethod(daemon_json.without_ours)
+    states_all = staticmethod(daemon_json.has_runtimes)
+    neutral = staticmethod(daemon_json.neutral)
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a reload if that is enough.
@@ -167,10 +152,8 @@ class Docker(ClientEngine):
     def prepare_probes(self, directory: Path) -> None:
         """Make an image of our own: another each time, so first the name of a left one goes."""
         self._done("rmi", "--force", probe_container.IMAGE, seconds=SHORT)
-        loaded = program.run(
-            self.client, "import", "-", probe_container.IMAGE, stdin=probe_container.archive(),
-            seconds=LONG, environment=self.environment(),
-        )  # fmt: skip
+        root = probe_container.archive(directory)
+        loaded = self._done("import", "-", probe_container.IMAGE, seconds=LONG, stdin=root)
         if not loaded.is_well:
             raise self.not_started(loaded.said)
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.engines import engine_files, probe_container, toml_text
@@ -25,7 +25,7 @@ from runc_wrap.engines.client_engine import ClientEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
 from runc_wrap.engines.engine_class import LONG, NOTHING, ROOT, SHORT, Reload
 from runc_wrap.engines.engine_files import Tree
-from runc_wrap.engines.handler import CallFailed, EngineError, Handler, refuse_taken
+from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler, refuse_taken
 from runc_wrap.engines.probe_container import CANARY, OWNER, Probe, Started
 from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, program
@@ -83,21 +83,16 @@ class Podman(ClientEngine):
         unit = _SERVICE if (root / "usr/lib/systemd/system" / _SERVICE).exists() else ""
         return replace(super().at(config, root), unit=unit)
 
-    def facts(self, version: str | None, prefix: Path) -> dict[str, Any]:
+    def facts(self, version: str | None, prefix: Path) -> Facts:
         """Return {crun: whether it is the real runtime}."""
         return {"crun": installed_programs.runtime_kind(prefix) == "crun"}
 
     @classmethod
-    def render(
-        cls, tree: Tree, config: Path, handlers: list[Handler], facts: dict[str, Any]
-    ) -> list[str]:
+    def render(cls, tree: Tree, config: Path, handlers: list[Handler], facts: Facts) -> None:
         """Put a drop-in for each handler into the drafts."""
-        if not handlers:
-            return []
         files = engine_files.with_drop_ins(tree, config, handlers, "*.conf")
         if config == cls.usual:
-            vendors = toml_text.parse(engine_files.read(_VENDOR) or "", str(_VENDOR))
-            files = [(_VENDOR, vendors), *files]
+            files = [(_VENDOR, engine_files.table(_VENDOR)), *files]
         engines = [toml_text.lookup(table, ["engine"]) for _, table in files]
         runtimes = (toml_text.lookup(engine, ["runtimes"]) for engine in engines)
         refuse_taken(f"{config} or its drop-ins", handlers, *runtimes)
@@ -110,7 +105,6 @@ class Podman(ClientEngine):
             body = toml_text.table(["engine"], engine | lists)
             body += toml_text.table(["engine", "runtimes"], {handler.name: [handler.path]})
             tree.put_whole(path, f"runc-wrap: runtime {handler.name}", body)
-        return []
 
     def check_command(self) -> list[str] | None:
         """Return `podman info`, which reads every file; None for another than the system's."""

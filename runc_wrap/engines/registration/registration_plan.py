@@ -15,7 +15,7 @@ from typing import Any
 
 from runc_wrap.engines import engine_files, engine_registry
 from runc_wrap.engines.engine_files import Change, Tree
-from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, HandedOver, Handler
+from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Facts, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.registration.registration_state import HandlersWanted, Registered, Where
 from runc_wrap.host import change_set
@@ -67,7 +67,7 @@ class Plan:
         return not (self.changes or self.link_new or self.link_gone or self.before != self.after)
 
 
-def plan_add(where: Where, name: str, facts: dict[str, Any], *, default: bool = False) -> Plan:
+def plan_add(where: Where, name: str, facts: Facts, *, default: bool = False) -> Plan:
     """Plan the registration of handler `name`. Raises EngineError if it is impossible."""
     state = registration_state.of(where)
     link = _link_wanted(where.bin_dir, name)
@@ -103,7 +103,7 @@ def _plan(
     where: Where,
     state: Registered,
     handlers: list[Handler],
-    facts: dict[str, Any],
+    facts: Facts,
     given: HandedOver | None = None,
 ) -> Plan:
     engine = engine_registry.ENGINES[where.engine]
@@ -112,7 +112,8 @@ def _plan(
     if given:
         render(tree, where.config, [given], facts)
         tree.give_away()
-    notes = render(tree, where.config, handlers, facts)
+    if handlers:
+        render(tree, where.config, handlers, facts)
     left = {each.path for each in state.handlers} - {each.path for each in handlers}
     _refuse_named(tree, left)
     changes = tree.changes()
@@ -125,7 +126,7 @@ def _plan(
             f"the files of {after.engine} are too large to be kept as they were, before and after: "
             f"wanted {engine_files.MAX_BYTES} bytes at most"
         )
-    return Plan(where, changes, state, after, given=given, notes=notes)
+    return Plan(where, changes, state, after, given=given, notes=tree.notes)
 
 
 def _refuse_named(tree: Tree, left: set[str]) -> None:

@@ -10,13 +10,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from runc_wrap.documents import reader
 from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, record
 from runc_wrap.engines import engine_files
-from runc_wrap.engines.handler import EngineError, Handler
+from runc_wrap.engines.handler import EngineError, Facts, Handler
 from runc_wrap.engines.toml_text import Saved
 from runc_wrap.node.paths import Places
 
@@ -70,7 +70,7 @@ class Registered:
 
     engine: str
     at: Annotated[str, Key("config")]
-    facts: dict[str, Any]
+    facts: Facts
     handlers: list[Handler]
     files: dict[str, Saved]
     dirs: list[str]

@@ -58,16 +58,10 @@ class Job:
     look_again: Callable[[], None] = lambda: None
 
 
-@dataclass(frozen=True)
-class Proved:
-    """What was done: the plan, and what the canary proved."""
-
-    plan: Plan
-    proof: str
-
-
-def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> Proved:
+def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> tuple[Plan, str]:
     """Carry out a job completely, or not at all; `tell` gets a sentence for each step.
+
+    Return the plan, and what the canary proved.
 
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
     """
@@ -118,7 +112,7 @@ class _Work:
     tell: Callable[[str], None]
     has_read: bool = False
 
-    def proved_or_undone(self) -> Proved:
+    def proved_or_undone(self) -> tuple[Plan, str]:
         """Do all steps; take them back if one fails. Raises TakenBack and NotTakenBackError."""
         places, where = self.job.places, self.job.where
         try:
@@ -136,7 +130,7 @@ class _Work:
         with contextlib.suppress(OSError):  # only words depend on it
             canary_proof.write(where, what)
         self.node.release(places, self.note.timer)
-        return Proved(self.plan, proof)
+        return self.plan, proof
 
     def _say(self, sentence: str) -> None:
         """Tell it if anybody is there: a terminal that hung up is no reason to stop half-way."""
@@ -162,10 +156,7 @@ class _Work:
         self._say("running a canary")
         proof = self._canary()
         last = canary_proof.read(job.where)
-        versions = {
-            **(last.versions if last else {}),
-            **({job.handler: version} if version else {}),
-        }
+        versions = (last.versions if last else {}) | ({job.handler: version} if version else {})
         known = {name: versions[name] for name in self.plan.after.names if name in versions}
         return proof, Proof(note.begun, note.by, digests, known)
 

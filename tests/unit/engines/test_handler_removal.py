@@ -155,7 +155,7 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     users = [User(USER, [(container, ledger_record.of(line))])]
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
     monkeypatch.setattr(containerd_engine, "_STATES", ())
-    named = handler_removal.of_users(STRICT.name)
+    named = [*podman_engine.Podman.of_users(STRICT.name)]
     assert handler_removal.needing("podman", Path(), STRICT) == []
     assert handler_removal.calling(Places(STRICT.parents[1]), STRICT.name) == []
     return [each.name for each in named]

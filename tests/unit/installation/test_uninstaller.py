@@ -174,7 +174,7 @@ def test_an_engine_that_does_not_say_its_containers_and_what_users_run_are_named
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = [dependent_container.Dependent("podman of uid 7", "mine", "running")]
-    monkeypatch.setattr(handler_removal, "of_users", lambda name: theirs * (name == "strict"))
+    monkeypatch.setattr(Podman, "of_users", lambda name: theirs * (name == "strict"))
     users = "mine (podman of uid 7, running) needs strict"
     monkeypatch.setattr(handler_removal, "calling", _unknown)
     removal = handler_removal.plan(places, _docker(places), "strict")

@@ -129,7 +129,9 @@ class FakeNode(Systemd):
     def where(self) -> registration_state.Where:
         return job(self.places, self.config).where
 
-    def run(self, action: str = transaction_run.ADD, **more: Any) -> transaction_run.Proved:
+    def run(
+        self, action: str = transaction_run.ADD, **more: Any
+    ) -> tuple[registration_plan.Plan, str]:
         """Carry out the registration of a handler, or its removal, without a word."""
         return run(job(self.places, self.config, action, **more), self)
 
@@ -249,7 +251,7 @@ def engine_says(patch: pytest.MonkeyPatch, **answers: Any) -> None:
         patch.setattr(FakeEngine, name, lambda _, answer=answer: answer)
 
 
-def run(one: transaction_run.Job, where: FakeNode) -> transaction_run.Proved:
+def run(one: transaction_run.Job, where: FakeNode) -> tuple[registration_plan.Plan, str]:
     """Carry out a job without a word."""
     return transaction_run.run(one, where, lambda _: None)
 
