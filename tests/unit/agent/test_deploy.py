@@ -33,25 +33,19 @@ def _settings(name: str) -> dict[str, list[str]]:
     return found
 
 
-KINDS = {
-    "ListenSequentialPacket": _socket.SOCK_SEQPACKET,
-    "ListenStream": _socket.SOCK_STREAM,
-    "ListenDatagram": _socket.SOCK_DGRAM,
-}
-
-
 def test_the_units_name_the_sockets_that_the_services_use() -> None:
     found: dict[str, int] = {}
     for role in ROLES:
         unit = _settings(f"runc-wrap-{role}.socket")
-        for key, kind in KINDS.items():
-            found |= dict.fromkeys(unit.get(key, []), kind)
+        found |= dict.fromkeys(unit["ListenSequentialPacket"], _socket.SOCK_SEQPACKET)
+        found |= dict.fromkeys(unit["ListenStream"], _socket.SOCK_STREAM)
+        found |= dict.fromkeys(unit["ListenDatagram"], _socket.SOCK_DGRAM)
         assert (unit["SocketMode"], unit["DirectoryMode"]) == (["0600"], ["0700"])
     kinds = service_lifecycle.KINDS.items()
     assert found == {service_lifecycle.path(PREFIX, name): kind for name, kind in kinds}
 
 
-SETTINGS = [
+SETTINGS: list[tuple[Sequence[str], str, list[str]]] = [
     (ROLES, "Type", ["notify"]),
     (["decide"], "WatchdogSec", ["10"]),
     (["observe"], "WatchdogSec", ["15"]),
@@ -72,36 +66,37 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(("roles", "key", "values"), SETTINGS, ids=[one[1] for one in SETTINGS])
-def test_a_service_has_what_keeps_containers_alive(
-    roles: Sequence[str], key: str, values: list[str]
-) -> None:
-    for role in roles:
-        assert _settings(f"runc-wrap-{role}.service")[key] == values
+def test_a_service_has_what_keeps_containers_alive() -> None:
+    for roles, key, values in SETTINGS:
+        for role in roles:
+            assert _settings(f"runc-wrap-{role}.service")[key] == values, key
 
 
 def test_decide_may_do_less_than_observe() -> None:
-    sets = {role: _capabilities(f"runc-wrap-{role}.service") for role in ROLES}
-    assert not {one for one in sets["decide"] if "AUDIT" in one or "NET" in one or "SYS" in one}
-    assert "CAP_SYS_ADMIN" not in sets["decide"] | sets["observe"]
-
-
-def _capabilities(name: str) -> set[str]:
-    return {one for line in _settings(name)["CapabilityBoundingSet"] for one in line.split()}
+    decide, observe = (
+        set(" ".join(_settings(f"runc-wrap-{role}.service")["CapabilityBoundingSet"]).split())
+        for role in ROLES
+    )
+    assert not {one for one in decide if "AUDIT" in one or "NET" in one or "SYS" in one}
+    assert "CAP_SYS_ADMIN" not in decide | observe
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_service_is_not_more_exposed_than_documented(role: str, tmp_path: Path) -> None:
     """The second figure is the control: without one setting it is higher."""
-    analyze = program("systemd-analyze")
-    name = f"runc-wrap-{role}.service"
-    weaker = tmp_path / name
-    weaker.write_text((UNITS / name).read_text().replace("NoNewPrivileges=yes", ""))
-    found, worse = (
-        _exposure([analyze, "security", "--offline=true", "--no-pager", str(unit)])
-        for unit in (UNITS / name, weaker)
-    )
+    unit = UNITS / f"runc-wrap-{role}.service"
+    weaker = tmp_path / unit.name
+    weaker.write_text(unit.read_text().replace("NoNewPrivileges=yes", ""))
+    found, worse = _exposure(unit), _exposure(weaker)
     assert found <= EXPOSURE[role] < worse
+
+
+def _exposure(unit: Path) -> float:
+    argv = [program("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    assert found
+    return float(found[1])
 
 
 def test_systemd_knows_every_setting_of_the_units(tmp_path: Path) -> None:
@@ -118,10 +113,3 @@ def test_systemd_knows_every_setting_of_the_units(tmp_path: Path) -> None:
     )
     (told,) = (line for line in done.stderr.splitlines() if "runc-wrap-" in line)
     assert "NoSuchSetting" in told
-
-
-def _exposure(argv: Sequence[str]) -> float:
-    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
-    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    assert found
-    return float(found[1])

@@ -85,9 +85,7 @@ def observe() -> Iterator[Running]:
         yield started
 
 
-def test_an_ended_listener_does_not_remove_another_one_that_systemd_holds(
-    observe: Running,
-) -> None:
+def test_an_ended_listener_does_not_remove_another_one_that_systemd_holds(observe: Running) -> None:
     """epoll still reports it, by its number, which the next one has."""
     with listener_process.sender() as first, listener_process.sender() as second:
         copy = os.dup(first.listener)  # systemd's
@@ -106,7 +104,7 @@ def test_an_ended_listener_does_not_remove_another_one_that_systemd_holds(
         os.close(copy)
 
 
-def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_retried(
+def test_calls_are_answered_while_evidence_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(observe_service, "_RECORD_AGAIN", 0.1)
@@ -128,9 +126,7 @@ def test_calls_are_answered_while_evidence_cannot_be_written_and_the_write_is_re
         assert sum(map(evidence_memory.lost_records, found.lost.values())) == 1  # the first call
 
 
-def test_it_looks_at_which_release_is_installed_even_if_nothing_else_happens(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_idle_service_looks_which_release_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a supervisor nothing else may wake it for a minute."""
     monkeypatch.setattr(Recorder, "seconds", lambda _: 60.0)
     with short_directory("observe") as place:

@@ -1,6 +1,7 @@
 """What a service has of its supervisor: descriptors, their store, watchdog, log, its command."""
 
 import contextlib
+import itertools
 import os
 import sys
 import threading
@@ -37,20 +38,17 @@ def test_a_program_finds_the_descriptors_by_their_names(tmp_path: Path) -> None:
     for at, (_, writer) in enumerate(pairs):
         os.write(writer, b"%d" % at)
     handed = [(f"n{at}", pairs[at][0]) for at in (2, 0, 1)]
-    out = tmp_path / "out"
     child = os.fork()
     if child == 0:
-        with out.open("w") as file:
+        with (tmp_path / "out").open("w") as file:
             os.dup2(file.fileno(), 1)
-        argv = [sys.executable, "-c", _SHOW]
         environment = {**os.environb, b"PYTHONPATH": os.fsencode(os.pathsep.join(sys.path))}
-        systemd_protocol.become(argv, handed, environment)
+        systemd_protocol.become([sys.executable, "-c", _SHOW], handed, environment)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    for fds in pairs:
-        for fd in fds:
-            os.close(fd)
+    for fd in itertools.chain(*pairs):
+        os.close(fd)
     expected = [(f"n{at}", b"%d" % at, False) for at in (2, 0, 1)]
-    assert out.read_text().splitlines() == [str(expected), "[]"]
+    assert (tmp_path / "out").read_text() == f"{expected}\n[]\n"
 
 
 @pytest.mark.parametrize(
@@ -60,20 +58,7 @@ def test_descriptors_for_another_process_are_ignored(environment: dict[bytes, by
     assert systemd_protocol.received(environment) == []
 
 
-def test_a_notify_socket_that_was_replaced_is_connected_to_anew(
-    systemd: Systemd, notifying: Supervisor
-) -> None:
-    assert notifying.send(b"X=1")
-    systemd.close()
-    assert not notifying.send(b"X=2")
-    systemd.listen()
-    assert notifying.send(b"X=3")
-    assert systemd.messages() == [b"X=3"]
-
-
-def test_a_full_queue_is_waited_for_a_second_if_asked(
-    systemd: Systemd, notifying: Supervisor
-) -> None:
+def test_a_full_queue_is_waited_for_if_asked(systemd: Systemd, notifying: Supervisor) -> None:
     sent = 0
     while notifying.send(b"X=1"):
         sent += 1
@@ -81,7 +66,7 @@ def test_a_full_queue_is_waited_for_a_second_if_asked(
     begun = time.monotonic()
     assert not notifying.send(b"LAST=1", waits=True)
     assert 0.9 < time.monotonic() - begun < 10
-    drain = threading.Timer(0.1, lambda: [systemd.take() for _ in range(sent)])
+    drain = threading.Timer(0.1, systemd.messages, [sent])
     drain.start()
     assert notifying.send(b"LAST=1", waits=True)
     drain.join()
@@ -101,20 +86,19 @@ def test_systemd_is_notified_twice_per_watchdog_interval(
     assert told == [(when, b"WATCHDOG=1") for when in (100.0, 115.0, 130.0)]
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [{}, {b"WATCHDOG_USEC": b"x"}, {b"WATCHDOG_USEC": b"3000000", b"WATCHDOG_PID": b"1"}],
-)
-def test_without_a_systemd_watchdog_nothing_is_sent_and_no_timer_runs(
-    systemd: Systemd, environment: dict[bytes, bytes], notifying: Supervisor
-) -> None:
-    watchdog = Watchdog(notifying, environment)
-    watchdog.tell_due()
-    assert (watchdog.due(), systemd.messages()) == ([], [])
+def test_without_a_watchdog_nothing_is_sent(systemd: Systemd, notifying: Supervisor) -> None:
+    others = {b"WATCHDOG_USEC": b"3000000", b"WATCHDOG_PID": b"1"}
+    for environment in ({}, {b"WATCHDOG_USEC": b"x"}, others):
+        watchdog = Watchdog(notifying, environment)
+        watchdog.tell_due()
+        assert (watchdog.due(), systemd.messages()) == ([], [])
+
+
+Stores = Callable[..., DescriptorStore]
 
 
 @pytest.fixture
-def stores(systemd: Systemd) -> Iterator[Callable[..., DescriptorStore]]:
+def stores(systemd: Systemd) -> Iterator[Stores]:
     """Make stores at this address; their connections are closed afterwards."""
     made = []
 
@@ -128,13 +112,7 @@ def stores(systemd: Systemd) -> Iterator[Callable[..., DescriptorStore]]:
         one.close()
 
 
-def _names(systemd: Systemd) -> list[bytes]:
-    return [message.split(b"=")[-1] for message in systemd.messages()]
-
-
-def test_descriptors_are_stored_and_removed_by_name(
-    systemd: Systemd, stores: Callable[..., DescriptorStore]
-) -> None:
+def test_descriptors_are_stored_and_removed_by_name(systemd: Systemd, stores: Stores) -> None:
     """A connection whose runtime has hung up still holds its message: systemd must not drop it."""
     store = stores()
     store.put("seccomp-1", 0)
@@ -148,9 +126,7 @@ def test_descriptors_are_stored_and_removed_by_name(
 
 
 def test_a_descriptor_that_finds_no_room_is_reported_and_not_sent(
-    systemd: Systemd,
-    capfd: pytest.CaptureFixture[str],
-    stores: Callable[..., DescriptorStore],
+    systemd: Systemd, capfd: pytest.CaptureFixture[str], stores: Stores
 ) -> None:
     """Those count that were handed over, too."""
     store = stores(b"2", ["inflight", "notify"])
@@ -160,11 +136,12 @@ def test_a_descriptor_that_finds_no_room_is_reported_and_not_sent(
     assert "holds 2 already: calls through seccomp-2 fail" in capfd.readouterr().err
     store.remove("seccomp-1")
     store.put("seccomp-3", 0)
-    assert _names(systemd) == [b"seccomp-1", b"seccomp-1", b"seccomp-3"]
+    sent = [message.split(b"=")[-1] for message in systemd.messages()]
+    assert sent == [b"seccomp-1", b"seccomp-1", b"seccomp-3"]
 
 
 def test_what_found_no_answer_is_reported_and_stored_once_there_is_one(
-    systemd: Systemd, stores: Callable[..., DescriptorStore], capfd: pytest.CaptureFixture[str]
+    systemd: Systemd, stores: Stores, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Of those that have not ended meanwhile: else a restart fails calls of a container."""
     store = stores()
@@ -182,23 +159,20 @@ def test_what_found_no_answer_is_reported_and_stored_once_there_is_one(
     assert sorted(systemd.messages()) == [
         b"FDSTORE=1\nFDNAME=seccomp-1",
         b"FDSTORE=1\nFDNAME=seccomp-3",
-        *(b"FDSTOREREMOVE=1\nFDNAME=seccomp-%d" % number for number in (0, 2)),
+        b"FDSTOREREMOVE=1\nFDNAME=seccomp-0",
+        b"FDSTOREREMOVE=1\nFDNAME=seccomp-2",
     ]
 
 
-@pytest.mark.parametrize("most", [b"0", b"", b"x"])
-def test_without_a_store_nothing_is_sent(
-    systemd: Systemd, most: bytes, stores: Callable[..., DescriptorStore]
-) -> None:
-    store = stores(most)
-    store.put("seccomp-1", 0)
-    store.remove("seccomp-1")
-    assert systemd.messages() == []
+def test_without_a_store_nothing_is_sent(systemd: Systemd, stores: Stores) -> None:
+    for most in (b"0", b"", b"x"):
+        store = stores(most)
+        store.put("seccomp-1", 0)
+        store.remove("seccomp-1")
+        assert systemd.messages() == []
 
 
-def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_late(
-    systemd: Systemd, stores: Callable[..., DescriptorStore]
-) -> None:
+def test_of_too_many_the_last_are_late(systemd: Systemd, stores: Stores) -> None:
     """A release hands all to the next one, also what was not stored."""
     store = stores(b"2", ["inflight", "seccomp-2", "seccomp-1", "arriving-3"])
     names = ("seccomp-1", "seccomp-2", "arriving-3")
@@ -209,16 +183,14 @@ def test_of_more_than_there_is_room_for_the_first_were_stored_and_the_last_are_l
     assert not stores(b"", ["seccomp-1"]).is_late("seccomp-1")
 
 
-@pytest.mark.parametrize("write", [service_log.say, service_log.warn])
 def test_what_is_said_is_one_line_whatever_a_name_has(
-    write: Callable[[str], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The journal would take a line's own priority, and a terminal its escape sequences."""
     monkeypatch.setattr(service_log, "_SERVICE", "observe")
-    write("a\n<0>b\x1b[31m\udc80é")
-    assert capfd.readouterr().err == "runc-wrap observe: a <0>b [31m é\n"
+    for write in (service_log.say, service_log.warn):
+        write("a\n<0>b\x1b[31m\udc80é")
+        assert capfd.readouterr().err == "runc-wrap observe: a <0>b [31m é\n"
 
 
 @pytest.mark.parametrize("used", ["python3.12", "python3.13"])

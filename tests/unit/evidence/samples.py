@@ -22,20 +22,8 @@ DEFAULT_CAPS = frozenset({"CAP_CHOWN", "CAP_KILL"})
 
 
 def sighting(number: int = UNSHARE, **changes: Any) -> Sighting:
-    given: dict[str, Any] = {
-        "time": START + 10,
-        "serial": 1,
-        "pid": 100,
-        "uid": 0,
-        "comm": "unshare",
-        "exe": "/usr/bin/unshare",
-        "arch": X86_64,
-        "number": number,
-        "code": LOG,
-        "args": None,
-        "source": AUDIT,
-    }
-    return Sighting(**{**given, **changes})
+    usual = (START + 10, 1, 100, 0, "unshare", "/usr/bin/unshare", X86_64, number, LOG, None, AUDIT)
+    return Sighting(*usual)._replace(**changes)
 
 
 def observed(number: int, *args: int, **changes: Any) -> Sighting:
@@ -45,19 +33,9 @@ def observed(number: int, *args: int, **changes: Any) -> Sighting:
 
 
 def line(name: str = "c1", **changes: Any) -> dict[str, Any]:
-    return {
-        "time": "2026-11-18T00:00:00Z",
-        "id": name,
-        "root": "/run/test",
-        "action": "inject",
-        "mode": "audit",
-        "profile": "containerd",
-        "namespace": None,
-        "pod": None,
-        "container": None,
-        "image": None,
-        **changes,
-    }
+    given = {"time": "2026-11-18T00:00:00Z", "id": name, "root": "/run/test", "action": "inject"}
+    named = dict.fromkeys(("namespace", "pod", "container", "image"))
+    return {**given, "mode": "audit", "profile": "containerd", **named, **changes}
 
 
 def write_ledger(directory: Path, *lines: dict[str, Any]) -> Path:

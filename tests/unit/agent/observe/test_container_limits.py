@@ -6,17 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from runc_wrap.agent.observe.container_limits import (
-    BURST,
-    EACH,
-    FULL,
-    RATE,
-    REST,
-    WAKE_EVERY,
-    Caller,
-    ObservedContainer,
-    Resting,
-)
+from runc_wrap.agent.observe import container_limits as limits
+from runc_wrap.agent.observe.container_limits import ObservedContainer, Resting
 
 
 def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pause(
@@ -25,11 +16,11 @@ def test_a_pausing_source_is_not_polled_and_another_rest_does_not_prolong_the_pa
     quiet, source = Resting(poll), ready()
     assert poll.poll(0)
     quiet.rest(source, 1)
-    clock[0] += WAKE_EVERY / 2
+    clock[0] += limits.WAKE_EVERY / 2
     quiet.wake_due()
-    assert (poll.poll(0), quiet.due()) == ([], [100 + WAKE_EVERY])
+    assert (poll.poll(0), quiet.due()) == ([], [100 + limits.WAKE_EVERY])
     quiet.rest(source, 2)  # the pause is not prolonged
-    clock[0] += WAKE_EVERY / 2
+    clock[0] += limits.WAKE_EVERY / 2
     quiet.wake_due()
     assert (poll.poll(0) != [], quiet.due()) == (True, [])
 
@@ -67,7 +58,7 @@ def _turns(
             else:
                 paces[fd].answered()
                 answered[fd] += 1
-        if any(count > 2 * BURST for count in answered.values()):
+        if any(count > 2 * limits.BURST for count in answered.values()):
             break  # the one that is not to be paced
     return answered
 
@@ -79,15 +70,15 @@ def test_the_listeners_of_a_container_that_floods_share_its_burst_and_then_its_r
     resting, paces = Resting(poll), {ready(): pace for _ in range(5)}
     first = _turns(resting, poll, paces)
     paces[ready()] = pace  # that is, an exec
-    assert sum(first.values()) == pytest.approx(BURST, abs=6)
-    assert min(first.values()) > BURST / 6
+    assert sum(first.values()) == pytest.approx(limits.BURST, abs=6)
+    assert min(first.values()) > limits.BURST / 6
     for _ in range(20):
-        clock[0] += REST
+        clock[0] += limits.REST
         later = _turns(resting, poll, paces)
-        assert sum(later.values()) == pytest.approx(RATE * REST, abs=6)
+        assert sum(later.values()) == pytest.approx(limits.RATE * limits.REST, abs=6)
         assert min(later.values()) > 0
     clock[0] += 3600  # after an hour of quiet it has no more than its burst
-    assert sum(_turns(resting, poll, paces).values()) == pytest.approx(BURST, abs=6)
+    assert sum(_turns(resting, poll, paces).values()) == pytest.approx(limits.BURST, abs=6)
 
 
 def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
@@ -96,11 +87,11 @@ def test_the_service_wakes_for_a_call_to_answer_and_not_for_an_ended_listener(
     resting, fd = Resting(poll), ready()
     assert resting.due() == []
     _turns(resting, poll, {fd: ObservedContainer(("c", ""))})
-    assert resting.due() == [clock[0] + REST]
+    assert resting.due() == [clock[0] + limits.REST]
     poll.unregister(fd)
     resting.forget(fd)
     assert resting.due() == []
-    clock[0] += REST
+    clock[0] += limits.REST
     resting.wake_due()  # of a number that is not in it any more
 
 
@@ -111,16 +102,14 @@ def test_in_a_flood_only_some_callers_are_read() -> None:
         nonlocal looked
         if one.known(tid, now) is None:
             looked += 1
-            one.learnt(tid, Caller(tid, 0, "name", ""))
+            one.learnt(tid, limits.Caller(tid, 0, "name", ""))
 
-    for tid in range(FULL):
+    for tid in range(limits.FULL):
         call(tid, 5.0)
-    assert looked == FULL
-    for more in range(10 * EACH):
+    assert looked == limits.FULL
+    for more in range(10 * limits.EACH):
         call(1000 + more, 5.5)
-    assert looked == FULL + 10
-    known = one.known(1, 5.9)
-    assert known is not None
-    assert known.comm == "name"
+    assert looked == limits.FULL + 10
+    assert one.known(1, 5.9) == limits.Caller(1, 0, "name", "")
     call(1, 6.0)  # a second later it is looked at again
-    assert looked == FULL + 11
+    assert looked == limits.FULL + 11

@@ -24,10 +24,14 @@ from runc_wrap.agent.observe.seccomp_unotify import Notification
 _PR_SET_NAME = 15
 
 
-def test_a_process_is_described_by_the_kernels_data() -> None:
+def test_a_process_is_described_by_the_kernels_data_and_an_ended_one_by_its_pid() -> None:
     pid, uid, _, exe = process(os.getpid())
-    assert (pid, uid) == (os.getpid(), os.getuid())
-    assert exe == str(Path("/proc/self/exe").readlink())
+    assert (pid, uid, exe) == (os.getpid(), os.getuid(), str(Path("/proc/self/exe").readlink()))
+    ended = os.fork()
+    if ended == 0:
+        os._exit(0)
+    os.waitpid(ended, 0)
+    assert process(ended) == (ended, 0, "", "")
 
 
 @pytest.mark.parametrize("name", [b"a\nb", b"a\\nb", b"Tgid:\t1", b"\xffx", b"sp ace)"])
@@ -46,14 +50,6 @@ def test_a_thread_has_its_own_name_and_its_process(name: bytes) -> None:
     assert os.fsencode(comm) == name
 
 
-def test_of_an_ended_process_only_the_pid_is_known() -> None:
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert process(pid) == (pid, 0, "", "")
-
-
 X86_64, MEMFD_SECRET, MAP_FIXED = 0xC000003E, 447, 0x10
 
 
@@ -62,41 +58,33 @@ def _call(number: int, address: int, size: int = 88) -> Notification:
 
 
 @pytest.mark.parametrize("number", [435, 435 | 0x40000000])
-@pytest.mark.parametrize(("size", "tids"), [(79, 0), (80, 2), (88, 2)])
-def test_clone3s_flags_and_set_tid_count_where_the_kernel_reads_them(
-    number: int, size: int, tids: int
-) -> None:
+def test_clone3s_flags_and_set_tid_count_where_the_kernel_reads_them(number: int) -> None:
     args = (ctypes.c_uint64 * 11)(0x10000080, *[0] * 7, 4096, 2)
-    call = _call(number, ctypes.addressof(args), size)
-    where = call_arguments.clone_args(call)
-    assert where == ctypes.addressof(args)
-    read = purpose(os.getpid(), where)
-    assert call_arguments.arguments(call, read) == (0x10000080, tids, 0, 0, 0, 0)
+    for size, tids in ((79, 0), (80, 2), (88, 2)):
+        call = _call(number, ctypes.addressof(args), size)
+        where = call_arguments.clone_args(call)
+        assert where == ctypes.addressof(args)
+        read = purpose(os.getpid(), where)
+        assert call_arguments.arguments(call, read) == (0x10000080, tids, 0, 0, 0, 0)
 
 
-@pytest.mark.parametrize("size", [0, 63, 88])
-def test_a_clone3_without_a_struct_has_no_flags(size: int) -> None:
+def test_a_clone3_without_a_struct_has_no_flags_and_those_that_cannot_be_read_are_unknown() -> None:
     assert purpose(os.getpid(), 0) == (0, 0)
-    assert call_arguments.arguments(_call(435, 0, size), (0, 0)) == (0, 0, 0, 0, 0, 0)
+    for size in (0, 63, 88):
+        assert call_arguments.arguments(_call(435, 0, size), (0, 0)) == (0, 0, 0, 0, 0, 0)
+    for address in (0x10000, 1 << 63, (1 << 64) - 1):
+        assert purpose(os.getpid(), address) is None
+        assert call_arguments.arguments(_call(435, address), None) is None
 
 
-@pytest.mark.parametrize("address", [0x10000, 1 << 63, (1 << 64) - 1])
-def test_flags_in_memory_that_cannot_be_read_are_not_known(address: int) -> None:
-    assert purpose(os.getpid(), address) is None
-    assert call_arguments.arguments(_call(435, address), None) is None
-
-
-@pytest.mark.parametrize(("hidden", "known"), [(0, None), (4, None), (8, (0x10000000, None))])
-def test_memory_that_only_its_process_can_read_hides_no_flags(
-    hidden: int, known: tuple[int, None] | None
-) -> None:
+def test_memory_that_only_its_process_can_read_hides_no_flags() -> None:
     """By memfd_secret(2); the struct may begin before it."""
-    secret = _secret_memory()
-    args = secret - hidden
-    ctypes.memmove(args, struct.pack("=11Q", 0x10000000, *[0] * 8, 2, 0), 88)
-    read = purpose(os.getpid(), args)
-    assert read == known
-    assert call_arguments.arguments(_call(435, args), read) is None
+    for hidden, known in ((0, None), (4, None), (8, (0x10000000, None))):
+        args = _secret_memory() - hidden
+        ctypes.memmove(args, struct.pack("=11Q", 0x10000000, *[0] * 8, 2, 0), 88)
+        read = purpose(os.getpid(), args)
+        assert read == known
+        assert call_arguments.arguments(_call(435, args), read) is None
 
 
 @pytest.mark.parametrize("hidden", [0, 4])

@@ -7,8 +7,7 @@ from typing import cast
 
 import pytest
 
-from harness.host import moments
-from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, DescriptorStore
+from runc_wrap.agent.descriptor_store import INFLIGHT, LISTENER, DescriptorStore
 from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.inspector_client import Inspector
@@ -124,9 +123,7 @@ class _Left(_Received):
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_a_call_that_a_killed_process_left_counts_once(
-    service: Service, *, is_counted: bool
-) -> None:
+def test_a_call_a_killed_process_left_counts_once(service: Service, *, is_counted: bool) -> None:
     """It was killed between counting and answering, or before."""
     service.listeners.by_fd[-1] = service.listener()
     memory = _Left(is_counted=is_counted)
@@ -152,24 +149,7 @@ def test_a_listener_is_stored_as_long_as_its_container_lives(service: Service) -
     assert service.listeners.containers == {}
 
 
-def test_a_listener_is_its_containers_whenever_the_process_is_killed(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its connection, from which another process could read whose it is, goes last."""
-    monkeypatch.setattr(Listeners, "_add", lambda *_: None)
-    service.store.names = {f"{LISTENER}1", f"{ARRIVING}1"}
-
-    def left() -> tuple[bool, bool]:
-        known = read_state(service.listeners.directory, f"{LISTENER}1") == STATE
-        return known, f"{ARRIVING}1" in service.store.names
-
-    found = moments.of(Listeners.add, lambda: service.listeners.add(1, -1, STATE), left)
-    assert set(found) == {(False, True), (True, True), (True, False)}
-
-
-def test_a_listeners_container_is_still_known_when_its_own_filters_are_kept(
-    service: Service,
-) -> None:
+def test_a_listeners_container_is_known_when_its_own_filters_are_kept(service: Service) -> None:
     directory = service.listeners.directory
     write_state(directory, f"{LISTENER}1", STATE)
     assert service.listeners._keep(service.listener(), "own_filters", [])  # noqa: SLF001 - in a call's check

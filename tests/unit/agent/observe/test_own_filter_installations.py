@@ -3,7 +3,6 @@
 import ctypes
 import os
 import struct
-from collections.abc import Callable
 from errno import ENOMEM, ENOSYS, EPERM
 from types import SimpleNamespace
 from typing import Any
@@ -72,12 +71,12 @@ def of_state(state: object = None) -> TracingFilters:
     return Fake(None, None).own(state)
 
 
-def install(own: TracingFilters, *, keep: Callable[[], bool] = lambda: True) -> int:
-    return own.error(call(SECCOMP, 1, 0, MEMORY), keep)
+def asks(own: TracingFilters, one: Notification | None = None, *, is_kept: bool = True) -> int:
+    return own.error(one or call(), lambda: is_kept)
 
 
-def asks(own: TracingFilters, one: Notification | None = None) -> int:
-    return own.error(one or call(), lambda: True)
+def install(own: TracingFilters, *, is_kept: bool = True) -> int:
+    return asks(own, call(SECCOMP, 1, 0, MEMORY), is_kept=is_kept)
 
 
 @pytest.mark.parametrize(("name", "first"), [("seccomp", 1), ("prctl", 22)])
@@ -88,22 +87,22 @@ def test_the_call_numbers_match_libseccomp(name: str, first: int) -> None:
     assert {key for key, one in own_filter_installations._FIRST.items() if one == first} == wanted  # noqa: SLF001 - the table itself
 
 
-@pytest.mark.parametrize(
-    ("one", "is_one"),
-    [
-        (call(SECCOMP, 1, 0, MEMORY), True),
-        (call(PRCTL, 22, 2, MEMORY), True),
-        (call(PRCTL, 22 | 7 << 32, 2, MEMORY), True),
-        (call(SECCOMP | 0x40000000, 1, 0, MEMORY), True),
-        (call(354, 1, 0, MEMORY, arch=X86), True),
-        (call(SECCOMP, 1, 0, 0), False),  # a probe: it names none
-        (call(SECCOMP, 2, 0, MEMORY), False),
-        (call(PRCTL, 15, 0, MEMORY), False),
-        (call(354, 1, 0, MEMORY), False),  # another call of x86_64's
-    ],
-)
-def test_calls_that_install_a_filter_are_recognized(one: Notification, is_one: bool) -> None:
-    assert own_filter_installations.is_installation(one) is is_one
+def test_calls_that_install_a_filter_are_recognized() -> None:
+    for one in (
+        call(SECCOMP, 1, 0, MEMORY),
+        call(PRCTL, 22, 2, MEMORY),
+        call(PRCTL, 22 | 7 << 32, 2, MEMORY),
+        call(SECCOMP | 0x40000000, 1, 0, MEMORY),
+        call(354, 1, 0, MEMORY, arch=X86),
+    ):
+        assert own_filter_installations.is_installation(one)
+    for one in (
+        call(SECCOMP, 1, 0, 0),  # a probe: it names none
+        call(SECCOMP, 2, 0, MEMORY),
+        call(PRCTL, 15, 0, MEMORY),
+        call(354, 1, 0, MEMORY),  # another call of x86_64's
+    ):
+        assert not own_filter_installations.is_installation(one)
 
 
 @pytest.mark.parametrize("action", [ALLOW, ERRNO, 0x30000, 0x80000000, 0x7FFC0000, 0x7FC00000])
@@ -117,19 +116,15 @@ def test_a_filter_that_cannot_trace_changes_nothing_and_costs_nothing(action: in
     assert fake.asked == []
 
 
-@pytest.mark.parametrize(
-    ("filters", "tracer", "error"),
-    [(2, 0, ENOSYS), (2, 77, EPERM), (1, 0, 0), (1, 77, 0), (None, 0, ENOSYS)],
-)
-def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces(
-    filters: int | None, tracer: int, error: int
-) -> None:
+def test_a_thread_that_may_have_the_filter_is_refused_the_calls_it_traces() -> None:
     fake = Fake(TRACING, 1)
     own = fake.own()
     assert install(own) == 0
-    fake.answers(None, filters, tracer)
-    assert asks(own) == error
-    assert asks(own, call(PRCTL)) == 0  # it allows that
+    rows = [(2, 0, ENOSYS), (2, 77, EPERM), (1, 0, 0), (1, 77, 0), (None, 0, ENOSYS)]
+    for filters, tracer, error in rows:
+        fake.answers(None, filters, tracer)
+        assert asks(own) == error
+        assert asks(own, call(PRCTL)) == 0  # it allows that
 
 
 def test_a_caller_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +154,7 @@ def test_a_filter_that_cannot_be_read_counts_as_tracing_everything() -> None:
 
 def test_a_filter_is_stored_first_or_not_installed() -> None:
     own = Fake(TRACING, 1).own()
-    assert install(own, keep=lambda: False) == ENOMEM
+    assert install(own, is_kept=False) == ENOMEM
     assert of_state(own.as_state()).kept == own.kept == [(1, TRACING)]
     assert of_state("nonsense").kept == []
     assert of_state([["x", 1]]).kept == [(0, None)]
@@ -195,9 +190,7 @@ _registers = st.tuples(*[st.integers(0, 2**64 - 1)] * 6)
 
 
 @given(_steps, _registers)
-def test_a_filter_answers_alike_along_chains_of_tests_and_step_by_step(
-    steps: list[Any], args: Any
-) -> None:
+def test_a_filter_answers_alike_along_chains_and_step_by_step(steps: list[Any], args: Any) -> None:
     kept: list[Any] = []
     for code, true, false, k in steps:
         jumps = code == 5 or (code & 7) == 5
@@ -230,9 +223,7 @@ def test_a_filter_is_read_in_the_layout_of_its_abi() -> None:
     assert inspector.LARGEST > 4096 * 8 + 8192
 
 
-def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_unreadable_callers_delay_others_a_second_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     fake = Fake(TRACING, 1)
@@ -243,9 +234,8 @@ def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
     assert sum(waits) == pytest.approx(container_limits.WAITING)
 
 
-@pytest.mark.parametrize(
-    ("program", "flags", "hides"),
-    [
+def test_an_installation_records_whether_the_filter_may_hide_calls() -> None:
+    for program, flags, hides in (
         (answering(KEYCTL, NOTIFY), 0, True),
         (answering(KEYCTL, NOTIFY), NEW_LISTENER, False),  # fails: there is one
         (answering(KEYCTL, NOTIFY), 1, True),
@@ -253,11 +243,7 @@ def test_unreadable_callers_of_a_container_delay_others_for_a_second_in_all(
         (answering(KEYCTL, TRACE), 0, False),
         (raw((0x20, 0, 0, 0), (0x16, 0, 0, 0)), 0, True),  # RET A: whatever the call's number is
         (None, 0, True),
-    ],
-)
-def test_an_installation_records_whether_the_filter_may_hide_calls(
-    program: bytes | None, flags: int, hides: bool
-) -> None:
-    one = call(SECCOMP, 1, flags, MEMORY)
-    asks(Fake(program, 1).own(), one)
-    assert one.hides is hides
+    ):
+        one = call(SECCOMP, 1, flags, MEMORY)
+        asks(Fake(program, 1).own(), one)
+        assert one.hides is hides, program

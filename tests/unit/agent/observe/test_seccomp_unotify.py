@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,17 +55,6 @@ def in_child(do: Callable[[], object]) -> int:
     return pid
 
 
-def killed_with_a_call(sender: Sender, inflight: Inflight) -> None:
-    """Let a process receive a call and be killed before it does anything else."""
-
-    def receive() -> None:
-        inflight.receive(sender.listener, NUMBER)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    assert readable(sender.listener, 5)
-    assert os.waitpid(in_child(receive), 0)[1] == signal.SIGKILL
-
-
 def test_a_call_continues_as_without_an_agent(sender: Sender, inflight: Inflight) -> None:
     sender.call()
     assert readable(sender.listener, 5)
@@ -79,11 +69,14 @@ def test_a_call_continues_as_without_an_agent(sender: Sender, inflight: Inflight
     assert not seccomp_unotify.proceed(sender.listener, call.id)
 
 
-def test_the_next_process_finds_such_a_call_and_lets_it_continue(
-    sender: Sender, inflight: Inflight
-) -> None:
+def test_after_a_kill_the_next_process_answers_a_call(sender: Sender, inflight: Inflight) -> None:
+    def receive() -> None:
+        inflight.receive(sender.listener, NUMBER)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     sender.call()
-    killed_with_a_call(sender, inflight)
+    assert readable(sender.listener, 5)
+    assert os.waitpid(in_child(receive), 0)[1] == signal.SIGKILL
     successor = Inflight(os.dup(inflight.fd))
     assert successor.left is not None
     number, call = successor.left
@@ -95,30 +88,19 @@ def test_the_next_process_finds_such_a_call_and_lets_it_continue(
 def test_the_kernel_writes_into_the_memory_itself(sender: Sender, inflight: Inflight) -> None:
     """A copy made by Python would leave a moment in which only a killed process had the data."""
     pid = in_child(lambda: inflight.receive(sender.listener, NUMBER))
+    syscall, maps, ioctl = f"/proc/{pid}/syscall", f"/proc/{pid}/maps", f"{seccomp_unotify.RECV:#x}"
     try:
-        wait_until(lambda: _waits_in_ioctl(pid), "the ioctl")
-        words = _read(f"/proc/{pid}/syscall").split()
-        argument = int(words[3], 16)
-        lines = [line.split() for line in _read(f"/proc/{pid}/maps").splitlines()]
-        where = [line[0].split("-") for line in lines if "inflight" in " ".join(line)]
+        wait_until(lambda: ioctl in Path(syscall).read_text(), "the ioctl")
+        argument = int(Path(syscall).read_text().split()[3], 16)
+        lines = [line for line in Path(maps).read_text().splitlines() if "inflight" in line]
+        where = [line.split()[0].split("-") for line in lines]
         assert any(int(a, 16) <= argument < int(b, 16) for a, b in where)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def _waits_in_ioctl(pid: int) -> bool:
-    return f"{seccomp_unotify.RECV:#x}" in _read(f"/proc/{pid}/syscall")
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - procfs
-        return file.read()
-
-
-def test_what_was_counted_and_read_outlives_the_process_until_it_is_written(
-    inflight: Inflight,
-) -> None:
+def test_what_was_counted_outlives_the_process_until_it_is_written(inflight: Inflight) -> None:
     def work() -> None:
         for call in (11, 12, 13):
             inflight.count(call)

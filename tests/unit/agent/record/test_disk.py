@@ -44,10 +44,8 @@ def test_after_a_failed_write_the_service_pauses_and_then_writes_everything(
     logged.write_text("errno")
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    never = property(lambda _: math.inf, lambda *_: None)
-    monkeypatch.setattr(
-        SourceCheck, "due", never, raising=False
-    )  # whether it sees is looked at in another test
+    never = property(lambda _: math.inf, lambda *_: None)  # another test looks at what it sees
+    monkeypatch.setattr(SourceCheck, "due", never, raising=False)
     one = recorder(tmp_path)
     one.record(KEY, observed(UNSHARE))
     for _ in range(3):

@@ -62,9 +62,7 @@ def _pass(one: SourceCheck, clock: Clock, seconds: float) -> None:
     one.turn()
 
 
-def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_one(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_source_is_blind_after_two_misses_until_a_record(tmp_path: Path, clock: Clock) -> None:
     one = SourceCheck(str(tmp_path), BOTH)
     for _ in range(2):
         one.turn()  # the second finds that the probe has ended
@@ -86,9 +84,7 @@ def test_a_source_is_blind_after_two_missing_records_and_seeing_after_a_later_on
     assert source_status.read(tmp_path) == {}
 
 
-def test_a_source_is_not_judged_before_a_slow_probe_has_made_its_call(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_source_is_not_judged_before_a_slow_probe_called(tmp_path: Path, clock: Clock) -> None:
     clock.is_running = True
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     one.turn()
@@ -103,9 +99,7 @@ def test_a_source_is_not_judged_before_a_slow_probe_has_made_its_call(
     assert (one.blind, set(one.begun)) == ({}, {AUDIT})
 
 
-def test_a_probe_that_does_not_end_proves_nothing_and_that_is_said(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_an_endless_probe_proves_nothing_and_that_is_said(tmp_path: Path, clock: Clock) -> None:
     clock.is_running = True
     one = SourceCheck(str(tmp_path), {AUDIT: ""})
     while not one.blind and clock.now < 1000 + 3 * source_check.SLOWEST:
@@ -185,20 +179,13 @@ def test_the_statement_of_a_killed_agent_does_not_count(
         assert source_status.read(tmp_path) == {}
 
 
-@pytest.mark.parametrize(
-    ("intervals", "since", "left"),
-    [
-        ([(1.0, 9.0)], 5.0, [(1.0, 5.0)]),
-        ([(1.0, 3.0), (4.0, 9.0)], 4.0, [(1.0, 3.0)]),
-        ([(1.0, 3.0)], 5.0, [(1.0, 3.0)]),
-        ([(1.0, 3.0)], 0.0, []),
-    ],
-)
-def test_time_that_turns_out_unwatched_is_removed(
-    intervals: list[tuple[float, float]], since: float, left: list[tuple[float, float]]
-) -> None:
-    evidence_memory.unwatch(intervals, since)
-    assert intervals == left
+def test_time_that_turns_out_unwatched_is_removed() -> None:
+    first, last = (1.0, 3.0), (4.0, 9.0)
+    rows = [(5.0, [first, (4.0, 5.0)]), (4.0, [first]), (9.5, [first, last]), (0.0, [])]
+    for since, left in rows:
+        intervals = [first, last]
+        evidence_memory.unwatch(intervals, since)
+        assert intervals == left
 
 
 @pytest.mark.usefixtures("connected")
@@ -228,9 +215,7 @@ def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
     assert interval[1] == last
 
 
-def test_a_source_counts_as_seeing_since_it_was_opened_until_a_test_fails(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_a_source_sees_from_its_opening_until_a_test_fails(tmp_path: Path, clock: Clock) -> None:
     opened = time.time()
     one = SourceCheck(str(tmp_path), BOTH)
     time.sleep(0.3)  # more than what is provoked may seem to come early

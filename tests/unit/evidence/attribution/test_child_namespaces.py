@@ -16,12 +16,13 @@ NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
 CLONE, UNSHARE, SETNS, CLONE3 = 56, 272, 308, 435
 LINKS = ["user", "mnt", "net", "ipc", "uts", "cgroup", "pid", "time"]
 CHILDREN = ["pid_for_children", "time_for_children"]
+Links = dict[int, dict[str, str]]
 
 
 @pytest.fixture
-def links(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, str]]:
+def links(monkeypatch: pytest.MonkeyPatch) -> Links:
     """The namespaces of processes: {pid: {name: link}}; of others there are none."""
-    there: dict[int, dict[str, str]] = {}
+    there: Links = {}
 
     def readlink(path: str) -> str:
         _, _, pid, _, name = path.split("/")
@@ -39,22 +40,17 @@ def _of(**other: str) -> dict[str, str]:
     return same | other
 
 
-@pytest.mark.parametrize(
-    ("parent", "child", "made"),
-    [
+def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(links: Links) -> None:
+    for parent, child, made in (
         (_of(), _of(), 0),
         (_of(), _of(user="user:[2]", net="net:[2]"), NEWUSER | NEWNET),
         (_of(), _of(pid="pid:[2]"), NEWPID),
         (_of(pid_for_children="pid:[2]"), _of(pid="pid:[2]"), 0),  # unshare had made it
         (_of(), {}, None),
         ({}, _of(), None),
-    ],
-)
-def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(
-    links: dict[int, dict[str, str]], parent: Any, child: Any, made: int | None
-) -> None:
-    links.update({7: parent, 8: child})
-    assert child_namespaces.made_by(7, 8) == made
+    ):
+        links.update({7: parent, 8: child})
+        assert child_namespaces.made_by(7, 8) == made
 
 
 def _counting(one: Namespaces | None = None, *told: Any) -> tuple[Namespaces, list[Any], Clones]:
@@ -73,9 +69,7 @@ def _counted(one: Namespaces, *calls: Sighting) -> list[Any]:
     return counted
 
 
-def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
-    links: dict[int, dict[str, str]],
-) -> None:
+def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(links: Links) -> None:
     one = Namespaces()
     links.update({7: _of(), 8: _of(user="user:[2]"), 9: _of()})
     one.forked(7, 8, 100.0)
@@ -92,9 +86,7 @@ def test_a_clone3_is_counted_with_the_namespaces_that_its_children_are_in(
         one.forked(7, 8, 100.0)
 
 
-def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(
-    links: dict[int, dict[str, str]],
-) -> None:
+def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(links: Links) -> None:
     """As in rootlesskit: threads by clone3, and at the same time a child by clone."""
     links.update({7: _of(), 8: _of(user="user:[2]")})
     one = Namespaces()
@@ -107,7 +99,7 @@ def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(
 @pytest.mark.parametrize("decoy", [99.997, 100.05])
 @pytest.mark.parametrize("other", [_of(), {}], ids=["shares all", "is gone"])
 def test_a_child_of_another_call_does_not_answer_for_a_clone3(
-    links: dict[int, dict[str, str]], decoy: float, other: dict[str, str]
+    links: Links, decoy: float, other: dict[str, str]
 ) -> None:
     """A fork just before a clone3 with CLONE_NEWUSER made it one that had no flags."""
     one, counted, clones = _counting()
@@ -120,22 +112,18 @@ def test_a_child_of_another_call_does_not_answer_for_a_clone3(
     assert counted == [None]
 
 
-@pytest.mark.parametrize(("after", "is_told"), [(1.0, False), (0.05, True)])
-def test_a_clone3_whose_child_may_be_yet_to_come_is_unknown(
-    links: dict[int, dict[str, str]], after: float, *, is_told: bool
-) -> None:
-    now = time.time()
-    one, counted, clones = _counting(Namespaces(), lambda _: is_told)
+def test_a_clone3_whose_child_may_be_yet_to_come_is_unknown(links: Links) -> None:
     links.update({7: _of(), 8: _of()})
-    one.forked(7, 8, now - after)
-    clones.add(KEY, sighting(number=CLONE3, pid=7, time=now - after))
-    clones.settle()
-    assert counted == [None]
+    for after, is_told in ((1.0, False), (0.05, True)):
+        now = time.time()
+        one, counted, clones = _counting(Namespaces(), lambda _, told=is_told: told)
+        one.forked(7, 8, now - after)
+        clones.add(KEY, sighting(number=CLONE3, pid=7, time=now - after))
+        clones.settle()
+        assert counted == [None]
 
 
-def test_reads_per_second_and_remembered_forks_are_bounded(
-    links: dict[int, dict[str, str]],
-) -> None:
+def test_reads_per_second_and_remembered_forks_are_bounded(links: Links) -> None:
     one = Namespaces()
     links[7] = links[8] = _of()
     for place in range(3 * child_namespaces._MOST_FORKS):  # noqa: SLF001 - the bound is the test
@@ -146,9 +134,7 @@ def test_reads_per_second_and_remembered_forks_are_bounded(
     assert sum(args is not None for args in _counted(one, *calls)) == 200
 
 
-def test_children_are_read_no_longer_than_one_may_be_the_clone3s(
-    links: dict[int, dict[str, str]],
-) -> None:
+def test_children_are_read_no_longer_than_one_may_be_the_clone3s(links: Links) -> None:
     one, counted, clones = _counting()
     links.update({7: _of(), 8: _of()})
     clones.add(KEY, sighting(number=CLONE3, pid=7, time=100.0))

@@ -39,8 +39,7 @@ class Machine:
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
-        known = Known(write_ledger(tmp_path / "l", line(ID), line(INNER)))
-        self.membership = Membership(known)
+        self.membership = Membership(Known(write_ledger(tmp_path / "l", line(ID), line(INNER))))
         self.of = self.membership.of
 
     def _read(self, path: str) -> bytes | None:
@@ -68,40 +67,34 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
 
 
-def test_a_container_whose_first_process_moved_beneath_keeps_its_whole_cgroup(
-    machine: Machine,
-) -> None:
+def test_a_container_whose_first_process_moved_down_keeps_its_cgroup(machine: Machine) -> None:
     """As systemd in a container does."""
     machine.container(f"/docker/{ID}/init.scope", PODS)
     machine.process(PID, f"0::/docker/{ID}\n", PODS)
     assert machine.of(PID) == KEY
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        f"/user.slice/user-4242.slice/user@4242.service/{ID}",
-        f"/user.slice/user-4242.slice/user@4242.service/docker-{ID}.scope",
-        f"/user.slice/user-4242.slice/user@4242.service/system.slice/docker-{ID}.scope",
+def test_the_same_cgroup_name_elsewhere_proves_nothing(machine: Machine) -> None:
+    machine.container(f"/system.slice/docker-{ID}.scope", PODS)
+    users = "/user.slice/user-4242.slice/user@4242.service"
+    for path in (
+        f"{users}/{ID}",
+        f"{users}/docker-{ID}.scope",
+        f"{users}/system.slice/docker-{ID}.scope",
         f"/docker-{ID}.scope",
         f"/system.slice/docker-{ID}.scope2",
         f"/system.slice/x/docker-{ID}.scope",
         f"/../system.slice/docker-{ID}.scope",
         f"/system.slice/x/../docker-{ID}.scope",
         f"//system.slice/docker-{ID}.scope",
-    ],
-)
-def test_the_same_cgroup_name_elsewhere_proves_nothing(machine: Machine, path: str) -> None:
-    machine.container(f"/system.slice/docker-{ID}.scope", PODS)
-    machine.cgroup(path.replace("..", "up"))
-    machine.process(PID, f"0::{path}\n", PODS)
-    assert machine.of(PID) is None
+    ):
+        machine.cgroup(path.replace("..", "up"))
+        machine.process(PID, f"0::{path}\n", PODS)
+        assert machine.of(PID) is None, path
 
 
 @pytest.mark.parametrize("owned", ["/s", f"/s/{ID}", f"/s/{ID}/x", f"/s/{ID}/x/y"])
-def test_a_cgroup_path_through_another_users_directory_proves_nothing(
-    machine: Machine, owned: str
-) -> None:
+def test_a_cgroup_in_another_users_directory_proves_nothing(machine: Machine, owned: str) -> None:
     machine.container(f"/s/{ID}", PODS)
     machine.cgroup(f"/s/{ID}/x/y")
     machine.process(PID, f"0::/s/{ID}/x/y\n", PODS)
@@ -176,9 +169,7 @@ def test_a_containers_cgroup_is_remembered_until_it_is_deleted(machine: Machine)
     assert machine.of(PID) is None
 
 
-def test_two_containers_with_one_id_are_distinguished_by_their_cgroups(
-    machine: Machine, tmp_path: Path
-) -> None:
+def test_containers_of_one_id_differ_by_their_cgroups(machine: Machine, tmp_path: Path) -> None:
     other = ("/run/other", ID)
     one = Membership(Known(write_ledger(tmp_path / "two", line(ID), line(ID, root=other[0]))))
     machine.container(f"/docker/{ID}", PODS)
@@ -191,9 +182,7 @@ def test_two_containers_with_one_id_are_distinguished_by_their_cgroups(
     assert again.of(PID) is None  # nothing tells them apart
 
 
-def test_the_number_of_remembered_cgroups_is_bounded(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_remembered_cgroups_are_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container_membership, "MOST", 1)
     machine.container(f"/docker/{ID}", PODS)
     machine.container(f"/docker/{INNER}", OTHERS, key=NESTED, pid=FIRST + 10)
@@ -209,48 +198,37 @@ V1 = "36 31 0:33 {root} {place} rw,relatime shared:9 - cgroup cgroup rw,xattr,cp
 V2 = "41 31 0:38 {root} {place} rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n"
 
 
-@pytest.mark.parametrize(
-    ("form", "controllers", "root", "path", "are_roots"),
-    [
-        (V1, "cpu,cpuacct", "/", "/a/b", True),
-        (V1, "cpu", "/", "/a/b", True),
-        (V1, "memory", "/", "/a/b", False),
-        (V1, "", "/", "/a/b", False),
-        (V2, "", "/", "/a/b", True),
-        (V2, "", "/", "/a/c", False),  # it is not there
-        (V2, "", "/", "/a/b/users", False),
-        (V2, "", "/", "/a/link/b", False),
-        (V2, "", "/", "/a/../a/b", False),
-        (V2, "", "/..", "/../a/b", True),  # seen from a cgroup namespace
-        (V2, "", "/../..", "/../../a/b", True),
-        (V2, "", "/../..", "/../a/b", False),
-        (V2, "", "/system.slice", "/system.slice/a/b", False),  # who has what is above is not seen
-    ],
-)
-def test_a_hierarchys_cgroups_are_read_at_its_mount_point(  # noqa: PLR0917 - table columns
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    form: str,
-    controllers: str,
-    root: str,
-    path: str,
-    *,
-    are_roots: bool,
-) -> None:
+HIERARCHIES = [
+    (V1, "cpu,cpuacct", "/", "/a/b", True),
+    (V1, "cpu", "/", "/a/b", True),
+    (V1, "memory", "/", "/a/b", False),
+    (V1, "", "/", "/a/b", False),
+    (V2, "", "/", "/a/b", True),
+    (V2, "", "/", "/a/c", False),  # it is not there
+    (V2, "", "/", "/a/b/users", False),
+    (V2, "", "/", "/a/link/b", False),
+    (V2, "", "/", "/a/../a/b", False),
+    (V2, "", "/..", "/../a/b", True),  # seen from a cgroup namespace
+    (V2, "", "/../..", "/../../a/b", True),
+    (V2, "", "/../..", "/../a/b", False),
+    (V2, "", "/system.slice", "/system.slice/a/b", False),  # who has what is above is not seen
+]
+
+
+def test_cgroups_are_read_at_their_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "with space"
     for one in ("a/b", "a/b/users", "elsewhere/b"):
         (place / one).mkdir(parents=True)
     (place / "a" / "link").symlink_to(place / "elsewhere")
     os.chown(place / "a" / "b" / "users", 4242, 4242)
-    table = tmp_path / "mountinfo"
-    table.write_text("garbage\n" + form.format(root=root, place=str(place).replace(" ", "\\040")))
+    table, escaped = tmp_path / "mountinfo", str(place).replace(" ", "\\040")
     monkeypatch.setattr(cgroups, "_WHERE", ((str(tmp_path / "none"), ""), (str(table), "")))
-    assert Hierarchies().are_roots(controllers, path) == are_roots
+    for form, controllers, root, path, are_roots in HIERARCHIES:
+        table.write_text("garbage\n" + form.format(root=root, place=escaped))
+        assert Hierarchies().are_roots(controllers, path) == are_roots, (controllers, root, path)
 
 
-def test_a_hierarchy_that_is_mounted_later_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_later_hierarchy_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "mountinfo"
     monkeypatch.setattr(cgroups, "_WHERE", ((str(table), ""),))
     found = Hierarchies()
@@ -274,20 +252,15 @@ def test_a_users_cgroup_that_names_many_containers_costs_one_read_of_its_directo
     assert asked == []
 
 
-@pytest.mark.parametrize(
-    ("spaces", "elsewhere"),
-    [
+def test_what_left_a_containers_cgroup_is_not_elsewhere(machine: Machine) -> None:
+    machine.container(f"/docker/{ID}", PODS, OURS)
+    for spaces, elsewhere in (
         ((OTHERS, OURS), True),
         ((OURS,), False),  # of the host
         ((PODS, OURS), None),  # in its pid namespace, but not in its cgroup
         ((WITHIN, PODS, OURS), None),
         ((0,), None),  # it ended
-    ],
-)
-def test_what_left_a_containers_cgroup_is_not_elsewhere(
-    machine: Machine, spaces: tuple[int, ...], *, elsewhere: bool | None
-) -> None:
-    machine.container(f"/docker/{ID}", PODS, OURS)
-    machine.process(PID, "0::/elsewhere\n", *spaces)
-    machine.membership.learn(KEY)
-    assert machine.membership.is_elsewhere(PID, [KEY]) is elsewhere
+    ):
+        machine.process(PID, "0::/elsewhere\n", *spaces)
+        machine.membership.learn(KEY)
+        assert machine.membership.is_elsewhere(PID, [KEY]) is elsewhere, spaces

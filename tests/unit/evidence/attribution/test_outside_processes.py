@@ -29,9 +29,8 @@ def test_a_process_read_outside_and_its_forks_are_outside_to_their_end_or_a_gap(
     assert found == [False, True, True, False]
 
 
-@pytest.mark.parametrize(
-    ("exe", "steps", "had"),
-    [
+def test_an_unread_process_is_outside_only_if_no_runtime_can_have_moved_it() -> None:
+    for exe, steps, had in (
         ("/bin/sh", [], True),
         ("/bin/sh", [2.0], True),  # it began something that was gone before a look
         ("/bin/sh", [2.0, 2.0 + FASTEST / 2], True),  # which began another, at once
@@ -42,17 +41,13 @@ def test_a_process_read_outside_and_its_forks_are_outside_to_their_end_or_a_gap(
         ("/memfd:runc_cloned:/proc/self/exe (deleted)", [2.0], False),
         ("/", [2.0], False),
         ("/opt/tool (deleted)", [2.0], False),
-    ],
-)
-def test_an_unread_process_is_outside_only_if_no_runtime_can_have_moved_it(
-    exe: str, steps: list[float], had: bool
-) -> None:
-    one = _with()
-    one.forked(SHELL, CHILD, 1.5)
-    one.looked(CHILD, 1.6, exe)
-    for when in steps:
-        one.executed(CHILD, when)
-    assert one.had(CHILD, 3.0) is had
+    ):
+        one = _with()
+        one.forked(SHELL, CHILD, 1.5)
+        one.looked(CHILD, 1.6, exe)
+        for when in steps:
+            one.executed(CHILD, when)
+        assert one.had(CHILD, 3.0) is had, (exe, steps)
 
 
 def test_a_record_that_may_be_of_the_next_program_is_not_known_to_be_of_the_host() -> None:

@@ -3,6 +3,7 @@
 import errno
 import struct
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -45,69 +46,63 @@ def record(serial: int) -> bytes:
     return struct.pack("=IHHII", 16 + len(text), audit_record.TYPE, 0, 0, 0) + text
 
 
-def live(
-    monkeypatch: pytest.MonkeyPatch, before: int, after: int, sender: int = 0
-) -> audit_netlink.Live:
-    made = audit_netlink.Live.__new__(audit_netlink.Live)
-    made._drops, made._is_dry, made._last = 4, False, b"1699999999.000"  # noqa: SLF001 - as opened
-    queue = [record(serial) for serial in range(1, before + 1)]
-    later = [record(serial) for serial in range(101, after + 101)]
-    monkeypatch.setattr(made, "_socket", Congested(queue, later, sender), raising=False)
-    monkeypatch.setattr(made, "_overrun", False, raising=False)
-    return made
+Make = Callable[..., audit_netlink.Live]
 
 
-def test_an_overrun_is_reported_at_the_gap_and_after_the_queued_records(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Make a source of so many records before and after a loss, or of these."""
+
+    def make(before: int | list[bytes], after: int = 0, sender: int = 0) -> audit_netlink.Live:
+        made = audit_netlink.Live.__new__(audit_netlink.Live)
+        made._drops, made._is_dry, made._last = 4, False, b"1699999999.000"  # noqa: SLF001 - as opened
+        queue = before if isinstance(before, list) else [record(1 + at) for at in range(before)]
+        fake = Congested(queue, [record(101 + at) for at in range(after)], sender)
+        fake.error = not isinstance(before, list)
+        monkeypatch.setattr(made, "_socket", fake, raising=False)
+        monkeypatch.setattr(made, "_overrun", False, raising=False)
+        return made
+
+    return make
+
+
+def test_an_overrun_is_reported_at_the_gap_and_after_the_queued_records(live: Make) -> None:
     for most in (2, 100):  # also in several turns
-        source = live(monkeypatch, 5, 1)
+        source = live(5, 1)
         found = [one for _ in range(5) for one in source.read(most)]
         told = ["lost" if isinstance(one, LossSpan) else one.serial for one in found]
         assert told == [1, 2, 3, 4, 5, "lost", 101]
-    silent = live(monkeypatch, 1, 0).read()
+    silent = live(1, 0).read()
     assert [isinstance(one, LossSpan) for one in silent] == [False, True]
 
 
-def test_a_message_from_another_process_is_not_a_kernel_record(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_message_from_another_process_is_not_a_kernel_record(live: Make) -> None:
     """Whoever has CAP_NET_ADMIN in our network namespace may send to the group."""
-    forged = live(monkeypatch, 3, 1, sender=4711).read()
+    forged = live(3, 1, sender=4711).read()
     assert [isinstance(one, LossSpan) for one in forged] == [True]  # only the overrun, our own word
-    genuine = live(monkeypatch, 3, 1).read()
+    genuine = live(3, 1).read()
     assert [isinstance(one, LossSpan) for one in genuine].count(False) == 4
 
 
-def test_a_gap_lasts_from_the_last_record_before_it_and_has_the_kernels_count(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_gap_lasts_from_the_last_record_before_it_and_has_the_kernels_count(live: Make) -> None:
     before = time.time()
-    (_, lost, _) = live(monkeypatch, 1, 1).read()
+    (_, lost, _) = live(1, 1).read()
     assert isinstance(lost, LossSpan)
     assert lost.records == 3  # the kernel's counter was at 4
     assert lost.begin == pytest.approx(1700000000.001 - 1.0)
     assert before <= lost.time <= time.time()
 
 
-def test_records_that_differ_only_in_their_serials_are_counted_together(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_records_that_differ_only_in_their_serials_are_counted_together(live: Make) -> None:
     queue = [again(record(1), serial) for serial in (1, 2, 3)]
     queue += [record(5), again(record(5), 6).replace(b"pid=7", b"pid=8"), again(record(5), 7)]
-    source = live(monkeypatch, 0, 0)
-    monkeypatch.setattr(source, "_socket", Congested(queue, []))
-    source._socket.error = False  # type: ignore[attr-defined]  # noqa: SLF001 - nothing was lost
-    found = [one for one in source.counts() if isinstance(one, audit_netlink.Counted)]
-    assert [(one.one.serial, one.times, one.last, one.one.pid) for one in found] == [
-        (1, 3, 3, 7), (5, 2, 7, 7), (6, 1, 6, 8),
-    ]  # fmt: skip
+    found = [one for one in live(queue).counts() if isinstance(one, audit_netlink.Counted)]
+    told = [(one.one.serial, one.times, one.last, one.one.pid) for one in found]
+    assert told == [(1, 3, 3, 7), (5, 2, 7, 7), (6, 1, 6, 8)]
 
 
-def test_counts_are_returned_before_the_gap_that_follows_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found = live(monkeypatch, 3, 2).counts()
+def test_counts_are_returned_before_the_gap_that_follows_them(live: Make) -> None:
+    found = live(3, 2).counts()
     told = ["lost" if isinstance(one, LossSpan) else one.one.serial for one in found]
     assert told == [1, 2, 3, "lost", 101, 102]
 

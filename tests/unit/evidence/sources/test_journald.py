@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.kernel.audit_records import FIELDS, STAMP, fields
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, journald
-from runc_wrap.host import program
+from tests.unit.node import machine
 
 SENT = {
     "_TRANSPORT": "audit",
@@ -34,9 +34,7 @@ class Journalctl:
         self._directory = directory
 
     def does(self, script: str) -> None:
-        program = self._directory / "journalctl"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
+        machine.fake(self._directory, "journalctl", script)
 
     def prints(self, *entries: object) -> None:
         output = self._directory / "output"
@@ -47,19 +45,22 @@ class Journalctl:
 
 @pytest.fixture
 def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journalctl:
-    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path),))
-    return Journalctl(tmp_path)
+    return Journalctl(machine.empty(tmp_path, monkeypatch))
 
 
-def read(patience: float = 20, since: float = 0) -> list[Sighting | LossSpan]:
-    return list(journald.read(since, patience))
+def read(patience: float = 20) -> list[Sighting | LossSpan]:
+    return list(journald.read(0, patience))
 
 
-@pytest.mark.parametrize("form", [SENT, PRINTED])
+def lost(found: list[Sighting | LossSpan]) -> list[int]:
+    return [item.records for item in found if isinstance(item, LossSpan)]
+
+
 def test_a_record_is_the_same_sent_and_printed_and_as_an_array_of_bytes(
-    journalctl: Journalctl, form: dict[str, str]
+    journalctl: Journalctl,
 ) -> None:
-    journalctl.prints({**form, "MESSAGE": list(form["MESSAGE"].encode())}, SENT, PRINTED)
+    arrays = ({**form, "MESSAGE": list(form["MESSAGE"].encode())} for form in (SENT, PRINTED))
+    journalctl.prints(*arrays, SENT, PRINTED)
     assert [type(one) for one in set(read())] == [Sighting]
 
 
@@ -71,20 +72,17 @@ def test_a_newline_in_a_programs_message_begins_no_record(journalctl: Journalctl
 
 def test_an_unprinted_record_is_lost_unless_it_was_sent(journalctl: Journalctl) -> None:
     journalctl.prints(PRINTED, SUPPRESSED)
-    assert [item.records for item in read() if isinstance(item, LossSpan)] == [189]
+    assert lost(read()) == [189]
     journalctl.prints(SENT, SUPPRESSED)
-    assert [item for item in read() if isinstance(item, LossSpan)] == []
+    assert lost(read()) == []
     other_boot = {**SUPPRESSED, "_BOOT_ID": "c"}
     journalctl.prints(SENT, SUPPRESSED, other_boot, {**SENT, "_BOOT_ID": "d"})
-    assert [item.records for item in read() if isinstance(item, LossSpan)] == [189]
+    assert lost(read()) == [189]
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [
-        "{",
-        "[]",
-        "null",
+def test_damage_is_counted_and_skipped(journalctl: Journalctl) -> None:
+    for entry in (
+        *("{", "[]", "null"),
         {**SENT, "_AUDIT_ID": None},
         {**SENT, "_AUDIT_ID": ["1", "2"]},
         {**SENT, "_SOURCE_REALTIME_TIMESTAMP": "x"},
@@ -93,14 +91,10 @@ def test_an_unprinted_record_is_lost_unless_it_was_sent(journalctl: Journalctl) 
         {**SENT, "MESSAGE": [999]},
         {**PRINTED, "MESSAGE": "audit: type=1326 audit(1.000:1): what"},
         {**SENT, "MESSAGE": "x" * (journald.LONGEST + 1)},
-    ],
-    ids=range(11),
-)
-def test_damage_is_counted_and_skipped(journalctl: Journalctl, entry: object) -> None:
-    journalctl.prints(PRINTED, entry, PRINTED)
-    found = read()
-    assert len([item for item in found if isinstance(item, Sighting)]) == 2
-    assert [item.records for item in found if isinstance(item, LossSpan)] == [1]
+    ):
+        journalctl.prints(PRINTED, entry, PRINTED)
+        found = read()
+        assert ([type(item) for item in found].count(Sighting), lost(found)) == (2, [1])
 
 
 def test_an_endless_entry_takes_no_memory(journalctl: Journalctl) -> None:

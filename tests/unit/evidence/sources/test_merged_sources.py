@@ -11,17 +11,9 @@ from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, audit_record, merged_sources
 
 
-class Fixed:
-    """A source of these items; `reason` makes it unavailable."""
-
-    def __init__(self, *items: Sighting | LossSpan, reason: str = "") -> None:
-        self._items = items
-        self._reason = reason
-
-    def __iter__(self) -> Iterator[Sighting | LossSpan]:
-        if self._reason:
-            raise Unavailable(self._reason)
-        yield from self._items
+def unavailable(reason: str) -> Iterator[Sighting | LossSpan]:
+    yield from ()
+    raise Unavailable(reason)
 
 
 def sighting(number: int, **changes: int) -> Sighting:
@@ -35,33 +27,31 @@ def sighting(number: int, **changes: int) -> Sighting:
 )
 def test_different_records_are_not_copies(changes: Any) -> None:
     one = sighting(1)
-    other = Fixed(one._replace(**changes))
-    assert len(list(merged_sources.gather([Fixed(one), other], 0, []))) == 2
+    other = one._replace(**changes)
+    assert len(list(merged_sources.gather([[one], [other]], 0, []))) == 2
 
 
 @settings(max_examples=30)
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
-def test_any_split_with_copies_and_disorder_is_merged_completely(
-    chance: random.Random, count: int
-) -> None:
+def test_any_split_with_copies_and_disorder_is_merged(chance: random.Random, count: int) -> None:
     whole = [sighting(number) for number in range(200)]
     parts: list[list[Sighting | LossSpan]] = [[] for _ in range(count)]
     for item in whole:
         for part in chance.sample(parts, chance.randint(1, count)):
             part.insert(max(0, len(part) - chance.randint(0, 5)), item)
-    assert list(merged_sources.gather([Fixed(*part) for part in parts], 0, [])) == whole
+    assert list(merged_sources.gather(parts, 0, [])) == whole
 
 
 def test_records_later_than_the_window_are_not_left_out() -> None:
     whole = [sighting(number) for number in range(4 * merged_sources.WINDOW)]
     late = [*whole[1:], whole[0]]
-    found = list(merged_sources.gather([Fixed(*late), Fixed(*whole[:1])], 0, []))
+    found = list(merged_sources.gather([late, whole[:1]], 0, []))
     assert sorted(found, key=lambda item: item.time) == whole
 
 
 def test_only_records_of_the_requested_time_are_returned() -> None:
     whole = [sighting(number) for number in range(10)]
-    found = merged_sources.gather([Fixed(*whole)], whole[3].time, [])
+    found = merged_sources.gather([whole], whole[3].time, [])
     assert list(found) == whole[3:]
 
 
@@ -69,13 +59,13 @@ def test_a_loss_reported_by_two_sources_counts_once_and_within_the_time() -> Non
     one = sighting(1)
     lost = LossSpan(one.time, 5, AUDIT, "dropped")
     undated, before = lost._replace(time=0.0), lost._replace(time=1.0)
-    found = merged_sources.gather([Fixed(before, one, lost), Fixed(undated, lost)], one.time, [])
+    found = merged_sources.gather([[before, one, lost], [undated, lost]], one.time, [])
     assert sorted(found, key=len) == [undated, lost, one]
 
 
 def test_having_no_source_at_all_is_reported() -> None:
     missing: list[str] = []
-    sources = [Fixed(reason="no journal"), Fixed(reason="no file")]
+    sources = [unavailable("no journal"), unavailable("no file")]
     assert list(merged_sources.gather(sources, 0, missing)) == []
     assert missing == ["no journal", "no file"]
     assert list(merged_sources.gather([], 0, [])) == []

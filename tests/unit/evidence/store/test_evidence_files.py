@@ -15,15 +15,8 @@ from runc_wrap.evidence.store import evidence_memory, evidence_reader, evidence_
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.evidence.store.evidence_writer import put
 from runc_wrap.hotpath.ledger_file import Key
-from tests.unit.evidence.samples import (
-    ERRNO,
-    NOTIFY,
-    START,
-    UNSHARE,
-    clear_old,
-    observed,
-    sighting,
-)
+from tests.unit.evidence import samples
+from tests.unit.evidence.samples import START, UNSHARE, clear_old, observed, sighting
 
 KEY = ("/run/test", "c1")
 KEYS = [("/run/test", f"c{number}") for number in range(3)]
@@ -78,8 +71,8 @@ def test_records_lost_in_between_do_not_pass_for_counted(tmp_path: Path) -> None
 def test_an_observed_call_that_audit_also_reports_is_counted_once(tmp_path: Path) -> None:
     kept = EvidenceWriter(tmp_path)
     kept.add(KEY, observed(UNSHARE, 1))
-    kept.add(KEY, sighting(code=NOTIFY))
-    kept.add(KEY, sighting(code=ERRNO))
+    kept.add(KEY, sighting(code=samples.NOTIFY))
+    kept.add(KEY, sighting(code=samples.ERRNO))
     kept.flush()
     assert sorted(_counts(evidence_reader.load(tmp_path))) == [1, 1]
 
@@ -150,9 +143,7 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
-def test_existing_containers_and_damaged_files_are_kept(
-    tmp_path: Path, days: float, most: int
-) -> None:
+def test_existing_containers_and_damage_are_kept(tmp_path: Path, days: float, most: int) -> None:
     kept = EvidenceWriter(tmp_path / "evidence", now=lambda: 100 * 86400.0)
     for name in ("runs", "damaged", "gone"):
         key = (str(tmp_path / "root"), name)
@@ -168,9 +159,7 @@ def test_existing_containers_and_damaged_files_are_kept(
     assert ([name for _, name in found.containers], found.damaged) == (["runs"], 1)
 
 
-def test_files_that_are_being_written_are_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unfinished_files_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader in between would have a container newer than the common state."""
     kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting())
@@ -190,9 +179,7 @@ def test_files_that_are_being_written_are_read_again(
     assert found.has(sighting(serial=2))
 
 
-def test_files_that_were_replaced_while_they_were_read_are_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_replaced_files_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole write fits between the state and the containers."""
     kept = EvidenceWriter(tmp_path)
     kept.flush()
@@ -212,9 +199,7 @@ def test_files_that_were_replaced_while_they_were_read_are_read_again(
     assert len(times) == 2
 
 
-def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_awaits_no_dead_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting())
     kept.flush()
@@ -231,9 +216,7 @@ def test_a_writer_that_died_does_not_keep_a_reader_waiting_for_long(
     assert 0.5 < now - 5000 < 1
 
 
-def test_a_call_of_several_records_counts_each_and_covers_their_serials(
-    tmp_path: Path,
-) -> None:
+def test_a_call_of_several_records_counts_each_and_covers_their_serials(tmp_path: Path) -> None:
     kept = EvidenceWriter(tmp_path)
     kept.add(KEY, sighting(serial=10), times=5, last=14)
     kept.flush()
@@ -286,9 +269,7 @@ def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
     assert number > 10
 
 
-def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_without_its_calls(
-    tmp_path: Path,
-) -> None:
+def test_a_power_failure_damages_no_file_and_no_watched_time_lacks_calls(tmp_path: Path) -> None:
     kept = EvidenceWriter(tmp_path / "store")
     kept.add(KEYS[0], sighting())
     kept.flush()
@@ -309,9 +290,7 @@ def test_after_a_power_failure_no_file_is_damaged_and_no_time_counts_as_watched_
     assert len(crashes) > 4
 
 
-def test_what_is_cleared_is_never_unseen_whenever_the_process_is_killed_or_the_power_fails(
-    tmp_path: Path,
-) -> None:
+def test_what_is_cleared_is_never_unseen_after_a_kill_or_a_power_failure(tmp_path: Path) -> None:
     kept = EvidenceWriter(tmp_path / "store", now=lambda: 100 * DAY)
     for number, key in enumerate(KEYS):
         kept.add(key, sighting())

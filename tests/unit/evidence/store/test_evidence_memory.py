@@ -33,20 +33,15 @@ def _spans(made: Strays) -> list[tuple[int, float, float]]:
     return [(one.count, one.first - START, one.last - START) for one in spans]
 
 
-@pytest.mark.parametrize(
-    ("times", "spans"),
-    [
-        ([0], [(1, 0, 0)]),
-        ([0, 0.5, 1.25], [(3, 0, 1.25)]),
-        ([0, 2], [(1, 0, 0), (1, 2, 2)]),
-        ([5, 1], [(1, 1, 1), (1, 5, 5)]),  # a record that comes late
-        ([*range(15)], [(11, 0, 10), (4, 11, 14)]),  # none is longer than that
-    ],
-)
-def test_calls_that_follow_each_other_closely_are_one_span(
-    times: list[float], spans: list[tuple[int, float, float]]
-) -> None:
-    assert _spans(_of(*times)) == spans
+def test_calls_that_follow_each_other_closely_are_one_span() -> None:
+    for times, *spans in (
+        ([0], (1, 0, 0)),
+        ([0, 0.5, 1.25], (3, 0, 1.25)),
+        ([0, 2], (1, 0, 0), (1, 2, 2)),
+        ([5, 1], (1, 1, 1), (1, 5, 5)),  # a record that comes late
+        ([*range(15)], (11, 0, 10), (4, 11, 14)),  # none is longer than that
+    ):
+        assert _spans(_of(*times)) == spans
 
 
 def test_of_too_many_spans_those_with_the_shortest_pause_become_one() -> None:
@@ -56,9 +51,7 @@ def test_of_too_many_spans_those_with_the_shortest_pause_become_one() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 1e6)), max_size=300))
-def test_no_call_is_forgotten_and_every_span_holds_its_calls(
-    calls: list[tuple[int, float]],
-) -> None:
+def test_no_call_is_forgotten_and_each_span_holds_its_calls(calls: list[tuple[int, float]]) -> None:
     made = Strays()
     for number, when in calls:
         made.add(sighting(number, time=when))
@@ -105,9 +98,7 @@ def test_a_kind_that_has_not_been_seen_for_long_is_forgotten() -> None:
 
 
 @given(SPANS)
-def test_intervals_cover_and_count_all_that_is_added_and_stay_few_and_disjoint(
-    spans: list[tuple[int, float, float]],
-) -> None:
+def test_few_disjoint_intervals_cover_all_added(spans: list[tuple[int, float, float]]) -> None:
     found: list[Hole] = []
     for records, begin, length in spans:
         evidence_memory.add_hole(found, Hole(records, begin, begin + length))
@@ -118,37 +109,29 @@ def test_intervals_cover_and_count_all_that_is_added_and_stay_few_and_disjoint(
     assert all(before.end < after.begin for before, after in pairwise(found))
 
 
-@pytest.mark.parametrize(
-    ("added", "expected"),
-    [
-        ([(7, 9), (0, 5)], [(0, 5), (7, 9)]),
-        ([(0, 5), (5, 9)], [(0, 9)]),
-        ([(3, 3), (3, 3)], [(3, 3)]),
-    ],
-)
-def test_touching_intervals_become_one(
-    added: list[tuple[float, float]], expected: list[tuple[float, float]]
-) -> None:
-    found: list[Hole] = []
-    for begin, end in added:
-        evidence_memory.add_hole(found, Hole(2, begin, end))
-    assert [(one.begin, one.end) for one in found] == expected
-    assert evidence_memory.lost_records(found) == 2 * len(added)
+def test_touching_intervals_become_one() -> None:
+    for added, *expected in (
+        ([(7, 9), (0, 5)], (0, 5), (7, 9)),
+        ([(0, 5), (5, 9)], (0, 9)),
+        ([(3, 3), (3, 3)], (3, 3)),
+    ):
+        found: list[Hole] = []
+        for begin, end in added:
+            evidence_memory.add_hole(found, Hole(2, begin, end))
+        assert [(one.begin, one.end) for one in found] == expected
+        assert evidence_memory.lost_records(found) == 2 * len(added)
 
 
-@pytest.mark.parametrize(
-    ("lost", "hole"),
-    [
-        (LossSpan(50, 3, AUDIT, ""), Hole(3, 50, 50)),
-        (LossSpan(50, 3, AUDIT, "", 40), Hole(3, 40, 50)),
-        (LossSpan(50, 3, AUDIT, "", 60), Hole(3, 50, 50)),  # a clock was set back
-        (LossSpan(0, 3, AUDIT, ""), Hole(3, 0, evidence_memory.EVER)),
-    ],
-)
-def test_a_loss_lasts_from_its_begin_or_is_at_any_time(lost: LossSpan, hole: Hole) -> None:
-    found = Evidence()
-    found.add_lost(lost)
-    assert [*found.lost.values()] == [[hole]]
+def test_a_loss_lasts_from_its_begin_or_is_at_any_time() -> None:
+    for when, begin, hole in (
+        (50, None, Hole(3, 50, 50)),
+        (50, 40, Hole(3, 40, 50)),
+        (50, 60, Hole(3, 50, 50)),  # a clock was set back
+        (0, None, Hole(3, 0, evidence_memory.EVER)),
+    ):
+        found = Evidence()
+        found.add_lost(LossSpan(when, 3, AUDIT, "", begin))
+        assert [*found.lost.values()] == [[hole]]
 
 
 def test_with_too_many_kinds_the_reasons_are_not_distinguished() -> None:
@@ -156,7 +139,5 @@ def test_with_too_many_kinds_the_reasons_are_not_distinguished() -> None:
     for place in range(2 * evidence_memory.MOST_KINDS):
         found.add_lost(LossSpan(place, 1, AUDIT, f"why {place}"))
     assert len(found.lost) == evidence_memory.MOST_KINDS + 1
-    assert (
-        sum(map(evidence_memory.lost_records, found.lost.values()))
-        == 2 * evidence_memory.MOST_KINDS
-    )
+    every = sum(map(evidence_memory.lost_records, found.lost.values()))
+    assert every == 2 * evidence_memory.MOST_KINDS
