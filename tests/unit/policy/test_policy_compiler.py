@@ -15,7 +15,6 @@ from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.runtime_default import SYSTEM
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
-from tests.unit.profiles.strategies import moby_profiles, oci_blocks
 
 COMMON = "runtime_default.containers_common"
 HERE = ("/usr/share/containers/seccomp.json", PROFILE)
@@ -88,10 +87,6 @@ def test_an_impossible_podman_default_is_reported_with_what_to_write(
     assert said in str(told.value)
 
 
-def test_one_engines_default_can_apply_to_all() -> None:
-    assert {*_defaults({"runtime_default.engine": "docker"}).values()} == {"moby"}
-
-
 def test_all_broken_profiles_are_named_at_once() -> None:
     own = {"a.json": b"{", "b.json": profile(defualt=1), "c.json": PROFILE}
     with pytest.raises(PolicyError) as told:
@@ -107,21 +102,6 @@ def _read_back(found: Compiled, prefix: Any) -> None:
     assert in_force(prefix) == found.policy
     for (name, mode), one in found.profiles.items():
         assert load_profile(prefix, name, mode) == one
-
-
-documents = (oci_blocks() | moby_profiles()).map(lambda document: json.dumps(document).encode())
-
-
-@given(own=st.dictionaries(st.sampled_from(["a", "b/c.json", "%2F"]), documents, max_size=2))
-@settings(max_examples=30)
-def test_what_is_compiled_reads_back_equal(
-    own: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    try:
-        found = compiled(own_profiles=own)
-    except PolicyError:
-        return
-    _read_back(found, tmp_path_factory.mktemp("prefix"))
 
 
 hostile = st.text("a/.%\u00e9\u4e2d\udcff\n\\ ", max_size=12) | st.builds(

@@ -22,14 +22,6 @@ OLD = compiled()
 NEW = compiled({"on_error": "run-unmodified"}, own_profiles={"a": PROFILE})
 
 
-def test_a_file_tells_the_launcher_that_a_failure_stops_no_container(tmp_path: Path) -> None:
-    marker = policies(tmp_path) / "current/run-unmodified"
-    policy_store.put_in_force(NEW, tmp_path)
-    assert marker.is_file()
-    policy_store.put_in_force(OLD, tmp_path)
-    assert not marker.exists()
-
-
 def test_the_launcher_reads_that_file_from_where_it_is_written() -> None:
     c = Path(shared_words.__file__).with_name("launcher.c").read_text()
     assert f'#define POLICY_FORM "{VERSION}"\n' in shared_words.header()
@@ -38,27 +30,28 @@ def test_the_launcher_reads_that_file_from_where_it_is_written() -> None:
 
 def test_the_previous_policy_stays_for_creates_that_still_read_it(tmp_path: Path) -> None:
     where = policies(tmp_path)
+    marker = where / "current/run-unmodified"  # which tells the launcher
     policy_store.put_in_force(OLD, tmp_path)
+    assert not marker.exists()
     first = (where / "current").resolve()
     (where / "7").mkdir()  # what a crash left
     policy_store.put_in_force(NEW, tmp_path)
     assert {path.name for path in where.iterdir()} == {first.name, "8", "current"}
     assert (where / "current").readlink() == Path("8")
+    assert marker.is_file()
     policy_store.put_in_force(OLD, tmp_path)
     assert not first.exists()
 
 
+OTHERS = """
+    var/policy.2/notes/1/policy.json var/policy.2/1.old/policy.json var/policy.2/readme
+    var/policy.1/1/policy.json var/compiled/1/policy.json
+    lib/readme lib/1/file lib/releases/1/venv/bin/python
+"""
+
+
 def test_other_files_beside_policy_and_runtime_are_never_removed(tmp_path: Path) -> None:
-    others = [
-        policies(tmp_path) / "notes/1/policy.json",
-        policies(tmp_path) / "1.old/policy.json",
-        policies(tmp_path) / "readme",
-        tmp_path / "var/policy.1/1/policy.json",
-        tmp_path / "var/compiled/1/policy.json",
-        tmp_path / "lib/readme",
-        tmp_path / "lib/1/file",
-        tmp_path / "lib/releases/1/venv/bin/python",
-    ]
+    others = [tmp_path / name for name in OTHERS.split()]
     for other in others:
         other.parent.mkdir(parents=True, exist_ok=True)
         other.write_text("another's")
@@ -117,10 +110,8 @@ def test_any_failing_call_leaves_one_whole_policy_and_the_next_apply_works(
     for number in itertools.count(1):
         prefix = tmp_path / str(number)
         policy_store.put_in_force(OLD, prefix)
-        with (
-            disk_faults.failing(number, fault, lasting=lasting) as told,
-            contextlib.suppress(OSError),
-        ):
+        failing = disk_faults.failing(number, fault, lasting=lasting)
+        with failing as told, contextlib.suppress(OSError):
             policy_store.put_in_force(NEW, prefix)
         if not told.failed:
             break
@@ -151,9 +142,7 @@ def test_of_two_simultaneous_applies_one_is_wholly_in_force(tmp_path: Path) -> N
         thread.join()
     assert not failed
     assert all(found in (OLD.policy, NEW.policy) for found in seen)
-    left = [path.name for path in policies(tmp_path).iterdir()]
-    assert len(left) == 3
-    assert "current" in left
+    assert len([*policies(tmp_path).iterdir()]) == 3  # with `current`
 
 
 @pytest.fixture

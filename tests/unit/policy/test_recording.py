@@ -26,6 +26,11 @@ def _compiled(settings: dict[str, Any], **facts: Any) -> Compiled:
     return compiled(settings, listener=LISTENER, **facts)
 
 
+@pytest.fixture(autouse=True)
+def _an_agent_that_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_probe, "has_agent", lambda path: path == LISTENER)
+
+
 def _forms(settings: dict[str, Any]) -> set[str]:
     return {form for _, form in _compiled(settings).profiles}
 
@@ -67,8 +72,7 @@ def test_what_cannot_record_is_refused(
         compiled(settings, **facts)
 
 
-def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_probe, "has_agent", lambda path: path == LISTENER)
+def test_a_rule_decides_and_the_ledger_says_so() -> None:
     rules = [
         {"name": "yes", "handler": ["yes"], "record": True},
         {"name": "no", "handler": ["no"], "record": False},
@@ -81,10 +85,8 @@ def test_a_rule_decides_and_the_ledger_says_so(monkeypatch: pytest.MonkeyPatch) 
     assert modes_of == ["enforce", "enforce", "audit", "enforce"]
     assert found["yes"].block["listenerMetadata"] == modes.RECORD_METADATA
     assert "listenerPath" not in found["no"].block
-    records = [
-        decision_record.of(ledger_file.record(WORDS, one.who, one.decision, one.block, "cold"))
-        for one in found.values()
-    ]
+    told = ((WORDS, one.who, one.decision, one.block, "cold") for one in found.values())
+    records = [decision_record.of(ledger_file.record(*each)) for each in told]
     assert [one.has_listener for one in records] == [True, False, False, True]
     assert [one.form for one in records][:3] == ["enforce+record", "enforce", "audit"]
 
@@ -102,8 +104,7 @@ def test_without_an_agent_the_container_is_enforced_and_not_recorded(
     assert (observed.decision.mode, observed.decision.recorded) == ("audit", False)
 
 
-def test_a_restored_container_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_probe, "has_agent", lambda _: True)
+def test_a_restored_container_is_not_recorded() -> None:
     decision = _considered(_compiled(DEFAULT)).decision
     restore(decision, "as-dumped")
     assert (decision.mode, decision.recorded) == (None, False)
@@ -113,26 +114,24 @@ OWN = """{"defaultAction": "SCMP_ACT_ALLOW", "flags": ["SECCOMP_FILTER_FLAG_TSYN
     "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_%s"}]}"""
 
 
-@pytest.mark.parametrize("path", ['"listenerPath": "/run/own.sock",', ""])
-def test_calls_for_which_a_profile_asks_another_process_never_go_to_the_agent(
-    monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    """The agent lets every call continue; crun finds the other process by an annotation."""
-    monkeypatch.setattr(agent_probe, "has_agent", lambda _: True)
-    own = {"own.json": (OWN % (path, "NOTIFY")).encode()}
+def _of_own(path: str, action: str) -> Outcome:
+    own = {"own.json": (OWN % (path, action)).encode()}
     settings = {**DEFAULT, "default.profile": "localhost/own.json"}
-    found = _considered(_compiled(settings, own_profiles=own, runtime_kind="crun"))
+    return _considered(_compiled(settings, own_profiles=own, runtime_kind="crun"))
+
+
+@pytest.mark.parametrize("path", ['"listenerPath": "/run/own.sock",', ""])
+def test_calls_for_which_a_profile_asks_another_process_never_go_to_the_agent(path: str) -> None:
+    """The agent lets every call continue; crun finds the other process by an annotation."""
+    found = _of_own(path, "NOTIFY")
     assert found.block.get("listenerPath") != LISTENER
     assert not found.decision.recorded
     assert found.decision.reason.endswith("listener of its own, so nothing is recorded.")
 
 
-def test_a_listener_is_not_asked_for_together_with_tsync(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listener_is_not_asked_for_together_with_tsync() -> None:
     """The kernel refuses both, so the create would fail."""
-    monkeypatch.setattr(agent_probe, "has_agent", lambda _: True)
-    own = {"own.json": (OWN % ("", "ERRNO")).encode()}
-    settings = {**DEFAULT, "default.profile": "localhost/own.json"}
-    found = _considered(_compiled(settings, own_profiles=own, runtime_kind="crun"))
+    found = _of_own("", "ERRNO")
     assert found.decision.recorded
     assert found.block["flags"] == []
 

@@ -14,14 +14,13 @@ from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
 from tests.unit.policy.node import PROFILE, compiled, facts
 
 Json = dict[str, Any]
+Change = Callable[[Json], None]
 SOURCE = "runtime_default.source"
 CAPTURED = {SOURCE: "captured"}
 CONTAINERD = {"containerd": "1.7.24"}
 
 
-def _capture(
-    engine: str, spec: str, change: Callable[[Json], None] = lambda _: None
-) -> CapturedProfile:
+def _capture(engine: str, spec: str, change: Change = lambda _: None) -> CapturedProfile:
     """Return what capturing an engine gives whose default is this built-in profile, changed."""
     profile = builtin.load(spec)
     sets = [frozenset(), *(frozenset([name]) for name in CAPABILITIES), CAPABILITIES]
@@ -125,7 +124,7 @@ PERF, EVERY = "perf_event_open: SCMP_ACT_ALLOW", "every other call: SCMP_ACT_ERR
     ],
 )
 def test_each_rule_that_only_one_has_is_told_with_its_capability(
-    change: Callable[[Json], None], differences: list[tuple[str, str, str]]
+    change: Change, differences: list[tuple[str, str, str]]
 ) -> None:
     changed = _capture("containerd", "containerd@1.7.24", change)
     assert runtime_default.differences_from_table(changed, facts(engines=CONTAINERD)) == differences
@@ -133,8 +132,7 @@ def test_each_rule_that_only_one_has_is_told_with_its_capability(
 
 def test_podmans_capture_is_compared_with_the_file_that_the_policy_takes() -> None:
     here = facts(engines={"podman": "5.4.2"}, system_profile=("/usr/share/x.json", PROFILE))
-    found = runtime_default.differences_from_table(
-        _capture("podman", "containers-common@0.60.0"), here
-    )
+    captured = _capture("podman", "containers-common@0.60.0")
+    found = runtime_default.differences_from_table(captured, here)
     assert runtime_default.table_name("podman", here) == "containers-common@system"
     assert ("table", "", "every other call: SCMP_ACT_ALLOW") in found

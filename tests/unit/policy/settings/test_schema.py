@@ -132,15 +132,15 @@ def test_more_rules_than_can_be_compared_are_refused_at_once() -> None:
     assert told.startswith("(1000,): there are 1001 rules, and at most 1000 are taken")
 
 
+EAST = dt.timezone(dt.timedelta(hours=2))
+
+
 @pytest.mark.parametrize(
     ("until", "end"),
     [
         (DAY, dt.datetime(2027, 2, 1, tzinfo=dt.UTC)),
         (dt.date(2024, 2, 29), dt.datetime(2024, 3, 1, tzinfo=dt.UTC)),
-        (
-            dt.datetime(2027, 1, 31, 18, tzinfo=dt.timezone(dt.timedelta(hours=2))),
-            dt.datetime(2027, 1, 31, 16, tzinfo=dt.UTC),
-        ),
+        (dt.datetime(2027, 1, 31, 18, tzinfo=EAST), dt.datetime(2027, 1, 31, 16, tzinfo=dt.UTC)),
     ],
 )
 def test_a_rule_until_a_day_applies_to_the_days_end(until: dt.date, end: dt.datetime) -> None:
