@@ -18,6 +18,7 @@ _IO_WORKER = 0x4010  # PF_IO_WORKER and PF_USER_WORKER of Linux 6.4, linux/sched
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
 _TRIES = 10
+MOST_ANCESTORS = 64
 INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}  # linux:include/linux/proc_ns.h
 
 
@@ -71,6 +72,15 @@ def born(pid: int) -> tuple[int, int] | None:
     if not fields:
         return None
     return int(fields[_START - _AFTER_NAME]), int(fields[_PARENT - _AFTER_NAME])
+
+
+def ancestors(pid: int) -> list[int]:
+    """Return a process' parent, that one's parent and so on, as far as they run; never pid 1."""
+    found: list[int] = []
+    while len(found) < MOST_ANCESTORS and (there := born(pid)) and there[1] > 1:
+        pid = there[1]
+        found.append(pid)
+    return found
 
 
 def started(pid: int | str) -> int | None:

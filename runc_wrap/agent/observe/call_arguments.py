@@ -83,22 +83,15 @@ def allowed(metadata: str) -> dict[tuple[int, int], Groups]:
     word, _, text = metadata.partition(" ")
     if word != METADATA or not text or metadata == RECORDS:
         return {}
+    found: dict[tuple[int, int], Groups] = {}
     try:
-        return _checked(json_codec.loads(text.encode("utf-8", "surrogateescape")))
-    except (json_codec.Unreadable, ValueError, TypeError):
+        for key, groups in json_codec.loads(text.encode("utf-8", "surrogateescape")).items():
+            arch, _, number = key.partition(":")
+            if not all(_is_comparison(one) for group in groups for one in group):
+                return {}
+            found[int(arch, 16), int(number)] = groups
+    except (json_codec.Unreadable, ValueError, TypeError, AttributeError):
         return {}
-
-
-def _checked(rules: object) -> dict[tuple[int, int], Groups]:
-    """Return the groups in metadata's JSON. Raises ValueError for another form."""
-    if not isinstance(rules, dict):
-        raise ValueError("it is no object")  # noqa: TRY004 - about others' text
-    found = {}
-    for key, groups in rules.items():
-        arch, _, number = key.partition(":")
-        if not all(_is_comparison(one) for group in groups for one in group):
-            raise ValueError("it has something that is no comparison")
-        found[int(arch, 16), int(number)] = groups
     return found
 
 

@@ -73,7 +73,7 @@ class Executions:
                 tree.refresh()
                 key = named(words, known)
             if key:
-                tree.join(key, pid, when)
+                tree.places.join(key, pid, when)
 
     def take(self) -> Iterator[Notice]:
         """Yield root's notices since the last call; other users' and malformed ones are skipped."""

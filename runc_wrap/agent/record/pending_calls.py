@@ -5,7 +5,7 @@ from __future__ import annotations
 from runc_wrap.evidence.attribution.child_namespaces import Clones
 from runc_wrap.evidence.attribution.process_lifetimes import Runtimes
 from runc_wrap.evidence.sightings import AUDIT, Sighting
-from runc_wrap.evidence.store.call_counts import PROGRAM
+from runc_wrap.evidence.store.call_counts import ELSEWHERE, PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class PendingCalls:
             self._store.cover(one, last)
             return False
         if key is None and one.source == AUDIT and self._tree.is_elsewhere(one.pid, one.time):
-            self._store.add_elsewhere(one, times, last)
+            self._store.add(None, one, made_by=ELSEWHERE, times=times, last=last)
             return True
         # a program whose path is none of a runtime's made the call itself
         may_be_runtimes = key is not None and self._runtimes.may_be(one.exe)

@@ -21,6 +21,7 @@ from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.audit_netlink import Counted, Live
+from runc_wrap.evidence.store.evidence_memory import unwatch
 from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 
@@ -75,7 +76,9 @@ class Recorder:
         self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.news.problem))
         self._watched = WatchedTime(self._store, self.check, has_audit=self.live is not None)
         self.written_until = self._writing_until = 0.0
-        self.looked_until = min(self._store.looked_until, self._watched.begun)  # by predecessors
+        self.looked_until = min(
+            self._store.state.looked_until, self._watched.begun
+        )  # by predecessors
         self._containers = self.tree.lives.begun
         self._calls = PendingCalls(prefix, self.tree, self._store, self.check)
         self._due: float | None = None
@@ -255,7 +258,7 @@ class Recorder:
             return
         self._change()
         for source in self.check.blind:
-            self._store.unwatched(source, self.check.last_proof(source))
+            unwatch(self._store.state.watched.get(source, []), self.check.last_proof(source))
         self.tree.is_blind = self.tree.news.fileno() >= 0 and PROCESSES in self.check.blind
 
     def _await_check(self) -> None:

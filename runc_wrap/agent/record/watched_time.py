@@ -39,9 +39,9 @@ class WatchedTime:
     def note(self, now: float) -> None:
         """Note in the store that all was watched until now, as far as that is so."""
         self._follow_clock(now)
-        self._store.watched(OBSERVE, self.begun, now)
+        self._store.state.add_watched(OBSERVE, self.begun, now)
         if PROCESSES in self._check.begun:
-            self._store.watched(PROCESSES, self._check.begun[PROCESSES], now)
+            self._store.state.add_watched(PROCESSES, self._check.begun[PROCESSES], now)
         if self._has_audit:
             self._note_audit(now)
 
@@ -68,7 +68,9 @@ class WatchedTime:
         if [why for why in obstacles if why != audit_obstacles.UNREAD]:
             self._audit_begun = now
         elif AUDIT in self._check.begun:
-            self._store.watched(AUDIT, max(self._audit_begun, self._check.begun[AUDIT]), now)
+            self._store.state.add_watched(
+                AUDIT, max(self._audit_begun, self._check.begun[AUDIT]), now
+            )
         self._note_dropped(now)
 
     def _note_dropped(self, now: float) -> None:

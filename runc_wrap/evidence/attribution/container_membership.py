@@ -36,7 +36,6 @@ _MOST_NAMED = 16  # ids from the ledger in one path
 _DEEPEST = 32  # MAX_PID_NS_LEVEL
 _PARENT = 0xB702  # NS_GET_PARENT (linux:include/uapi/linux/nsfs.h)
 _INITIAL = procfs.INITIAL["pid"]
-_MOST_ANCESTORS = 64
 _MOST_REMEMBERED = 4096
 
 Paths = dict[str, str]  # by hierarchy
@@ -70,7 +69,11 @@ class Present:
             return None
         if self._outside.get(pid) == there[0]:
             return None
-        key = self.membership.of(pid) or self._by_relation(pid, there)
+        key = (
+            self.membership.of(pid)
+            or self._known.of_first_process(pid, there[0])
+            or next(filter(None, map(self.membership.of, procfs.ancestors(pid))), None)
+        )
         if procfs.born(pid) != there:
             return None
         if key is None:  # remembered: services have their own filters that log
@@ -79,18 +82,6 @@ class Present:
             self._outside[pid] = there[0]
             return None
         return procfs.epoch(there[0]), key
-
-    def _by_relation(self, pid: int, there: tuple[int, int]) -> Key | None:
-        """Look for a process in the runtimes' state, then for its ancestors."""
-        key = self._known.of_first_process(pid, there[0])
-        for _ in range(_MOST_ANCESTORS):
-            parent = there[1]
-            above = procfs.born(parent) if parent > 1 and not key else None
-            if above is None:
-                break
-            key = self.membership.of(parent)
-            there = above
-        return key
 
 
 class Place(NamedTuple):

@@ -63,7 +63,8 @@ class Known:
         self._ledgers = [_Ledger(os.fspath(one)) for one in directories]
         self._keys: dict[str, dict[Key, LedgerEntry]] = {}
         self._news: list[Key] = []
-        self._firsts = FirstProcesses()
+        self._firsts: dict[tuple[int, int], Key] = {}
+        self._asked: dict[Key, float] = {}  # whose first process is looked for, until when
         self.refresh()
 
     def refresh(self) -> list[Key]:
@@ -121,7 +122,17 @@ class Known:
 
     def of_first_process(self, pid: int, start: int) -> Key | None:
         """Return the container whose first process, by the runtime's state, is this one."""
-        return self._firsts.of(pid, start)
+        if (pid, start) not in self._firsts:
+            now = time.time()
+            for key, until in [*self._asked.items()]:
+                first = runtime_state.first_process(key)
+                if first:
+                    self._firsts[first] = key
+                if first or until < now:
+                    del self._asked[key]
+        while len(self._firsts) > MOST:
+            del self._firsts[next(iter(self._firsts))]
+        return self._firsts.get((pid, start))
 
     def _note(self, record: Record) -> bool:
         """Take in a record; return whether it counts."""
@@ -133,7 +144,10 @@ class Known:
         keys.pop(key, None)
         newest = islice(keys.items(), max(len(keys) - _MOST_ROOTS + 1, 0), None)
         self._keys[key[1]] = {**dict(newest), key: _entry(record)}
-        self._firsts.add(key, time_text.epoch(record.time) or time.time())
+        self._asked.pop(key, None)  # it was created, perhaps again
+        self._asked[key] = (time_text.epoch(record.time) or time.time()) + _ASKED
+        if len(self._asked) > _MOST_ASKED:
+            del self._asked[next(iter(self._asked))]
         if len(self._keys) > MOST:
             del self._keys[next(iter(self._keys))]
         return True
@@ -159,35 +173,6 @@ class _Ledger:
             self._stamp = stamp
         except OSError:
             self._positions = {**self._positions, **following.positions}
-
-
-class FirstProcesses:
-    """The first processes of the newest containers, from the runtimes' state once it exists."""
-
-    def __init__(self) -> None:
-        self._found: dict[tuple[int, int], Key] = {}
-        self._asked: dict[Key, float] = {}  # until when, in seconds since the epoch
-
-    def add(self, key: Key, created: float) -> None:
-        """Look for a container's first process from now on: it was created, perhaps again."""
-        self._asked.pop(key, None)
-        self._asked[key] = created + _ASKED
-        if len(self._asked) > _MOST_ASKED:
-            del self._asked[next(iter(self._asked))]
-
-    def of(self, pid: int, start: int) -> Key | None:
-        """Return the container whose first process is this one."""
-        if (pid, start) not in self._found:
-            now = time.time()
-            for key, until in [*self._asked.items()]:
-                first = runtime_state.first_process(key)
-                if first:
-                    self._found[first] = key
-                if first or until < now:
-                    del self._asked[key]
-        while len(self._found) > MOST:
-            del self._found[next(iter(self._found))]
-        return self._found.get((pid, start))
 
 
 def _entry(record: Record) -> LedgerEntry:

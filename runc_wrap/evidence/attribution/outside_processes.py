@@ -36,7 +36,6 @@ FASTEST = 0.001  # seconds; a runtime takes longer from its start to a program i
 _END_SLACK = 0.001  # seconds, as for containers' processes
 # A runtime may run from its own copy, or from a mount of its file only: see process_lifetimes
 _LEADING = ("runc", "crun", "youki", "runsc", "kata", "railcar", "nsenter")
-_COPY, _GONE = "/memfd:", " (deleted)"
 _MOST_UNPLACED = 8_192
 _MOST_EXPECTED = 64
 # The ledger's times are whole seconds of the kernel's coarse clock (time(2)): a process that starts
@@ -67,9 +66,6 @@ class Hosts:
         self._order: deque[tuple[int, float]] = deque()
         self._leading = {1}  # the kernel may name them as parents of containers' processes
 
-    def __len__(self) -> int:
-        return len(self._alive) + len(self._ended)
-
     def forget_all(self) -> None:
         """Forget all running ones: news were missed."""
         self._alive.clear()
@@ -93,7 +89,7 @@ class Hosts:
         if before.is_plain:
             self._alive[pid] = before._replace(program=when, is_plain=False)
         elif when - before.program > FASTEST:
-            self._end(pid, when - COARSE)  # a record's time may be so early
+            self.end(pid, when - COARSE)  # a record's time may be so early
 
     def forked(self, parent: int, child: int, when: float) -> bool:
         """Note a new process in its parent's place; return whether to look where it is."""
@@ -109,12 +105,8 @@ class Hosts:
 
     def exited(self, pid: int, when: float) -> None:
         """Note the end of a process."""
-        self._end(pid, when)
+        self.end(pid, when)
         self._leading.discard(pid)
-
-    def joined(self, pid: int, when: float) -> None:
-        """Note that a process is in a container from now on."""
-        self._end(pid, when)
 
     def had(self, pid: int, when: float) -> bool:
         """Return whether a process of this pid was known to be in no container then."""
@@ -124,7 +116,8 @@ class Hosts:
         since, end = self._ended.get(pid, (when + 1, 0.0))
         return since - COARSE <= when <= end + _END_SLACK
 
-    def _end(self, pid: int, when: float) -> None:
+    def end(self, pid: int, when: float) -> None:
+        """Note that a process has ended, or is in a container from now on."""
         found = self._alive.pop(pid, None)
         if found is None:
             return
@@ -140,7 +133,9 @@ def _is_plain(exe: str) -> bool:
     """Return whether a program is no runtime, by its path; "" is unknown."""
     name = exe.rpartition("/")[2]
     return bool(name) and not (
-        exe.startswith(_COPY) or exe.endswith(_GONE) or any(word in name for word in _LEADING)
+        exe.startswith("/memfd:")
+        or exe.endswith(" (deleted)")
+        or any(word in name for word in _LEADING)
     )
 
 
@@ -167,9 +162,6 @@ class UnplacedProcesses:
         self._all: deque[UnplacedProcess] = deque()
         self._last: dict[int, UnplacedProcess] = {}
         self._expected: dict[int, tuple[float, Key]] = {}
-
-    def __len__(self) -> int:
-        return len(self._all)
 
     def forked(self, parent: int, pid: int, when: float) -> Key | None:
         """Note a new process; return the container that it is expected to create, or None."""

@@ -30,18 +30,11 @@ _NLMSG_DONE = 3
 _SO_RCVBUFFORCE = 33
 
 
-class NoConnector(OSError):
-    """The process connector cannot be used; the text says why."""
-
-
 def connector() -> socket.socket:
-    """Return a socket that receives forks, execs and exits. Raises NoConnector."""
+    """Return a socket that receives forks, execs and exits. Raises OSError."""
     if not all(map(procfs.is_initial, procfs.INITIAL)):
-        raise NoConnector(errno.EPERM, "the process connector is for the initial namespaces alone")
-    try:
-        made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
-    except OSError as error:
-        raise NoConnector(error.errno, f"no process connector: {error.strerror}") from None
+        raise OSError(errno.EPERM, "it is for the initial namespaces alone")
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR)
     try:
         made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         audit_netlink.attach_filter(made, _filter())
@@ -50,9 +43,9 @@ def connector() -> socket.socket:
         head = struct.pack("=IHHII", _HEADER + len(body), _NLMSG_DONE, 0, 0, os.getpid())
         made.send(head + body)
         made.setblocking(False)  # noqa: FBT003 - socket's own
-    except OSError as error:
+    except OSError:
         made.close()
-        raise NoConnector(error.errno, f"no process connector: {error.strerror}") from None
+        raise
     return made
 
 
@@ -105,8 +98,8 @@ class ProcessNews:
         self._socket: socket.socket | None = None
         try:
             self._socket = connector()
-        except NoConnector as error:
-            self.problem = error.strerror or str(error)
+        except OSError as error:
+            self.problem = f"no process connector: {error.strerror}"
 
     def fileno(self) -> int:
         """Return the connector's descriptor, -1 if there is none."""

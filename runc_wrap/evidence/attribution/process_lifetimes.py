@@ -93,9 +93,6 @@ class Lives:
         self._over: list[tuple[Key, float]] = []
         self._runtimes: dict[int, Life] = {}  # alive, and not yet a program
 
-    def __len__(self) -> int:
-        return len(self.alive) + len(self._order)
-
     def of(self, pid: int, when: float) -> set[Key]:
         """Return the containers that a process of this pid may have been in then."""
         return {life.key for life in self.lived(pid, when)}

@@ -25,7 +25,6 @@ from runc_wrap.evidence.sightings import TICK
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.hotpath.ledger_file import Key
 
-_MOST_ANCESTORS = 64
 _LATE = 0.5  # seconds from an exec to a reading of /proc within which no pid is reused
 _OTHER = 1.0  # seconds by which two starts differ if they are not one process'; clocks are set
 _MOST_AWAITED = 64
@@ -97,12 +96,7 @@ class ProcessPlacement:
 
     def lead(self, pid: int) -> None:
         """Note the ancestors of a container's process: they may seem to be parents of others."""
-        ancestors: list[int] = []
-        there = procfs.born(pid)
-        while there and there[1] > 1 and len(ancestors) < _MOST_ANCESTORS:
-            ancestors.append(there[1])
-            there = procfs.born(there[1])
-        self.hosts.lead(one for one in ancestors if one not in self.lives.alive)
+        self.hosts.lead(one for one in procfs.ancestors(pid) if one not in self.lives.alive)
 
     def look(self, pid: int, when: float) -> None:
         """Read the place of a process that execs: a container may begin with it."""
@@ -111,7 +105,7 @@ class ProcessPlacement:
         if key:
             there = procfs.born(pid)
             self.lives.begin(pid, procfs.epoch(there[0]) if there else when, key, when)
-            self.hosts.joined(pid, when)
+            self.hosts.end(pid, when)
             self.lead(pid)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
             self.hosts.executed(pid, when)
@@ -168,7 +162,7 @@ class ProcessPlacement:
     def _inherit(self, pid: int, found: dict[int, tuple[int, int]]) -> None:
         """Attribute a process to the container of the nearest ancestor that has one."""
         path: list[int] = []
-        while pid in found and pid not in self.lives.alive and len(path) < _MOST_ANCESTORS:
+        while pid in found and pid not in self.lives.alive and len(path) < procfs.MOST_ANCESTORS:
             path.append(pid)
             pid = found[pid][1]
         life = self.lives.alive.get(pid)
@@ -212,7 +206,10 @@ class ProcessPlacement:
             self.unplaced.expect(key, pid, second)
 
     def join(self, key: Key, pid: int, when: float) -> None:
-        """Note a runtime that root started to join a container."""
+        """Note a runtime that root started to join a container: its children are the container's.
+
+        It takes effect with the tree's next `read`, which knows the process and its children.
+        """
         self._joining.append((key, pid, when))
 
     def have_joined(self, has_told: Callable[[float], bool]) -> None:

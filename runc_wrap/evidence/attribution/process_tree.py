@@ -78,13 +78,6 @@ class ProcessTree:
         at_work = (*awaited, *self.lives.at_work(time.time()))
         return all(self.known.mode(key) != OBSERVE for key in at_work)
 
-    def join(self, key: Key, pid: int, when: float) -> None:
-        """Note a runtime that root started to join a container: its children are the container's.
-
-        It takes effect with the next `read`, which knows the process and its children.
-        """
-        self.places.join(key, pid, when)
-
     def refresh(self) -> None:
         """Take in new lines of the ledger, ahead of the news of their processes."""
         self.places.refresh(time.time())

@@ -77,17 +77,9 @@ class Lines:
 
     def feed(self, chunk: bytes) -> list[Sighting | LossSpan]:
         """Return the records and losses in the lines that this chunk completes, in order."""
-        return self._read(self._lines.feed(chunk))
-
-    def settle(self, until: float) -> list[Sighting | LossSpan]:
-        """Return the losses held back: no record has come after them until then."""
-        held, self._held = self._held, {}
-        return [one._replace(time=max(until, one.begin or 0.0)) for one in held.values()]
-
-    def _read(self, lines: list[bytes]) -> list[Sighting | LossSpan]:
         found: list[Sighting | LossSpan] = []
         parse, add = audit_record.parse, found.append
-        for line in lines:
+        for line in self._lines.feed(chunk):
             sighting = parse(line)
             if self._doubtful and self._continues(line):
                 continue
@@ -101,6 +93,11 @@ class Lines:
                 self._other(line)
         self._damage()
         return found
+
+    def settle(self, until: float) -> list[Sighting | LossSpan]:
+        """Return the losses held back: no record has come after them until then."""
+        held, self._held = self._held, {}
+        return [one._replace(time=max(until, one.begin or 0.0)) for one in held.values()]
 
     def _other(self, line: bytes) -> None:
         if audit_record.claims(line[:_BEGINNING]):

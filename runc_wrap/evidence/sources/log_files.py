@@ -34,10 +34,6 @@ class _Opened:
     changed: float
     size: int
 
-    @property
-    def compressed(self) -> bool:
-        return self.name.endswith(".gz")
-
 
 def read(path: Path, since: float, meter: Meter) -> Iterator[Sighting | LossSpan]:
     """Yield the records of a log: NAME, NAME.1, NAME.2.gz … or logrotate's NAME-20260131.
@@ -50,7 +46,7 @@ def read(path: Path, since: float, meter: Meter) -> Iterator[Sighting | LossSpan
         for _ in range(_ROUNDS):
             files = [file for file in _open(path, opened) if file.identity not in seen]
             if seen:  # a file compressed meanwhile was read before
-                files = [file for file in files if not file.compressed]
+                files = [file for file in files if not file.name.endswith(".gz")]
             if not files:
                 return
             seen |= {file.identity for file in files}
@@ -113,6 +109,6 @@ def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | LossSpan]:
 
 def _chunks(file: _Opened) -> Iterator[bytes]:
     with open(file.descriptor, "rb", 0, closefd=False) as raw:
-        whole = gzip.GzipFile(fileobj=raw) if file.compressed else raw
+        whole = gzip.GzipFile(fileobj=raw) if file.name.endswith(".gz") else raw
         while chunk := whole.read(CHUNK):
             yield chunk

@@ -48,10 +48,7 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
 
 def remove(directory: str) -> None:
     """Remove the file."""
-    try:
-        os.unlink(f"{directory}/{NAME}")  # noqa: PTH108 - no pathlib
-    except OSError:
-        return
+    config_file.remove(f"{directory}/{NAME}")
 
 
 def read(directory: str | os.PathLike[str]) -> dict[str, str]:

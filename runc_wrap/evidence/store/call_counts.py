@@ -6,7 +6,7 @@ and names, so nothing here grows with what it chooses.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from runc_wrap.evidence.sightings import RECORDED, Sighting
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 Args = tuple["int | None", ...]
 
 PROGRAM, RUNTIME, EITHER = "program", "runtime", "either"  # who made a container's call
-_PARTS = {"calls": PROGRAM, "runtimes": RUNTIME, "unsure": EITHER}  # in a file
+ELSEWHERE = "elsewhere"  # who made an unattributed call is known to be in no container
 MOST = 1024  # kinds of one container's calls
 _MOST_ARGS = 32  # of one call
 _LONGEST = 256  # characters of comm and exe
@@ -48,14 +48,13 @@ _ASKED = (
     ("mount", 165, 21, 21, 40, (3,)),
     ("fcntl", 72, 55, 55, 25, (1,)),
 )
-_INDEXES: dict[tuple[int, int], tuple[int, ...]] = {}
-_NAMES: dict[tuple[int, int], str] = {}
+_CHECKED: dict[tuple[int, int], tuple[str, tuple[int, ...]]] = {}
 for _name, _x86_64, _x86, _arm, _generic, _indexes in _ASKED:
     _numbers = ((_X86_64, _x86_64), (_X86, _x86), (_ARM, _arm), *((a, _generic) for a in _GENERIC))
     for _arch, _number in _numbers:
         if _number is not None:
-            _INDEXES[_arch, _number] = _indexes
-            _NAMES[_arch, _number] = _name
+            _CHECKED[_arch, _number] = _name, _indexes
+_OTHER = "", ()
 
 
 class CallKind(NamedTuple):
@@ -94,6 +93,7 @@ class Tallies:
     """
 
     __slots__ = ("_apart", "_variety", "calls", "dropped", "ended")
+    PARTS: ClassVar = {"calls": PROGRAM, "runtimes": RUNTIME, "unsure": EITHER}  # in a file
 
     def __init__(self) -> None:
         self.calls: dict[CallKind, Tally] = {}
@@ -113,7 +113,7 @@ class Tallies:
         return self.part(EITHER)
 
     def part(self, made_by: str) -> "Tallies":
-        """Return where a call is counted that PROGRAM, RUNTIME or EITHER made."""
+        """Return where a call is counted that PROGRAM, RUNTIME, EITHER or ELSEWHERE made."""
         if made_by == PROGRAM:
             return self
         if made_by not in self._apart:
@@ -164,7 +164,7 @@ class Tallies:
 
     def as_json(self) -> Json:
         """Return what `of_json` reads."""
-        parts = {name: as_rows(self.part(made_by).calls) for name, made_by in _PARTS.items()}
+        parts = {name: _rows(self.part(made_by).calls) for name, made_by in self.PARTS.items()}
         return {"ended": self.ended, "dropped": self.dropped, **parts}
 
     @classmethod
@@ -173,18 +173,18 @@ class Tallies:
         made = cls()
         made.ended = None if fields["ended"] is None else float(fields["ended"])
         made.dropped = int(fields["dropped"])
-        for name, made_by in _PARTS.items():
-            take(made.part(made_by), fields[name])
+        for name, made_by in cls.PARTS.items():
+            _take(made.part(made_by), fields[name])
         return made
 
 
-def as_rows(calls: dict[CallKind, Tally]) -> list[list[Any]]:
-    """Return what `take` reads."""
+def _rows(calls: dict[CallKind, Tally]) -> list[list[Any]]:
+    """Return what `_take` reads."""
     return [[*call, tally.count, tally.first, tally.last] for call, tally in calls.items()]
 
 
-def take(made: Tallies, rows: Iterable[Any]) -> None:
-    """Count what `as_rows` wrote. Raises as `of_json`."""
+def _take(made: Tallies, rows: Iterable[Any]) -> None:
+    """Count what `_rows` wrote. Raises as `of_json`."""
     for row in rows:
         if not isinstance(row, list) or len(row) != _RECORD_LENGTH:
             raise ValueError("it has a malformed row")
@@ -197,12 +197,12 @@ def take(made: Tallies, rows: Iterable[Any]) -> None:
 
 def asked(arch: int, number: int) -> tuple[int, ...]:
     """Return the indexes of the arguments that profiles are known to check; () for none."""
-    return _INDEXES.get((arch, number & ~_X32_BIT), ())
+    return _CHECKED.get((arch, number & ~_X32_BIT), _OTHER)[1]
 
 
 def name_of(arch: int, number: int) -> str:
     """Return the name of a call whose arguments profiles are known to check, "" for others."""
-    return _NAMES.get((arch, number & ~_X32_BIT), "")
+    return _CHECKED.get((arch, number & ~_X32_BIT), _OTHER)[0]
 
 
 def argument_values(s: Sighting) -> Args:

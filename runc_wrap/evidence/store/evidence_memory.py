@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import call_counts
-from runc_wrap.evidence.store.call_counts import PROGRAM, CallKind, Tallies, Tally
+from runc_wrap.evidence.store.call_counts import ELSEWHERE, PROGRAM, CallKind, Tallies, Tally
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
@@ -160,16 +160,16 @@ def unwatch(intervals: list[Interval], since: float) -> None:
 class Strays(Tallies):
     """Tallies of unattributed calls, which keep their times.
 
-    `elsewhere` are calls of processes known to be in no container: they cast no doubt.
+    Apart are calls of processes known to be in no container (ELSEWHERE): they cast no doubt.
     """
 
-    __slots__ = ("beyond", "elsewhere", "spans")
+    __slots__ = ("beyond", "spans")
+    PARTS: ClassVar = {**Tallies.PARTS, "elsewhere": ELSEWHERE}
 
     def __init__(self) -> None:
         super().__init__()
         self.spans: dict[CallKind, list[Tally]] = {}
         self.beyond: list[Tally] = []  # of calls beyond the kinds that are kept
-        self.elsewhere = Tallies()
 
     def count(self, call: CallKind, tally: Tally) -> CallKind | None:
         """Count calls of one kind, and keep their times."""
@@ -184,7 +184,7 @@ class Strays(Tallies):
         """Forget kinds of calls last made before then; return whether there were any."""
         old = [
             (of, call)
-            for of in (self.calls, self.elsewhere.calls)
+            for of in (self.calls, self.part(ELSEWHERE).calls)
             for call, tally in of.items()
             if tally.last < before
         ]
@@ -201,14 +201,12 @@ class Strays(Tallies):
             **super().as_json(),
             "spans": [_rows(self.spans[call]) for call in self.calls],
             "beyond": _rows(self.beyond),
-            "elsewhere": call_counts.as_rows(self.elsewhere.calls),
         }
 
     @classmethod
     def of_json(cls, fields: Json) -> Self:
         """Read what `as_json` wrote; raises as that of Tallies."""
         made = super().of_json(fields)
-        call_counts.take(made.elsewhere, fields["elsewhere"])
         for call, rows in zip(made.calls, fields["spans"], strict=True):
             made.spans[call] = _spans(rows)
         made.beyond = _spans(fields["beyond"])

@@ -16,7 +16,6 @@ from runc_wrap.evidence.store.evidence_memory import (
     Strays,
     count,
     file_name,
-    unwatch,
 )
 from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
 from runc_wrap.host import runtime_state
@@ -35,6 +34,7 @@ _WRITER = "store"
 class EvidenceWriter:
     """Counts evidence, and says which files have changed. Only one process may have one.
 
+    `state` has what is of no container: losses, watched intervals, covered records.
     Raises OSError if the directory cannot be made.
     """
 
@@ -48,16 +48,10 @@ class EvidenceWriter:
         self._seen: dict[Key | None, Tallies] = {}
         self._changed: set[Key | None] = set()
         self._writing: set[Key | None] = set()
-        self._state = evidence_reader.state(self._directory)
-        if self._state.damaged:
+        self.state = evidence_reader.state(self._directory)
+        if self.state.damaged:
             _put_aside(f"{self._directory}/{STATE}")
-        self._state_changed = False
         self._covering = False
-
-    @property
-    def looked_until(self) -> float:
-        """Until when a source was last watched, 0.0 for never."""
-        return self._state.looked_until
 
     def add(
         self,
@@ -68,7 +62,7 @@ class EvidenceWriter:
         times: int = 1,
         last: int = 0,
     ) -> None:
-        """Count a call, unattributed if `key` is None; apart if the runtime made it, or may have.
+        """Count a call, unattributed if `key` is None; apart if no program of a container made it.
 
         If it was made several times at its time, `last` is the serial of the last record.
         """
@@ -76,29 +70,11 @@ class EvidenceWriter:
         count(self._of(key), s, made_by=made_by, times=times)
         self._changed.add(key)
 
-    def add_elsewhere(self, s: Sighting, times: int = 1, last: int = 0) -> None:
-        """Count calls of a process known to be in no container; see `add`."""
-        self.cover(s, last)
-        strays = self._of(None)
-        count(strays.elsewhere if isinstance(strays, Strays) else strays, s, times=times)
-        self._changed.add(None)
-
     def lost(self, one: LossSpan) -> None:
         """Note lost records: a new covered interval begins after them."""
-        self._state.add_lost(one)
-        self._state_changed = True
+        self.state.add_lost(one)
         if one.source == AUDIT:
             self._covering = False
-
-    def watched(self, source: str, begin: float, end: float) -> None:
-        """Note that `source` was watched from `begin` to `end`; call it again as time goes on."""
-        self._state.add_watched(source, begin, end)
-        self._state_changed = True
-
-    def unwatched(self, source: str, since: float) -> None:
-        """Take back that `source` was watched from then on."""
-        unwatch(self._state.watched.get(source, []), since)
-        self._state_changed = True
 
     def ended(self, key: Key, when: float) -> None:
         """Note that the last process of a container ended."""
@@ -107,13 +83,8 @@ class EvidenceWriter:
 
     def changes(self) -> list[File]:
         """Return the files to write for the changes; `written` or `unwritten` must follow."""
-        self._state_changed |= bool(self._changed)
         self._writing, self._changed = self._changed, set()
-        found = [self._file(key) for key in self._writing]
-        if self._state_changed:
-            found.append(self._state_file())
-        self._state_changed = False
-        return found
+        return [*map(self._file, self._writing), self._state_file()]
 
     def written(self) -> None:
         """Note that the changes are on disk; drop what memory need not hold."""
@@ -126,7 +97,6 @@ class EvidenceWriter:
         """Note that writing failed: the changes remain to be written."""
         self._changed |= self._writing
         self._writing = set()
-        self._state_changed = True
 
     def forget(self, days: float = DAYS) -> None:
         """Forget unattributed calls that are older than so many days."""
@@ -153,11 +123,11 @@ class EvidenceWriter:
 
     def cleared(self, gone: list[tuple[float, str]]) -> File:
         """Return the state file that notes these removals, to be on disk before them."""
-        self._state.cleared_until = max(self._state.cleared_until, gone[-1][0])
+        self.state.cleared_until = max(self.state.cleared_until, gone[-1][0])
         return self._state_file()
 
     def _state_file(self) -> File:
-        state = self._state
+        state = self.state
         fields = {
             "version": VERSION,
             "lost": [[*kind, *hole] for kind, holes in state.lost.items() for hole in holes],
@@ -198,7 +168,7 @@ class EvidenceWriter:
         if s.source != AUDIT:
             return
         serial = max(serial, s.serial)
-        covered = self._state.covered
+        covered = self.state.covered
         if self._covering:
             first, last, begin, end = covered.pop()
             now = (min(first, s.serial), max(last, serial), min(begin, s.time), max(end, s.time))
@@ -207,7 +177,6 @@ class EvidenceWriter:
             covered.append((s.serial, serial, s.time, s.time))
             del covered[:-MOST_INTERVALS]
         self._covering = True
-        self._state_changed = True
 
 
 def put(files: Iterable[File]) -> None:

@@ -24,6 +24,7 @@ from harness.node import install
 from harness.node.requirements import program as installed
 from runc_wrap.agent.observe import container_limits
 from runc_wrap.evidence.attribution.process_lifetimes import Family
+from runc_wrap.evidence.store.call_counts import ELSEWHERE
 from tests.runtime.conftest import BOTH, Lab
 
 KEYCTL, CALLS = 250, 20
@@ -47,7 +48,7 @@ def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
     evidence = node.evidence
     seen = evidence.containers.get(bundle.key) if bundle else evidence.unattributed
     both = [seen.calls] if seen else []
-    both += [evidence.unattributed.elsewhere.calls] if bundle is None else []
+    both += [evidence.unattributed.part(ELSEWHERE).calls] if bundle is None else []
     found: dict[int, int] = {}
     for call, tally in [pair for one in both for pair in one.items()]:
         found[call.number] = found.get(call.number, 0) + tally.count
@@ -202,7 +203,7 @@ def test_a_users_own_logged_calls_remove_safe_from_no_workload(lab: Lab, place: 
         assert attacker.as_user(["/bin/sh", "-c", forging]).wait(60) == 0
         wait_until(lambda: _are_strays(lab.node), "its calls in the store")
     nobodys = lab.node.evidence.unattributed
-    assert {call.number for call in nobodys.elsewhere.calls} >= LOGGED
+    assert {call.number for call in nobodys.part(ELSEWHERE).calls} >= LOGGED
     assert not LOGGED & {call.number for call in nobodys.calls}
     found = lab.workload(victim)
     assert "no known container" not in found["confidence"]

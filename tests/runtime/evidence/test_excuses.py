@@ -14,7 +14,7 @@ import pytest
 from harness.containers.bundles import Bundle
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.evidence.store.call_counts import CallKind, Tally
+from runc_wrap.evidence.store.call_counts import ELSEWHERE, CallKind, Tally
 from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import BOTH, Lab
 
@@ -139,7 +139,7 @@ def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services
             assert one.call(lab.bare, "run").returncode == 0
         found = [lab.workload(one) for one in calm]
     strays = lab.node.evidence.unattributed
-    known, doubtful = _guests(strays.elsewhere.calls), _guests(strays.calls)
+    known, doubtful = _guests(strays.part(ELSEWHERE).calls), _guests(strays.calls)
 
     assert known + doubtful == GUESTS
     assert doubtful == 0 or all("Recreate it" in one["reason"] for one in found), found[0]

@@ -24,6 +24,7 @@ from harness.node.requirements import program
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.sources import log_files, source_status
+from runc_wrap.evidence.store.call_counts import ELSEWHERE
 from tests.runtime.conftest import Lab
 
 UNSHARE, GETPID, GETPRIORITY, MANY = 272, 39, 140, 300
@@ -204,7 +205,7 @@ def test_an_agent_that_receives_records_says_so_and_does_not_count_its_own(lab: 
     found = lab.node.evidence
     assert AUDIT in found.watched
     assert PROCESSES in found.watched
-    both = (found.unattributed, found.unattributed.elsewhere)
+    both = (found.unattributed, found.unattributed.part(ELSEWHERE))
     assert not [call for one in both for call in one.calls if call.number == GETPRIORITY]
     assert lab.node.workload(bundle.name, "--audit-log", "/dev/null")["verdict"] == "safe"
     assert lab.kind == bundle.kind

@@ -28,7 +28,7 @@ class Evidence:
         self.places = places
         self.store = EvidenceWriter(places.evidence)
         self.now = time.time()
-        self.store.watched(AUDIT, self.now - 3600, self.now)
+        self.store.state.add_watched(AUDIT, self.now - 3600, self.now)
 
     def container(self, name: str, *sightings: Any, **changes: Any) -> None:
         begin = rfc3339(self.now - 1800)

@@ -160,7 +160,7 @@ def recorded(number: int, *args: int) -> Any:
 
 @pytest.fixture
 def observed(evidence: Evidence) -> Evidence:
-    evidence.store.watched(OBSERVE, evidence.now - 3600, evidence.now)
+    evidence.store.state.add_watched(OBSERVE, evidence.now - 3600, evidence.now)
     return evidence
 
 

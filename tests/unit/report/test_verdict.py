@@ -7,7 +7,7 @@ import pytest
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, UNMADE, LossSpan
 from runc_wrap.evidence.store import evidence_memory
-from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
+from runc_wrap.evidence.store.call_counts import EITHER, ELSEWHERE, PROGRAM, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence, file_name
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
@@ -122,7 +122,7 @@ def stray(at: float = 9.0) -> What:
 
 
 def elsewhere(case: Case) -> None:
-    case.evidence.unattributed.elsewhere.add(sighting(time=BEGIN + 5))
+    case.evidence.unattributed.part(ELSEWHERE).add(sighting(time=BEGIN + 5))
 
 
 def lost(

@@ -62,7 +62,7 @@ def test_a_process_moved_into_a_container_is_no_longer_outside() -> None:
     one = _with()
     one.forked(SHELL, CHILD, 2.0)
     one.looked(CHILD, 2.0, "/usr/sbin/runc")
-    one.joined(CHILD, 3.0)
+    one.end(CHILD, 3.0)
     one.forked(CHILD, GRANDCHILD, 4.0)
     assert [one.had(CHILD, 3.5), one.had(GRANDCHILD, 4.5)] == [False, False]
 
@@ -97,6 +97,6 @@ def test_a_bounded_number_of_ended_processes_is_remembered() -> None:
     for pid in range(100, 100 + 2 * MOST_ENDED):
         one.forked(SHELL, pid, pid)
         one.exited(pid, pid + 0.5)
-    assert len(one) <= MOST_ENDED + 1
+    assert len(one._alive) + len(one._ended) <= MOST_ENDED + 1  # noqa: SLF001 - the bound itself
     assert not one.had(100, 100.2)
     assert one.had(99 + 2 * MOST_ENDED, 99.2 + 2 * MOST_ENDED)

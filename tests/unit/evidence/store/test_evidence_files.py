@@ -88,7 +88,7 @@ def test_the_time_between_two_agents_is_unwatched(tmp_path: Path) -> None:
     for begin in (100.0, 163.0):
         kept = EvidenceWriter(tmp_path)
         for later in (0, 30, 60):
-            kept.watched(AUDIT, begin, begin + later)
+            kept.state.add_watched(AUDIT, begin, begin + later)
             kept.flush()
     assert evidence_reader.load(tmp_path).watched == {AUDIT: [(100, 160), (163, 223)]}
 
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_counted_and_skipped(tmp_path: Path, text: bytes) -> N
     kept = EvidenceWriter(tmp_path)
     for name in ("c1", "c2"):
         kept.add(("/run/test", name), sighting())
-    kept.watched(AUDIT, 1, 2)
+    kept.state.add_watched(AUDIT, 1, 2)
     kept.flush()
     (tmp_path / evidence_memory.file_name(KEY)).write_bytes(text)
     (tmp_path / "state.json").write_bytes(text)
@@ -189,7 +189,7 @@ def test_replaced_files_are_read_again(tmp_path: Path, monkeypatch: pytest.Monke
     def state(where: str) -> Evidence:
         found = read(where)
         if not times:
-            kept.watched(AUDIT, 1.0, 2.0)
+            kept.state.add_watched(AUDIT, 1.0, 2.0)
             kept.flush()
         times.append(time.monotonic())
         return found
@@ -254,7 +254,7 @@ def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
         kept = EvidenceWriter(tmp_path / str(number))
         for key in KEYS:
             kept.add(key, sighting())
-        kept.watched(AUDIT, 1, 2)
+        kept.state.add_watched(AUDIT, 1, 2)
         with (
             disk_faults.failing(number, fault, lasting=lasting) as told,
             contextlib.suppress(OSError),
@@ -275,7 +275,7 @@ def test_a_power_failure_damages_no_file_and_no_watched_time_lacks_calls(tmp_pat
     kept.flush()
     kept.add(KEYS[0], sighting(serial=2))
     kept.add(KEYS[1], sighting())
-    kept.watched(AUDIT, 1, 2)
+    kept.state.add_watched(AUDIT, 1, 2)
     with disk_faults.recorded(tmp_path / "store") as moments:
         kept.flush()
     crashes = list(disk_faults.crashes(moments))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.node.evidence_store import EvidenceWriter
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
+from runc_wrap.evidence.store.call_counts import ELSEWHERE
 from runc_wrap.evidence.store.evidence_memory import MOST_OF_ONE, Evidence, Hole, Strays
 from tests.unit.evidence.samples import MOUNT, START, UNSHARE, sighting
 
@@ -66,14 +67,14 @@ def test_written_spans_are_read_back(tmp_path: Path) -> None:
     first = EvidenceWriter(tmp_path)
     for when in (0, 100, 200):
         first.add(None, sighting(time=START + when))
-    first.add_elsewhere(sighting(MOUNT, time=START))
+    first.add(None, sighting(MOUNT, time=START), made_by=ELSEWHERE)
     first.flush()
     again = EvidenceWriter(tmp_path)
     again.add(None, sighting(time=START + 300))
     again.flush()
     found = evidence_reader.load(tmp_path).unattributed
     assert _spans(found) == [(1, 0, 0), (1, 100, 100), (1, 200, 200), (1, 300, 300)]
-    assert [call.number for call in found.elsewhere.calls] == [MOUNT]
+    assert [call.number for call in found.part(ELSEWHERE).calls] == [MOUNT]
 
 
 @pytest.mark.parametrize("spans", [5, [5], [[5]], [[[1, 2]]], [[["a", "b", "c"]]]])
