@@ -83,17 +83,14 @@ class Worker:
         self._begun = [rest]
         return [json.loads(line) for line in lines]
 
-    def read_within(self, seconds: float) -> list[Any]:
-        """Return its values, [] if there are none in time."""
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
-        return self.read() if poll.poll(max(seconds, 0) * 1000) else []
-
     def within(self, deadline: float, held: Callable[[], float]) -> Iterator[Any]:
         """Yield its values until it ends or the deadline comes, or nothing for `held()` seconds."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
         while not self.is_over and (left := deadline - time.monotonic()) > 0:
             before = self.received  # bytes, of incomplete lines as well
-            yield from self.read_within(min(left, held()))
+            if poll.poll(max(min(left, held()), 0) * 1000):
+                yield from self.read()
             if self.received == before:
                 return
 

@@ -345,10 +345,8 @@ def _word(content: Content) -> str:
 def _look(path: str) -> str:
     """Return what a path is now, as `_word` says it. Raises OSError."""
     try:
-        if Path(path).is_symlink():
-            return _word(str(Path(path).readlink()))
-        return _word(files.read(Path(path), _MOST))
-    except (FileNotFoundError, NotADirectoryError):
+        return _word(content(Path(path)))
+    except NotADirectoryError:
         return ""
-    except ValueError:
+    except (ValueError, FileExistsError):
         return "no regular file, or a larger one"

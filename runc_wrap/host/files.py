@@ -14,6 +14,7 @@ from runc_wrap.hotpath.config_file import KIND, MODE, REGULAR
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     Path = str | os.PathLike[str]
 
@@ -80,42 +81,55 @@ def replace(  # noqa: PLR0913 - callers differ in each
     file.
     """
     target = posix.fspath(path)
-    new = _beside(target, writer or str(posix.getpid()))
+    like = target if keeps else ""
+
+    def write(new: str) -> None:
+        write_new(new, data, mode, like=like, is_synced=is_synced)
+
+    _put(target, writer or str(posix.getpid()), write)
+    if is_synced:
+        sync(config_file.directory(target))
+
+
+def replace_link(path: Path, to: str) -> None:
+    """Make a symbolic link, or replace one; `sync` its directory afterwards. Raises OSError."""
+    _put(posix.fspath(path), "link", lambda new: posix.symlink(to, new))
+
+
+def _put(target: str, writer: str, make: Callable[[str], None]) -> None:
+    """Make something beside, and rename it. Raises OSError, which names the target."""
+    # hidden: programs that read all files with a suffix do not match it
+    new = f"{config_file.directory(target)}/.{target.rpartition('/')[2]}.{writer}.new"
     try:
         config_file.remove(new)
-        _write(new, data, mode, like=target if keeps else "", is_synced=is_synced)
+        make(new)
         posix.rename(new, target)
     except BaseException as error:
         config_file.remove(new)
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, target) from error
         raise
-    if is_synced:
-        sync(config_file.directory(target))
 
 
-def replace_link(path: Path, to: str) -> None:
-    """Make a symbolic link, or replace one; `sync` its directory afterwards."""
-    target = posix.fspath(path)
-    new = _beside(target, "link")
-    config_file.remove(new)
-    posix.symlink(to, new)
-    try:
-        posix.rename(new, target)
-    except BaseException:
-        config_file.remove(new)
-        raise
-
-
-def write_new(path: Path, data: bytes, mode: int, *, like: str = "") -> None:
-    """Write and sync a file that does not exist yet; `sync` its directory afterwards.
+def write_new(
+    path: Path, data: bytes, mode: int, *, like: str = "", is_synced: bool = True
+) -> None:
+    """Write a file that does not exist yet, and sync it; `sync` its directory afterwards.
 
     It gets the mode, owner and attributes of the file `like` if there is one. Raises OSError, which
     names the file.
     """
     target = posix.fspath(path)
     try:
-        _write(target, data, mode, like=like, is_synced=True)
+        descriptor = posix.open(target, _NEW, 0o600)
+        try:
+            if not (like and _is_like(like, descriptor)):
+                posix.fchmod(descriptor, mode)
+            config_file.write_whole(descriptor, data)
+            if is_synced:
+                posix.fsync(descriptor)
+        finally:
+            posix.close(descriptor)
     except OSError as error:
         raise OSError(error.errno, error.strerror, target) from error
 
@@ -125,24 +139,6 @@ def sync(directory: Path) -> None:
     descriptor = posix.open(directory, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         posix.fsync(descriptor)
-    finally:
-        posix.close(descriptor)
-
-
-def _beside(path: str, writer: str) -> str:
-    """Return a hidden name, which programs that read all files with a suffix do not match."""
-    directory, name = config_file.directory(path), path.rpartition("/")[2]
-    return f"{directory}/.{name}.{writer}.new"
-
-
-def _write(path: str, data: bytes, mode: int, *, like: str, is_synced: bool) -> None:
-    descriptor = posix.open(path, _NEW, 0o600)
-    try:
-        if not (like and _is_like(like, descriptor)):
-            posix.fchmod(descriptor, mode)
-        config_file.write_whole(descriptor, data)
-        if is_synced:
-            posix.fsync(descriptor)
     finally:
         posix.close(descriptor)
 

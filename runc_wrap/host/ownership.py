@@ -19,6 +19,7 @@ The kernel's answer is trusted: the server of a network file system can change a
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import stat
 import struct
@@ -45,22 +46,13 @@ _WRITE = 2
 
 def installation(prefix: str) -> Iterator[Danger]:
     """Yield each path of an installation that others can change, once, and how."""
-    paths = [prefix, *(f"{prefix}/{part}" for part in PARTS), *_policies(f"{prefix}/var")]
+    paths = [prefix, *(f"{prefix}/{part}" for part in PARTS)]
+    for policy in sorted(glob.glob(f"{glob.escape(prefix)}/var/{POLICIES}*")):  # noqa: PTH207 - no pathlib: see the docstring
+        paths += [policy, f"{policy}/current"]  # the link to the policy in force
     for tree in TREES:
         for directory, _, names in os.walk(f"{prefix}/{tree}"):
             paths += [directory, *(f"{directory}/{name}" for name in names)]
     yield from dict.fromkeys(each for path in paths for each in of(path))
-
-
-def _policies(directory: str) -> Iterator[str]:
-    """Yield the compiled policies' directories, and the links in them to the policy in force."""
-    try:
-        names = os.listdir(directory)  # noqa: PTH208 - no pathlib: see the docstring
-    except OSError:  # before the first install, or the caller is not root
-        return
-    for name in sorted(names):
-        if name.startswith(POLICIES):
-            yield from (f"{directory}/{name}", f"{directory}/{name}/current")
 
 
 def of(path: str) -> Iterator[Danger]:

@@ -47,10 +47,6 @@ def locate(name: str) -> Path | None:
     return next((path for path in candidates if os.access(path, os.X_OK) and path.is_file()), None)
 
 
-class ProgramFailed(Failure):
-    """A program failed; the message says which, and what it said."""
-
-
 def refusal(path: Path) -> str:
     """Return how another user could replace a program that root is to execute, "" if nobody can."""
     if not _is_root():
@@ -149,10 +145,10 @@ def run(  # noqa: PLR0913 - most have defaults
 
 
 def do(name: str, *words: str, seconds: float) -> None:
-    """Run a program that must succeed. Raises ProgramFailed."""
+    """Run a program that must succeed. Raises Failure: which one failed, and what it said."""
     ended = run(name, *words, seconds=seconds)
     if not ended.is_well:
-        raise ProgramFailed(f"`{' '.join((name, *words))}` failed: {ended.said}")
+        raise Failure(f"`{' '.join((name, *words))}` failed: {ended.said}")
 
 
 @contextmanager

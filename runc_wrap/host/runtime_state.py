@@ -18,7 +18,6 @@ from runc_wrap.hotpath import json_codec, ledger_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
     from runc_wrap.hotpath.ledger_file import Key
@@ -116,12 +115,6 @@ def running(key: Key) -> int | None:
     first = first_process(key)
     there = procfs.born(first[0]) if first else None
     return first[0] if first and there and there[0] == first[1] else None
-
-
-def first_processes(keys: Iterable[Key]) -> dict[First, Key]:
-    """Return {first process: container} of those whose state exists."""
-    found = ((first_process(key), key) for key in keys)
-    return {first: key for first, key in found if first}
 
 
 def _is_there(path: str) -> bool:

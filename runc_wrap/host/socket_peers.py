@@ -10,24 +10,17 @@ def uid_of(connection: _socket.socket) -> int:
     return int.from_bytes(_credentials(connection)[4:8], "little")
 
 
-def pid_of(connection: _socket.socket) -> int:
-    """Return the process at the other end of a unix socket: who called listen(), for its client.
-
-    0 if our pid namespace does not see it. Raises OSError.
-    """
-    return int.from_bytes(_credentials(connection)[:4], "little")
-
-
 def listener(address: str, kind: int = _socket.SOCK_STREAM) -> int:
     """Return the process that listens at a unix socket, 0 if none takes a connection in time.
 
-    `kind` is the socket's: SOCK_STREAM or SOCK_SEQPACKET.
+    `kind` is the socket's: SOCK_STREAM or SOCK_SEQPACKET. It is who called listen(), and 0 if our
+    pid namespace does not see it.
     """
     connection = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_CLOEXEC)
     connection.settimeout(_SECONDS)
     try:
         connection.connect(address)
-        return pid_of(connection)
+        return int.from_bytes(_credentials(connection)[:4], "little")
     except OSError:
         return 0
     finally:

@@ -59,7 +59,8 @@ class ObservedContainer:
 
     `patience` is how long reading about its callers may still take; 0: nothing is read. `waiting`
     is how long its calls may still wait for the inspector. It rests `until` then (monotonic clock):
-    no more of its calls are answered before. Its threads are remembered for a second.
+    no more of its calls are answered before. The processes of its `threads` are remembered for a
+    second.
     """
 
     def __init__(self, name: Whose) -> None:
@@ -69,7 +70,7 @@ class ObservedContainer:
         self.until = 0.0
         self._left, self._at = float(BURST), time.monotonic()
         self._begin, self._seen = 0.0, 0
-        self._known: dict[int, Caller] = {}
+        self.threads: dict[int, Caller] = {}
 
     @property
     def may_be_read(self) -> bool:
@@ -91,23 +92,19 @@ class ObservedContainer:
             self.until = now + REST
 
     def known(self, tid: int, now: float) -> Caller | None:
-        """Return a thread's process; None if the caller is to read it and call `learnt`.
+        """Return a thread's process; None if it is to be read, and put into `threads`.
 
         `now` is of a clock that does not go back.
         """
         if now - self._begin >= 1.0:
             self._begin, self._seen = now, 0
-            self._known.clear()
+            self.threads.clear()
         self._seen += 1
         if self._seen <= FULL:
             return None
-        if known := self._known.get(tid):
+        if known := self.threads.get(tid):
             return known
         return Caller(tid) if self._seen % EACH else None
-
-    def learnt(self, tid: int, caller: Caller) -> None:
-        """Remember a thread's process."""
-        self._known[tid] = caller
 
 
 class Resting:

@@ -131,7 +131,7 @@ class Inspector:
             except Exception as error:  # noqa: BLE001 - whatever it is, the call must be answered
                 warn(f"a caller could not be read: {error!r}")
         if read and known is None:
-            container.learnt(call.tid, read.caller)
+            container.threads[call.tid] = read.caller
         caller = known or (read.caller if read else Caller(call.tid))
         return caller, call_arguments.arguments(call, read.purpose if read else None)
 

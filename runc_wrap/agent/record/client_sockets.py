@@ -24,6 +24,7 @@ import os
 import socket
 import struct
 import time
+from contextlib import suppress
 
 from runc_wrap.host import runtime_state, socket_peers
 
@@ -109,11 +110,12 @@ def named(words: list[str], known_containers: Known) -> Key | None:
 
 def _first_operand(words: list[str]) -> str:
     """Return the first word that is neither an option nor an option's value, "" if none is."""
-    is_value = False
-    for word in words:
-        if not is_value and not word.startswith("-"):
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
             return word
-        is_value = not is_value and word.lstrip("-") in _TAKE_ONE
+        if word.lstrip("-") in _TAKE_ONE:
+            next(rest, "")
     return ""
 
 
@@ -167,14 +169,8 @@ class Questions:
         """Answer all waiting connections; ignore those that were closed."""
         packet = f"{VERSION}\0{until:.3f}\0".encode()
         for _, connection in self._waiting:
-            _send(connection, packet)
+            with suppress(OSError):  # it was closed
+                connection.send(packet, socket.MSG_NOSIGNAL)
             connection.close()
         self._waiting = []
         self._last = time.monotonic()
-
-
-def _send(connection: socket.socket, packet: bytes) -> None:
-    try:
-        connection.send(packet, socket.MSG_NOSIGNAL)
-    except OSError:  # it was closed
-        return

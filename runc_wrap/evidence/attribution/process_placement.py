@@ -59,7 +59,8 @@ class ProcessPlacement:
             there = procfs.born(pid)
             if there:
                 found[pid] = there
-        firsts = runtime_state.first_processes(self.known.newest())
+        each = ((runtime_state.first_process(key), key) for key in self.known.newest())
+        firsts = {first: key for first, key in each if first}
         for key in firsts.values():
             self.present.membership.learn(key)
         for pid, life in list(self.lives.alive.items()):

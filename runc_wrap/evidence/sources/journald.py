@@ -85,12 +85,8 @@ class _Entries:
         except json_codec.Unreadable:
             entry = None
         if not isinstance(entry, dict):
-            yield LossSpan(
-                self.time,
-                1,
-                AUDIT,
-                "at least one record: an entry of the journal is unreadable or too long",
-            )
+            why = "at least one record: an entry of the journal is unreadable or too long"
+            yield LossSpan(self.time, 1, AUDIT, why)
             return
         if entry.get("_BOOT_ID") != self._boot:
             yield from self.settle(_when(entry))

@@ -10,13 +10,7 @@ from collections.abc import Callable, Iterable
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
-from runc_wrap.evidence.store.evidence_memory import (
-    ASIDE,
-    MOST_INTERVALS,
-    Strays,
-    count,
-    file_name,
-)
+from runc_wrap.evidence.store.evidence_memory import ASIDE, MOST_INTERVALS, Strays, count, file_name
 from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
 from runc_wrap.host import runtime_state
 from runc_wrap.host.files import replace
@@ -50,17 +44,12 @@ class EvidenceWriter:
         self._writing: set[Key | None] = set()
         self.state = evidence_reader.state(self._directory)
         if self.state.damaged:
-            _put_aside(f"{self._directory}/{STATE}")
+            path = f"{self._directory}/{STATE}"
+            os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
         self._covering = False
 
     def add(
-        self,
-        key: Key | None,
-        s: Sighting,
-        *,
-        made_by: str = PROGRAM,
-        times: int = 1,
-        last: int = 0,
+        self, key: Key | None, s: Sighting, *, made_by: str = PROGRAM, times: int = 1, last: int = 0
     ) -> None:
         """Count a call, unattributed if `key` is None; apart if no program of a container made it.
 
@@ -149,7 +138,7 @@ class EvidenceWriter:
             try:
                 return kind.of_json(evidence_reader.object_of(path))
             except UNREADABLE:
-                _put_aside(path)
+                os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
         return kind()
 
     def _path(self, key: Key | None) -> str:
@@ -196,12 +185,3 @@ def remove(state: File, gone: list[tuple[float, str]]) -> None:
     replace(*state, writer=_WRITER)
     for _, path in gone:
         os.unlink(path)  # noqa: PTH108 - no pathlib
-
-
-def _put_aside(path: str) -> None:
-    try:
-        os.replace(path, f"{path}{ASIDE}")  # noqa: PTH105 - no pathlib
-    except OSError as error:
-        raise OSError(
-            error.errno, f"a damaged file cannot be put aside: {error.strerror}"
-        ) from None

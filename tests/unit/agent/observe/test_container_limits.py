@@ -102,7 +102,7 @@ def test_in_a_flood_only_some_callers_are_read() -> None:
         nonlocal looked
         if one.known(tid, now) is None:
             looked += 1
-            one.learnt(tid, limits.Caller(tid, 0, "name", ""))
+            one.threads[tid] = limits.Caller(tid, 0, "name", "")
 
     for tid in range(limits.FULL):
         call(tid, 5.0)

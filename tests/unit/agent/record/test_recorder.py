@@ -16,7 +16,7 @@ from runc_wrap.agent.record import client_sockets, pending_calls, watched_time
 from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
-from runc_wrap.evidence.attribution import proc_connector
+from runc_wrap.evidence.attribution import ledger_containers, proc_connector
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
 from runc_wrap.evidence.sources.audit_netlink import Counted
@@ -172,8 +172,9 @@ def test_the_start_of_watching_is_soon_written_if_containers_already_run(
 ) -> None:
     born = procfs.born(os.getpid())
     assert born is not None
-    first = {(os.getpid(), born[0]): KEY} if is_there else {}
-    monkeypatch.setattr(runtime_state, "first_processes", lambda _: first)
+    first = (os.getpid(), born[0]) if is_there else None
+    monkeypatch.setattr(runtime_state, "first_process", lambda _: first)
+    monkeypatch.setattr(ledger_containers.Known, "newest", lambda _: iter([KEY]))
     one = recorder(tmp_path)
     assert one.tree.has_containers == is_there
     one.write_due()
