@@ -70,7 +70,8 @@ def _decision(
     """
     policy = policy_file.load(str(places.prefix))
     record = redecide.last_of(places.ledger, str(path.parent))
-    outcome = redecide.decide_again(policy, str(path), record, handler)
+    text = config_file.read(str(path)).text
+    outcome = redecide.decide_now(policy, str(path.parent), record, text=text, handler=handler)
     decision, facts, profile = outcome.decision, outcome.facts, None
     if decision.profile and decision.mode:
         profile = policy_file.load_profile(policy, decision.profile, decision.form)

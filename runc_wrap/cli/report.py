@@ -16,8 +16,7 @@ from runc_wrap.cli import output, report_merged, workload_output
 from runc_wrap.cli.workload_output import chosen, in_full
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.failure import Failure
-from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import default_recognition, users_containers
 from runc_wrap.node.paths import Places
 from runc_wrap.report import evidence_gathering
@@ -196,12 +195,9 @@ def _kept(places: Places, found: NodeReport) -> Kept:
     """Count the containers of which nothing is known, as they keep their engine's default."""
     known = default_recognition.recognizer(places)
     counted = default_recognition.counted(found.ledger.records.values(), known)
-    try:
-        policy = policy_file.load(str(places.prefix))
-    except Refusal:  # there is no policy, and so no such container is recognized
-        return Kept(adopts=False, profiles={})
     profiles = dict(counted.most_common(node_document.MOST_PROFILES))
-    return Kept(default_recognition.adopts(policy), profiles)
+    policy = installed_programs.policy_in_force(places.prefix)  # without one nothing is recognized
+    return Kept(policy is not None and default_recognition.adopts(policy), profiles)
 
 
 def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:

@@ -11,6 +11,7 @@ from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.compiled_policy import CompiledPolicy
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.node import installed_programs
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import runtime_default
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
@@ -75,9 +76,8 @@ def _of_remark(places: Places, remark: str) -> Finding:
 
 def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:
     """Find what an upgrade of an engine or of the runtime changed."""
-    try:
-        before = policy_file.load(str(places.prefix))
-    except Refusal:  # the check of the policy in force reports it
+    before = installed_programs.policy_in_force(places.prefix)
+    if before is None:
         return
     old, new = before["runtime_default"], fresh["runtime_default"]
     for engine in sorted(new):
@@ -98,14 +98,13 @@ def captured(places: Places) -> Iterator[Finding]:
         if not captures:
             return
         facts = apply_policy.facts_of_engines()
-        given = policy_file.load(str(places.prefix))["runtime_default"]
     except ProfileError as error:
         remedy, command = "remove it, or capture again", remedies.line("rm", places.captured)
         yield remedies.warning(str(error), remedy, command)
         return
-    except Refusal:  # the check of the policy in force reports it
-        return
-    for each in captures.values():
+    policy = installed_programs.policy_in_force(places.prefix)
+    given = policy["runtime_default"] if policy else {}
+    for each in captures.values() if policy else ():
         if each.engine in facts.engines and each.stale:
             yield _stale(places, each, is_used=given.get(each.engine) == each.name)
         elif each.engine in facts.engines:

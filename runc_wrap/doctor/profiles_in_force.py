@@ -32,9 +32,8 @@ def enforced(places: Places) -> Iterator[CompiledProfile]:
 
     If no engine is found (a distribution of Kubernetes has its own elsewhere), those of all.
     """
-    try:
-        policy = policy_file.load(str(places.prefix))
-    except Refusal:
+    policy = installed_programs.policy_in_force(places.prefix)
+    if policy is None:
         return
     defaults = policy["runtime_default"]
     here = {
@@ -56,9 +55,8 @@ def modes(places: Places) -> set[str]:
 
     An empty set without a policy.
     """
-    try:
-        policy = policy_file.load(str(places.prefix))
-    except Refusal:
+    policy = installed_programs.policy_in_force(places.prefix)
+    if policy is None:
         return set()
     both = (policy["default"], *policy["rules"])
     found = {policy["privileged"], *(one["mode"] for one in both if "mode" in one)}

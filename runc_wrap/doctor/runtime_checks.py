@@ -4,7 +4,6 @@ import errno
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import profiles_in_force, remedies
@@ -16,7 +15,6 @@ from runc_wrap.node import installed_programs, runtime_loader, seccomp_features
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
-from runc_wrap.profiles.source_profile import ProfileError
 
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
 _NAMED = 3
@@ -34,17 +32,6 @@ def runtime(places: Places) -> Iterator[Finding]:
     except (RuntimeNotUsable, OSError) as error:
         remedy = f"install {named['kind']} again, or have runc-wrapctl apply take another one"
         yield remedies.error(str(error), remedy, remedies.ctl(places, "apply"))
-
-
-class _Calls(NamedTuple):
-    """Calls that profiles in force allow while they deny the rest, and the other way round.
-
-    `errors` are those of the rest.
-    """
-
-    allowed: set[str]
-    denied: set[str]
-    errors: set[int]
 
 
 def libseccomp(places: Places) -> Iterator[Finding]:
@@ -65,21 +52,24 @@ def libseccomp(places: Places) -> Iterator[Finding]:
         yield remedies.error(sentence, f"install a {kind} with seccomp")
         return
     if version := runtime_loader.libseccomp(path):
-        lacking, calls = _lacking(places, path, version), _calls(places)
-        yield from _unknown(path, kind, version, lacking, calls)
+        yield from _unknown(places, path, kind, version)
 
 
-def _calls(places: Places) -> _Calls:
-    found = _Calls(set(), set(), set())
+def _calls(places: Places) -> tuple[set[str], set[str], set[int]]:
+    """Return the calls that profiles in force allow while they deny the rest, and vice versa.
+
+    And the errors of that rest.
+    """
+    allowed, denied, errors = set[str](), set[str](), set[int]()
     for profile in profiles_in_force.enforced(places):
         rules, block = [each["rule"] for each in profile["rules"]], profile["block"]
         let = {name for rule in rules if rule["action"] in ALLOWING for name in rule["names"]}
         if block["defaultAction"] in ALLOWING:
-            found.denied.update({name for rule in rules for name in rule["names"]} - let)
+            denied.update({name for rule in rules for name in rule["names"]} - let)
         else:
-            found.allowed.update(let)
-            found.errors.add(block.get("defaultErrnoRet", errno.EPERM))
-    return found
+            allowed.update(let)
+            errors.add(block.get("defaultErrnoRet", errno.EPERM))
+    return allowed, denied, errors
 
 
 def _lacking(places: Places, path: Path, version: str) -> frozenset[str]:
@@ -94,16 +84,14 @@ def _lacking(places: Places, path: Path, version: str) -> frozenset[str]:
     if ours and is_same and places.prefix not in Path(ours[1]).parents:
         names = libseccomp_releases.dated()
         return names - (syscall_names.known_to_libseccomp(names) or frozenset())
-    try:
-        return libseccomp_releases.lacking(engine_versions.parse(version))
-    except ProfileError:
-        return frozenset()
+    release = engine_versions.parsed(version)
+    return libseccomp_releases.lacking(release) if release else frozenset()
 
 
-def _unknown(
-    path: Path, kind: str, version: str, lacking: frozenset[str], calls: _Calls
-) -> Iterator[Finding]:
-    open_, closed = sorted(calls.denied & lacking), sorted(calls.allowed & lacking)
+def _unknown(places: Places, path: Path, kind: str, version: str) -> Iterator[Finding]:
+    lacking = _lacking(places, path, version)
+    allowed, denied, errors = _calls(places)
+    open_, closed = sorted(denied & lacking), sorted(allowed & lacking)
     which = f"{path} uses libseccomp {version}, which does not know"
     remedy = f"it is linked into {path.name}: upgrade {kind}"
     if _loads_it(path):
@@ -112,7 +100,7 @@ def _unknown(
         what = f"{safe_text.some(open_, _NAMED)}, which a profile in force denies"
         yield remedies.warning(f"{which} {what}: they stay allowed", remedy)
     if closed:
-        is_final = kind == "crun" and calls.errors != {errno.ENOSYS}
+        is_final = kind == "crun" and errors != {errno.ENOSYS}
         error = "EPERM, after which programs do not fall back" if is_final else "ENOSYS"
         what = f"{safe_text.some(closed, _NAMED)}, which profiles in force allow"
         made = remedies.warning if is_final else remedies.note

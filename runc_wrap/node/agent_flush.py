@@ -6,6 +6,7 @@ at that moment, or not run.
 
 import _socket
 import time
+from contextlib import closing
 from typing import NamedTuple
 
 from runc_wrap import time_text
@@ -58,13 +59,10 @@ def ask(places: Places, seconds: float = SECONDS) -> FlushAnswer:
 
 
 def _received(path: str, seconds: float) -> bytes:
-    asking = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    try:
+    with closing(_socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)) as asking:
         asking.settimeout(seconds)
         asking.connect(path)
         return asking.recv(_LARGEST)
-    finally:
-        asking.close()
 
 
 def _until(received: bytes) -> float | None:

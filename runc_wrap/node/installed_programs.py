@@ -8,7 +8,7 @@ from pathlib import Path
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names, program, runtime_state
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.compiled_policy import Runtime
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy, Runtime
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.paths import Places
@@ -114,12 +114,18 @@ def default_runtimes(links: Path) -> list[str]:
     return [kind, *(name for name in names if name != kind)]
 
 
-def in_force(prefix: str | os.PathLike[str]) -> Runtime | None:
-    """Return the real runtime that the policy in force has, None without a policy."""
+def policy_in_force(prefix: str | os.PathLike[str]) -> CompiledPolicy | None:
+    """Return the compiled policy, None if it cannot be read: a check of doctor says why."""
     try:
-        return policy_file.load(os.fspath(prefix))["runtime"]
+        return policy_file.load(os.fspath(prefix))
     except Refusal:
         return None
+
+
+def in_force(prefix: str | os.PathLike[str]) -> Runtime | None:
+    """Return the real runtime that the policy in force has, None without a policy."""
+    policy = policy_in_force(prefix)
+    return policy["runtime"] if policy else None
 
 
 def runtime_kind(prefix: Path) -> str | None:

@@ -40,7 +40,8 @@ def of(prefix: str | os.PathLike[str], kind: str) -> Loader:
         runtime = installed_programs.find_runtime([named])
     except (RuntimeNotUsable, OSError):
         return Loader(name)
-    return Loader(name, _parsed(runtime.version), _parsed(libseccomp(runtime.path)))
+    library = engine_versions.parsed(libseccomp(runtime.path))
+    return Loader(name, engine_versions.parsed(runtime.version), library)
 
 
 def libseccomp(path: Path) -> str | None:
@@ -89,10 +90,3 @@ def check_comparable(block: Block, loader: Loader) -> None:
             f"{loader.kind} loads {ahead[0]}, which its libseccomp {loader.library} knows and "
             f"this program's libseccomp {ours[0]} does not: install a newer libseccomp"
         )
-
-
-def _parsed(version: str | None) -> Version | None:
-    try:
-        return engine_versions.parse(version or "")
-    except ProfileError:
-        return None

@@ -122,10 +122,8 @@ def _flags(runtime: InstalledRuntime, seccomp: _Seccomp) -> frozenset[str]:
     every = frozenset(_PREFIX + name for name in _BITS)
     if runtime.kind == "crun":
         return every
-    try:
-        takes = engine_versions.reached(engine_versions.parse(runtime.version), _RUNC_TAKES_FLAGS)
-    except ProfileError:
-        takes = False
+    version = engine_versions.parsed(runtime.version)
+    takes = version is not None and engine_versions.reached(version, _RUNC_TAKES_FLAGS)
     return every - {_KILLABLE} if takes else frozenset()
 
 

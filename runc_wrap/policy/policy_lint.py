@@ -9,7 +9,7 @@ from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.runtime_default import SYSTEM
 from runc_wrap.profiles import denial_lint, engine_versions, profile_lint
 from runc_wrap.profiles.profile_lint import Context, LintFinding
-from runc_wrap.profiles.source_profile import Profile, ProfileError
+from runc_wrap.profiles.source_profile import Profile
 
 
 def check(compiled: Compiled, facts: Facts) -> list[str]:
@@ -63,11 +63,7 @@ def _unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
 
 def _runc(facts: Facts) -> engine_versions.Version | None:
     """Return the version of runc, None for another runtime or an unreadable version."""
-    try:
-        found = engine_versions.parse(facts.runtime_version)
-    except ProfileError:
-        return None
-    return found if facts.runtime_kind == "runc" else None
+    return engine_versions.parsed(facts.runtime_version) if facts.runtime_kind == "runc" else None
 
 
 def _same(name: str, finding: LintFinding) -> tuple[str, str, str]:

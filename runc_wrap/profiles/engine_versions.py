@@ -41,6 +41,14 @@ def parse(text: str, releases: "tuple[Version, ...]" = ()) -> Version:
     return Version(*given, *(0,) * (3 - len(given)))
 
 
+def parsed(text: str | None) -> Version | None:
+    """Return what `parse` does, None for nothing or for what is not a version."""
+    try:
+        return parse(text or "")
+    except ProfileError:
+        return None
+
+
 def listed(text: str) -> tuple[Version, ...]:
     """Return the versions in a space-separated list."""
     return tuple(parse(word) for word in text.split())

@@ -7,19 +7,17 @@ what it denied is what is enforced, and does not count.
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.node import installed_programs
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_outcomes, workload_names
@@ -29,24 +27,19 @@ from runc_wrap.report.enforced_profile import Enforced, Profiles
 _MOST_NAMED = 5
 
 
-class CandidateEvidence(NamedTuple):
-    """The containers with a candidate, what they did, and which others may run."""
-
-    ledger: Ledger
-    evidence: Evidence
-    others: list[Record]
-
-
 def in_force(places: Places) -> Mapping[str, str]:
     """Return {name: digest} of the candidates in force, {} without a policy."""
-    try:
-        return policy_file.load(str(places.prefix)).get("candidates", {})
-    except Refusal:
-        return {}
+    policy = installed_programs.policy_in_force(places.prefix)
+    return policy.get("candidates", {}) if policy else {}
 
 
-def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> CandidateEvidence:
-    """Return what is known of candidates; `present` are those in force, {name: digest}."""
+def of(
+    decided: Ledger, evidence: Evidence, present: Mapping[str, str]
+) -> tuple[Ledger, Evidence, list[Record]]:
+    """Return the containers with a candidate, what they did, and which others may run.
+
+    `present` are the candidates in force, {name: digest}.
+    """
     seen = copy.copy(evidence)
     seen.containers = dict(evidence.containers)
     records: dict[Key, Record] = {}
@@ -61,7 +54,7 @@ def of(decided: Ledger, evidence: Evidence, present: Mapping[str, str]) -> Candi
         elif one.is_injected and not (one.is_sandbox or one.is_selftest):
             others.append(one)
     starts = {key: (one.time, 1) for key, one in records.items()}
-    return CandidateEvidence(decided._replace(records=records, starts=starts), seen, others)
+    return decided._replace(records=records, starts=starts), seen, others
 
 
 class CandidateProfiles(Profiles):
@@ -92,15 +85,13 @@ def _asked(tallies: Tallies, begun: float) -> Tallies:
 
 
 def notes(
-    found: CandidateEvidence,
-    is_there: Callable[[Key], bool],
+    looked: Iterable[Record],
+    running: Sequence[Record],
     unpreviewed: Callable[[Record], Sequence[str]],
 ) -> Iterator[str]:
-    """Yield which calls and which containers that run are not looked at."""
-    records = found.ledger.records.values()
-    if left := sorted({call for one in records for call in unpreviewed(one)}):
+    """Yield which calls, and which containers that run without a candidate, are not looked at."""
+    if left := sorted({call for one in looked for call in unpreviewed(one)}):
         yield f"what a candidate would deny of {', '.join(left)} is not previewed, so not counted"
-    running = [one for one in found.others if is_there(one.key)]
     names = sorted({workload_names.of(one).name for one in running})
     if running:
         yield (

@@ -95,18 +95,14 @@ class Profiles:
         """Return a profile as a record's container would get it, or why it is unknown."""
         try:
             policy = self._policy = self._policy or policy_file.load(self._prefix)
-            block = self.block_of(policy, record, name)
+            enforced = _under_enforce(policy, name)
+            block = resolve(enforced, _capabilities(policy, record, enforced))
             key = digest(json_codec.dumps(block)), self._kind(record)
             if key not in self._enforced:
                 self._enforced[key] = Enforced(block, self._loader(key[1]))
             return self._enforced[key]
         except (Refusal, ProfileError) as error:
             return str(error)
-
-    def block_of(self, policy: CompiledPolicy, record: Record, name: str = "") -> Json:
-        """Return the block of enforce, for the container's capabilities. Raises Refusal."""
-        enforced = _under_enforce(policy, name or str(record.profile))
-        return resolve(enforced, _capabilities(policy, record, enforced))
 
     def _kind(self, record: Record) -> str:
         """Return the runtime by the container's state, else the policy's present one."""

@@ -55,13 +55,15 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     now = time.time()
     seen = source_status.read(places.evidence)
-    sources = list(log_sources.chosen(asked, _watched(evidence, seen), _first(decided), meter))
-    present = Present(Known(*users_containers.ledgers(places.ledger)))
+    starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
+    first = min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
+    sources = list(log_sources.chosen(asked, _watched(evidence, seen), first, meter))
+    membership = Present(Known(*users_containers.ledgers(places.ledger)))
     for item in merged_sources.gather(sources, asked.since, notes):
         if isinstance(item, LossSpan):
             evidence.add_lost(item)
         else:  # `add` counts what the agent has not counted
-            evidence.add(present.container_of(item.pid, item.time), item)
+            evidence.add(membership.container_of(item.pid, item.time), item)
     notes += source_status.sentences(seen).values()
     notes += _damages(decided, evidence)
     relies = any(one.is_logged for one in decided.records.values())
@@ -72,10 +74,12 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
         log_sources.note_covered(evidence, sources)
     profiles = Profiles(places.prefix)
     if candidate:
-        beside = candidate_evidence.of(decided, evidence, candidate_evidence.in_force(places))
+        present = candidate_evidence.in_force(places)
         profiles = CandidateProfiles(places.prefix, decided)
-        decided, evidence = beside.ledger, beside.evidence
-        notes += candidate_evidence.notes(beside, is_there, profiles.unpreviewed)
+        decided, evidence, others = candidate_evidence.of(decided, evidence, present)
+        running = [one for one in others if is_there(one.key)]
+        looked = decided.records.values()
+        notes += candidate_evidence.notes(looked, running, profiles.unpreviewed)
     judging = verdict.Judging(
         decided,
         evidence,
@@ -143,12 +147,6 @@ def _watched(evidence: Evidence, seen: Mapping[str, str]) -> list[Interval]:
     if intervals and seen.get(AUDIT) == "":
         intervals.append((max(end for _, end in intervals), inf))
     return intervals
-
-
-def _first(decided: Ledger) -> float:
-    """Return the start of the first container in the ledger."""
-    starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
-    return min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
 
 
 def is_there(key: Key) -> bool:

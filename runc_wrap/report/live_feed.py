@@ -4,7 +4,6 @@ The kernel sends audit records to every listener, so that a running agent takes 
 in mode observe go to the agent alone: they are read from its store as soon as it has written them.
 """
 
-import os
 import select
 import time
 from collections.abc import Iterable, Iterator
@@ -81,31 +80,23 @@ class Watching:
 
     def _stored(self) -> Iterator[SeenCall]:
         """Yield the observed calls that the agent has counted since."""
-        try:
-            entries = list(os.scandir(f"{self._directory}/containers"))
-        except OSError:
-            return
-        for entry in entries:
-            try:
-                changed = entry.stat().st_mtime
-            except OSError:
-                continue
-            if entry.name.endswith(".json") and self._changed.get(entry.name) != changed:
-                self._changed[entry.name] = changed
-                yield from self._grown(entry)
+        for changed, path in evidence_reader.ages(f"{self._directory}/containers"):
+            if self._changed.get(path) != changed:
+                self._changed[path] = changed
+                yield from self._grown(path)
 
-    def _grown(self, entry: os.DirEntry[str]) -> Iterator[SeenCall]:
-        read = evidence_reader.container(entry.path)
+    def _grown(self, path: str) -> Iterator[SeenCall]:
+        read = evidence_reader.container(path)
         if read is None:
             return
         key, seen = read
-        before = self._counts.get(entry.name, {})
+        before = self._counts.get(path, {})
         now = {  # what only the agent received; audit's may have arguments, too
             call: tally
             for call, tally in seen.calls.items()
             if call.code & ACTION_MASK == USER_NOTIF and not call.code & RECORDED
         }
-        self._counts[entry.name] = {call: tally.count for call, tally in now.items()}
+        self._counts[path] = {call: tally.count for call, tally in now.items()}
         for call, tally in now.items():
             more = tally.count - before.get(call, 0)
             if more > 0:

@@ -27,19 +27,17 @@ class Asked:
     since: float = 0.0
 
 
+@dataclass
 class Timed:
     """A source that remembers the times of its first and last record."""
 
-    def __init__(
-        self, records: Iterable[Sighting | LossSpan], name: str, begin: float | None, end: float
-    ) -> None:
-        self._records = records
-        self.name = name
-        self.begin = begin
-        self.end = end
+    records: Iterable[Sighting | LossSpan]
+    name: str
+    begin: float | None
+    end: float
 
     def __iter__(self) -> Iterator[Sighting | LossSpan]:
-        for item in self._records:
+        for item in self.records:
             if item.time:
                 self.begin = item.time if self.begin is None else min(self.begin, item.time)
                 self.end = max(self.end, item.time)

@@ -25,7 +25,6 @@ from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
-_LET_THROUGH = (return_codes.LOG, return_codes.USER_NOTIF)
 _MOST = 1 << 16  # kinds of calls whose outcomes are remembered
 _MOST_ROWS = 1 << 12  # then numbers without a name count together: a program may try all there are
 _NO_CALL = (
@@ -168,7 +167,7 @@ class SeenCalls:
     def __init__(self, places: Places) -> None:
         self._seen: dict[Workload, list[SeenAt]] = {}
         for record, each in of_evidence(places):
-            if record and each.kinds[0].code & return_codes.ACTION_MASK in _LET_THROUGH:
+            if record and each.kinds[0].code & return_codes.ACTION_MASK in call_outcomes.ASKED:
                 self._seen.setdefault(workload_names.of(record), []).append(each)
 
     def lost(self, whose: Workload, block: Mapping[str, Any], loader: Loader) -> list[Json]:

@@ -103,7 +103,7 @@ def gather(prefix_ledger: Path) -> Node:
     found, real = _found(ledgers, trusted)
     others = users_containers.read(trusted)
     decided = [users_containers.canonical(one, real) for one in ledgers]
-    joined = [(one, _record_of(one, decided, real)) for one in found.containers]
+    joined = [(one, users_containers.record_of(one, decided, real)) for one in found.containers]
     laid = {whose: one for each in decided for whose, one in each.tightened.items()}
     _hand_over([one for one in joined if one[0].owner not in trusted], others)
     joined = [one for one in joined if one[0].owner in trusted]
@@ -134,21 +134,11 @@ def _found(
         yield {"places": users_containers.places([*known, *named]), "unreadable": found.unreadable}
 
     output = bounded_work.run({os.geteuid(): look}, _SECONDS)[os.geteuid()]
-    rest: dict[str, Any] = {"places": {}, "unreadable": []}
-    if output.is_complete:
-        rest = output.values.pop()
-    else:
-        rest["unreadable"] = [f"reading the states took longer than {_SECONDS:g} s, or failed"]
-    return FoundContainers(
-        [RuntimeContainer(**one) for one in output.values], rest["unreadable"]
-    ), rest["places"]
-
-
-def _record_of(
-    container: RuntimeContainer, decided: Sequence[Ledger], real: Mapping[str, str]
-) -> Record | None:
-    found = [users_containers.record_of(container, one, real) for one in decided]
-    return max((one for one in found if one), key=lambda one: one.time or "", default=None)
+    late = f"reading the states took longer than {_SECONDS:g} s, or failed"
+    rest: dict[str, Any] = {"places": {}, "unreadable": [late]}
+    rest = output.values.pop() if output.is_complete else rest
+    found = [RuntimeContainer(**one) for one in output.values]
+    return FoundContainers(found, rest["unreadable"]), rest["places"]
 
 
 def _hand_over(

@@ -18,6 +18,7 @@ from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger.decision_record import Record
+from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import bundle_config, kept_default_sentence
 from runc_wrap.node.container_state.container_status import Node
 from runc_wrap.node.paths import Places
@@ -74,9 +75,8 @@ class Recognizer:
 
 def recognizer(places: Places) -> Recognizer:
     """Return a recognizer for the policy in force; it recognizes nothing without one."""
-    try:
-        policy = policy_file.load(str(places.prefix))
-    except Refusal:
+    policy = installed_programs.policy_in_force(places.prefix)
+    if policy is None:
         return Recognizer({}, _of_table)
     made = partial(policy_file.load_profile, policy, mode=engine_default.AS_APPLIED)
     return Recognizer(policy_store.engine_defaults(places.current), made)

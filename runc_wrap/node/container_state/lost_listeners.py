@@ -64,7 +64,7 @@ def _unheard(observed: Sequence[Entry], places: Places) -> dict[int, list[Proces
     if not observed or os.geteuid():  # only root can read which files processes have open
         return {}
     holders = _holders(places)
-    if not holders and _has_listeners(_SYSTEMD):
+    if not holders and _LISTENER in procfs.open_files(_SYSTEMD):
         return {}
     known = _written(places) if holders else []
     grace = _ARRIVING if holders else 0.0
@@ -86,11 +86,12 @@ def _lost(entry: Entry, known: Sequence[dict[str, Any]], grace: float) -> list[P
         for process in _brought(entry)
         if process.seccomp == FILTERED and process.pid not in own
     ]
+    ages = {one.pid: procfs.age(one.pid) or 0.0 for one in found}  # 0 of one that has ended
     first = [process for process in found if process.pid == entry.container.pid]
-    others = sorted((one for one in found if one not in first), key=lambda one: -_age(one.pid))
+    others = sorted((one for one in found if one not in first), key=lambda one: -ages[one.pid])
     nameless = sum(not pid for pid in own)
     lost = first + others[: max(len(others) - nameless, 0)]
-    return [process for process in lost if _age(process.pid) > grace]
+    return [process for process in lost if ages[process.pid] > grace]
 
 
 def _brought(entry: Entry) -> Iterator[Process]:
@@ -106,11 +107,6 @@ def _brought(entry: Entry) -> Iterator[Process]:
         is_left = process.parent in inside or process.namespace == parents
         if process.pid == entry.container.pid or not is_left:
             yield process
-
-
-def _age(pid: int) -> float:
-    """Return the age of a process in seconds, 0.0 if it has ended."""
-    return procfs.age(pid) or 0.0
 
 
 def _can_notify(entry: Entry) -> bool:
@@ -143,10 +139,4 @@ def lock(places: Places) -> Path:
 def _holders(places: Places) -> list[int]:
     """Return the processes that have both the service's lock and a listener open."""
     opened = os.path.realpath(lock(places))
-    return [
-        pid for pid in procfs.pids() if opened in procfs.open_files(pid) and _has_listeners(pid)
-    ]
-
-
-def _has_listeners(pid: int) -> bool:
-    return _LISTENER in procfs.open_files(pid)
+    return [pid for pid in procfs.pids() if {opened, _LISTENER} <= procfs.open_files(pid)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runc_wrap.hotpath import config_file, json_ambiguity, json_codec, main, policy_file
+from runc_wrap.hotpath import json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
 from runc_wrap.hotpath.engine_default import AS_APPLIED
@@ -50,40 +50,26 @@ def last_of(directory: Path, place: str) -> Record | None:
     return max(found, key=lambda one: one.time or "", default=None)
 
 
-def decide_again(policy: CompiledPolicy, path: str, record: Record | None, handler: str) -> Outcome:
-    """Decide by this compiled policy for a config.json without our changes. Raises Refusal.
-
-    Without a record, the config is used unchanged.
-    """
-    directory, _, _ = path.rpartition("/")
-    found = (directory, config_file.read(path).text)
-    return _considered(policy, found, record, handler, policy_file.load_profile)
-
-
-def decide_now(
+def decide_now(  # noqa: PLR0913 - what decides
     policy: CompiledPolicy,
     bundle: str,
     record: Record | None,
     profile_of: ProfileOf = policy_file.load_profile,
+    *,
+    text: bytes | None = None,
+    handler: str = "",
 ) -> Outcome:
-    """Decide for a container that runs, by default by the policy in force. Raises Refusal."""
-    handler = (record.handler if record else None) or DEFAULT_HANDLER
-    return _considered(policy, (bundle, bundle_config.text(bundle)), record, handler, profile_of)
+    """Decide for a container, by default by the policy in force. Raises Refusal.
 
-
-def _considered(
-    policy: CompiledPolicy,
-    found: tuple[str, bytes],
-    record: Record | None,
-    handler: str,
-    profile_of: ProfileOf,
-) -> Outcome:
-    """Decide for a bundle and the text of its config. Raises Refusal."""
-    directory, text = found
-    text = as_it_came(text, record, lambda name: profile_of(policy, name, AS_APPLIED))
-    name = record.id if record else directory.rpartition("/")[2]
-    invocation = Invocation("create", {"bundle": directory}, name)
-    call = Call(invocation, policy["runtime"]["kind"], handler, main.own_capabilities)
+    `text` is that of its config.json, which is read if it is not given, without our changes if
+    there is a record. `handler` is the name that the runtime is called by, if not the recorded one.
+    """
+    given = bundle_config.text(bundle) if text is None else text
+    text = as_it_came(given, record, lambda name: profile_of(policy, name, AS_APPLIED))
+    called = handler or (record.handler if record else None) or DEFAULT_HANDLER
+    name = record.id if record else bundle.rpartition("/")[2]
+    invocation = Invocation("create", {"bundle": bundle}, name)
+    call = Call(invocation, policy["runtime"]["kind"], called, main.own_capabilities)
     return main.consider(text, call, policy, profile_of)
 
 

@@ -9,7 +9,7 @@ limited, and they affect nothing about root's containers.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -147,7 +147,7 @@ def _read(uid: int) -> Iterator[dict[str, Any]]:
     real = places(roots)
     decided = canonical(ledger, real)
     for one in found.containers:
-        record = record_of(one, decided, real)
+        record = record_of(one, [decided], real)
         yield {**asdict(one), "line": record and record.line}
     sentences = found.unreadable[:_SENTENCES]
     yield {"more": found.more + len(found.unreadable) - len(sentences), "unreadable": sentences}
@@ -166,11 +166,12 @@ def canonical(ledger: Ledger, real: Mapping[str, str]) -> Ledger:
 
 
 def record_of(
-    container: RuntimeContainer, ledger: Ledger, real: Mapping[str, str]
+    container: RuntimeContainer, ledgers: Sequence[Ledger], real: Mapping[str, str]
 ) -> Record | None:
     """Return a container's last record; one without --root means the runtime's default root."""
     root = real.get(container.root, container.root)
     own = f"{RUN_DIRECTORIES}{container.owner}"
     is_default = root in (*runtime_state.DEFAULT_ROOTS, *runtime_state.default_roots(own))
-    found = [ledger.of(name, container.id) for name in ([root, ""] if is_default else [root])]
-    return max((one for one in found if one), key=lambda one: one.time or "", default=None)
+    names = [root, ""] if is_default else [root]
+    found = [one.of(name, container.id) for one in ledgers for name in names]
+    return max(filter(None, found), key=lambda one: one.time or "", default=None)

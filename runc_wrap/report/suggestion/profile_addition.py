@@ -173,12 +173,7 @@ def _allow(
 ) -> bool:
     """Allow a call with these arguments; return whether rules can express that."""
     block, name = found.profile, row.syscall
-    is_open = profile_reduction.is_open(block)
-    rest = (
-        profile_reduction.narrowed(block, name, values)
-        if is_open
-        else profile_reduction.without_denials(block, name)
-    )
+    rest = profile_reduction.narrowed(block, name, values)
     entries = [_entry(row, one) for one in values]
     if rest is None:
         return False

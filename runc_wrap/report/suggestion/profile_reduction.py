@@ -188,7 +188,12 @@ def without_denials(block: Mapping[str, Any], name: str) -> list[Json]:
 
 
 def narrowed(block: Mapping[str, Any], name: str, seen: Sequence[Values]) -> list[Json] | None:
-    """Return the entries with a call's denials narrowed by what was seen; None if impossible."""
+    """Return the entries with a call's denials narrowed by what was seen; None if impossible.
+
+    They are taken out where only what a rule allows is let through.
+    """
+    if not is_open(block):
+        return without_denials(block, name)
     found: list[Json] = []
     for entry in block.get("syscalls") or ():
         found += _others(entry, name)

@@ -58,13 +58,13 @@ class Node(Case):
         return self._judged(self.decided(), self.evidence)
 
     def beside(self) -> dict[str, Any]:
-        found = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
-        return self._judged(found.ledger, found.evidence)
+        ledger, evidence, _ = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
+        return self._judged(ledger, evidence)
 
     def notes(self) -> list[str]:
-        found = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
+        ledger, _, others = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
         left = lambda record: self.left.get(record.id, [])  # noqa: E731
-        return list(candidate_evidence.notes(found, lambda _: True, left))
+        return list(candidate_evidence.notes(ledger.records.values(), others, left))
 
 
 @pytest.fixture
