@@ -46,12 +46,8 @@ def _config(seccomp: Json | None = None, annotations: Json | None = None, **more
 
 
 def _considered(config: Json, made: Compiled, handler: str = "runc-wrap") -> Outcome:
-    call = Call(
-        Invocation("create", {"bundle": SHIM}, "ID"),
-        "runc",
-        handler,
-        lambda: frozenset(CAPABILITIES),
-    )
+    invocation = Invocation("create", {"bundle": SHIM}, "ID")
+    call = Call(invocation, "runc", handler, lambda: frozenset(CAPABILITIES))
 
     def profile_of(_policy: Any, name: str, mode: str) -> Any:
         return made.as_applied[name] if mode == AS_APPLIED else made.profiles[name, mode]
@@ -63,9 +59,8 @@ def _result(outcome: Outcome) -> tuple[str, str | None]:
     return outcome.decision.action, outcome.decision.replaced
 
 
-@pytest.mark.parametrize(
-    ("settings", "handler", "annotations", "expected"),
-    [
+def test_what_adopt_takes_over() -> None:
+    rows: list[tuple[Json, str, Json, tuple[str, str | None]]] = [
         ({}, "", {}, KEPT),
         ({"default.adopt": ADOPT}, "", {}, PUT),
         ({"default.adopt": ADOPT, "default.mode": "enforce-log"}, "", {}, PUT),
@@ -83,16 +78,13 @@ def _result(outcome: Outcome) -> tuple[str, str | None]:
         ({"default.adopt": ADOPT_WEAKER, "default.mode": "off"}, "", {}, GONE),
         ({"default.adopt": ADOPT_WEAKER}, "", OPT_OUT, GONE),
         ({"default.adopt": ADOPT_WEAKER, "opt_out.annotations": False}, "", OPT_OUT, PUT),
-    ],
-)
-def test_what_adopt_takes_over(
-    settings: Json, handler: str, annotations: Json, expected: tuple[str, str | None]
-) -> None:
-    made = _compiled(settings)
-    outcome = _considered(_config(annotations=annotations), made, handler)
-    assert _result(outcome) == expected
-    assert (outcome.text is None) == (expected == KEPT)
-    assert (outcome.decision.declared == ENGINE_DEFAULT) == ("adoption" in made.policy)
+    ]
+    for settings, handler, annotations, expected in rows:
+        made = _compiled(settings)
+        outcome = _considered(_config(annotations=annotations), made, handler)
+        assert _result(outcome) == expected, settings
+        assert (outcome.text is None) == (expected == KEPT)
+        assert (outcome.decision.declared == ENGINE_DEFAULT) == ("adoption" in made.policy)
 
 
 @pytest.mark.parametrize("mode", ["enforce", "observe"])
@@ -112,19 +104,15 @@ def test_a_candidate_lets_no_more_through_and_is_adopted_with_its_profile(mode: 
     assert [one["action"] for one in outcome.block["syscalls"]] == ["SCMP_ACT_LOG"]
 
 
-@pytest.mark.parametrize(
-    ("within", "expected"),
-    [((NAME, "moby@24.0.0"), PUT), ((NAME,), KEPT), ((), KEPT), (("moby@24.0.0",), PUT)],
-)
-def test_another_profile_takes_its_place_where_apply_found_that_it_lets_no_more_through(
-    within: tuple[str, ...], expected: tuple[str, str | None]
-) -> None:
-    made = _compiled({"default.adopt": ADOPT, "default.profile": "moby@24.0.0"}, within)
-    outcome = _considered(_config(), made)
-    assert _result(outcome) == expected
-    assert (outcome.decision.profile == "moby@24.0.0") == (expected == PUT)
-    is_kept = "which lets less through than what was asked for" in outcome.decision.reason
-    assert is_kept == (expected == KEPT)
+def test_another_profile_takes_its_place_where_apply_found_that_it_lets_no_more_through() -> None:
+    other = "moby@24.0.0"
+    for within, expected in (((NAME, other), PUT), ((NAME,), KEPT), ((), KEPT), ((other,), PUT)):
+        made = _compiled({"default.adopt": ADOPT, "default.profile": other}, within)
+        outcome = _considered(_config(), made)
+        assert _result(outcome) == expected
+        assert (outcome.decision.profile == other) == (expected == PUT)
+        is_kept = "which lets less through than what was asked for" in outcome.decision.reason
+        assert is_kept == (expected == KEPT)
 
 
 def test_the_overlay_denies_on_top_of_an_engines_default_that_is_taken_over() -> None:
@@ -145,72 +133,48 @@ def test_an_opt_out_that_does_not_count_is_recorded_as_ignored(mode: str, action
 
 
 def test_the_new_config_differs_in_its_block_only() -> None:
-    config = _config(more={"x": [1]})
-    outcome = _considered(config, _compiled({"default.adopt": ADOPT}))
-    assert outcome.text is not None
-    assert json.loads(outcome.text) == {
-        **config,
-        "linux": {**config["linux"], "seccomp": outcome.block},
-    }
-    assert outcome.decision.reason == (
-        "The policy's default applies; it replaces the engine's default, containerd@1.7.24."
-    )
+    rows: list[tuple[str, Json, str]] = [
+        (ADOPT, {}, "The policy's default applies"),
+        (ADOPT_WEAKER, OPT_OUT, 'The annotation "runc-wrap/seccomp" opts out'),
+    ]
+    for adopt, annotations, why in rows:
+        config = _config(annotations=annotations, more={"x": [1]})
+        outcome = _considered(config, _compiled({"default.adopt": adopt}))
+        assert outcome.text is not None
+        section = {**config["linux"], "seccomp": outcome.block or None}
+        assert json.loads(outcome.text) == {**config, "linux": section}
+        assert bool(outcome.block) == (adopt == ADOPT)
+        told = f"{why}; it replaces the engine's default, containerd@1.7.24."
+        assert outcome.decision.reason == told
 
 
-def test_an_opt_out_leaves_a_config_without_a_block() -> None:
-    config = _config(annotations=OPT_OUT)
-    outcome = _considered(config, _compiled({"default.adopt": ADOPT_WEAKER}))
-    assert outcome.text is not None
-    assert outcome.block == {}
-    assert json.loads(outcome.text) == {**config, "linux": {**config["linux"], "seccomp": None}}
-    assert outcome.decision.reason == (
-        'The annotation "runc-wrap/seccomp" opts out; it replaces the engine\'s default, '
-        "containerd@1.7.24."
-    )
-
-
-@pytest.mark.parametrize("adopt", [ADOPT, ADOPT_WEAKER])
-def test_a_profile_that_differs_in_one_call_stays(adopt: str) -> None:
+def test_a_profile_that_differs_in_one_call_stays() -> None:
     own = copy.deepcopy(block(NAME, frozenset(HELD)))
     own["syscalls"][0]["names"].pop()
-    outcome = _considered(_config(own, OPT_OUT), _compiled({"default.adopt": adopt}))
-    assert _result(outcome) == KEPT
-    assert outcome.decision.declared == "own profile"
-    assert outcome.text is None
-
-
-def test_another_engines_default_stays() -> None:
-    outcome = _considered(
-        _config(block("moby@26.1.5", frozenset(HELD))), _compiled({"default.adopt": ADOPT})
-    )
-    assert (_result(outcome), outcome.decision.declared) == (KEPT, "own profile")
+    for brought in (own, block("moby@26.1.5", frozenset(HELD))):
+        for adopt in (ADOPT, ADOPT_WEAKER):
+            outcome = _considered(_config(brought, OPT_OUT), _compiled({"default.adopt": adopt}))
+            assert (_result(outcome), outcome.decision.declared) == (KEPT, "own profile")
+            assert outcome.text is None
 
 
 def _privileged() -> Json:
-    every = sorted(CAPABILITIES)
-    config = _config(block(NAME, frozenset(every)))
-    config["linux"] = {
-        "seccomp": config["linux"]["seccomp"],
-        "resources": {"devices": [{"allow": True, "access": "rwm"}]},
-    }
-    return {**config, "process": {"capabilities": {"bounding": every}}}
+    devices = {"devices": [{"allow": True, "access": "rwm"}]}
+    linux = {"seccomp": block(NAME, frozenset(CAPABILITIES)), "resources": devices}
+    bounding = {"capabilities": {"bounding": sorted(CAPABILITIES)}}
+    return _config(linux=linux, process=bounding)
 
 
-@pytest.mark.parametrize(
-    ("privileged", "adopt", "expected"),
-    [
+def test_a_privileged_container_never_loses_the_filter_that_it_brings() -> None:
+    for privileged, adopt, expected in (
         ("leave", ADOPT, KEPT),
         ("leave", ADOPT_WEAKER, KEPT),
         ("audit", ADOPT, KEPT),
         ("audit", ADOPT_WEAKER, PUT),
         ("confine", ADOPT, PUT),
-    ],
-)
-def test_a_privileged_container_never_loses_the_filter_that_it_brings(
-    privileged: str, adopt: str, expected: tuple[str, str | None]
-) -> None:
-    made = _compiled({"default.adopt": adopt, "default.privileged": privileged})
-    assert _result(_considered(_privileged(), made)) == expected
+    ):
+        made = _compiled({"default.adopt": adopt, "default.privileged": privileged})
+        assert _result(_considered(_privileged(), made)) == expected
 
 
 def test_without_adopt_no_profile_is_read_for_a_config_with_one() -> None:
@@ -220,43 +184,32 @@ def test_without_adopt_no_profile_is_read_for_a_config_with_one() -> None:
     assert _result(_considered(_config(), made)) == KEPT
 
 
-def _decided(mode: str | None, action: str = "inject") -> Decision:
-    decision = Decision(action, "The default.", "unset")
+def _decided(mode: str | None, candidate: str | None = None) -> Decision:
+    decision = Decision("inject", "The default.", "unset")
     decision.mode, decision.profile = mode, "containerd"
+    decision.candidate = decision.candidate_digest = candidate
     return decision
 
 
-@pytest.mark.parametrize("setting", ["refuse", None, "anything"])  # None: an older policy
-@pytest.mark.parametrize("mode", ["enforce", "enforce-log"])
-def test_what_is_to_be_enforced_is_refused_unless_the_owner_says_as_dumped(
-    mode: str, setting: str | None
-) -> None:
-    with pytest.raises(Forbidden, match="has the filters that it was dumped with"):
-        restore(_decided(mode), setting)
+def test_what_is_to_be_enforced_is_refused_unless_the_owner_says_as_dumped() -> None:
+    """In observe, too, a profile with a candidate is enforced."""
+    enforced = (("enforce", None), ("enforce-log", None), ("observe", "next"))
+    for setting in ("refuse", None, "anything"):  # None: an older policy
+        for mode, candidate in enforced:
+            with pytest.raises(Forbidden, match="has the filters that it was dumped with"):
+                restore(_decided(mode, candidate), setting)
 
 
-def test_a_profile_with_a_candidate_is_enforced_in_observe_too() -> None:
-    decision = _decided("observe")
-    decision.candidate, decision.candidate_digest = "next", "d" * 64
-    with pytest.raises(Forbidden, match="has the filters that it was dumped with"):
-        restore(decision, "refuse")
-    restore(decision, "as-dumped")
-    assert {decision.mode, decision.candidate, decision.candidate_digest} == {None}
-
-
-@pytest.mark.parametrize(
-    ("mode", "setting", "shown"),
-    [
-        ("enforce", "as-dumped", None),
-        ("enforce-log", "as-dumped", None),
-        ("audit", "refuse", "audit"),
-        ("observe", None, "observe"),
-    ],
-)
-def test_what_starts_is_said_to_be_restored_and_never_to_be_enforced(
-    mode: str, setting: str | None, shown: str | None
-) -> None:
-    decision = _decided(mode)
-    restore(decision, setting)
-    assert (decision.mode, decision.restored) == (shown, True)
-    assert "restored from a checkpoint" in decision.reason
+def test_what_starts_is_said_to_be_restored_and_never_to_be_enforced() -> None:
+    for mode, candidate, setting, shown in (
+        ("enforce", None, "as-dumped", None),
+        ("enforce-log", None, "as-dumped", None),
+        ("observe", "next", "as-dumped", None),
+        ("audit", None, "refuse", "audit"),
+        ("observe", None, None, "observe"),
+    ):
+        decision = _decided(mode, candidate)
+        restore(decision, setting)
+        assert (decision.mode, decision.restored) == (shown, True)
+        assert (decision.candidate, decision.candidate_digest) == (None, None)
+        assert "restored from a checkpoint" in decision.reason

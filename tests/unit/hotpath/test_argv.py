@@ -83,71 +83,40 @@ GUESSES = [
 ]
 
 
-def _cases(kind: str, *tables: list[tuple[str, str, str]]) -> list[object]:
-    return [
-        pytest.param(kind, line.split(), path, id=f"{kind}: {sentence}")
-        for table in tables
-        for sentence, line, path in table
-    ]
+def test_the_runtimes_own_config_is_found() -> None:
+    for kind, rows in (("runc", BOTH + RUNC), ("crun", BOTH + CRUN)):
+        for sentence, line, path in rows:
+            invocation = parse(line.split(), kind)
+            assert invocation is not None, sentence
+            assert not invocation.is_guess, sentence
+            assert config_path(invocation) == path, sentence
 
 
-@pytest.mark.parametrize(
-    ("kind", "words", "path"), [*_cases("runc", BOTH, RUNC), *_cases("crun", BOTH, CRUN)]
-)
-def test_the_runtimes_own_config_is_found(kind: str, words: list[str], path: str) -> None:
-    invocation = parse(words, kind)
-    assert invocation is not None
-    assert not invocation.is_guess
-    assert config_path(invocation) == path
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        pytest.param(kind, line.split(), id=f"{kind}: {sentence}")
-        for kind, own in (("runc", PASSED_ON_BY_RUNC), ("crun", PASSED_ON_BY_CRUN))
-        for sentence, line in PASSED_ON_BY_BOTH + own
-    ],
-)
-def test_a_command_that_creates_nothing_is_passed_on(kind: str, words: list[str]) -> None:
-    assert parse(words, kind) is None
-
-
-@pytest.mark.parametrize(
-    ("kind", "words", "path"), [*_cases("runc", GUESSES), *_cases("crun", GUESSES)]
-)
-def test_a_command_line_with_an_unknown_flag_is_a_guess(
-    kind: str, words: list[str], path: str
-) -> None:
-    invocation = parse(words, kind)
-    assert invocation is not None
-    assert invocation.is_guess
-    assert (config_path(invocation), invocation.id) == (path, "ID")
-
-
-@pytest.mark.parametrize(
-    ("log", "found"),
-    [("file:/l", "/l"), ("journald:x", ""), ("syslog:x", ""), ("/l", "/l")],
-)
-def test_crun_accepts_log_destinations_other_than_files(log: str, found: str) -> None:
-    for kind, expected in (("crun", found), ("runc", log)):
-        invocation = parse(["--log", log, "create", "ID"], kind)
-        assert invocation is not None
-        assert invocation.log == expected
+def test_a_command_that_creates_nothing_is_passed_on() -> None:
+    for kind, own in (("runc", PASSED_ON_BY_RUNC), ("crun", PASSED_ON_BY_CRUN)):
+        for sentence, line in PASSED_ON_BY_BOTH + own:
+            assert parse(line.split(), kind) is None, sentence
 
 
 @pytest.mark.parametrize("kind", ["runc", "crun"])
-def test_log_root_and_id_are_read(kind: str) -> None:
+def test_a_command_line_with_an_unknown_flag_is_a_guess(kind: str) -> None:
+    for sentence, line, path in GUESSES:
+        invocation = parse(line.split(), kind)
+        assert invocation is not None, sentence
+        assert invocation.is_guess, sentence
+        assert (config_path(invocation), invocation.id) == (path, "ID"), sentence
+
+
+@pytest.mark.parametrize("kind", ["runc", "crun"])
+def test_log_root_and_id_are_read_and_crun_accepts_other_destinations(kind: str) -> None:
     invocation = parse(SHIM.split(), kind)
     assert invocation is not None
     assert (invocation.log, invocation.log_format) == ("/b/log.json", "json")
     assert (invocation.root, invocation.id, invocation.command) == ("/r", "ID", "create")
-
-
-def test_an_empty_value_is_a_value() -> None:
-    invocation = parse(["create", "--bundle", "", "ID"], "runc")
-    assert invocation is not None
-    assert config_path(invocation) == "config.json"
+    for log, file in (("file:/l", "/l"), ("journald:x", ""), ("syslog:x", ""), ("/l", "/l")):
+        invocation = parse(["--log", log, "create", "ID"], kind)
+        assert invocation is not None
+        assert invocation.log == (file if kind == "crun" else log)
 
 
 _WORDS = st.lists(

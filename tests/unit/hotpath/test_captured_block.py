@@ -36,39 +36,25 @@ def _take(requests: Path, text: bytes) -> None:
 
 
 def test_the_block_and_the_bounding_set_are_recorded(requests: Path) -> None:
-    with pytest.raises(Captured, match="starts no process"):
-        _take(requests, _config(seccomp=BLOCK))
-    record = json.loads((requests / TOKEN).read_text())
-    assert record == {"bounding": ["CAP_BPF", "CAP_KILL"], "seccomp": BLOCK}
+    for config, seccomp in ((_config(seccomp=BLOCK), BLOCK), (_config(), {})):
+        (requests / TOKEN).write_text("")
+        with pytest.raises(Captured, match="starts no process"):
+            _take(requests, config)
+        record = json.loads((requests / TOKEN).read_text())
+        assert record == {"bounding": ["CAP_BPF", "CAP_KILL"], "seccomp": seccomp}
 
 
-def test_a_container_without_a_profile_is_recorded_too(requests: Path) -> None:
-    with pytest.raises(Captured):
-        _take(requests, _config())
-    assert json.loads((requests / TOKEN).read_text())["seccomp"] == {}
-
-
-@pytest.mark.parametrize("token", ["f" * 32, "0123", "\\u0030" * 6, ""])
-def test_what_root_has_not_asked_for_is_an_ordinary_container(requests: Path, token: str) -> None:
-    _take(requests, _config(token, seccomp=BLOCK))
-    assert (requests / TOKEN).read_bytes() == b""
-    assert [path.name for path in requests.iterdir()] == [TOKEN]
-
-
-@pytest.mark.parametrize("token", ["../capture/" + TOKEN[:21], TOKEN.upper()])
-def test_only_the_name_of_a_request_leads_to_a_file(requests: Path, token: str) -> None:
-    other = requests / token.removeprefix("../capture/")
-    other.touch()
-    _take(requests, _config(token, seccomp=BLOCK))
-    assert other.read_bytes() == b""
-
-
-def test_a_request_that_is_a_link_is_nobodys(requests: Path, tmp_path: Path) -> None:
-    (requests / TOKEN).unlink()
-    (requests / TOKEN).symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere").touch()
-    _take(requests, _config(seccomp=BLOCK))
-    assert (tmp_path / "elsewhere").read_bytes() == b""
+def test_what_root_did_not_ask_for_is_an_ordinary_container(requests: Path, tmp_path: Path) -> None:
+    """Nor what a link in the directory or another name in it leads to."""
+    shorter, other, link = TOKEN[:21], TOKEN.upper(), "a" * 32
+    for file in (requests / shorter, requests / other, tmp_path / "elsewhere"):
+        file.touch()
+    (requests / link).symlink_to(tmp_path / "elsewhere")
+    odd = ("f" * 32, "0123", "\\u0030" * 6, "", f"../capture/{shorter}", other, link)
+    for token in odd:
+        _take(requests, _config(token, seccomp=BLOCK))
+    assert {path.name for path in requests.iterdir()} == {TOKEN, shorter, other, link}
+    assert {path.read_bytes() for path in requests.iterdir()} == {b""}
 
 
 def test_a_record_that_cannot_be_written_is_a_failure(requests: Path) -> None:

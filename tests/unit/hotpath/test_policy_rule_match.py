@@ -14,17 +14,13 @@ from runc_wrap.hotpath.container_identity import Identity, identify
 from runc_wrap.hotpath.policy_rule_match import _spread, first, matches, matches_any
 
 
-@pytest.mark.parametrize(
-    ("pattern", "text", "expected"),
-    [
-        ("a", "A", False),
-        ("*:latest", "registry/x:latest", True),
-        ("[ab]", "a", False),
-        ("[ab]", "[ab]", True),
-    ],
-)
-def test_a_glob_matches(pattern: str, text: str, expected: bool) -> None:
-    assert matches(pattern, text) is expected
+def test_a_glob_matches() -> None:
+    assert matches("*:latest", "registry/x:latest")
+    assert matches("[ab]", "[ab]")
+    assert not matches("[ab]", "a")
+    assert not matches("a", "A")
+    assert matches_any(["x", "*"], None)  # an unknown value
+    assert not matches_any(["?*", ""], None)
 
 
 @given(st.text("ab*?", max_size=8), st.text("ab*?", max_size=10))
@@ -52,12 +48,10 @@ def test_a_percentage_selects_a_workload_and_not_one_of_its_pods() -> None:
     assert set.union(*found.values()) == {True, False}
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("", 0x811C9DC5), ("a", 0xE40C292C), ("foobar", 0xBF9CF968)]
-)
-def test_the_draw_is_stable_over_releases(text: str, value: int) -> None:
+def test_the_draw_is_stable_over_releases() -> None:
     """FNV-1a's own test vectors."""
-    assert _spread(text) == value
+    for text, value in (("", 0x811C9DC5), ("a", 0xE40C292C), ("foobar", 0xBF9CF968)):
+        assert _spread(text) == value
 
 
 def _named(name: str) -> Identity:
@@ -66,8 +60,3 @@ def _named(name: str) -> Identity:
 
 def test_a_hostile_text_takes_no_time() -> None:
     assert not matches("*a" * 20 + "b", "a" * 20_000)
-
-
-def test_an_unknown_value_matches_only_the_star() -> None:
-    assert matches_any(["x", "*"], None)
-    assert not matches_any(["?*", ""], None)

@@ -15,30 +15,21 @@ POLICY: Any = {"runtime_default": {"containerd": "c", "docker": "m"}, "composed"
 OLDER: Any = {"runtime_default": {"docker": "m"}}  # a policy without composed profiles
 
 
-@pytest.mark.parametrize(
-    ("policy", "name", "engine", "profile"),
-    [
+def test_it_is_the_one_on_the_default_of_the_engine_that_calls() -> None:
+    for policy, name, engine, profile in (
         (POLICY, "x", "docker", "x on moby@29.0.0"),
         (POLICY, "x", "containerd", "x on containerd@2.1.0"),
         (POLICY, "runtime-default", "docker", "m"),
         (POLICY, "localhost/own.json", "docker", "localhost/own.json"),
         (OLDER, "x", "docker", "x"),
-    ],
-)
-def test_it_is_the_one_on_the_default_of_the_engine_that_calls(
-    policy: Any, name: str, engine: str, profile: str
-) -> None:
-    assert profile_of(name, engine, policy) == profile
+    ):
+        assert profile_of(name, engine, policy) == profile
 
 
-def test_a_profile_that_is_missing_comes_from_the_configmap_in_a_cluster(tmp_path: Path) -> None:
+def test_a_missing_profile_is_in_the_configmap_or_compiled_again(tmp_path: Path) -> None:
     policy: Any = {"directory": str(tmp_path), "loaded": {}}
     with pytest.raises(Refusal, match=r"localhost/<file> is a key of the ConfigMap runc-wrap-pro"):
         policy_file.load_profile(policy, "localhost/web.json", "enforce")
-
-
-def test_a_built_in_profile_that_was_deleted_is_compiled_again(tmp_path: Path) -> None:
-    policy: Any = {"directory": str(tmp_path), "loaded": {}}
     with pytest.raises(Refusal, match=r"is missing\. Run `runc-wrapctl apply` to compile"):
         policy_file.load_profile(policy, "containerd@1.7.24", "enforce")
 
