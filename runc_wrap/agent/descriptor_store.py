@@ -41,14 +41,11 @@ def is_stored(name: str) -> bool:
 class DescriptorStore:
     """The store of one service: `most` is how many descriptors it takes, 0 without a store.
 
-    `handed` are stored as far as there is room, the first ones first; see `is_late`.
+    `handed` are stored as far as there is room, the first ones first; the others are `late`.
     """
 
     def __init__(
-        self,
-        supervisor: Supervisor,
-        environment: Mapping[bytes, bytes],
-        handed: Mapping[str, int],
+        self, supervisor: Supervisor, environment: Mapping[bytes, bytes], handed: Mapping[str, int]
     ) -> None:
         self.most = room(environment)
         self._supervisor = supervisor
@@ -56,7 +53,7 @@ class DescriptorStore:
         self._names = set(held[: self.most])
         self._ended: list[str] = []
         late = [name for name in held[self.most :] if self.most and number_of(name)]
-        self._late = {name: handed[name] for name in late}  # for want of room or of an answer
+        self.late = {name: handed[name] for name in late}  # for want of room or of an answer
 
     def put(self, name: str, fd: int, *, until_closed: bool = False) -> None:
         """Store a descriptor; the supervisor drops it once it hangs up, unless `until_closed`."""
@@ -71,29 +68,25 @@ class DescriptorStore:
                 f"the descriptor store {why}: calls through {name} fail if this process is killed."
             )
             if not until_closed:
-                self._late[name] = fd
+                self.late[name] = fd
             return
         self._names.add(name)
 
     def put_late_ones(self) -> None:
         """Store what found no room or no answer before, as far as that works without waiting."""
-        while self._late and len(self._names) < self.most:
-            name, fd = next(iter(self._late.items()))
+        while self.late and len(self._names) < self.most:
+            name, fd = next(iter(self.late.items()))
             if not self._supervisor.send(b"FDSTORE=1\nFDNAME=" + name.encode(), [fd]):
                 return
-            del self._late[name]
+            del self.late[name]
             self._names.add(name)
-
-    def is_late(self, name: str) -> bool:
-        """Tell whether a descriptor waits for a place."""
-        return name in self._late
 
     def remove(self, name: str) -> None:
         """Have a descriptor closed there; if the supervisor is busy, with the next one."""
         if not self.most:
             return
         self._names.discard(name)
-        self._late.pop(name, None)
+        self.late.pop(name, None)
         self._ended.append(name)
         while self._ended and self._supervisor.send(
             b"FDSTOREREMOVE=1\nFDNAME=" + self._ended[0].encode()

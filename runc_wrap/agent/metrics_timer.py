@@ -15,22 +15,21 @@ EVERY = 30.0  # seconds
 
 
 class MetricsWriter:
-    """One program at a time; one that has not ended when the next is due is killed."""
+    """One program at a time; one that has not ended when the next is due is killed.
+
+    `due` is when the next begins, on the monotonic clock.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._pid = 0
-        self._next = time.monotonic()
-
-    def due(self) -> float:
-        """Return when the next begins, on the monotonic clock."""
-        return self._next
+        self.due = time.monotonic()
 
     def start_due(self) -> None:
         """Start the program if it is time. Raises OSError."""
-        if time.monotonic() < self._next:
+        if time.monotonic() < self.due:
             return
-        self._next = time.monotonic() + EVERY
+        self.due = time.monotonic() + EVERY
         self.reap()
         if self._pid:
             posix.kill(self._pid, SIGKILL)

@@ -133,7 +133,7 @@ class Observer:
             self._turn()
         self._finish()
         if self.is_outdated:
-            handed = sorted(self._to_pass_on(), key=lambda each: self.store.is_late(each[0]))
+            handed = sorted(self._to_pass_on(), key=lambda each: each[0] in self.store.late)
             service_lifecycle.begin_anew(self.prefix, ROLE, handed)
 
     def _watch_all(self) -> None:
@@ -245,7 +245,7 @@ class Observer:
 
     def _seconds(self) -> float:
         due = [*self.arriving.due(), *self.resting.due(), *self.questions.due()]
-        due += [*self.watchdog.due(), self.metrics.due(), self._looked + _RELEASE_EVERY]
+        due += [*self.watchdog.due(), self.metrics.due, self._looked + _RELEASE_EVERY]
         if not self.recorder:
             due.append(self._record_again)
         seconds = max(min(due) - time.monotonic(), 0.0)

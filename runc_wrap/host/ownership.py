@@ -19,7 +19,6 @@ The kernel's answer is trusted: the server of a network file system can change a
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import stat
 import struct
@@ -47,8 +46,11 @@ _WRITE = 2
 def installation(prefix: str) -> Iterator[Danger]:
     """Yield each path of an installation that others can change, once, and how."""
     paths = [prefix, *(f"{prefix}/{part}" for part in PARTS)]
-    for policy in sorted(glob.glob(f"{glob.escape(prefix)}/var/{POLICIES}*")):  # noqa: PTH207 - no pathlib: see the docstring
-        paths += [policy, f"{policy}/current"]  # the link to the policy in force
+    # nothing before the first install, or if the caller may not read it
+    _, directories, others = next(os.walk(f"{prefix}/var"), ("", [], []))
+    for name in sorted(directories + others):
+        if name.startswith(POLICIES):
+            paths += [f"{prefix}/var/{name}", f"{prefix}/var/{name}/current"]
     for tree in TREES:
         for directory, _, names in os.walk(f"{prefix}/{tree}"):
             paths += [directory, *(f"{directory}/{name}" for name in names)]

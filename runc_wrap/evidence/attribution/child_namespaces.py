@@ -133,7 +133,9 @@ class Clones:
             children = self._namespaces.children(one)
             found = [self._read[one.pid].get(child) for child in children]
             end = one.time + _LATE
-            made = agreed(found) if end < time.time() and self._has_told(end) else None
+            # if they differ, one is another call's
+            is_known = end < time.time() and self._has_told(end) and len(set(found)) == 1
+            made = found[0] if is_known else None
             if made:
                 self._made.append((key, one, made, children, counted))
             else:
@@ -166,11 +168,6 @@ class _Rate:
 def _with(one: Sighting, made: int | None) -> Sighting:
     """Return a clone3 with the flags that are known: those for namespaces only."""
     return one if made is None else one._replace(args=(made, None, None, None, None, None))
-
-
-def agreed(found: list[int | None]) -> int | None:
-    """Return what all children made; None if unknown, or if they differ: one is another call's."""
-    return found[0] if len(set(found)) == 1 else None
 
 
 def made_by(parent: int, child: int) -> int | None:

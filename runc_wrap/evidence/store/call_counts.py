@@ -8,10 +8,9 @@ and names, so nothing here grows with what it chooses.
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple, Self
 
-from runc_wrap.evidence.sightings import RECORDED, Sighting
+from runc_wrap.evidence.sightings import RECORDED, Args, Sighting
 
 Json = dict[str, Any]
-Args = tuple["int | None", ...]
 
 PROGRAM, RUNTIME, EITHER = "program", "runtime", "either"  # who made a container's call
 ELSEWHERE = "elsewhere"  # who made an unattributed call is known to be in no container

@@ -5,7 +5,7 @@ Which files, and what is in them: evidence.store.evidence_reader.
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_reader
@@ -32,13 +32,10 @@ class EvidenceWriter:
     Raises OSError if the directory cannot be made.
     """
 
-    def __init__(
-        self, directory: str | os.PathLike[str], now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = os.fspath(directory)
         for made in (self._directory, f"{self._directory}/containers"):  # mode: of the last only
             os.makedirs(made, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
-        self._now = now
         self._seen: dict[Key | None, Tallies] = {}
         self._changed: set[Key | None] = set()
         self._writing: set[Key | None] = set()
@@ -90,7 +87,7 @@ class EvidenceWriter:
     def forget(self, days: float = DAYS) -> None:
         """Forget unattributed calls that are older than so many days."""
         strays = self._of(None)
-        if isinstance(strays, Strays) and strays.forget(self._now() - days * 86400):
+        if isinstance(strays, Strays) and strays.forget(time.time() - days * 86400):
             self._changed.add(None)
 
     def outdated(self, days: float = DAYS, most: int = MOST_CONTAINERS) -> list[tuple[float, str]]:
@@ -100,7 +97,7 @@ class EvidenceWriter:
         reads the disk only, and nothing in memory.
         """
         found = sorted(evidence_reader.ages(f"{self._directory}/containers"))
-        limit = self._now() - days * 86400
+        limit = time.time() - days * 86400
         gone: list[tuple[float, str]] = []
         for when, path in found:
             if when >= limit and len(found) - len(gone) <= most:

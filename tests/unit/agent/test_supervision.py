@@ -176,11 +176,11 @@ def test_of_too_many_the_last_are_late(systemd: Systemd, stores: Stores) -> None
     """A release hands all to the next one, also what was not stored."""
     store = stores(b"2", ["inflight", "seccomp-2", "seccomp-1", "arriving-3"])
     names = ("seccomp-1", "seccomp-2", "arriving-3")
-    assert [store.is_late(name) for name in names] == [True, False, False]
+    assert [name in store.late for name in names] == [True, False, False]
     store.remove("seccomp-2")
     store.put_late_ones()
     assert systemd.messages()[-1] == b"FDSTORE=1\nFDNAME=seccomp-1"
-    assert not stores(b"", ["seccomp-1"]).is_late("seccomp-1")
+    assert not stores(b"", ["seccomp-1"]).late
 
 
 def test_what_is_said_is_one_line_whatever_a_name_has(

@@ -124,8 +124,11 @@ def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
     assert len(list((tmp_path / "evidence/containers").iterdir())) == 4
 
 
-def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -> None:
-    kept = EvidenceWriter(tmp_path, now=lambda: 100 * 86400.0)
+def test_old_containers_and_the_oldest_of_too_many_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 100 * 86400.0)
+    kept = EvidenceWriter(tmp_path)
     for place, days in enumerate((10, 80, 90, 95)):
         key = ("/run/test", str(place))
         kept.add(key, sighting())
@@ -143,8 +146,11 @@ def test_old_containers_and_the_oldest_of_too_many_are_removed(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
-def test_existing_containers_and_damage_are_kept(tmp_path: Path, days: float, most: int) -> None:
-    kept = EvidenceWriter(tmp_path / "evidence", now=lambda: 100 * 86400.0)
+def test_existing_containers_and_damage_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, most: int
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 100 * 86400.0)
+    kept = EvidenceWriter(tmp_path / "evidence")
     for name in ("runs", "damaged", "gone"):
         key = (str(tmp_path / "root"), name)
         kept.add(key, sighting())
@@ -290,8 +296,11 @@ def test_a_power_failure_damages_no_file_and_no_watched_time_lacks_calls(tmp_pat
     assert len(crashes) > 4
 
 
-def test_what_is_cleared_is_never_unseen_after_a_kill_or_a_power_failure(tmp_path: Path) -> None:
-    kept = EvidenceWriter(tmp_path / "store", now=lambda: 100 * DAY)
+def test_what_is_cleared_is_never_unseen_after_a_kill_or_a_power_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 100 * DAY)
+    kept = EvidenceWriter(tmp_path / "store")
     for number, key in enumerate(KEYS):
         kept.add(key, sighting())
         kept.flush()
