@@ -1,5 +1,6 @@
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,8 @@ def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
     write(tmp_path, "ledger.jsonl", {**LINE, "reason": "4"}, {**LINE, "reason": "5"})
     found = whole_ledger.read(tmp_path)
     assert found.damaged == 0
-    assert {key: record.reason for key, record in found.records.items()} == {
-        ("/r", "a"): "5",
-        ("/r", "old"): "2",
-        ("/other", "a"): None,
-    }
+    reasons = {key: record.reason for key, record in found.records.items()}
+    assert reasons == {("/r", "a"): "5", ("/r", "old"): "2", ("/other", "a"): None}
     assert found.roots == {"/r", "/other"}
     assert found.of("/r", "b") is None
 
@@ -38,14 +36,9 @@ def test_a_line_of_tighten_is_no_decision_and_the_last_of_a_container_counts(
     tmp_path: Path,
 ) -> None:
     laid = {"time": "2", "id": "a", "root": "/r", "action": "tighten", "first": [7, 70]}
-    write(
-        tmp_path,
-        "ledger.jsonl",
-        LINE,
-        {**laid, "laid": ["one"]},
-        {**laid, "laid": ["one", "two"]},
-        {**laid, "id": "foreign", "laid": "no list", "first": None},
-    )
+    both = [{**laid, "laid": ["one"]}, {**laid, "laid": ["one", "two"]}]
+    foreign = {**laid, "id": "foreign", "laid": "no list", "first": None}
+    write(tmp_path, "ledger.jsonl", LINE, *both, foreign)
     found = whole_ledger.read(tmp_path)
     assert [*found.records] == [("/r", "a")]
     assert found.starts["/r", "a"] == (LINE["time"], 1)
@@ -58,33 +51,27 @@ def test_a_candidate_of_an_earlier_start_is_remembered(tmp_path: Path) -> None:
     write(tmp_path, "ledger.1.jsonl", beside, {**LINE, "id": "b"}, {**beside, "id": "c"})
     write(tmp_path, "ledger.jsonl", LINE, LINE)
     found = whole_ledger.read(tmp_path).records
-    assert {name: one.had_candidate for (_, name), one in found.items()} == {
-        "a": True, "b": False, "c": False,
-    }  # fmt: skip
+    assert [name for (_, name), one in found.items() if one.had_candidate] == ["a"]
 
 
-@pytest.mark.parametrize(
-    ("pids", "counts"), [((7, 7), "cold"), ((7, 8), "agent"), ((None, None), "agent")]
-)
-def test_an_agents_line_after_the_cold_paths_decision_does_not_count(
-    tmp_path: Path, pids: tuple[int | None, int | None], counts: str
-) -> None:
-    lines = [{**LINE, "via": "cold", "pid": pids[0]}, {**LINE, "via": "agent", "pid": pids[1]}]
-    write(tmp_path, "ledger.jsonl", *lines, {**lines[1], "root": "/other"})
-    found = whole_ledger.read(tmp_path)
-    assert [one.via for one in found.records.values()] == [counts, "agent"]
+def test_an_agents_line_after_the_cold_paths_decision_does_not_count(tmp_path: Path) -> None:
+    for first, second, counts in ((7, 7, "cold"), (7, 8, "agent"), (None, None, "agent")):
+        lines = [{**LINE, "via": "cold", "pid": first}, {**LINE, "via": "agent", "pid": second}]
+        write(tmp_path, "ledger.jsonl", *lines, {**lines[1], "root": "/other"})
+        found = whole_ledger.read(tmp_path)
+        assert [one.via for one in found.records.values()] == [counts, "agent"]
 
 
 DAMAGED = [b"{", b"[]", b"null", b'{"id": 5}', b'{"root": "/r"}', b"\xff\xfe", LONG,
            b'{"id": "a", "root": "/r\\u0000x"}', b'{"id": "a\\u0000", "root": "/r"}']  # fmt: skip
 
 
-@pytest.mark.parametrize("damaged", DAMAGED, ids=range(len(DAMAGED)))
-def test_damaged_lines_are_counted_and_skipped(tmp_path: Path, damaged: bytes) -> None:
-    write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
-    found = whole_ledger.read(tmp_path)
-    assert found.damaged == 1
-    assert {name for _, name in found.records} == {"a", "b"}
+def test_damaged_lines_are_counted_and_skipped(tmp_path: Path) -> None:
+    for damaged in DAMAGED:
+        write(tmp_path, "ledger.jsonl", LINE, damaged, {**LINE, "id": "b"})
+        found = whole_ledger.read(tmp_path)
+        assert found.damaged == 1
+        assert {name for _, name in found.records} == {"a", "b"}
 
 
 def test_a_truncated_record_at_the_end_is_damaged(tmp_path: Path) -> None:
@@ -106,9 +93,8 @@ def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: 
     assert following.damaged == 1
 
 
-@pytest.mark.parametrize(
-    ("line", "filters"),
-    [
+def test_the_number_of_expected_filters_is_known() -> None:
+    rows: list[tuple[dict[str, Any], int]] = [
         ({"action": "leave"}, 0),
         ({"action": "keep"}, 1),
         ({"action": "inject"}, 1),
@@ -117,10 +103,9 @@ def test_a_torn_record_does_not_damage_the_next_which_is_joined_to_it(tmp_path: 
         ({"action": "inject", "filters": True}, 1),
         ({"action": "leave", "filters": -1}, 0),
         ({}, 0),
-    ],
-)
-def test_the_number_of_expected_filters_is_known(line: dict[str, Any], filters: int) -> None:
-    assert ledger_record.of({"id": "a", **line}).filters == filters
+    ]
+    for line, filters in rows:
+        assert ledger_record.of({"id": "a", **line}).filters == filters, line
 
 
 def test_only_the_end_of_a_huge_file_is_read(tmp_path: Path) -> None:
@@ -145,9 +130,6 @@ def test_a_file_in_the_directorys_place_is_no_empty_ledger(tmp_path: Path) -> No
 
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(text: bytes) -> None:
-    import tempfile  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
-
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "ledger.jsonl").write_bytes(text)
         found = whole_ledger.read(Path(name))

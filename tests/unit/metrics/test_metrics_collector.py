@@ -4,24 +4,14 @@ from typing import Any
 import pytest
 
 from harness.node.evidence_store import EvidenceWriter
-from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
+from runc_wrap.evidence.sightings import LossSpan
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.metrics import metrics_collector
 from tests.unit.cli import ctl
-from tests.unit.evidence.samples import CLONE3, GETPID, LOG, MOUNT, X86_64, write_ledger
+from tests.unit.evidence.samples import CLONE3, GETPID, MOUNT, line, sighting, write_ledger
 
-LINE = {
-    "id": "c1",
-    "root": "/run/runc",
-    "engine": "containerd",
-    "namespace": "shop",
-    "pod": "web-7d9c8b5f6-x2k4p",
-    "container": "nginx",
-    "action": "inject",
-    "mode": "audit",
-    "profile": "containerd",
-    "via": "cold",
-}
+OF_POD = {"namespace": "shop", "pod": "web-7d9c8b5f6-x2k4p", "container": "nginx"}
+LINE = line("c1", root="/run/runc", engine="containerd", via="cold", **OF_POD)
 
 
 @pytest.fixture
@@ -36,7 +26,7 @@ def seen(node: ctl.Node, *numbers: int, key: tuple[str, str] | None = KEY) -> No
     """Have evidence of these calls stored."""
     store = EvidenceWriter(node.places.evidence)
     for at in numbers:
-        store.add(key, Sighting(1.5, 0, 5, 0, "x", "/x", X86_64, at, LOG, None, AUDIT))
+        store.add(key, sighting(at, time=1.5, serial=0))
     store.flush()
 
 
@@ -104,14 +94,14 @@ def test_the_command_prints_and_writes_a_file_for_node_exporter(
     node: ctl.Node, tmp_path: Path
 ) -> None:
     write_ledger(node.places.ledger, LINE)
-    line = 'mode="audit",reason_kind="default",via="cold"} 1.0'
-    assert line in node.ctl("metrics").stdout
+    counted = 'mode="audit",reason_kind="default",via="cold"} 1.0'
+    assert counted in node.ctl("metrics").stdout
     path = tmp_path / "runc-wrap.prom"
     path.write_text("old")
     path.chmod(0o600)
     result = node.ctl("metrics", "--textfile", str(path))
     assert (result.exit_code, result.stdout) == (0, "")
-    assert line in path.read_text()
+    assert counted in path.read_text()
     assert path.stat().st_mode & 0o777 == 0o644
     assert [one.name for one in tmp_path.glob("*runc-wrap.prom*")] == ["runc-wrap.prom"]
 

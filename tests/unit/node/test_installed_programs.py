@@ -1,8 +1,6 @@
 """Finding runtimes and engines, reading their versions, and a change of the runtime's kind."""
 
-import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import policy_store
 from runc_wrap.policy.compiler_facts import PolicyError
+from tests.unit.evidence.samples import line, write_ledger
 from tests.unit.node import machine
 from tests.unit.policy.node import compiled
 
@@ -52,27 +51,18 @@ def test_a_runtime_that_an_engine_brings_is_taken_where_there_is_no_other(
     assert installed_programs.find_runtime(["runc", "crun"]).path == installed
 
 
-def _of_another_user(path: Path) -> None:
-    os.chown(path, 1234, 1234)
-
-
-def _of_another_users_directory(path: Path) -> None:
-    os.chown(path.parent, 1234, 1234)
-
-
-def _writable(path: Path) -> None:
-    path.chmod(0o777)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="root gives files away")
-@pytest.mark.parametrize("done", [_of_another_user, _of_another_users_directory, _writable])
+@pytest.mark.parametrize("whose", ["the file", "its directory", "anybody's"])
 def test_root_executes_no_runtime_that_others_may_replace(
-    folder: Path, tmp_path: Path, done: Callable[[Path], None]
+    folder: Path, tmp_path: Path, whose: str
 ) -> None:
     """As a policy may name one: in a pod's files, say."""
     witness = tmp_path / "executed"
     theirs = machine.fake(tmp_path / "theirs", "runc", f"touch {witness}; echo runc version 1.2.4")
-    done(theirs)
+    if whose == "anybody's":
+        theirs.chmod(0o777)
+    else:
+        os.chown(theirs if whose == "the file" else theirs.parent, 1234, 1234)
     (folder / "runc").symlink_to(theirs)
     for name in (str(theirs), "runc"):
         with pytest.raises(RuntimeNotUsable, match=r"so others could replace .*, which root"):
@@ -84,27 +74,21 @@ def test_root_executes_no_runtime_that_others_may_replace(
     assert not witness.exists()
 
 
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
+def test_a_program_that_is_not_a_runtime_is_refused_with_its_output(folder: Path) -> None:
+    for script, said in (
         ("exec real # runc-wrapctl apply", "is runc-wrap itself"),
         ("exit 1", "--version printed ''"),
         (f"{RUNC}; exit 1", "--version printed ''"),
         ("echo 'runsc version release-1'", "printed 'runsc version release-1.n'"),
         ("printf 'runc version'", "not `runc version ...` or `crun version ...`"),
-    ],
-)
-def test_a_program_that_is_not_a_runtime_is_refused_with_its_output(
-    script: str, said: str, folder: Path
-) -> None:
-    machine.fake(folder, "runc", script)
-    with pytest.raises(RuntimeNotUsable, match=said):
-        installed_programs.find_runtime(["runc"])
+    ):
+        machine.fake(folder, "runc", script)
+        with pytest.raises(RuntimeNotUsable, match=said):
+            installed_programs.find_runtime(["runc"])
 
 
-@pytest.mark.parametrize(
-    ("engine", "printed", "version", "numbers"),
-    [
+def test_a_version_is_read_as_each_engine_prints_it(folder: Path) -> None:
+    for engine, printed, version, numbers in (
         ("containerd", "containerd github.com/x 1.7.24~ds1 1.7.24~ds1-6", "1.7.24~ds1", "1.7.24"),
         ("containerd", "containerd github.com/x/v2 v2.1.4 75cb2b7", "2.1.4", "2.1.4"),
         ("docker", "Docker version 26.1.5+dfsg1, build a72d7cd", "26.1.5+dfsg1", "26.1.5"),
@@ -112,14 +96,13 @@ def test_a_program_that_is_not_a_runtime_is_refused_with_its_output(
         ("buildah", "buildah version 1.39.3 (image-spec 1.1.0)", "1.39.3", "1.39.3"),
         ("crio", "crio version 1.31.0\nVersion: 1.31.0", "1.31.0", "1.31.0"),
         ("podman", "podman version 6.0", "6.0", "6.0"),
-    ],
-)
-def test_a_version_is_read_as_each_engine_prints_it(
-    engine: str, printed: str, version: str, numbers: str, folder: Path
-) -> None:
-    path = machine.fake(folder, engine_names.KNOWN[engine].program, f"echo '{printed}'")
-    assert installed_programs.version_of(path) == version
-    assert installed_programs.engine_versions() == {engine: numbers}
+    ):
+        path = machine.fake(folder, engine_names.KNOWN[engine].program, f"echo '{printed}'")
+        assert installed_programs.version_of(path) == version
+        assert installed_programs.engine_versions()[engine] == numbers
+    path = machine.fake(folder, "podman", r"printf 'podman \377 dev'")
+    assert installed_programs.version_of(path) is None
+    assert "podman" not in installed_programs.engine_versions()
 
 
 @pytest.mark.parametrize(("name", "below"), [("k3s", "data/current/bin"), ("rke2", "bin")])
@@ -133,12 +116,6 @@ def test_with_a_data_dir_the_distributions_program_is_beneath_that(
     found = Containerd.at(config)
     assert (found.binary, found.flavour, found.version) == (program, name, "2.1.5")
     assert not [*folder.iterdir()]
-
-
-def test_an_engine_that_prints_no_version_counts_as_missing(folder: Path) -> None:
-    path = machine.fake(folder, "podman", r"printf 'podman \377 dev'")
-    assert installed_programs.version_of(path) is None
-    assert installed_programs.engine_versions() == {}
 
 
 def test_the_runtime_in_force_counts_and_then_the_first_found(folder: Path, tmp_path: Path) -> None:
@@ -180,13 +157,8 @@ def places(tmp_path: Path) -> Places:
     return found
 
 
-def _decided(places: Places, root: object, name: str) -> None:
-    with (places.ledger / "ledger.jsonl").open("a") as file:
-        file.write(json.dumps({"id": name, "root": root, "action": "inject"}) + "\n")
-
-
 def _made(places: Places, root: Path, name: str) -> Path:
-    _decided(places, str(root), name)
+    write_ledger(places.ledger, line(name, root=str(root)))
     (root / name).mkdir(parents=True)
     return root / name
 
@@ -201,8 +173,8 @@ def test_existing_containers_are_named_once_up_to_three_with_what_to_do(
     places: Places, tmp_path: Path
 ) -> None:
     made = [_made(places, tmp_path / "root", name) for name in "abc"]
-    _decided(places, str(tmp_path / "root"), "a")  # its id was used twice
-    _decided(places, str(tmp_path / "root"), "deleted")
+    for name in ("a", "deleted"):  # an id was used twice
+        write_ledger(places.ledger, line(name, root=str(tmp_path / "root")))
     every, said = ", ".join(map(str, made)), _refusal(places)
     assert f"from runc to crun, which cannot manage containers of runc: {every} would be" in said
     assert "Stop and delete these first" in said
@@ -224,9 +196,8 @@ def test_a_kind_whose_program_is_missing_still_has_its_containers(
     made = _made(places, tmp_path / "root", "a")
     (places.runtime / "runc").unlink()
     (places.runtime / "crun").symlink_to(tmp_path / "gone")
-    assert f"from crun to runc, which cannot manage containers of crun: {made}" in _refusal(
-        places, "runc"
-    )
+    said = _refusal(places, "runc")
+    assert f"from crun to runc, which cannot manage containers of crun: {made}" in said
 
 
 def test_the_first_program_found_wins(folder: Path) -> None:

@@ -25,20 +25,10 @@ def _of(
     return seccomp_features.of(InstalledRuntime(path, kind, version), lambda bits: bits != lacks)
 
 
-@pytest.mark.parametrize(
-    ("kind", "version", "takes"),
-    [
-        ("runc", "1.1.15+ds1", False),
-        ("runc", "1.2.0", True),
-        ("runc", "1.3.0-rc.1", True),
-        ("runc", "odd", False),
-        ("crun", "1.21", True),
-    ],
-)
-def test_runtimes_that_support_flags_are_known(
-    tmp_path: Path, kind: str, version: str, takes: bool
-) -> None:
-    assert (LOG in _of(tmp_path, kind, version).flags) is takes
+def test_runtimes_that_support_flags_are_known(tmp_path: Path) -> None:
+    for version, takes in (("1.1.15+ds1", 0), ("1.2.0", 1), ("1.3.0-rc.1", 1), ("odd", 0)):
+        assert (LOG in _of(tmp_path, "runc", version).flags) == takes
+    assert LOG in _of(tmp_path, "crun", "1.21").flags
 
 
 def test_the_runtimes_own_statement_counts_if_the_kernel_supports_it(tmp_path: Path) -> None:

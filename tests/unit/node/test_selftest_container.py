@@ -10,29 +10,22 @@ from tests.unit.node import machine
 FILTERED = r"Name:\tcat\nSeccomp:\t2\nSeccomp_filters:\t3\n"
 
 
-@pytest.mark.parametrize(("printed", "filters"), [(FILTERED, 3), (r"Seccomp:\t2\n", 0)])
-def test_the_kernels_state_is_read_and_an_old_one_does_not_count_filters(
-    printed: str, filters: int, tmp_path: Path
-) -> None:
-    runtime = machine.fake(tmp_path, "runc", f"printf '{printed}'")
-    found = selftest_container.run(runtime, tmp_path)
-    assert found == selftest_container.Confinement(2, filters)
+def test_the_kernels_state_is_read_and_an_old_one_does_not_count_filters(tmp_path: Path) -> None:
+    for printed, filters in ((FILTERED, 3), (r"Seccomp:\t2\n", 0)):
+        runtime = machine.fake(tmp_path, "runc", f"printf '{printed}'")
+        found = selftest_container.run(runtime, tmp_path)
+        assert found == selftest_container.Confinement(2, filters)
 
 
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
+def test_a_container_that_did_not_run_is_reported_with_the_runtimes_message(tmp_path: Path) -> None:
+    for script, said in (
         ("echo no such thing >&2; exit 1", "^no such thing$"),
         ("exit 7", "runc: it ended with status 7"),
         ("echo hello", "printed no Seccomp line: 'hello"),
         ("echo Seccomp: x", "printed no Seccomp line"),
-    ],
-)
-def test_a_container_that_did_not_run_is_reported_with_the_runtimes_message(
-    script: str, said: str, tmp_path: Path
-) -> None:
-    with pytest.raises(selftest_container.TrialFailed, match=said):
-        selftest_container.run(machine.fake(tmp_path, "runc", script), tmp_path)
+    ):
+        with pytest.raises(selftest_container.TrialFailed, match=said):
+            selftest_container.run(machine.fake(tmp_path, "runc", script), tmp_path)
 
 
 def test_a_missing_or_hanging_runtime_is_reported(

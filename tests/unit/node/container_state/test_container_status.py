@@ -1,6 +1,5 @@
 """Which processes are in which container; what agrees, as a table; the join on a simulated node."""
 
-import json
 import os
 import subprocess
 import time
@@ -18,6 +17,7 @@ from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import container_processes, container_status, users_containers
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process
 from runc_wrap.node.container_state.container_status import Entry
+from tests.unit.evidence.samples import line, write_ledger
 from tests.unit.host.test_container_discovery import runc
 
 HOST = "pid:[1]"
@@ -25,17 +25,8 @@ HANDLE = psutil.Process()
 
 
 def process(pid: int, parent: int = 1, **changes: Any) -> Process:
-    made: dict[str, Any] = {
-        "name": "x",
-        "user": 0,
-        "seccomp": 0,
-        "filters": 0,
-        "first": False,
-        "namespace": HOST,
-        "cgroups": frozenset(),
-        "handle": HANDLE,
-        **changes,
-    }
+    usual = {"name": "x", "user": 0, "seccomp": 0, "filters": 0, "first": False, "namespace": HOST}
+    made = {**usual, "cgroups": frozenset(), "handle": HANDLE, **changes}
     if isinstance(made["cgroups"], str):
         made["cgroups"] = frozenset({f"0:{made['cgroups']}"})
     return Process(pid=pid, parent=parent, **made)
@@ -137,14 +128,6 @@ def test_a_users_state_names_that_users_processes_only() -> None:
     assert members(states, process(10, user=1000), process(11, user=1001)) == [{10}, set()]
 
 
-def test_a_real_processs_kernel_state_is_read() -> None:
-    found = container_processes.look(psutil.Process())
-    assert found
-    assert (found.pid, found.parent, found.user) == (os.getpid(), os.getppid(), os.getuid())
-    assert found.namespace == str(Path("/proc/self/ns/pid").readlink())
-    assert os.getpid() in container_processes.snapshot()
-
-
 def test_an_ended_process_is_none() -> None:
     child = subprocess.Popen(["sleep", "60"])
     handle = psutil.Process(child.pid)
@@ -155,9 +138,8 @@ def test_an_ended_process_is_none() -> None:
     assert container_processes.look(handle) is None
 
 
-@pytest.mark.parametrize(
-    ("seccomp", "filters", "needed", "had", "enough"),
-    [
+def test_a_process_needs_its_containers_number_of_filters() -> None:
+    for seccomp, filters, needed, had, enough in (
         (2, 1, 1, 0, True),
         (2, 2, 1, 0, True),  # a program may confine itself
         (2, 1, 1, 1, False),  # what it has, it inherited
@@ -169,12 +151,8 @@ def test_an_ended_process_is_none() -> None:
         (0, 0, 0, 0, True),
         (2, 3, 0, 0, True),
         (0, 0, 0, 2, True),
-    ],
-)
-def test_a_process_needs_its_containers_number_of_filters(
-    seccomp: int, filters: int | None, needed: int, had: int, enough: bool
-) -> None:
-    assert container_status.is_enough(seccomp, filters, needed, had) is enough
+    ):
+        assert container_status.is_enough(seccomp, filters, needed, had) is enough
 
 
 def test_inherited_filters_are_searched_above_the_containers_own_processes() -> None:
@@ -192,9 +170,8 @@ RECORD = ledger_record.of({"id": "a", "action": "inject"})
 ONE = [process(10)]
 
 
-@pytest.mark.parametrize(
-    ("state", "record", "members", "deviating", "expected"),
-    [
+def test_a_container_agrees_if_its_processes_have_their_filters() -> None:
+    rows: list[tuple[Any, ...]] = [
         (container_discovery.RUNNING, RECORD, ONE, [], True),
         (container_discovery.RUNNING, RECORD, ONE, ONE, False),
         (container_discovery.RUNNING, None, ONE, [], None),
@@ -202,13 +179,10 @@ ONE = [process(10)]
         (container_discovery.CREATED, RECORD, ONE, ONE, None),
         (container_discovery.CREATED, RECORD, ONE, [], True),
         (container_discovery.RUNNING, RECORD, [], [], None),
-    ],
-)
-def test_a_container_agrees_if_its_processes_have_their_filters(
-    state: str, record: Any, members: Any, deviating: Any, expected: Any
-) -> None:
-    entry = Entry(replace(container(10), state=state), record, members, deviating)
-    assert entry.agrees is expected
+    ]
+    for state, record, members, deviating, expected in rows:
+        entry = Entry(replace(container(10), state=state), record, members, deviating)
+        assert entry.agrees is expected
 
 
 @pytest.fixture
@@ -227,52 +201,36 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(container_status, "_PAUSE", 0)
 
 
-def line(directory: Path, root: Path | str, name: str, **changes: Any) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    text = {"id": name, "root": str(root), "action": "inject", "filters": 1, **changes}
-    with (directory / "ledger.jsonl").open("a") as file:
-        file.write(json.dumps(text) + "\n")
-
-
-def made(tmp_path: Path, child: int, name: str = "a") -> Path:
-    runc(tmp_path / "root", name, init_process_pid=child, init_process_start=procfs.started(child))
-    return tmp_path / "root"
-
-
-def test_a_process_without_its_filter_deviates(tmp_path: Path, child: int) -> None:
-    line(tmp_path / "ledger", made(tmp_path, child), "a", reason="Because.")
-    (entry,) = container_status.gather(tmp_path / "ledger").entries
-    assert [one.pid for one in entry.deviating] == [child]
-    assert (entry.agrees, entry.needed) == (False, 1)
-    assert entry.record
-    assert entry.record.reason == "Because."
+def decided(tmp_path: Path, child: int, root: str | None = None) -> Path:
+    """Have this process be a container's first, and the ledger know it; return the ledger."""
+    runc(tmp_path / "root", "a", init_process_pid=child, init_process_start=procfs.started(child))
+    named = f"{tmp_path}/root" if root is None else root
+    return write_ledger(tmp_path / "ledger", line("a", root=named, filters=1))
 
 
 def test_roots_are_compared_by_their_real_path(tmp_path: Path, child: int) -> None:
-    made(tmp_path, child)
+    ledger = decided(tmp_path, child, f"{tmp_path}/link/")
     (tmp_path / "link").symlink_to("root")
-    line(tmp_path / "ledger", f"{tmp_path}/link/", "a")
-    (entry,) = container_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(ledger).entries
     assert entry.record
 
 
 def test_without_a_recorded_root_the_runtimes_default_counts(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = made(tmp_path, child)
-    line(tmp_path / "ledger", "", "a")
-    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (f"{root}"[1:],))
-    assert container_status.gather(tmp_path / "ledger").entries[0].record is None
+    ledger, root = decided(tmp_path, child, ""), f"{tmp_path}/root"
+    monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", (root[1:],))
+    assert container_status.gather(ledger).entries[0].record is None
     monkeypatch.setattr(runtime_state, "DEFAULT_ROOTS", (os.path.realpath(root),))
-    assert container_status.gather(tmp_path / "ledger").entries[0].record
+    assert container_status.gather(ledger).entries[0].record
 
 
 def test_a_process_confined_at_the_second_check_does_not_deviate(
     tmp_path: Path, child: int
 ) -> None:
-    line(tmp_path / "ledger", made(tmp_path, child), "a")
-    (entry,) = container_status.gather(tmp_path / "ledger").entries
-    assert entry.agrees is False
+    (entry,) = container_status.gather(decided(tmp_path, child)).entries
+    assert [one.pid for one in entry.deviating] == [child]
+    assert (entry.agrees, entry.needed) == (False, 1)
     os.kill(child, 9)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     (settled,) = container_status.settled([entry], {})
@@ -283,8 +241,7 @@ def test_a_process_confined_at_the_second_check_does_not_deviate(
 def test_a_process_with_the_runtimes_name_gets_more_time(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, name: str, *, is_late: bool
 ) -> None:
-    line(tmp_path / "ledger", made(tmp_path, child), "a")
-    (entry,) = container_status.gather(tmp_path / "ledger").entries
+    (entry,) = container_status.gather(decided(tmp_path, child)).entries
     looks: list[float] = []
     monkeypatch.setattr(time, "sleep", looks.append)
     monkeypatch.setattr(container_status, "_again", lambda one, _: one)

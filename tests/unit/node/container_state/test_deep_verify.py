@@ -59,11 +59,9 @@ def test_a_call_that_one_abi_got_later_may_be_denied_and_not_allowed(
     later = frozenset({("x86_64", "getcpu"), ("x86_64", "acct")})
     monkeypatch.setattr(deep_verify, "LATER", later)
     block = _block("SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW")
-    decided = {
-        **block,
-        "syscalls": [{**block["syscalls"][0], "names": ["read", "mseal", "getcpu"]}],
-    }
-    found = {**block, "syscalls": [{**block["syscalls"][0], "names": loaded}]}
+    rule = block["syscalls"][0]
+    decided = {**block, "syscalls": [{**rule, "names": ["read", "mseal", "getcpu"]}]}
+    found = {**block, "syscalls": [{**rule, "names": loaded}]}
     expected = deep_verify.Expectations(decided, Loader.of("crun", "1.21", NEW))
     assert (expected.closest(_read(found, "crun", OLD)) == ()) is is_decided
 
@@ -74,9 +72,8 @@ def _packed(*lines: tuple[int, int, int, int]) -> bytes:
 
 def _denying(*numbers: int) -> bytes:
     tests = [(bpf.JEQ, len(numbers) - at, 0, one) for at, one in enumerate(numbers)]
-    return _packed(
-        (bpf.LD_ABS, 0, 0, 0), *tests, (bpf.RET_K, 0, 0, return_codes.ALLOW), (bpf.RET_K, 0, 0, 0)
-    )
+    ends = (bpf.RET_K, 0, 0, return_codes.ALLOW), (bpf.RET_K, 0, 0, 0)
+    return _packed((bpf.LD_ABS, 0, 0, 0), *tests, *ends)
 
 
 # Each branch on X doubles what the accumulator may be.
@@ -92,15 +89,11 @@ FOR_EVER = _packed(
 LAID, STRICTER = _denying(250), _denying(250, 251)
 
 
-@pytest.mark.parametrize(
-    ("read", "is_under"),
-    [((LAID,), True), ((FOR_EVER, LAID), True), ((STRICTER,), True), ((_denying(251),), False)],
-)
-def test_a_filter_that_was_laid_counts_whatever_programs_load(
-    read: tuple[bytes, ...], *, is_under: bool
-) -> None:
+def test_a_filter_that_was_laid_counts_whatever_programs_load() -> None:
     laid = deep_verify.WithLaid(None, 0, (LAID,))
-    assert (laid.closest(read) == ()) is is_under
+    for read in ((LAID,), (FOR_EVER, LAID), (STRICTER,)):
+        assert laid.closest(read) == ()
+    assert laid.closest((_denying(251),)) != ()
 
 
 def test_a_programs_own_filter_is_not_compared_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,26 +40,12 @@ def records(tmp_path: Path) -> dict[str, Record]:
     }
 
 
-def test_only_what_has_a_pod_and_no_name_in_it_is_a_sandbox(records: dict[str, Record]) -> None:
-    assert [name for name, one in records.items() if one.is_sandbox] == ["pause"]
-
-
 def test_a_report_counts_workloads_that_keep_their_engines_default(
     records: dict[str, Record],
 ) -> None:
+    assert [name for name, one in records.items() if one.is_sandbox] == ["pause"]
     known: Any = _Known()
     assert default_recognition.counted(records.values(), known) == {DEFAULT: 3}
-
-
-def _entries(records: dict[str, Record]) -> list[Entry]:
-    return [
-        Entry(
-            RuntimeContainer(one.root or "", one.id, "runc", "running", 1, one.bundle, 0),
-            one,
-            engine_default=DEFAULT,
-        )
-        for one in records.values()
-    ]
 
 
 def test_a_policy_that_would_decide_differently_has_no_row_for_them(
@@ -71,5 +57,9 @@ def test_a_policy_that_would_decide_differently_has_no_row_for_them(
         raise Refusal("it would be refused")
 
     monkeypatch.setattr(redecide, "_again", again)
-    found = [one.entry.container.id for one in redecide.changes(compiled, _entries(records))]
+    entries = []
+    for one in records.values():
+        made = RuntimeContainer(one.root or "", one.id, "runc", "running", 1, one.bundle, 0)
+        entries.append(Entry(made, one, engine_default=DEFAULT))
+    found = [one.entry.container.id for one in redecide.changes(compiled, entries)]
     assert found == ["web", "side", "plain"]
