@@ -53,14 +53,10 @@ step() {
     in_step=$1 advice=$2
 }
 
-usage() {
-    sed -n '2,/^set/s/^# \{0,1\}//p' "$source/install.sh"
-}
-
 parse_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --help | -h) usage; exit 0 ;;
+            --help | -h) sed -n '2,/^set/s/^# \{0,1\}//p' "$source/install.sh"; exit 0 ;;
             --quiet) quiet=--quiet; shift; continue ;;
             --dry-run) dry_run=yes; shift; continue ;;
             --no-services) no_services=--no-services; shift; continue ;;
@@ -78,13 +74,6 @@ parse_arguments() {
         esac
         [ -n "$value" ] || fail "$option needs a value; see --help"
     done
-}
-
-# Resolves paths relative to the caller's directory, then leaves it, so that nothing is run from there.
-leave_directory() {
-    prefix=$(absolute "$prefix") find_links=$(absolute "$find_links")
-    case $python in */*) python=$(absolute "$python") ;; esac
-    cd /
 }
 
 absolute() {
@@ -298,7 +287,10 @@ trap finish EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-leave_directory
+# Resolves paths relative to the caller's directory, then leaves it, so that nothing is run from there.
+prefix=$(absolute "$prefix") find_links=$(absolute "$find_links")
+case $python in */*) python=$(absolute "$python") ;; esac
+cd /
 find_archive
 find_python
 find_compiler

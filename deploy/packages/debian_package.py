@@ -97,7 +97,6 @@ def build(archive: Release, machine: str, to: Path, level: int = 6) -> Path:
         _lay_sources(archive, place, version, epoch)
         lay(archive, root)
         (root / "usr/share/doc/runc-wrap/copyright").write_text(_copyright(archive))
-        lay_documents(archive, root)
         environment = {
             **os.environ,
             "SOURCE_DATE_EPOCH": str(epoch),
@@ -133,7 +132,10 @@ def _copyright(archive: Release) -> str:
 
 
 def lay(archive: Release, root: Path) -> None:
-    """Lay the files out in `root`, except documents."""
+    """Lay the files out in `root`, but for the copyright file.
+
+    Licence and changelog, which the README links to, are the package's own.
+    """
     release = root / f"{PREFIX[1:]}/lib/releases/{archive.version}"
     ignored = shutil.ignore_patterns("licences")  # they are in one file
     shutil.copytree(archive.directory, release, symlinks=True, ignore=ignored)
@@ -154,10 +156,6 @@ def lay(archive: Release, root: Path) -> None:
     for link, target in _LINKS.items():
         (root / link[1:]).parent.mkdir(parents=True, exist_ok=True)
         (root / link[1:]).symlink_to(target)
-
-
-def lay_documents(archive: Release, root: Path) -> None:
-    """Lay down the README and what it links to; licence and changelog are the package's own."""
     for name in _DOCUMENTS:
         source = archive.top / name
         copy = shutil.copytree if source.is_dir() else shutil.copy

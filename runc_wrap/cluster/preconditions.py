@@ -87,7 +87,11 @@ def still_needed(places: Places) -> str:
 
     Raises OSError.
     """
-    pods = _pods(places)
+    pods = {
+        record.id: f"{record.namespace}/{record.pod}"
+        for record in whole_ledger.read(places.ledger).records.values()
+        if record.namespace and record.pod
+    }
     try:  # containerd's have its namespace before the id
         found = {pods.get(one.name.rpartition("/")[2], str(one)) for one in _dependents(places)}
     except dependent_container.Unknown as unknown:
@@ -102,18 +106,7 @@ def sentence(found: Sequence[str]) -> str:
 
 
 def _dependents(places: Places) -> Iterator[Dependent]:
-    for state in registration_state.states(places.engines):
-        where = state.where(places)
-        for name in state.names:
-            yield from handler_removal.needing(where.engine, where.config, where.bin_dir / name)
+    for where, name in registration_state.handlers(places):
+        yield from handler_removal.needing(where, name)
     for name in uninstall_obstacles.names(places):
         yield from handler_removal.calling(places, name)
-
-
-def _pods(places: Places) -> dict[str, str]:
-    """Return {a container's or sandbox's id: its namespace/pod}, as the ledger has them."""
-    return {
-        record.id: f"{record.namespace}/{record.pod}"
-        for record in whole_ledger.read(places.ledger).records.values()
-        if record.namespace and record.pod
-    }

@@ -69,7 +69,7 @@ def look_again(places: Places, removal: Removal) -> None:
 
 def _users(places: Places, planned: Plan, handler: str) -> tuple[list[Dependent], list[str]]:
     """Return the containers that need what is removed, and what is not known or certain."""
-    found, named = needed(places, planned.where, handler)
+    found, named = needed(planned.where, handler)
     if planned.link_gone:
         called, more = called_by_path(places, handler)
         found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
@@ -94,14 +94,13 @@ def required_runtime(places: Places) -> Path:
     return runtime
 
 
-def needed(places: Places, where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
+def needed(where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
     """Return the containers that need a handler's name, and what is not known or certain.
 
     What users run by their own Podman is named only: any user could start such a container.
     """
     users = engine_registry.ENGINES[where.engine].of_users(handler)
-    path = places.wrapper.with_name(handler)
-    return _known(handler, users, lambda: needing(where.engine, where.config, path))
+    return _known(handler, users, lambda: needing(where, handler))
 
 
 def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[str]]:
@@ -110,12 +109,13 @@ def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[
     return _known(handler, users, lambda: calling(places, handler))
 
 
-def needing(engine: str, config: Path, path: Path) -> list[Dependent]:
+def needing(where: Where, handler: str) -> list[Dependent]:
     """Return the containers that need the name of a handler in this configuration.
 
-    `path` is the handler's own, PREFIX/bin/HANDLER. Raises Unknown.
+    Raises Unknown.
     """
-    return _once(engine_registry.at(engine, config).needing(path))
+    engine = engine_registry.at(where.engine, where.config)
+    return _once(engine.needing(where.bin_dir / handler))
 
 
 def calling(places: Places, handler: str) -> list[Dependent]:

@@ -34,8 +34,7 @@ PROGRAM = "idle"
 _DIRECTORIES = ("dev", "etc", "proc", "run", "sys", "tmp")  # on which engines mount
 IMAGE = f"localhost/runc-wrap-canary:{OWNER}"
 _LOADED_AT = 0x400000
-_PT_GNU_STACK = 0x6474E551
-_EXECUTE, _WRITE, _READ = 1, 2, 4
+_EXECUTE, _READ = 1, 4
 # machine of uname(2) -> (ELF machine, code that waits for signals for ever)
 _CODE = {
     # 0: mov eax, 34 (pause); syscall; jmp 0
@@ -110,12 +109,10 @@ def _program() -> bytes:
 
 
 def _elf64(machine: int, code: bytes) -> bytes:
-    """Return an executable with one segment, the headers and the code, and no executable stack."""
+    """Return an executable with one segment, the headers and the code."""
     header, segment = 64, 56
-    start, size = header + 2 * segment, header + 2 * segment + len(code)
-    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
-    fields = (2, machine, 1, _LOADED_AT + start, header, 0, 0, header, segment, 2, 64, 0, 0)
+    start, size = header + segment, header + segment + len(code)
+    fields = (2, machine, 1, _LOADED_AT + start, header, 0, 0, header, segment, 1, 64, 0, 0)
     load = (1, _READ | _EXECUTE, 0, _LOADED_AT, _LOADED_AT, size, size, 0x1000)
-    stack = (_PT_GNU_STACK, _READ | _WRITE, 0, 0, 0, 0, 0, 16)
-    segments = struct.pack("<IIQQQQQQ", *load) + struct.pack("<IIQQQQQQ", *stack)
-    return ident + struct.pack("<HHIQQQIHHHHHH", *fields) + segments + code
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", *fields)
+    return head + struct.pack("<IIQQQQQQ", *load) + code

@@ -53,6 +53,14 @@ def read(path: Path, most: int, *, follows: bool = False) -> bytes:
         posix.close(descriptor)
 
 
+def text(path: Path, most: int, *, follows: bool = False) -> str | None:
+    """Return the text of a file, None if there is none that can be read."""
+    try:
+        return read(path, most, follows=follows).decode(errors="replace")
+    except (OSError, ValueError):
+        return None
+
+
 def contents(descriptor: int, most: int, name: str) -> bytes:
     """Return the rest of an open file, at most `most` bytes. Raises OSError and TooLarge."""
     parts, size = [], 0

@@ -92,10 +92,7 @@ def is_plain(path: Path) -> bool:
 
 def text(unit: Path) -> str | None:
     """Return the text of a unit's file, None if there is none that can be read."""
-    try:
-        return files.read(unit, _LARGEST, follows=True).decode(errors="replace")
-    except (OSError, ValueError):
-        return None
+    return files.text(unit, _LARGEST, follows=True)
 
 
 def write(unit: Path, content: str) -> None:

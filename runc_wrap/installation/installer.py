@@ -26,6 +26,7 @@ from runc_wrap.installation import links, releases, services
 from runc_wrap.installation.services import Services
 
 _SECONDS = 600.0  # of one command, on a slow machine
+_NOTHING = "; nothing is in force."
 _IMPOSSIBLE = 2  # exit status of runc-wrapctl: the command could not run
 
 
@@ -53,7 +54,7 @@ class Installer:
         self._release: Path = options.release
         self._command = self._release / "venv" / "bin" / "runc-wrapctl"
         self._take_back()  # what another one left that was killed
-        self._before = releases.in_force(self._prefix)
+        self.before = releases.in_force(self._prefix)
 
     def run(self) -> None:
         """Carry out all steps; undo the last ones if one fails."""
@@ -73,7 +74,7 @@ class Installer:
             except (OSError, Failure) as error:
                 self._warn(f"not taken back: {error}; the next install.sh does it")
             raise
-        releases.remove_others(self._release, self._before)
+        releases.remove_others(self._release, self.before)
 
     def _make_parts(self, packages: Path) -> None:
         """Make the parts that only a release from an archive has already."""
@@ -155,11 +156,6 @@ class Installer:
         sys.stdout.flush()
         sys.stderr.write(f"install.sh: {text}\n")
 
-    def told_in_force(self) -> str:
-        """Return which release is in force after a failure."""
-        before = self._before
-        return f"the release {before} is in force as before" if before else "nothing is in force"
-
 
 def _ended(command: Path, *words: str | Path) -> program.Ended:
     return program.run(str(command), *map(str, words), seconds=_SECONDS)
@@ -181,7 +177,8 @@ def main(words: Sequence[str]) -> int:
     options, in_force = arguments(words), ""
     try:
         installer = Installer(options)
-        in_force = f"; {installer.told_in_force()}."
+        before = installer.before
+        in_force = f"; the release {before} is in force as before." if before else _NOTHING
         installer.run()
     except (Failure, OSError, ValueError) as error:
         sys.stdout.flush()

@@ -47,13 +47,12 @@ def _called(places: Places) -> Iterator[tuple[str, str]]:
     if unsure:
         yield from ((name, unsure[0]) for name in uninstall_obstacles.names(places))
     yield from why.items()
-    for state in registration_state.states(places.engines):
-        for name in state.names:
-            how = (
-                f"{state.config} has it; to take that back, install runc-wrap again, run "
-                f"`runc-wrapctl engine remove {state.engine} --handler {name}`, and remove it again"
-            )
-            yield name, how
+    for where, name in registration_state.handlers(places):
+        how = (
+            f"{where.config} has it; to take that back, install runc-wrap again, run "
+            f"`runc-wrapctl engine remove {where.engine} --handler {name}`, and remove it again"
+        )
+        yield name, how
 
 
 def _refuse(why: str) -> int:

@@ -86,23 +86,18 @@ class Services:
     def start(self) -> None:
         """Enable and start new units, restart those that run. Raises UnitFailed.
 
-        What its owner stopped is left alone.
+        What its owner stopped is left alone; a socket too, unless its text is another one.
         """
         systemd.do("daemon-reload")
         if self.new:
             systemd.do("enable", "--now", *self.new)
-        restarted = [name for name in self._wanted if self._must_restart(name)]
+        restarted = [name for name in self.ran if not name.endswith(".socket")
+                     or self._before[name] != self._wanted[name]]  # fmt: skip
         if restarted:
             systemd.do("restart", *restarted)
         for name in (*self.new, *restarted):
             if (found := systemd.state(name)) != systemd.ACTIVE:
                 raise systemd.UnitFailed(f"{name} is {found}; `journalctl -u {name}` says why")
-
-    def _must_restart(self, name: str) -> bool:
-        """Tell whether it ran; a socket stays as it is, unless its text is another one."""
-        if name not in self.ran:
-            return False
-        return not name.endswith(".socket") or self._before[name] != self._wanted[name]
 
 
 def remove(names: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from runc_wrap import safe_text
 from runc_wrap.engines import dependent_container, engine_registry, handler_removal
 from runc_wrap.engines.engine_class import NOTHING
 from runc_wrap.engines.handler import DEFAULT_NAME
-from runc_wrap.engines.registration import registration_state
+from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.host import files, locks, procfs, runtime_state
 from runc_wrap.installation import links
 from runc_wrap.installation.services import SERVICES
@@ -79,12 +79,8 @@ def names(places: Places) -> list[str]:
     """Return the names in PREFIX/bin by which engines call us."""
     directory = places.wrapper.parent
     entries = sorted(directory.iterdir()) if directory.is_dir() else []
-    return [
-        entry.name
-        for entry in entries
-        if entry.name == DEFAULT_NAME
-        or (entry.is_symlink() and str(entry.readlink()) == DEFAULT_NAME)
-    ]
+    is_ours = registration_plan.is_our_link
+    return [each.name for each in entries if each.name == DEFAULT_NAME or is_ours(each)]
 
 
 def _in_memory(places: Places, unsure: list[str]) -> Iterator[tuple[str, str]]:
@@ -121,13 +117,8 @@ def _named_by_hand(places: Places, name: str) -> str:
     ours = {file for state in registration_state.states(places.engines) for file in state.files}
     for directory in _BY_HAND:
         for file in sorted(Path(directory).rglob("*")):
-            if str(file.resolve()) not in ours and file.is_file() and path.search(_text(file)):
+            if str(file.resolve()) in ours or not file.is_file():
+                continue
+            if path.search(files.text(file, _LARGEST, follows=True) or ""):
                 return str(file)
     return ""
-
-
-def _text(file: Path) -> str:
-    try:
-        return files.read(file, _LARGEST, follows=True).decode(errors="replace")
-    except (OSError, ValueError):
-        return ""

@@ -17,7 +17,6 @@ from typing import NamedTuple
 from runc_wrap.engines import dependent_container, handler_removal
 from runc_wrap.engines.handler_removal import Removal
 from runc_wrap.engines.registration import registration_plan, registration_state
-from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.engines.transaction import engine_restart
 from runc_wrap.failure import Failure
 from runc_wrap.host import files, locks, systemd
@@ -89,21 +88,15 @@ def plan(places: Places, *, purges: bool = False, hands_over: bool = False) -> U
         stays = {name: stays.get(name, unsure[0]) for name in uninstall_obstacles.names(places)}
     runtime = handler_removal.required_runtime(places) if stays else None
     removal = partial(handler_removal.plan, places, hands_over=hands_over)
-    planned = [removal(where, name) for where, name in _registered(places)]
+    planned = [removal(where, name) for where, name in registration_state.handlers(places)]
     return UninstallPlan(places, planned, stays, runtime, purges, unsure)
-
-
-def _registered(places: Places) -> Iterator[tuple[Where, str]]:
-    for state in registration_state.states(places.engines):
-        for name in state.names:
-            yield state.where(places), name
 
 
 def _needed(places: Places, stays: dict[str, str]) -> list[str]:
     """Return who needs it, in a sentence for each name."""
     needed = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
-    for where, name in _registered(places):
-        if found := handler_removal.needed(places, where, name)[0]:
+    for where, name in registration_state.handlers(places):
+        if found := handler_removal.needed(where, name)[0]:
             needed.append(f"{name} in {where.config}: {dependent_container.counted(found)}")
     return needed
 

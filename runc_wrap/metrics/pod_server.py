@@ -115,10 +115,7 @@ class PodServer(ThreadingHTTPServer):
             return b"", f"{self._file}: {getattr(error, 'strerror', None) or error}"
 
     def _word(self) -> str:
-        try:
-            return files.read(self._state, _LONGEST_WORD).decode(errors="replace").strip()
-        except (OSError, ValueError):
-            return ""
+        return (files.text(self._state, _LONGEST_WORD) or "").strip()
 
 
 class _Reply(BaseHTTPRequestHandler):

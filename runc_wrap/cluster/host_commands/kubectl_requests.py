@@ -17,7 +17,7 @@ from typing import Any
 from runc_wrap import safe_text
 from runc_wrap.cluster import configmap_policy, next_step, policy_directory, state_file
 from runc_wrap.cluster.host_commands import transient_unit
-from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
+from runc_wrap.cluster.host_commands.systemd_manager import Manager
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
@@ -44,8 +44,8 @@ _LONGEST = 2000  # characters of a sentence
 
 def report(places: Places, manager: Manager, node: str, *flags: str) -> bytes:
     """Return what the node's `report --json` prints under this name. Raises Failure."""
-    words = ("report", "--json", "--node", node, *flags)
-    return _asked(places, manager, _request(_REPORT), words)
+    request = f"{_REPORT}{secrets.token_hex(6)}"
+    return _asked(places, manager, request, "report", "--json", "--node", node, *flags)
 
 
 def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> bytes:
@@ -53,23 +53,15 @@ def policy_check(places: Places, manager: Manager, node: str, sent: bytes) -> by
 
     Raises Failure, and OSError if the candidate cannot be written.
     """
-    request = _request(_CHECK)
+    request = f"{_CHECK}{secrets.token_hex(6)}"
     try:
-        wanted = configmap_policy.received(sent)
-        policy_directory.write_files(places.cluster / request, wanted)
-        words = ("cluster", "try-policy", request, "--node", node)
-        return _asked(places, manager, request, words)
-    except configmap_policy.PolicyNotTaken as error:
-        raise Failure(str(error)) from None
+        policy_directory.write_files(places.cluster / request, configmap_policy.received(sent))
+        return _asked(places, manager, request, "cluster", "try-policy", request, "--node", node)
     finally:
         _remove(places.cluster, request)
 
 
-def _request(step: str) -> str:
-    return f"{step}{secrets.token_hex(6)}"
-
-
-def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...]) -> bytes:
+def _asked(places: Places, manager: Manager, request: str, *words: str) -> bytes:
     """Return what the node's runc-wrapctl prints. Raises Failure."""
     program = places.wrapper.with_name("runc-wrapctl")
     if not program.exists():
@@ -80,8 +72,6 @@ def _asked(places: Places, manager: Manager, request: str, words: tuple[str, ...
         command = Command(request, argv, _SECONDS, stays=False)
         ended = transient_unit.run(manager, places.cluster, command)
         printed = _printed(places.cluster / f"{request}.out")
-    except SystemdError as error:
-        raise Failure(str(error)) from None
     finally:
         _remove(places.cluster, request)
     if not printed.strip():

@@ -4,25 +4,20 @@ The socket speaks D-Bus without a bus (org.freedesktop.systemd1(5)), to root onl
 mounted into the pod, since systemd makes the socket anew when it is executed again.
 """
 
-from __future__ import annotations
-
 import itertools
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, Parser, new_method_call
 from jeepney.auth import BEGIN, AuthenticationError, Authenticator
 
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
 
 _NAME = "org.freedesktop.systemd1"
 _MANAGER = DBusAddress("/org/freedesktop/systemd1", _NAME, f"{_NAME}.Manager")
@@ -144,7 +139,7 @@ class Manager:
             return line.call(address, method, signature, body)
 
     @contextmanager
-    def _line(self) -> Iterator[_Line]:
+    def _line(self) -> "Iterator[_Line]":
         """Give a connection. Raises SystemdError, as each call through it does."""
         try:
             with _connected(self.path) as connection:

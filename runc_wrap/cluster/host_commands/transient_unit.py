@@ -34,8 +34,6 @@ _COMPLAINT = re.compile(r"^Error: ", re.MULTILINE)
 _PREFIX = "runc-wrap-cluster-"
 # systemd.exec(5), "Process Exit Codes": those that it gives a unit as simple as ours
 _SYSTEMDS, _EXEC = range(200, 244), 203
-_FULL = "write its output; look whether the file system of /opt is full"
-_COULD_NOT = {204: "get memory: look what uses up the node's", 209: _FULL, 222: _FULL}
 _BEYOND = 60.0  # seconds that systemd may need to end a command
 
 
@@ -118,7 +116,8 @@ def run(manager: Manager, place: Path, command: Command) -> CommandEnd:
     seconds, stays = command.seconds, command.stays
     manager.start(command.unit, command.argv, out, err, seconds=seconds, stays=stays)
     found = wait(manager, command.unit, command.seconds)
-    ended = _ended(command, found, _text(out), _text(err))
+    printed, said = (files.text(path, _LARGEST) or "" for path in (out, err))
+    ended = _ended(command, found, printed, said)
     if command.stays:
         manager.forget(command.unit)
     return ended
@@ -160,7 +159,8 @@ def _meaning(status: int, program: str) -> str:
         return f"{program} cannot be executed; see whether `findmnt -T {program}` says noexec"
     if status not in _SYSTEMDS:
         return ""
-    return f"systemd could not {_COULD_NOT.get(status, 'prepare its execution (systemd.exec(5))')}"
+    how = "systemd could not prepare its execution (systemd.exec(5))"
+    return f"{how}; look whether the file system of /opt is full, or memory used up"
 
 
 def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
@@ -174,10 +174,3 @@ def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
             raise SystemdError(f"{unit} does not end")
         time.sleep(_PAUSE)
     return end
-
-
-def _text(path: Path) -> str:
-    try:
-        return files.read(path, _LARGEST).decode(errors="replace")
-    except (OSError, ValueError):
-        return ""

@@ -46,10 +46,7 @@ class Containerd(CriEngine):
     names = engine_names.CONTAINERD
     usual = Path("/etc/containerd/config.toml")
     usual_socket = Path("/run/containerd/containerd.sock")
-    units = (
-        "containerd.service",
-        *(unit for each in distributions.ALL for unit in each.units),
-    )
+    units = ("containerd.service", *(unit for each in distributions.ALL for unit in each.units))
 
     # Where it is.
 
@@ -103,7 +100,8 @@ class Containerd(CriEngine):
         if self.binary is None:
             return None
         by = distributions.named(self.flavour)
-        config = Path(by.in_force) if by and str(self.config) == by.config else self.config
+        is_template = by and by.in_force and str(self.config) == by.config
+        config = Path(by.in_force) if by and is_template else self.config
         if config == self.usual and not config.exists():
             return [str(self.binary), "config", "default"]
         return [str(self.binary), "-c", str(config), "config", "dump"]
@@ -221,10 +219,7 @@ class Containerd(CriEngine):
 
 def _tasks(state: Path, namespace: str, path: Path) -> Iterator[tuple[str, Dependent]]:
     for file in state.glob(f"{_TASKS}/{namespace}/*/{_RUNTIME_FILE}"):
-        try:
-            called, bundle = files.read(file, _LONGEST_PATH).decode(), file.parent
-        except (OSError, ValueError):
-            continue
+        called, bundle = files.text(file, _LONGEST_PATH) or "", file.parent
         if called.startswith("/") and leads_to(called, path):
             named = f"{bundle.parent.name}/{bundle.name}"
             yield bundle.name, Dependent(Containerd.names.name, named, "running")

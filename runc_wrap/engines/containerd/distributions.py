@@ -31,24 +31,23 @@ _TEMPLATES = {2: "config-v3.toml.tmpl", 1: "config.toml.tmpl"}  # by containerd'
 class Distribution:
     """`config`: the file by which a registration is known: what containerd reads, or its template.
 
-    `in_force`: what containerd reads. `units`: the first that the node has runs it. `state`: its
-    directory of running containers, if a flag says it, and another one the socket: the
-    configuration does not count.
+    `in_force`: what containerd reads, if that is another file. `units`: the first that the node has
+    runs it. `state`: its directory of running containers, if a flag says it, and another one the
+    socket: the configuration does not count.
     """
 
     name: str
     config: str
-    in_force: str
     socket: str
-    binary: str
     units: tuple[str, ...]
     state: str = ""
+    in_force: str = ""
 
 
 def _rancher(name: str, units: tuple[str, ...]) -> Distribution:
     config = f"/var/lib/rancher/{name}/{_RANCHER}"
     socket = "/run/k3s/containerd/containerd.sock"
-    return Distribution(name, config, config, socket, DISTRIBUTIONS[name], units)
+    return Distribution(name, config, socket, units)
 
 
 ALL = (
@@ -57,20 +56,17 @@ ALL = (
     Distribution(
         "k0s",
         "/etc/k0s/containerd.toml",
-        "/etc/k0s/containerd.toml",
         "/run/k0s/containerd.sock",
-        DISTRIBUTIONS["k0s"],
         ("k0scontroller.service", "k0sworker.service"),
         state="/run/k0s/containerd",
     ),
     Distribution(
         "microk8s",
         "/var/snap/microk8s/current/args/containerd-template.toml",
-        "/var/snap/microk8s/current/args/containerd.toml",
         "/var/snap/microk8s/common/run/containerd.sock",
-        DISTRIBUTIONS["microk8s"],
         ("snap.microk8s.daemon-containerd.service",),
         state="/var/snap/microk8s/common/run/containerd",
+        in_force="/var/snap/microk8s/current/args/containerd.toml",
     ),
 )
 
@@ -93,15 +89,16 @@ def of_config(config: Path) -> Distribution | None:
 
 def binary(each: Distribution, config: Path | None = None) -> str:
     """Return the path of its containerd; `--data-dir` moves it, as it moves `config`."""
-    if config is None or str(config) == each.config or not str(config).endswith(f"/{_RANCHER}"):
-        return each.binary
+    place = DISTRIBUTIONS[each.name]
+    if config is None or not str(config).endswith(f"/{_RANCHER}"):
+        return place
     usual, moved = (str(one).removesuffix(f"/{_RANCHER}") for one in (each.config, config))
-    return each.binary.replace(usual, moved, 1)
+    return place.replace(usual, moved, 1)
 
 
 def installed(each: Distribution, root: Path) -> bool:
     """Tell whether the node has this distribution's containerd: its configuration or its binary."""
-    return (root / each.config.lstrip("/")).exists() or (root / each.binary.lstrip("/")).exists()
+    return any((root / path.lstrip("/")).exists() for path in (each.config, binary(each)))
 
 
 def render(

@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runc_wrap.engines.cri import grpc_call
-from runc_wrap.engines.cri.protobuf_wire import (
-    fields,
-    inner,
-    message,
-    text,
-    texts,
-)
+from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
 from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.probe_container import COMMAND, OWNER, Probe
 from runc_wrap.host import engine_names
@@ -37,8 +31,14 @@ _SLICE = "system.slice"  # each systemd has it
 
 def version(socket: Path) -> str:
     """Return the engine's version, which answers only when it serves CRI. Raises CallFailed."""
-    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Version", b"", _SHORT))
-    return text(answer, 3)
+    return text(_asked(socket, "Version"), 3)
+
+
+def _asked(
+    socket: Path, method: str, request: bytes = b"", seconds: float = _SHORT
+) -> dict[int, list[int | bytes]]:
+    """Return the fields of the runtime service's answer. Raises CallFailed."""
+    return fields(grpc_call.call(socket, f"{_RUNTIME}/{method}", request, seconds))
 
 
 def handlers(socket: Path) -> dict[str, str | None]:
@@ -62,7 +62,7 @@ def default_handler(socket: Path) -> str | None:
 
 
 def _verbose_status(socket: Path) -> dict[int, list[int | bytes]]:
-    return fields(grpc_call.call(socket, f"{_RUNTIME}/Status", message({1: 1}), _SHORT))
+    return _asked(socket, "Status", message({1: 1}))
 
 
 def _configured(answer: dict[int, list[int | bytes]]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _path(runtime: Any) -> str | None:  # noqa: ANN401 - any JSON value
 
 def is_ready(socket: Path) -> str:
     """Return "" if the engine can run pods, otherwise its reason. Raises CallFailed."""
-    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/Status", b"", _SHORT))
+    answer = _asked(socket, "Status")
     for condition in (each for status in inner(answer, 1) for each in inner(status, 1)):
         if text(condition, 1) == "RuntimeReady" and not condition.get(2, [0])[-1]:
             return text(condition, 4) or text(condition, 3) or "its runtime is not ready"
@@ -118,8 +118,7 @@ def start_pod(socket: Path, handler: str, name: str) -> StartedPod:
     """
     parent = cgroup_parent(_configured(_verbose_status(socket)), handler)
     config = _pod(str(uuid.uuid4()), parent, name)
-    request = message({1: config, 2: handler})
-    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/RunPodSandbox", request, _LONG))
+    answer = _asked(socket, "RunPodSandbox", message({1: config, 2: handler}), _LONG)
     return StartedPod(text(answer, 1), config)
 
 
@@ -156,9 +155,8 @@ def start_container(socket: Path, pod: StartedPod, probe: Probe, image: str) -> 
     CRI-O calls the runtime to create it first. Raises CallFailed, also if the runtime refuses it.
     """
     asked = message({1: pod.id, 2: _container(probe, image), 3: pod.config})
-    answer = fields(grpc_call.call(socket, f"{_RUNTIME}/CreateContainer", asked, _STARTING))
-    request = message({1: text(answer, 1)})
-    grpc_call.call(socket, f"{_RUNTIME}/StartContainer", request, _STARTING)
+    answer = _asked(socket, "CreateContainer", asked, _STARTING)
+    _asked(socket, "StartContainer", message({1: text(answer, 1)}), _STARTING)
 
 
 def _container(probe: Probe, image: str) -> bytes:
@@ -183,8 +181,7 @@ def pods(socket: Path, name: str) -> list[str]:
     Any pod's author can write our label, but not the namespace's, which kubelets write last.
     """
     ours = {f"{LABEL}{name}": OWNER, _OF_NAMESPACE: NAMESPACE}
-    request = message({1: message({3: ours})})
-    listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", request, _SHORT))
+    listed = _asked(socket, "ListPodSandbox", message({1: message({3: ours})}))
     return [text(one, 1) for one in inner(listed, 1)]
 
 
@@ -193,7 +190,7 @@ def handlers_of_pods(socket: Path) -> dict[str, str]:
 
     Raises CallFailed.
     """
-    listed = fields(grpc_call.call(socket, f"{_RUNTIME}/ListPodSandbox", b"", _LONG))
+    listed = _asked(socket, "ListPodSandbox", seconds=_LONG)
     return {text(one, 1): text(one, 7) for one in inner(listed, 1)}
 
 
@@ -202,7 +199,7 @@ def remove_pods(socket: Path, name: str) -> None:
     for pod in pods(socket, name):
         for method in ("StopPodSandbox", "RemovePodSandbox"):
             try:
-                grpc_call.call(socket, f"{_RUNTIME}/{method}", message({1: pod}), _LONG)
+                _asked(socket, method, message({1: pod}), _LONG)
             except CallFailed as failure:  # a kubelet may have removed it meanwhile
                 if failure.code != _NOT_FOUND:
                     raise

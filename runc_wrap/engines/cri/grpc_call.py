@@ -10,7 +10,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -79,13 +79,17 @@ def _asking(method: str, request: bytes) -> H2Connection:
 
 
 def _answered(connection: socket.socket, http: H2Connection, deadline: float) -> _Answer:
-    answer = _Answer()
-    _send(connection, http, deadline)
-    for received in _chunks(connection, deadline):
-        _take(answer, http.receive_data(received), http)
-        if answer.is_over:
-            break
+    answer, size = _Answer(), 0
+    while not answer.is_over:
+        if size > _LARGEST:
+            raise ValueError(f"an answer of more than {_LARGEST} bytes")
         _send(connection, http, deadline)
+        connection.settimeout(_left(deadline))
+        received = connection.recv(_CHUNK)
+        if not received:
+            raise ConnectionResetError("the server closed the connection")
+        size += len(received)
+        _take(answer, http.receive_data(received), http)
     return answer
 
 
@@ -94,18 +98,6 @@ def _send(connection: socket.socket, http: H2Connection, deadline: float) -> Non
     connection.settimeout(_left(deadline))
     with contextlib.suppress(BrokenPipeError):
         connection.sendall(http.data_to_send())
-
-
-def _chunks(connection: socket.socket, deadline: float) -> Iterator[bytes]:
-    size = 0
-    while size <= _LARGEST:
-        connection.settimeout(_left(deadline))
-        received = connection.recv(_CHUNK)
-        if not received:
-            raise ConnectionResetError("the server closed the connection")
-        size += len(received)
-        yield received
-    raise ValueError(f"an answer of more than {_LARGEST} bytes")
 
 
 def _left(deadline: float) -> float:

@@ -40,10 +40,7 @@ _BUILT_IN = {
     "runtime_supports_nocgroup": ["crun", "krun"],
 }
 _STORAGE = "/var/lib/containers/storage"
-_STORAGE_FILES = (
-    Path("/etc/containers/storage.conf"),
-    Path("/usr/share/containers/storage.conf"),
-)
+_STORAGE_FILES = (Path("/etc/containers/storage.conf"), Path("/usr/share/containers/storage.conf"))
 _OF_PODMAN = ("db.sql", "libpod")  # in the storage, once root has used Podman
 _OF_ROOT = (0,)
 _SERVICE = "podman.service"

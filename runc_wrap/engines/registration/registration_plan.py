@@ -95,7 +95,8 @@ def plan_remove(where: Where, name: str, runtime: Path | None = None) -> Plan:
     plan = _plan(where, state, [*was.values()], state.facts, given)
     others = (one for one in registration_state.states(where.state_dir) if one != state)
     if name != DEFAULT_NAME and not any(name in one.names for one in others):
-        plan.link_gone = _our_link(where.bin_dir / name)
+        link = where.bin_dir / name
+        plan.link_gone = link if is_our_link(link) else None
     return plan
 
 
@@ -151,16 +152,16 @@ def _link_wanted(bin_dir: Path, name: str) -> Path | None:
         found = f"leads to {wrapper.readlink()}" if is_left else "does not exist"
         raise EngineError(f"{wrapper} {found}; try: install.sh, or reinstall the package")
     link = bin_dir / name
-    if name == DEFAULT_NAME or _our_link(link):
+    if name == DEFAULT_NAME or is_our_link(link):
         return None
     if link.is_symlink() or link.exists():
         raise EngineError(f"{link} exists already; try: another --handler")
     return link
 
 
-def _our_link(link: Path) -> Path | None:
-    """Return a link in bin if runc-wrap made it, or None."""
-    return link if link.is_symlink() and str(link.readlink()) == DEFAULT_NAME else None
+def is_our_link(path: Path) -> bool:
+    """Tell whether a path in bin is a link that runc-wrap made for a handler."""
+    return path.is_symlink() and str(path.readlink()) == DEFAULT_NAME
 
 
 def carry_out(

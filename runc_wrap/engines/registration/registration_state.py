@@ -7,7 +7,7 @@ each file that we wrote to as it was before and after, and the directories that 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -104,6 +104,13 @@ def states(state_dir: Path) -> list[Registered]:
     """Return every registration. Raises EngineError."""
     found = (_load(path) for path in sorted(state_dir.glob("*.json")))
     return [each for each in found if each]
+
+
+def handlers(places: Places) -> Iterator[tuple[Where, str]]:
+    """Yield each registered handler: where, and its name. Raises EngineError."""
+    for state in states(places.engines):
+        for name in state.names:
+            yield state.where(places), name
 
 
 def readable(state_dir: Path) -> list[Registered]:

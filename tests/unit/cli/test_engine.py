@@ -186,7 +186,7 @@ def test_of_two_containerds_both_are_listed_and_add_asks_for_one(
 ) -> None:
     (tmp_path / "k3s").touch()
     config, socket = str(tmp_path / "k3s"), str(tmp_path / "s")
-    k3s = distributions.Distribution("k3s", config, config, socket, "/none", ("k3s.service",))
+    k3s = distributions.Distribution("k3s", config, socket, ("k3s.service",))
     monkeypatch.setattr(distributions, "ALL", (k3s,))
     shown = {e["engine"]: e["found"] for e in json.loads(_ctl(tmp_path, "list", "--json").output)}
     own, brought = shown["containerd"]

@@ -36,7 +36,6 @@ def test_the_reason_is_what_was_said_last_from_its_beginning(
 PROGRAM = "/opt/runc-wrap/bin/runc-wrapctl"
 STATUSES = [
     (203, f"the status 203: {PROGRAM} cannot be executed; see whether"),
-    (209, "the status 209: systemd could not write its output; look whether"),
     (223, "the status 223: systemd could not prepare its execution"),
     (1, "the status 1, and said nothing"),
     (244, "the status 244, and said nothing"),

@@ -133,7 +133,11 @@ K0S_MANAGED += 'imports = ["{}/containerd.d/*.toml"]\n'
 @pytest.fixture(autouse=True)
 def _below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = [
-        replace(each, config=f"{tmp_path}{each.config}", in_force=f"{tmp_path}{each.in_force}")
+        replace(
+            each,
+            config=f"{tmp_path}{each.config}",
+            in_force=each.in_force and f"{tmp_path}{each.in_force}",
+        )
         for each in distributions.ALL
     ]
     monkeypatch.setattr(distributions, "ALL", tuple(moved))

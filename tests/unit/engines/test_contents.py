@@ -205,13 +205,14 @@ def test_a_pod_needs_the_name_by_which_our_launcher_was_called(
     ]
     text = "".join(f"{json.dumps(each | {'action': 'inject'})}\n" for each in lines)
     write(tmp_path / "var/ledger/ledger.jsonl", text)
-    found = handler_removal.needing("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+    where = Where("crio", tmp_path / "crio.conf", tmp_path / "bin", tmp_path)
+    found = handler_removal.needing(where, "x")
     assert [str(each) for each in found] == ["pod (crio)"]
-    assert handler_removal.needing("crio", tmp_path / "crio.conf", tmp_path / "bin/y") == []
+    assert handler_removal.needing(where, "y") == []
 
     def unreadable(_: Path) -> object:
         raise PermissionError("denied")
 
     monkeypatch.setattr(whole_ledger, "read", unreadable)
     with pytest.raises(dependent_container.Unknown, match="known by the ledger"):
-        handler_removal.needing("crio", tmp_path / "crio.conf", tmp_path / "bin/x")
+        handler_removal.needing(where, "x")

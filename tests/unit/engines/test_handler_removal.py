@@ -11,8 +11,10 @@ from runc_wrap.engines import dependent_container, handler_removal
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
+from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.handler import CallFailed
 from runc_wrap.engines.podman import podman_engine
+from runc_wrap.engines.registration.registration_state import Where
 from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record as ledger_record
@@ -23,6 +25,10 @@ from tests.unit.node import machine
 
 STRICT = Path("/p/bin/strict")
 USER = 12345
+
+
+def _needing(engine: str, config: Path, name: str = STRICT.name) -> list[Dependent]:
+    return handler_removal.needing(Where(engine, config, STRICT.parent, Path()), name)
 
 
 @pytest.mark.parametrize(("engine", "name"), [("docker", "one"), ("podman", "/one")])
@@ -36,10 +42,10 @@ def test_a_container_that_is_damaged_or_gone_hides_no_other(
     text = f"case $1 in ps) echo one gone ;; inspect) printf '{row}\\n'; exit 1 ;; esac"
     machine.fake(programs, engine, text)
     machine.fake(programs, "dockerd", "exit 1")
-    found = handler_removal.needing(engine, programs / "config", STRICT)
+    found = _needing(engine, programs / "config")
     assert [each.name for each in found] == [name]
     with pytest.raises(dependent_container.Unknown):
-        handler_removal.needing(engine, programs / "config", Path("/p/bin/other"))
+        _needing(engine, programs / "config", "other")
 
 
 # CRI ----------------------------------------------------------------------------------------------
@@ -52,7 +58,7 @@ def _containerd(programs: Path, monkeypatch: pytest.MonkeyPatch, answer: object)
         return answer
 
     monkeypatch.setattr(grpc_call, "call", call)
-    found = handler_removal.needing("containerd", programs / "config.toml", STRICT)
+    found = _needing("containerd", programs / "config.toml")
     return [each.name for each in found]
 
 
@@ -156,7 +162,7 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     monkeypatch.setattr(users_containers, "read", lambda _trusted: users)
     monkeypatch.setattr(containerd_engine, "_STATES", ())
     named = [*podman_engine.Podman.of_users(STRICT.name)]
-    assert handler_removal.needing("podman", Path(), STRICT) == []
+    assert _needing("podman", Path()) == []
     assert handler_removal.calling(Places(STRICT.parents[1]), STRICT.name) == []
     return [each.name for each in named]
 
