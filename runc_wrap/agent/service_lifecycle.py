@@ -55,9 +55,7 @@ def begin(prefix: str, role: str, names: Sequence[str]) -> dict[str, int]:
     held = {_name(prefix, name, fd): fd for name, fd in systemd_protocol.received(posix.environ)}
     longest = max((path(prefix, name) for name in KINDS), key=len)
     if len(longest.encode("utf-8", "surrogateescape")) > _LONGEST:
-        _fail(
-            f"{longest} is longer than a socket's path ({_LONGEST} bytes): take a shorter --prefix."
-        )
+        _fail(f"{longest} is longer than {_LONGEST} bytes: take a shorter --prefix.")
     directory = f"{prefix}/var/agent"  # which only root may enter
     try:
         _make_directory(directory)

@@ -196,8 +196,7 @@ class DamagedRecord(Failure):
 
     def __init__(self, record: Path, why: Exception) -> None:
         super().__init__(
-            f"{record} is no record of a change: {why}; try: see that its files are as wanted, "
-            "then remove it"
+            f"{record} is no record of a change: {why}; try: check its files, then remove it"
         )
 
 

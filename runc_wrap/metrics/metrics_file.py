@@ -11,7 +11,7 @@ from _signal import alarm  # type: ignore[import-not-found]
 from pathlib import Path
 
 from runc_wrap.host import files
-from runc_wrap.metrics.prometheus_series import Series
+from runc_wrap.metrics import prometheus_series
 from runc_wrap.node.paths import Places
 
 NAME = "runc-wrap.prom"
@@ -26,10 +26,8 @@ def path(places: Places) -> Path:
     return places.var / "metrics" / NAME
 
 
-def write(places: Places, found: Series) -> None:
+def write(places: Places, found: prometheus_series.Series) -> None:
     """Write the file at once. Raises OSError."""
-    from runc_wrap.metrics import prometheus_series  # noqa: PLC0415 - see `main`
-
     files.replace(path(places), prometheus_series.text_of(found.families()), _MODE, is_synced=False)
 
 

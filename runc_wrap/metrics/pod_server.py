@@ -76,8 +76,7 @@ class PodServer(ThreadingHTTPServer):
                     request.shutdown(socket.SHUT_RDWR)
         if not self._file.parent.stat().st_nlink:
             raise Failure(
-                f"{self._file.parent} was removed on the node: this container ends, and is started "
-                "again with the one that is there then."
+                f"{self._file.parent} was removed on the node: this container starts anew with it."
             )
 
     def process_request(self, request: Request, client_address: object) -> None:

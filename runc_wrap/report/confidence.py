@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
+from runc_wrap.evidence.store.call_counts import EITHER, CallKind, Tally
 from runc_wrap.evidence.store.evidence_memory import (
     AT_LEAST,
     AT_MOST,
@@ -40,7 +41,6 @@ from runc_wrap.report.container_evidence import CANDIDATE, ContainerEvidence, No
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from runc_wrap.evidence.store.call_counts import CallKind, Tally
     from runc_wrap.ledger.decision_record import Record
 
 Kind = tuple[object, ...]
@@ -279,7 +279,7 @@ def _either(
     found: Counter[str] = Counter()
     for one in group:
         profile = profile_of(one.record)
-        for call, tally in one.seen.unsure.calls.items():
+        for call, tally in one.seen.part(EITHER).calls.items():
             candidate = one.record.candidate
             outcome = call_outcomes.of_record(call, profile, candidate)
             outcome = LET_THROUGH if call.code & RECORDED else outcome

@@ -12,6 +12,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.documents.constraints import Count, First, Most
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.sightings import RECORDED
+from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, CallKind
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, Filter
@@ -20,7 +21,6 @@ from runc_wrap.report.call_row import CallRow, NodeCall
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runc_wrap.evidence.store.call_counts import CallKind
     from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 
 Json = dict[str, Any]
@@ -103,9 +103,9 @@ def of(group: Sequence[ContainerEvidence], facts: NodeFacts) -> RecordedCalls:
         found.notes[f"{safe_text.number(sum(stray), 'call')} came of no known container."] = None
     for one in group:
         profile, seen = facts.profile_of(one.record), one.seen
-        parts = (seen, LET_THROUGH), (seen.unsure, LET_THROUGH), (seen.runtimes, BY_RUNTIME)
-        for part, outcome in parts:
-            for call, tally in part.calls.items():
+        for made_by in (PROGRAM, EITHER, RUNTIME):
+            outcome = BY_RUNTIME if made_by == RUNTIME else LET_THROUGH
+            for call, tally in seen.part(made_by).calls.items():
                 if tally.last >= facts.since and _is_allowed(call, profile):
                     call_row.count_in(found.calls, call, tally, outcome)
     return found

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import RECORDED
+from runc_wrap.evidence.store.call_counts import RUNTIME, Tallies
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
@@ -50,7 +51,6 @@ from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenH
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from runc_wrap.evidence.store.call_counts import Tallies
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.report.merge.merged_workload import MergedWorkload
     from runc_wrap.report.recorded_calls import RecordedCalls
@@ -145,7 +145,7 @@ class Judging(NodeFacts):
         problems: list[str] = []
         for one in group:
             problems += self._add_calls(one.record, one.seen, rows)
-            self._add_calls(one.record, one.seen.runtimes, apart)
+            self._add_calls(one.record, one.seen.part(RUNTIME), apart)
         return rows, _by_count(apart), problems
 
     def _doubts(self, group: list[ContainerEvidence], rows: Collection[CallRow]) -> Doubts:

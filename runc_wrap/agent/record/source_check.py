@@ -32,10 +32,7 @@ _TRIES = 2
 _ELSEWHERE = "this is not the first network namespace, which alone has it (in a pod: hostNetwork)"
 _FIRST_ALONE = "/proc/sys/net/core/netdev_max_backlog"  # linux:net/core/sysctl_net_core.c
 _PIDS = "this is not the first pid namespace: calls cannot be attributed (in a pod: hostPID)"
-_KEPT_BACK = (
-    "no record came of a call that the agent's probe had the kernel log (try: auditctl -s; "
-    "auditctl -l; in a pod: hostNetwork)"
-)
+_KEPT_BACK = "no record came of the agent's probe (try: auditctl -s, -l; in a pod: hostNetwork)"
 _UNENDED = f"the agent's probe did not end within {SLOWEST:.0f} s (try: uptime)"
 _UNTOLD = "no news came of the agent's probe process (in a pod: hostNetwork)"
 
@@ -109,8 +106,7 @@ class OwnProbe:
         if self.pid:
             os.kill(self.pid, SIGKILL)
             os.waitpid(self.pid, 0)
-            self.pid, self.ended = 0, min(self.ended, time.monotonic())
-            self._end = min(self._end, time.time())
+            self.pid, self.ended = 0, 0.0
 
 
 class SourceCheck:
@@ -175,11 +171,12 @@ class SourceCheck:
         self._probe.look()
         self._probe.reap()
         if self._until is None:
-            if self._asked and self._due <= now:
-                self._provoke(now)
-            elif not self._asked:
-                self._due = inf
+            if self._due > now:
+                return False
+            if not self._asked:
+                self._due = now + source_status.EVERY
                 return self._publish()
+            self._provoke(now)
             return False
         self._until = self._patient(now, self._until)
         missing = [name for name in self._asked if self.last_proof(name) < self._since]

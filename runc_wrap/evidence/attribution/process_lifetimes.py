@@ -49,11 +49,11 @@ class Life(NamedTuple):
     """
 
     start: float
-    end: float | None
     key: Key
     program: float | None = 0.0
     family: Family | None = None
     looked: float | None = None
+    end: float | None = None
 
     def child(self, when: float) -> float | None:
         """Return `program` of a child that starts then: children of a program are programs."""
@@ -103,30 +103,21 @@ class Lives:
         begun = [life for life in lives if life.start - COARSE <= when]  # a record may be early
         return [life for life in begun if life.end is None or when <= life.end + _END_SLACK]
 
-    def begin(  # noqa: PLR0913 - a life's fields
-        self,
-        pid: int,
-        when: float,
-        key: Key,
-        program: float | None = 0.0,
-        *,
-        family: Family | None = None,
-        looked: float | None = None,
-    ) -> None:
+    def begin(self, pid: int, life: Life) -> None:
         """Note a process of a container.
 
         If it is already known, it was perhaps read from /proc before the news of it, which also
         say what it ran.
         """
         before = self.alive.get(pid)
-        if before and before.key == key and abs(before.start - when) <= TICK + COARSE:
+        if before and before.key == life.key and abs(before.start - life.start) <= TICK + COARSE:
             if before.family is None:
-                self._set(pid, before._replace(program=program, family=family, looked=looked))
+                self._set(pid, life._replace(start=before.start))
             return
         if before:
-            self.end(pid, when)
-        self._set(pid, Life(when, None, key, program, family, looked))
-        self.hold(key)
+            self.end(pid, life.start)
+        self._set(pid, life)
+        self.hold(life.key)
 
     def executed(self, pid: int, when: float) -> Life:
         """Note that a container's process executed a program: it is no longer the runtime."""

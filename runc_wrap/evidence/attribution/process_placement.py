@@ -20,7 +20,7 @@ from runc_wrap.evidence.attribution.outside_processes import (
     UnplacedProcess,
     UnplacedProcesses,
 )
-from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family, Lives
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family, Life, Lives
 from runc_wrap.evidence.sightings import TICK
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.hotpath.ledger_file import Key
@@ -70,7 +70,7 @@ class ProcessPlacement:
             self.meanwhile()
             whose = self.present.membership.of(pid) or firsts.get((pid, start))
             if whose:
-                self.lives.begin(pid, procfs.epoch(start), whose)
+                self.lives.begin(pid, Life(procfs.epoch(start), whose))
         for pid in found:
             self._inherit(pid, found)
         self._scan_elsewhere(found.keys() - self.lives.alive.keys())
@@ -90,7 +90,7 @@ class ProcessPlacement:
             return
         key = self.present.membership.of(pid)
         if key:
-            self.lives.begin(pid, when, key, None)
+            self.lives.begin(pid, Life(when, key, None))
             self.lead(pid)
         else:
             self._look_elsewhere(pid, when)
@@ -105,7 +105,7 @@ class ProcessPlacement:
         key = self.present.membership.of(pid)
         if key:
             there = procfs.born(pid)
-            self.lives.begin(pid, procfs.epoch(there[0]) if there else when, key, when)
+            self.lives.begin(pid, Life(procfs.epoch(there[0]) if there else when, key, when))
             self.hosts.end(pid, when)
             self.lead(pid)
         elif time.time() - when > _LATE or not self._look_elsewhere(pid, when):
@@ -148,7 +148,7 @@ class ProcessPlacement:
             return None
         start, key = found
         if ends:
-            self.lives.begin(pid, start, key, self._program(pid))
+            self.lives.begin(pid, Life(start, key, self._program(pid)))
             self.lead(pid)
         return key
 
@@ -169,7 +169,7 @@ class ProcessPlacement:
         life = self.lives.alive.get(pid)
         for child in reversed(path) if life else ():
             start = procfs.epoch(found[child][0])
-            self.lives.begin(child, start, life.key, life.child(start))  # type: ignore[union-attr]
+            self.lives.begin(child, Life(start, life.key, life.child(start)))  # type: ignore[union-attr]
             # loop runs for a life only
 
     def awaited(self) -> list[Key]:
@@ -196,15 +196,24 @@ class ProcessPlacement:
 
     def _adopt(self, key: Key, pid: int, second: float) -> None:
         """Attribute to a container the runtime's process that created it, and all descendants."""
-        there = procfs.born(pid)  # it may have started before the agent
-        if there and second - _AWAITED < procfs.epoch(there[0]) < second + SECOND:
-            self.unplaced.begun(pid, procfs.epoch(there[0]))
-        self.lead(pid)
-        family = list(self.unplaced.created(pid, second))
+        family = self._family(pid, second, second - _AWAITED, SECOND)
         if family:
             _take_in(self.lives, key, pid, family)
         else:
             self.unplaced.expect(key, pid, second)
+
+    def _family(
+        self, pid: int, when: float, earliest: float, within: float
+    ) -> list[UnplacedProcess]:
+        """Return the process that had this pid then and its descendants; [] if it is not known.
+
+        It may still run, and have started before the agent, but not before `earliest`.
+        """
+        there = procfs.born(pid)
+        if there and earliest < procfs.epoch(there[0]) < when + within:
+            self.unplaced.begun(pid, procfs.epoch(there[0]))
+        self.lead(pid)
+        return list(self.unplaced.created(pid, when, within))
 
     def join(self, key: Key, pid: int, when: float) -> None:
         """Note a runtime that root started to join a container: its children are the container's.
@@ -217,13 +226,9 @@ class ProcessPlacement:
         """Attribute to containers the runtimes that joined them, once the news of then is read."""
         while self._joining and has_told(self._joining[0][2]):
             key, pid, when = self._joining.popleft()
-            there = procfs.born(pid)
-            # it had this pid then, and still has
-            if there and procfs.epoch(there[0]) <= when + TICK:
-                self.unplaced.begun(pid, procfs.epoch(there[0]))
-            self.lead(pid)
+            family = self._family(pid, when, 0.0, TICK)
             if pid not in self.lives.alive:
-                _take_in(self.lives, key, pid, list(self.unplaced.created(pid, when, TICK)))
+                _take_in(self.lives, key, pid, family)
 
     def _look_for_first(self, key: Key, when: float) -> None:
         """Attribute the first process of an awaited container, if its runtime's state has it."""
@@ -233,7 +238,7 @@ class ProcessPlacement:
             life = self.lives.alive.get(first[0])
             if life is None or life.key != key:
                 # it may be the runtime
-                self.lives.begin(first[0], procfs.epoch(there[0]), key, None)
+                self.lives.begin(first[0], Life(procfs.epoch(there[0]), key, None))
                 self.lead(first[0])
             self.present.membership.learn(key)
         if self._awaited[key] < when or first:
@@ -255,7 +260,7 @@ def _take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]
             program = _program(lives, one, runtime)
             is_new = program is None and one.end is None
             looked = known.looked(pid) if known and (is_new or pid == runtime) else None
-            lives.begin(pid, when, key, program, family=known, looked=looked)
+            lives.begin(pid, Life(when, key, program, family=known, looked=looked))
         else:
             lives.end(pid, when)
     lives.release(key, events[-1][0])

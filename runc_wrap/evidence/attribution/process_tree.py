@@ -147,7 +147,7 @@ class ProcessTree:
         if life:
             self._begin_child(life, child, when)
         elif key := self.places.unplaced.forked(parent, child, when):
-            self.lives.begin(child, when, key, ALWAYS, family=Family(child), looked=when)
+            self.lives.begin(child, Life(when, key, ALWAYS, family=Family(child), looked=when))
             self.places.lead(child)
         elif is_unseen:
             self.places.look_at_child(child, when)
@@ -157,7 +157,7 @@ class ProcessTree:
         program = life.child(when)
         family = life.family if program is None else None
         looked = family.looked(child) if family else None
-        self.lives.begin(child, when, life.key, program, family=family, looked=looked)
+        self.lives.begin(child, Life(when, life.key, program, family=family, looked=looked))
 
     def _executed(self, pid: int, when: float) -> None:
         self.places.unplaced.executed(pid, when)

@@ -12,7 +12,6 @@ less: they count records of all types.
 
 import array
 import errno
-import os
 import socket
 import struct
 import time
@@ -74,8 +73,7 @@ class Live:
         except OSError as error:
             self._socket.close()
             raise Unavailable(
-                f"the kernel's audit records cannot be read: {error.strerror}; only root in the "
-                "machine's own namespaces may"
+                f"the kernel's audit records cannot be read: {error.strerror}; the node's root may"
             ) from None
 
     def has_told(self, when: float) -> bool:
@@ -224,10 +222,7 @@ def opened() -> socket.socket:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_AUDIT
         )
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise Unavailable(
-            f"the kernel has no audit (built without, or audit=0): {reason}"
-        ) from None
+        raise Unavailable(f"the kernel has no audit (or audit=0): {error.strerror}") from None
 
 
 def _answer(asking: socket.socket, kind: int) -> list[tuple[int, bytes]] | None:

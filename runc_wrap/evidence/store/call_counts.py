@@ -101,18 +101,11 @@ class Tallies:
         self._variety: dict[tuple[int, int], set[Args]] = {}
         self._apart: dict[str, Tallies] = {}
 
-    @property
-    def runtimes(self) -> "Tallies":
-        """The runtime's own calls, before the container's program started: counted apart."""
-        return self.part(RUNTIME)
-
-    @property
-    def unsure(self) -> "Tallies":
-        """Calls that the runtime or the container's program may have made: counted apart."""
-        return self.part(EITHER)
-
     def part(self, made_by: str) -> "Tallies":
-        """Return where a call is counted that PROGRAM, RUNTIME, EITHER or ELSEWHERE made."""
+        """Return where a call is counted that PROGRAM, RUNTIME, EITHER or ELSEWHERE made.
+
+        The runtime's own were made before the container's program started.
+        """
         if made_by == PROGRAM:
             return self
         if made_by not in self._apart:

@@ -24,7 +24,7 @@ from harness.node import install
 from harness.node.requirements import program as installed
 from runc_wrap.agent.observe import container_limits
 from runc_wrap.evidence.attribution.process_lifetimes import Family
-from runc_wrap.evidence.store.call_counts import ELSEWHERE
+from runc_wrap.evidence.store.call_counts import EITHER, ELSEWHERE, RUNTIME
 from tests.runtime.conftest import BOTH, Lab
 
 KEYCTL, CALLS = 250, 20
@@ -185,7 +185,7 @@ def test_the_runtimes_calls_before_the_program_are_counted_separately(lab: Lab, 
     seen = lab.node.evidence.containers[bundle.key]
     by_program = {(call.exe, call.number): tally.count for call, tally in seen.calls.items()}
     assert by_program == {("/short", CAPSET): 2 * TIMES}
-    apart = {call.number for part in (seen.runtimes, seen.unsure) for call in part.calls}
+    apart = {call.number for part in (seen.part(RUNTIME), seen.part(EITHER)) for call in part.calls}
     assert apart == {CAPSET}  # the runtime's, or either's if the agent looked too late
     found = lab.workload(bundle)
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("capset", 2 * TIMES)]

@@ -14,7 +14,7 @@ import pytest
 from harness.containers.bundles import Bundle
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.evidence.store.call_counts import ELSEWHERE, CallKind, Tally
+from runc_wrap.evidence.store.call_counts import EITHER, ELSEWHERE, CallKind, Tally
 from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import BOTH, Lab
 
@@ -41,7 +41,7 @@ def _seen(node: install.Installed, bundle: Bundle) -> dict[str, int]:
     """Return how often each call was counted as the container's, doubtful ones included."""
     seen = node.evidence.containers.get(bundle.key)
     found: dict[str, int] = {}
-    for call, tally in [*seen.calls.items(), *seen.unsure.calls.items()] if seen else ():
+    for call, tally in [*seen.calls.items(), *seen.part(EITHER).calls.items()] if seen else ():
         name = next(name for name, number in NUMBERS.items() if number == call.number)
         found[name] = found.get(name, 0) + tally.count
     return found

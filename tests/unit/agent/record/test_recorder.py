@@ -17,10 +17,11 @@ from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution import ledger_containers, proc_connector
+from runc_wrap.evidence.attribution.process_lifetimes import Life
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
 from runc_wrap.evidence.sources.audit_netlink import Counted
-from runc_wrap.evidence.store import evidence_reader
+from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.host import procfs, runtime_state
 from tests.unit.evidence.samples import START, line, observed, sighting, write_ledger
@@ -203,7 +204,7 @@ def told(logged: Path) -> Recorder:
     def read(most: int = 0) -> list[LossSpan]:  # noqa: ARG001 - as the tree calls it
         one.tree.news.is_dry = turns.pop(0) if turns else True
         if one.tree.news.is_dry:
-            one.tree.lives.begin(7, 0.0, KEY)
+            one.tree.lives.begin(7, Life(0.0, KEY))
         return []
 
     one.tree.read = read  # type: ignore[method-assign]
@@ -320,7 +321,7 @@ def test_its_end_awaits_the_first_check(told: Recorder, monkeypatch: pytest.Monk
 
 
 def test_at_the_end_all_pending_events_are_read(told: Recorder, tmp_path: Path) -> None:
-    told.tree.lives.begin(8, 0.0, KEY)
+    told.tree.lives.begin(8, Life(0.0, KEY))
     told.tree.lives.end(8, 5.0)
     hear(told, sighting(pid=7, time=time.time()))
     told.finish()
@@ -361,7 +362,7 @@ def test_a_process_joins_a_container_from_its_notice_on(joined: Recorder, tmp_pa
     joined.write()
     seen = stored(tmp_path).containers[KEY]
     assert [call.exe for call in seen.calls] == ["/usr/bin/unshare"]
-    assert [call.exe for call in seen.runtimes.calls] == ["/usr/sbin/runc"]
+    assert [call.exe for call in seen.part(call_counts.RUNTIME).calls] == ["/usr/sbin/runc"]
 
 
 def test_an_observed_call_of_a_runtime_counts_separately(joined: Recorder, tmp_path: Path) -> None:
@@ -370,11 +371,11 @@ def test_an_observed_call_of_a_runtime_counts_separately(joined: Recorder, tmp_p
     joined.write()
     seen = stored(tmp_path).containers[KEY]
     assert [call.exe for call in seen.calls] == ["/bin/sh"]
-    assert [call.exe for call in seen.runtimes.calls] == ["/usr/bin/crun"]
+    assert [call.exe for call in seen.part(call_counts.RUNTIME).calls] == ["/usr/bin/crun"]
 
 
 def test_a_program_named_as_a_runtime_is_the_containers(joined: Recorder, tmp_path: Path) -> None:
-    joined.tree.lives.begin(RUNTIME, 0.0, KEY)
+    joined.tree.lives.begin(RUNTIME, Life(0.0, KEY))
     many = pending_calls._MOST_DOUBTFUL + 5  # noqa: SLF001 - the bound
     for _ in range(many):
         joined.record(KEY, observed(272, 0, pid=RUNTIME, time=time.time(), exe="/usr/bin/runc"))

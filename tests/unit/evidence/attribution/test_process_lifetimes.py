@@ -14,9 +14,9 @@ KEY, OTHER = ("/run/test", "c1"), ("/run/test", "c2")
 
 def test_a_record_at_the_end_of_a_process_is_its_containers() -> None:
     lives = Lives()
-    lives.begin(7, 10.0, KEY)
+    lives.begin(7, Life(10.0, KEY))
     lives.end(7, 20.0)
-    lives.begin(7, 30.0, OTHER)
+    lives.begin(7, Life(30.0, OTHER))
     assert [lives.of(7, when) for when in (9.9, 20.5)] == [set(), set()]
     late = 20.0005  # a record is stamped a little after the end that the kernel tells
     assert [lives.of(7, when) for when in (10.0, 15.0, 20.0, late)] == [{KEY}] * 4
@@ -41,13 +41,13 @@ def test_a_call_is_the_runtimes_only_if_surely_before_the_exec_of_what_was_seen_
         (ALWAYS, SEEN, 15.0, True, RUNTIME),
         (ALWAYS, None, 15.0, True, EITHER),
     ):
-        life = Life(10.0, None, KEY, program, None, looked)
+        life = Life(10.0, KEY, program, None, looked)
         assert life.made_by(when, COARSE, has_told=has_told) == made_by, (program, looked, when)
 
 
 def test_what_was_seen_after_the_exec_proves_nothing() -> None:
     for executed, looked in ((SEEN + 0.1, SEEN), (SEEN - 0.1, None)):
-        life = Life(10.0, None, KEY, None, None, SEEN).executed(executed)
+        life = Life(10.0, KEY, None, None, SEEN).executed(executed)
         assert (life.program, life.looked) == (executed, looked)
 
 

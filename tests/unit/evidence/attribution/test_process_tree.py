@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.evidence.attribution import proc_connector, process_lifetimes
 from runc_wrap.evidence.attribution.container_membership import Membership, Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
-from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS
+from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Life
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs, runtime_state
@@ -32,7 +32,7 @@ class Kernel:
         self.now = time.time() - 50
 
     def begin(self, pid: int = INIT, key: Key = KEY) -> None:
-        self.tree.lives.begin(pid, self.now, key)
+        self.tree.lives.begin(pid, Life(self.now, key))
 
     def created(self, name: str = "new", pid: int = RUNTIME) -> None:
         """Write the ledger's line of a container that this runtime creates now."""
@@ -236,7 +236,7 @@ def test_a_process_whose_end_was_not_reported_ends_when_its_pid_is_reused(kernel
 
 def test_a_late_start_event_of_a_known_process_ends_nothing(kernel: Kernel) -> None:
     """As after a scan, which found the child of a process outside."""
-    kernel.tree.lives.begin(INIT, kernel.now + 1.005, KEY)
+    kernel.tree.lives.begin(INIT, Life(kernel.now + 1.005, KEY))
     born = kernel.fork(SHIM, INIT)
     assert kernel.of(INIT, born + 0.5) == KEY
     assert kernel.tree.ended() == []
@@ -246,7 +246,7 @@ def test_a_scan_ends_processes_whose_pid_was_reused(tree: ProcessTree) -> None:
     for pid, early, key in ((os.getpid(), 100, KEY), (os.getppid(), 0.1, OTHER)):
         there = procfs.born(pid)
         assert there is not None
-        tree.lives.begin(pid, procfs.epoch(there[0]) - early, key)
+        tree.lives.begin(pid, Life(procfs.epoch(there[0]) - early, key))
     tree.scan()
     assert [key for key, _ in tree.ended()] == [KEY]
 
@@ -316,15 +316,15 @@ def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
     write_ledger(tmp_path, line("asked", mode=mode, pid=SHIM, time=rfc3339(time.time() - 3600)))
     tree = ProcessTree(Known(tmp_path))
     tree.refresh()
-    tree.lives.begin(INIT, time.time() - 3600, key)
+    tree.lives.begin(INIT, Life(time.time() - 3600, key))
     found = [tree.may_wait]
-    tree.lives.begin(RUNTIME, time.time(), key, ALWAYS)
-    tree.lives.begin(CHILD, time.time(), key, None)
+    tree.lives.begin(RUNTIME, Life(time.time(), key, ALWAYS))
+    tree.lives.begin(CHILD, Life(time.time(), key, None))
     tree.lives.end(RUNTIME, time.time())
     found.append(tree.may_wait)
     tree.lives.executed(CHILD, time.time())
     found.append(tree.may_wait)
-    tree.lives.begin(RUNTIME, time.time() - 10, key, ALWAYS)  # as of `runc run`
+    tree.lives.begin(RUNTIME, Life(time.time() - 10, key, ALWAYS))  # as of `runc run`
     found.append(tree.may_wait)
     assert found == [True, mode != "observe", True, True]
 
@@ -422,7 +422,7 @@ def test_a_process_read_before_its_events_is_what_the_events_say(kernel: Kernel)
     kernel.now = float(int(kernel.now))
     kernel.created()
     kernel.tree.refresh()
-    kernel.tree.lives.begin(INIT, kernel.now + 0.2, ("/run/test", "new"))
+    kernel.tree.lives.begin(INIT, Life(kernel.now + 0.2, ("/run/test", "new")))
     kernel.fork(SHIM, RUNTIME, after=0.1)
     begun = kernel.fork(RUNTIME, INIT, after=0.1)
     assert kernel.is_runtimes(INIT, begun + 0.05)
@@ -471,7 +471,7 @@ def test_what_ended_before_its_runtimes_join_was_known_does_not_run_for_ever(
     hearing.fork(1, RUNTIME, after=0.0)
     told = hearing.now
     hearing.fork(RUNTIME, INIT, after=0.001)
-    hearing.tree.lives.begin(INIT, hearing.now, KEY, None)
+    hearing.tree.lives.begin(INIT, Life(hearing.now, KEY, None))
     hearing.exit(INIT, after=0.01)
     hearing.tree.places.join(KEY, RUNTIME, told)
     hearing.tree.read()
