@@ -36,21 +36,16 @@ def _said(launch: Launch) -> list[str]:
 
 
 @pytest.mark.parametrize("called", [WORDS, [], ["--", "create"]])
-@pytest.mark.parametrize(
-    ("more", "ahead"),
-    [
-        ([], ""),
-        (["--ahead", ""], ""),
-        (["--ahead", "7:9"], "7:9"),
-        (["--of-a-later-release", "--", "--ahead", "7:9"], "7:9"),
-    ],
-)
-def test_each_name_is_followed_by_its_value_and_the_callers_words_by_two_dashes(
-    more: list[str], ahead: str, called: list[str]
-) -> None:
-    launch = Launch([*NAMED, *more, "--", *called])
-    assert _said(launch) == [*VALUES, ahead]
-    assert launch.arguments == called
+def test_a_value_follows_each_name_and_the_callers_words_two_dashes(called: list[str]) -> None:
+    for ahead, *more in (
+        ("",),
+        ("", "--ahead", ""),
+        ("7:9", "--ahead", "7:9"),
+        ("7:9", "--of-a-later-release", "--", "--ahead", "7:9"),
+    ):
+        launch = Launch([*NAMED, *more, "--", *called])
+        assert _said(launch) == [*VALUES, ahead]
+        assert launch.arguments == called
 
 
 def test_a_value_may_look_like_a_name_or_be_two_dashes() -> None:
@@ -61,24 +56,21 @@ def test_a_value_may_look_like_a_name_or_be_two_dashes() -> None:
         assert launch.arguments == WORDS
 
 
-@pytest.mark.parametrize(
-    ("before", "now", "left"),
-    [
+def test_only_the_launchers_line_goes(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for before, now, left in (
         ("ours\n", "ours\n", ""),
         ("ours\n", "ours\nanother's\n", "    \nanother's\n"),
         ("before\nours\n", "before\nours\n", "before\n"),
         ("ours\n", "new\n", "new\n"),  # another process removed it
-    ],
-)
-def test_only_the_launchers_line_goes(tmp_path: Path, before: str, now: str, left: str) -> None:
-    log = tmp_path / "log"
-    log.touch()
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
-    os.write(descriptor, before.encode())
-    log.write_text(now)
-    Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
-    assert log.read_text() == left
-    assert not _is_open(descriptor)
+    ):
+        log.write_text("")
+        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+        os.write(descriptor, before.encode())
+        log.write_text(now)
+        Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
+        assert log.read_text() == left
+        assert not _is_open(descriptor)
 
 
 def test_a_log_that_cannot_be_truncated_is_still_closed(tmp_path: Path) -> None:

@@ -32,9 +32,7 @@ def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
     assert found.of("/r", "b") is None
 
 
-def test_a_line_of_tighten_is_no_decision_and_the_last_of_a_container_counts(
-    tmp_path: Path,
-) -> None:
+def test_a_line_of_tighten_is_no_decision_and_a_containers_last_counts(tmp_path: Path) -> None:
     laid = {"time": "2", "id": "a", "root": "/r", "action": "tighten", "first": [7, 70]}
     both = [{**laid, "laid": ["one"]}, {**laid, "laid": ["one", "two"]}]
     foreign = {**laid, "id": "foreign", "laid": "no list", "first": None}

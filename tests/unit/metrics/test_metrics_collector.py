@@ -59,9 +59,7 @@ def test_denied_calls_are_counted_by_workload_call_and_outcome(node: ctl.Node) -
 
 
 @pytest.mark.parametrize("action", ["keep", "leave"])
-def test_calls_of_a_container_without_a_profile_of_ours_are_not_counted(
-    node: ctl.Node, action: str
-) -> None:
+def test_calls_of_a_container_without_our_profile_do_not_count(node: ctl.Node, action: str) -> None:
     """The report does not judge it: its own filter, or its program's, wrote the record."""
     write_ledger(node.places.ledger, {**LINE, "action": action, "mode": None, "profile": None})
     seen(node, MOUNT)
@@ -90,9 +88,7 @@ def test_a_call_counts_once_whether_its_container_is_beyond_the_bound_or_not(
     assert sum(samples(node, "denied_calls").values()) == 3
 
 
-def test_the_command_prints_and_writes_a_file_for_node_exporter(
-    node: ctl.Node, tmp_path: Path
-) -> None:
+def test_the_command_prints_and_writes_for_node_exporter(node: ctl.Node, tmp_path: Path) -> None:
     write_ledger(node.places.ledger, LINE)
     counted = 'mode="audit",reason_kind="default",via="cold"} 1.0'
     assert counted in node.ctl("metrics").stdout

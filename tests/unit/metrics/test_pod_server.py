@@ -116,9 +116,7 @@ def test_idle_connections_are_few_and_end(served: Served, monkeypatch: pytest.Mo
     assert served.get()
 
 
-def test_it_ends_with_a_directory_that_was_removed(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_with_a_removed_directory(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     served.file.unlink()
     held = os.open(served.file.parent, os.O_RDONLY)
     directory = f"/proc/self/fd/{held}"  # as a mount goes on showing it

@@ -53,7 +53,7 @@ def test_a_runtime_that_an_engine_brings_is_taken_where_there_is_no_other(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root gives files away")
 @pytest.mark.parametrize("whose", ["the file", "its directory", "anybody's"])
-def test_root_executes_no_runtime_that_others_may_replace(
+def test_root_executes_no_runtime_others_may_write(
     folder: Path, tmp_path: Path, whose: str
 ) -> None:
     """As a policy may name one: in a pod's files, say."""
@@ -132,9 +132,7 @@ def _applied(prefix: Path, runtime: Path) -> Path:
     return prefix / "lib/runtime"
 
 
-def test_the_kind_in_force_comes_first_while_its_program_exists(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_the_kind_in_force_is_first_while_its_program_exists(folder: Path, tmp_path: Path) -> None:
     links = tmp_path / "lib/runtime"
     assert installed_programs.kind_in_force(links) is None
     assert installed_programs.default_runtimes(links) == ["runc", "crun"]
@@ -169,9 +167,7 @@ def _refusal(places: Places, kind: str = "crun") -> str:
     return str(told.value)
 
 
-def test_existing_containers_are_named_once_up_to_three_with_what_to_do(
-    places: Places, tmp_path: Path
-) -> None:
+def test_existing_containers_are_named_once_and_up_to_three(places: Places, tmp_path: Path) -> None:
     made = [_made(places, tmp_path / "root", name) for name in "abc"]
     for name in ("a", "deleted"):  # an id was used twice
         write_ledger(places.ledger, line(name, root=str(tmp_path / "root")))
@@ -190,9 +186,7 @@ def test_the_same_kind_and_a_first_one_are_never_refused(places: Places, tmp_pat
     installed_programs.check_switch(places, "crun")
 
 
-def test_a_kind_whose_program_is_missing_still_has_its_containers(
-    places: Places, tmp_path: Path
-) -> None:
+def test_a_kind_without_its_program_still_has_containers(places: Places, tmp_path: Path) -> None:
     made = _made(places, tmp_path / "root", "a")
     (places.runtime / "runc").unlink()
     (places.runtime / "crun").symlink_to(tmp_path / "gone")

@@ -30,9 +30,7 @@ def _fake(directory: Path, name: str, version: str, printed: str = "", shown: An
     return machine.fake(directory, name, f'[ "$1" = features ] && {{ {said}; exit; }}; {versions}')
 
 
-def test_the_runtime_in_force_counts_and_not_the_one_of_its_name(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_the_runtime_in_force_counts_not_another_of_its_name(folder: Path, tmp_path: Path) -> None:
     _fake(folder, "runc", "1.1.13", "libseccomp: 2.5.4\\n")
     used = _fake(tmp_path / "own", "runc", "1.5.1", shown={LIBRARY: "2.6.0"})
     assert runtime_loader.of(tmp_path, "runc") == Loader.of("runc", "1.1.13", "2.5.4")
@@ -56,7 +54,7 @@ def _block(*names: str) -> dict[str, Any]:
     return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
 
 
-def test_a_block_is_not_compared_if_only_the_runtimes_libseccomp_knows_its_calls(
+def test_a_block_is_not_compared_if_our_libseccomp_lacks_its_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.5.5", "/lib"))

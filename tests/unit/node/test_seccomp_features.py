@@ -72,7 +72,7 @@ def test_a_filter_of_this_process_says_nothing_of_the_kernel(name: str) -> None:
     assert f"ProfileError: seccomp(2) fails with {name}" in done.stderr
 
 
-def test_a_feature_that_the_kernel_lacks_cannot_be_used(
+def test_the_kernels_features_are_the_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(seccomp_features, "_KERNEL", tmp_path)

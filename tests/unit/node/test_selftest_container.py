@@ -28,7 +28,7 @@ def test_a_container_that_did_not_run_is_reported_with_the_runtimes_message(tmp_
             selftest_container.run(machine.fake(tmp_path, "runc", script), tmp_path)
 
 
-def test_a_missing_or_hanging_runtime_is_reported(
+def test_an_absent_or_stuck_runtime_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(selftest_container.TrialFailed, match="none is not installed"):

@@ -98,37 +98,24 @@ def test_a_clone3_whose_caller_is_killed_while_it_waits_was_not_made(
 ) -> None:
     """Its memory may be another process' by then: nothing of it is known."""
     monkeypatch.setattr(seccomp_unotify, "is_valid", lambda *_: False)
-    seen = service.answer(
-        seccomp_unotify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
-    )
+    call = seccomp_unotify.Notification((7, 0, 0, number, X86_64, 0, 1, 88, 3, 4, 5, 6))
+    seen = service.answer(call)
     assert (seen.code == USER_NOTIF | UNMADE) is is_unmade
     assert (seen.args is None) is is_unmade
 
 
-class _Left(_Received):
-    """The memory that a killed process left: a call it had received, counted or not."""
-
-    was_stuck = False
-    left = (1, CALL)
-
-    def __init__(self, *, is_counted: bool) -> None:
-        super().__init__()
-        self.counted = [CALL.id] if is_counted else []
-
-    def is_counted(self, call: int) -> bool:
-        return call in self.counted
-
-    def count(self, call: int) -> None:
-        self.counted.append(call)
-
-
 @pytest.mark.parametrize("is_counted", [True, False])
-def test_a_call_a_killed_process_left_counts_once(service: Service, *, is_counted: bool) -> None:
+def test_a_call_a_killed_process_left_counts_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, *, is_counted: bool
+) -> None:
     """It was killed between counting and answering, or before."""
+    monkeypatch.setattr(seccomp_unotify.Inflight, "left", (1, CALL))
+    memory = seccomp_unotify.Inflight.new()
+    if is_counted:
+        memory.count(CALL.id)
     service.listeners.by_fd[-1] = service.listener()
-    memory = _Left(is_counted=is_counted)
-    service.listeners._answer_left(cast("seccomp_unotify.Inflight", memory))  # noqa: SLF001 - a part of `restore`
-    assert memory.counted == [CALL.id]
+    service.listeners._answer_left(memory)  # noqa: SLF001 - a part of `restore`
+    assert (memory.unwritten, memory.is_counted(CALL.id)) == (1, True)
 
 
 def test_a_listener_is_stored_as_long_as_its_container_lives(service: Service) -> None:

@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 
 from runc_wrap.agent.observe import container_limits, inspector, own_filter_installations
 from runc_wrap.agent.observe.container_limits import ObservedContainer
-from runc_wrap.agent.observe.own_filter_installations import (
-    MOST,
-    MOST_INSTRUCTIONS,
-    TracingFilters,
-)
+from runc_wrap.agent.observe.own_filter_installations import MOST, TracingFilters
 from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.filters.evaluate import bpf, bpf_machine
 from runc_wrap.profiles import return_codes, syscall_names
@@ -167,7 +163,7 @@ def test_the_stored_filters_are_bounded_and_none_is_forgotten() -> None:
         assert len(own.kept) <= MOST
     assert all(own.traces(call(at), 4) for at in (0, 500, 999))
     assert not own.traces(call(0), 3)
-    long = raw(*[(0, 0, 0, 0)] * (MOST_INSTRUCTIONS - 1), (6, 0, 0, TRACE))
+    long = raw(*[(0, 0, 0, 0)] * (own_filter_installations.MOST_INSTRUCTIONS - 1), (6, 0, 0, TRACE))
     own = of_state()
     assert own.add(1, long)
     assert not own.add(2, long)  # who has more has it too

@@ -147,23 +147,18 @@ def test_an_audit_rule_that_excludes_records_keeps_audit_unwatched_from_then_on(
     assert capfd.readouterr().err.count("an audit rule excludes them") == bool(answer)
 
 
-@pytest.mark.parametrize(
-    ("said", "lost"), [([5, 5], 0), ([5, 8], 3), ([5, None], 0), ([None, 8], 0), ([9, 2], 0)]
-)
 @pytest.mark.usefixtures("logged")
 def test_records_that_the_kernel_dropped_are_lost(
-    tmp_path: Path,
-    wall: list[float],
-    monkeypatch: pytest.MonkeyPatch,
-    said: list[int | None],
-    lost: int,
+    tmp_path: Path, wall: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_netlink, "kernel_lost", lambda: said.pop(0))
-    one = recorder(tmp_path)
-    wall[0] += 60
-    one.write()
-    found = [*stored(tmp_path).lost.values()]
-    assert found == ([[Hole(lost, wall[0] - 60, wall[0])]] if lost else [])  # while one ran: gone
+    rows = [(5, 5, 0), (5, 8, 3), (5, None, 0), (None, 8, 0), (9, 2, 0)]
+    for at, (*said, lost) in enumerate(rows):
+        monkeypatch.setattr(audit_netlink, "kernel_lost", iter(said).__next__)
+        one, begun = recorder(tmp_path / str(at)), wall[0]
+        wall[0] += 60
+        one.write()
+        found = [*stored(tmp_path / str(at)).lost.values()]
+        assert found == ([[Hole(lost, begun, wall[0])]] if lost else [])  # while one ran: gone
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -103,9 +103,6 @@ def test_a_cgroup_in_another_users_directory_proves_nothing(machine: Machine, ow
     assert machine.of(PID) is None
 
 
-SESSION = "/user.slice/session-1.scope"
-
-
 @pytest.mark.parametrize(
     ("path", "first", "spaces", "key"),
     [
@@ -114,7 +111,7 @@ SESSION = "/user.slice/session-1.scope"
         (f"/docker/{ID}", (PODS, OURS), (OTHERS, OURS), None),
         (f"/docker/{ID}", (PODS, OURS), (OURS,), None),
         (f"/docker/{ID}", (OURS,), (OTHERS, OURS), KEY),  # in the host's, the cgroup decides
-        (SESSION, (OURS,), (OURS,), None),  # a cgroup that others share
+        ("/user.slice/session-1.scope", (OURS,), (OURS,), None),  # a cgroup that others share
     ],
 )
 def test_the_pid_namespace_must_be_the_first_process_or_beneath(

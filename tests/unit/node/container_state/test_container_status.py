@@ -225,9 +225,7 @@ def test_without_a_recorded_root_the_runtimes_default_counts(
     assert container_status.gather(ledger).entries[0].record
 
 
-def test_a_process_confined_at_the_second_check_does_not_deviate(
-    tmp_path: Path, child: int
-) -> None:
+def test_a_process_confined_at_the_second_look_does_not_deviate(tmp_path: Path, child: int) -> None:
     (entry,) = container_status.gather(decided(tmp_path, child)).entries
     assert [one.pid for one in entry.deviating] == [child]
     assert (entry.agrees, entry.needed) == (False, 1)

@@ -40,9 +40,7 @@ def records(tmp_path: Path) -> dict[str, Record]:
     }
 
 
-def test_a_report_counts_workloads_that_keep_their_engines_default(
-    records: dict[str, Record],
-) -> None:
+def test_a_report_counts_workloads_that_keep_their_default(records: dict[str, Record]) -> None:
     assert [name for name, one in records.items() if one.is_sandbox] == ["pause"]
     known: Any = _Known()
     assert default_recognition.counted(records.values(), known) == {DEFAULT: 3}
