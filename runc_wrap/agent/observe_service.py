@@ -31,7 +31,7 @@ from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import Complaints, say, warn
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
-from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.host import socket_peers
 from runc_wrap.hotpath.errors import described
 
@@ -39,7 +39,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runc_wrap.hotpath.ledger_file import Key
 
 ROLE = "observe"
 _NOTIFY = "notify"
@@ -88,7 +87,7 @@ class Observer:
         self.questions = Questions(held[client_sockets.EVIDENCE])
         self._complaints = Complaints()
         self._looked = time.monotonic()  # at which release is installed
-        self.listeners = Listeners(prefix, self.store, self._record)
+        self.listeners = Listeners(prefix, self.store, lambda *_: None)  # no recorder yet
         self.arriving = Arrivals(self.poll, self._take, self.listeners.keep)
         self.listeners.restore(held)  # before all that may be slow or fail
         self.inflight = self.listeners.inflight
@@ -117,7 +116,7 @@ class Observer:
             warn(f"nothing is recorded: {described(error)}; it is tried again.")
             self._record_again = time.monotonic() + _RECORD_AGAIN
             return
-        self.recorder = made
+        self.recorder, self.listeners.record = made, made.record
         for fd in made.reads:
             self._watch(fd, lambda fd=fd: self._read(made, fd))  # type: ignore[misc]  # bound now
 
@@ -174,10 +173,7 @@ class Observer:
         self._guarded(self.store.put_late_ones)
         self._guarded(self.resting.wake_due)
         self._guarded(self.metrics.start_due)
-        if self.recorder:
-            self._guarded(self.recorder.write_due)
-        else:
-            self._guarded(self._try_to_record)
+        self._guarded(self.recorder.write_due if self.recorder else self._try_to_record)
         self._guarded(self._answer_questions)
         if time.monotonic() - self._looked >= _RELEASE_EVERY:
             self._looked = time.monotonic()
@@ -239,17 +235,11 @@ class Observer:
         self.resting.forget(listener.fd)
         self.listeners.gone(listener)
 
-    def _record(self, key: Key | None, sighting: Sighting) -> None:
-        if self.recorder:
-            self.recorder.record(key, sighting)
-
     def _seconds(self) -> float:
         due = [*self.arriving.due(), *self.resting.due(), *self.questions.due()]
         due += [*self.watchdog.due(), self.metrics.due, self._looked + _RELEASE_EVERY]
-        if not self.recorder:
-            due.append(self._record_again)
-        seconds = max(min(due) - time.monotonic(), 0.0)
-        return min(seconds, self.recorder.seconds()) if self.recorder else seconds
+        due.append(self.recorder.due() if self.recorder else self._record_again)
+        return max(min(due) - time.monotonic(), 0.0)
 
     def _read(self, recorder: Recorder, fd: int) -> None:
         recorder.reads[fd]()
@@ -283,20 +273,17 @@ class Observer:
     def _take(self, arrival: Arrival) -> None:
         """Take the listener that a connection brought."""
         if arrival.listener is not None:
-            state = self._state(arrival)
+            state = arrival.state()
+            try:
+                whose = state["id"], state["bundle"]
+                known = self.recorder.root_of(*whose) if self.recorder else None
+            except Exception:  # noqa: BLE001 - the listener matters more
+                known = None
+            state["root"] = known or ""
             listener = self.listeners.add(arrival.number, arrival.listener, state)
             self.poll.register(listener.fd, select.EPOLLIN)
         else:
             self.store.remove(f"{ARRIVING}{arrival.number}")
-
-    def _state(self, arrival: Arrival) -> dict[str, object]:
-        state: dict[str, object] = arrival.state()
-        whose = str(state["id"]), str(state["bundle"])
-        try:
-            known = self.recorder.root_of(*whose) if self.recorder else None
-        except Exception:  # noqa: BLE001 - the listener matters more
-            known = None
-        return {**state, "root": known or ""}
 
     def _obey(self) -> None:
         numbers = self.signals.take()

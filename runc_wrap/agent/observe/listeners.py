@@ -210,8 +210,10 @@ class Listeners:
             call.unmade = args is None
         self.inflight.count(call.id)
         seccomp_unotify.proceed(listener.fd, call.id, error)
-        code = RECORDED if listener.records else 0
-        self.record(listener.key, _sighting(call, caller, args, received, code))
+        data = (RECORDED, listener.records), (HIDES, call.hides), (UNMADE, call.unmade)
+        code = USER_NOTIF | sum(bit for bit, is_set in data if is_set)
+        made = Sighting(received, 0, *caller, call.arch, call.number, code, args, OBSERVE)
+        self.record(listener.key, made)
 
     def _remove_files(self) -> None:
         """Remove the files of listeners that no longer exist.
@@ -225,17 +227,6 @@ class Listeners:
             if key and not is_held and runtime_state.running(key):
                 self.is_deaf = True
             config_file.remove(f"{self.directory}/{name}")
-
-
-def _sighting(
-    call: seccomp_unotify.Notification,
-    caller: Caller,
-    args: tuple[int, ...] | None,
-    received: float,
-    code: int,
-) -> Sighting:
-    code |= USER_NOTIF | (HIDES if call.hides else 0) | (UNMADE if call.unmade else 0)
-    return Sighting(received, 0, *caller, call.arch, call.number, code, args, OBSERVE)
 
 
 def _key_of(state: Json) -> Key | None:

@@ -46,7 +46,7 @@ _AT_ONCE = 1024  # audit records before other work gets its turn
 
 
 class Recorder:
-    """Takes in evidence and writes it; `seconds` says when `write_due` has something to do.
+    """Takes in evidence and writes it; `due` says when `write_due` has something to do.
 
     `reads` are the descriptors to wait on, the most urgent first, and what takes in a part of what
     has come at each.
@@ -201,10 +201,9 @@ class Recorder:
         if self._due is None:
             self._due = time.monotonic() + WRITE_AFTER
 
-    def seconds(self) -> float:
-        """Return in how many seconds `write_due` has something to do."""
-        due = [*self._writes(), self.check.due, *filter(None, [self.tree.due])]
-        return max(min(due) - time.monotonic(), 0.0)
+    def due(self) -> float:
+        """Return when `write_due` has something to do, on the monotonic clock."""
+        return min([*self._writes(), self.check.due, *filter(None, [self.tree.due])])
 
     def _writes(self) -> list[float]:
         if self._writer.is_busy:

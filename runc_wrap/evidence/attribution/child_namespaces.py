@@ -52,13 +52,12 @@ class Namespaces:
     def __init__(self) -> None:
         self._forks: deque[tuple[float, int, int]] = deque(maxlen=_MOST_FORKS)  # by time
         self._moved: deque[int] = deque(maxlen=_MOST_MOVED)
-        self.begun: Callable[[int, int, float], object] | None = None  # called at each fork
+        self.begun: Callable[[int, int, float], object] = lambda *_: None  # called at each fork
 
     def forked(self, parent: int, child: int, when: float) -> None:
         """Note a new process in what may be a logged container."""
         self._forks.append((when, parent, child))
-        if self.begun:
-            self.begun(parent, child, when)
+        self.begun(parent, child, when)
 
     def note(self, one: Sighting) -> None:
         """Note a process that makes or joins namespaces by another call."""

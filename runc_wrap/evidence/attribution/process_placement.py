@@ -189,23 +189,19 @@ class ProcessPlacement:
             if created + _AWAITED > when:  # else a scan has found it, or it has ended
                 self._awaited[key] = created + _AWAITED
                 self._decided.add(self.known.mode(key))
-                if pid:
-                    self._adopt(key, pid, created)
+                if not pid:
+                    continue
+                if family := self._family(pid, created, created - _AWAITED, SECOND):
+                    _take_in(self.lives, key, pid, family)
+                else:
+                    self.unplaced.expect(key, pid, created)
         while len(self._awaited) > _MOST_AWAITED:
             del self._awaited[next(iter(self._awaited))]
-
-    def _adopt(self, key: Key, pid: int, second: float) -> None:
-        """Attribute to a container the runtime's process that created it, and all descendants."""
-        family = self._family(pid, second, second - _AWAITED, SECOND)
-        if family:
-            _take_in(self.lives, key, pid, family)
-        else:
-            self.unplaced.expect(key, pid, second)
 
     def _family(
         self, pid: int, when: float, earliest: float, within: float
     ) -> list[UnplacedProcess]:
-        """Return the process that had this pid then and its descendants; [] if it is not known.
+        """Return the runtime that had this pid then and its descendants; [] if it is not known.
 
         It may still run, and have started before the agent, but not before `earliest`.
         """

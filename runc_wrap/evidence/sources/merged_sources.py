@@ -29,7 +29,7 @@ def gather(
     is not left out, but comes out of order.
     """
     streams = (_ordered(_read(source, missing)) for source in sources)
-    for item in _Seen().new(heapq.merge(*streams, key=_order)):
+    for item in _once(heapq.merge(*streams, key=_order)):
         if item.time >= since or (item.time == 0 and isinstance(item, LossSpan)):
             yield item
 
@@ -53,20 +53,18 @@ def _ordered(items: Iterator[Sighting | LossSpan]) -> Iterator[Sighting | LossSp
     yield from held
 
 
-class _Seen:
-    """The last records, in two generations: SEEN to 2 * SEEN of them, some 16 MB."""
+def _once(items: Iterable[Sighting | LossSpan]) -> Iterator[Sighting | LossSpan]:
+    """Yield the items that have not come before.
 
-    def __init__(self) -> None:
-        self._newer: set[int] = set()
-        self._older: set[int] = set()
-
-    def new(self, items: Iterable[Sighting | LossSpan]) -> Iterator[Sighting | LossSpan]:
-        """Yield the items that have not come before."""
-        for item in items:
-            key = hash(_same(item) if isinstance(item, Sighting) else item)
-            if key in self._newer or key in self._older:
-                continue
-            self._newer.add(key)
-            if len(self._newer) >= SEEN:
-                self._older, self._newer = self._newer, set()
-            yield item
+    Two generations remember SEEN to 2 * SEEN of the last, in some 16 MB.
+    """
+    newer: set[int] = set()
+    older: set[int] = set()
+    for item in items:
+        key = hash(_same(item) if isinstance(item, Sighting) else item)
+        if key in newer or key in older:
+            continue
+        newer.add(key)
+        if len(newer) >= SEEN:
+            older, newer = newer, set()
+        yield item

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
@@ -54,7 +55,6 @@ class Evidence:
         self.lost: Holes = {}
         self.watched: dict[str, list[Interval]] = {}
         self.covered: list[tuple[int, int, float, float]] = []
-        self._begins: list[float] = []
         self._damaged: set[str] = set()  # files
         self._stored: set[Key] = set()
         self.cleared_until = 0.0
@@ -94,12 +94,9 @@ class Evidence:
 
     def has(self, s: Sighting) -> bool:
         """Return whether the agent has counted this same audit record."""
-        if s.source != AUDIT or not self.covered:
+        if s.source != AUDIT:
             return False
-        if len(self._begins) != len(self.covered):
-            self.covered.sort(key=lambda one: one[2])
-            self._begins = [one[2] for one in self.covered]
-        place = bisect_right(self._begins, s.time + _SLACK)
+        place = bisect_right(self.covered, s.time + _SLACK, key=itemgetter(2))
         return any(
             first <= s.serial <= last and begin - _SLACK <= s.time <= end + _SLACK
             for first, last, begin, end in self.covered[max(place - _NEIGHBOURS, 0) : place]

@@ -18,6 +18,7 @@ Writing them: evidence.store.evidence_writer.
 import os
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from runc_wrap.evidence.sightings import LossSpan
@@ -64,6 +65,7 @@ def _written(where: str) -> tuple[int, float]:
 
 def _read(where: str) -> Evidence:
     found = state(where)
+    found.covered.sort(key=itemgetter(2))  # `Evidence.has` searches by begin
     for _, path in ages(f"{where}/containers"):
         if read := container(path):
             found.add_stored(*read)

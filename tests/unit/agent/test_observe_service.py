@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_calls_are_answered_while_evidence_cannot_be_written(
 
 def test_an_idle_service_looks_which_release_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a supervisor nothing else may wake it for a minute."""
-    monkeypatch.setattr(Recorder, "seconds", lambda _: 60.0)
+    monkeypatch.setattr(Recorder, "due", lambda _: time.monotonic() + 60.0)
     with short_directory("observe") as place:
         pid = os.fork()
         if pid == 0:  # it takes signals

@@ -73,8 +73,8 @@ def test_having_no_source_at_all_is_reported() -> None:
 
 def test_the_number_of_remembered_records_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merged_sources, "SEEN", 100)
-    seen = merged_sources._Seen()  # noqa: SLF001 - the bound is what is tested
-    for number in range(1000):
-        assert list(seen.new([sighting(number)])) == [sighting(number)]
-        assert list(seen.new([sighting(max(0, number - 90))])) == []
-        assert len(seen._newer) + len(seen._older) <= 200  # noqa: SLF001 - likewise
+    whole = [sighting(number) for number in range(1000)]
+    twice = [one for at in range(1000) for one in (whole[at], whole[max(0, at - 90)])]
+    assert list(merged_sources._once(twice)) == whole  # noqa: SLF001 - in this order
+    first_again = [*whole[:300], whole[0]]
+    assert list(merged_sources._once(first_again)) == first_again  # noqa: SLF001 - it is forgotten
