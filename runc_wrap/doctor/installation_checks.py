@@ -176,9 +176,9 @@ def _readable(path: Path) -> Iterator[Finding]:
     """Find a directory of records that others can open. Raises OSError."""
     mode = path.lstat().st_mode
     if stat.S_ISDIR(mode) and mode & _OTHERS:
+        can = f"can be opened by others (mode {stat.S_IMODE(mode):04o})"
         yield remedies.warning(
-            f"{path}, which tells what ran here, can be opened by others "
-            f"(mode {stat.S_IMODE(mode):04o})",
+            f"{path}, which tells what ran here, {can}",
             "let only root open it",
             remedies.line("chmod", "700", path),
             partial(remedies.change_mode, path, takes=_OTHERS),

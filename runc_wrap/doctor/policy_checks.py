@@ -129,9 +129,7 @@ def _differing(
         return
     if found:
         first = f"{found[0].rule} is only {found[0].only}"
-        sentence = (
-            f"{capture.engine} {capture.version} applies another default than {table}, which the "
-            f"policy gives: {len(found)} differences ({first})"
-        )
+        which = f"{capture.engine} {capture.version} applies another default than {table}"
+        sentence = f"{which}, which the policy gives: {len(found)} differences ({first})"
         remedy = 'write source = "captured" in [runtime_default], and apply'
         yield remedies.warning(sentence, remedy, remedies.policy(places))

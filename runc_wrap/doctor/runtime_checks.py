@@ -140,8 +140,6 @@ def _unlogged(modes: list[str], available: frozenset[str]) -> Iterator[Finding]:
     for mode in modes:
         if _WANTED_BY[mode] not in logged:
             what = "a candidate" if mode == CANDIDATE else f"the mode {mode}"
-            sentence = (
-                f"{what} is in force, but kernel.seccomp.actions_logged lacks "
-                f"{_WANTED_BY[mode]}: the kernel logs nothing of it"
-            )
+            lacks = f"kernel.seccomp.actions_logged lacks {_WANTED_BY[mode]}"
+            sentence = f"{what} is in force, but {lacks}: the kernel logs nothing of it"
             yield remedies.warning(sentence, command, command)

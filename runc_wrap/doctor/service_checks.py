@@ -51,7 +51,7 @@ def _of_service(places: Places, name: str, service: Shown, listening: Shown) -> 
     if service["LoadState"] == "masked":
         command = remedies.line("systemctl", "unmask", *units.both(name))
         yield remedies.note(f"{unit} is masked", "unmask it if you want it", command)
-    elif program and not _is_same(program[1], ours):
+    elif program and Path(program[1]).parent.resolve() != ours.parent.resolve():  # also by a link
         sentence = f"{unit} starts {program[1]}, not this installation's {ours}"
         remedy = f"use the other's runc-wrapctl; or {remedies.install_again(places)}"
         yield remedies.warning(sentence, remedy)
@@ -60,11 +60,6 @@ def _of_service(places: Places, name: str, service: Shown, listening: Shown) -> 
         yield _fixed(sentence, "let it read it again", "daemon-reload")
     else:
         yield from _of_state(places, name, service, listening)
-
-
-def _is_same(program: str, ours: Path) -> bool:
-    """Tell whether both are the command of one installation, also by a link to its prefix."""
-    return Path(program).parent.resolve() == ours.parent.resolve()
 
 
 def _of_state(places: Places, name: str, service: Shown, listening: Shown) -> Iterator[Finding]:
@@ -194,9 +189,7 @@ def _answers(path: Path, after: float = 0.0) -> bool:
 def sight(places: Places) -> Iterator[Finding]:
     """Find a running agent that receives nothing of its evidence; only root can check that."""
     relying = {*LOGGED_MODES, profiles_in_force.CANDIDATE}
-    made = remedies.note
-    if not profiles_in_force.modes(places).isdisjoint(relying):
-        made = remedies.warning
+    made = remedies.warning if relying & profiles_in_force.modes(places) else remedies.note
     for sentence in source_status.sentences(source_status.read(places.evidence)).values():
         yield made(sentence, _SIGHT, remedies.restart_service("observe"))
 

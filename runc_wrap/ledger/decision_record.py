@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE, ENFORCE_LOG, OBSERVE, form_of
-from runc_wrap.hotpath.ledger_file import Key, Origin, origin_of
 
 Json = dict[str, Any]
+Key = tuple[str, str]  # as hotpath.ledger_file has it
 LOGGED_MODES = (AUDIT, ENFORCE_LOG)  # in which the kernel logs what the profile denies
 HAD_CANDIDATE = "had_candidate"  # whole_ledger adds it: of an earlier line
 SELFTEST = "runc-wrap-selftest"  # the id of the containers that `selftest` runs
@@ -92,20 +92,20 @@ class Record(NamedTuple):
         return self.pod is not None and self.container is None
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> tuple[str | None, int | None]:
         """Return the origin, as ledger_file.is_late compares it."""
         return self.via, self.pid
 
 
 def of(line: Json) -> Record:
     """Return the record of a line that ledger_file.parsed accepted."""
-    filters = line.get("filters")
+    pid, filters = line.get("pid"), line.get("filters")
     if type(filters) is not int or filters < 0:
         filters = int(line.get("action") in ("inject", "keep"))
     texts = {name: text(line.get(name)) for name in _TEXTS}
     return Record(
         id=line["id"],
-        pid=origin_of(line)[1],
+        pid=pid if type(pid) is int else None,
         fallback=line.get("fallback") is True,
         restored=line.get("restored") is True,
         recorded=line.get("recorded") is True,

@@ -208,11 +208,11 @@ class _Denied:
             return  # the record comes from another filter
         kind = "\0".join(map(str, (*_decided(record), _text(call))))
         if kind not in self._kept.judged:  # SAFE also if a record comes from another filter
-            from runc_wrap.report import call_outcomes, call_row  # noqa: PLC0415 - as `_profiles`
+            from runc_wrap.report import call_outcomes  # noqa: PLC0415 - as `_profiles`
 
             profile = self._profiles.of(record) if record else ""
             outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict
-            name = call_row.name_of(call_outcomes.abi_of(call.arch, call.number), call.number)
+            name = call_outcomes.name_of(call.arch, call.number)
             self._kept.judged[kind] = [prometheus_series.label(name), outcome or UNKNOWN]
         syscall, outcome = self._kept.judged[kind]
         if outcome != SAFE:

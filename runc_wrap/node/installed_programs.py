@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names, program, runtime_state
 from runc_wrap.hotpath import policy_file
@@ -153,11 +154,10 @@ def check_switch(places: Places, kind: str) -> None:
         return
     keys = (key for key in whole_ledger.read(places.ledger).records if key[0].startswith("/"))
     if existing := sorted(filter(None, map(runtime_state.directory, keys))):
-        named = ", ".join(f"{path:.{_LONGEST}}" for path in existing[:_NAMED])
-        more = f" and {len(existing) - _NAMED} more" if len(existing) > _NAMED else ""
+        named = safe_text.some([f"{path:.{_LONGEST}}" for path in existing], _NAMED)
         raise PolicyError(
             f"the runtime would change from {before} to {kind}, which cannot manage containers of "
-            f"{before}: {named}{more} would be orphaned. Stop and delete these first, or keep "
+            f"{before}: {named} would be orphaned. Stop and delete these first, or keep "
             f'{before} (runtime = ["{before}"] in config.toml), or change it anyway with --force.'
         )
 

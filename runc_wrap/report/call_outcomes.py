@@ -117,6 +117,12 @@ def abi_of(arch: int, number: int) -> Abi | None:
     return native
 
 
+def name_of(arch: int, number: int) -> str:
+    """Return a call's name, #number if its architecture is unknown."""
+    abi = abi_of(arch, number)
+    return f"#{number}" if abi is None else syscall_names.name_of(abi, number & 0xFFFFFFFF)
+
+
 def of(call: CallKind, profile: Filter) -> CallOutcome:
     """Return what a call would get from a profile."""
     abi = abi_of(call.arch, call.number)

@@ -7,8 +7,6 @@ from runc_wrap import time_text
 from runc_wrap.documents.constraints import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store.call_counts import CallKind, Tally
-from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.return_codes import LOG
 from runc_wrap.report import call_outcomes, call_text
 from runc_wrap.report.call_outcomes import WORST_FIRST, CallOutcome, Filter
@@ -72,7 +70,7 @@ class CallRow:
     def __post_init__(self) -> None:
         abi = call_outcomes.abi_of(self.arch, self.number)
         self.abi = abi.name if abi else f"{self.arch:#x}"
-        name = name_of(abi, self.number)
+        name = call_outcomes.name_of(self.arch, self.number)
         self.syscall = self.syscall if name.startswith("#") and self.syscall else name
 
     def count_in(self, call: CallKind, tally: Tally, outcome: CallOutcome) -> None:
@@ -178,11 +176,6 @@ def of(call: CallKind, outcome: CallOutcome) -> CallRow:
     found = CallRow(call.arch, call.number)
     found.add_outcome(outcome)
     return found
-
-
-def name_of(abi: Abi | None, number: int) -> str:
-    """Return a call's name, #number if its architecture is unknown."""
-    return f"#{number}" if abi is None else syscall_names.name_of(abi, number & 0xFFFFFFFF)
 
 
 def place(verdict: str | None) -> int:

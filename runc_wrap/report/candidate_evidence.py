@@ -17,20 +17,12 @@ from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.ledger.whole_ledger import Ledger
-from runc_wrap.node import installed_programs
-from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.container_evidence import CANDIDATE
 from runc_wrap.report.enforced_profile import Enforced, Profiles
 
 _MOST_NAMED = 5
-
-
-def in_force(places: Places) -> Mapping[str, str]:
-    """Return {name: digest} of the candidates in force, {} without a policy."""
-    policy = installed_programs.policy_in_force(places.prefix)
-    return policy.get("candidates", {}) if policy else {}
 
 
 def of(

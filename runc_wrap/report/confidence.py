@@ -16,10 +16,9 @@ What proves nothing is ignored: the program's path is relative to its own root a
 removed; any process without a loginuid and session may set them itself.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
@@ -33,15 +32,11 @@ from runc_wrap.evidence.store.evidence_memory import (
     holes_between,
 )
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
-from runc_wrap.report import call_outcomes, call_row, container_evidence, filter_conflicts
+from runc_wrap.report import call_outcomes, container_evidence, filter_conflicts
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, CallOutcome, Filter
 from runc_wrap.report.container_evidence import CANDIDATE, ContainerEvidence, NodeFacts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from runc_wrap.ledger.decision_record import Record
 
 Kind = tuple[object, ...]
 _HOUR, _DAY = 3600.0, 86400.0
@@ -235,10 +230,7 @@ def gaps(group: list[ContainerEvidence], facts: NodeFacts) -> Iterator[str]:
     if left := sorted({call for one in looking for call in facts.unpreviewed(one.record)}):
         yield f"what its candidate would deny of {', '.join(left)} is not previewed."
     if any(one.record.restored for one in group):
-        yield (
-            "a container was restored from a checkpoint, and its processes have the filters of "
-            "then."
-        )
+        yield "a container was restored from a checkpoint, with the filters of then."
     if any(one.seen.dropped for one in looking):
         yield "it made more kinds of calls than are kept."
     if any(facts.evidence.is_damaged(one.record.key) for one in looking):
@@ -285,8 +277,7 @@ def _either(
             outcome = LET_THROUGH if call.code & RECORDED else outcome
             matters = outcome.verdict != SAFE and not outcome.is_expected
             if matters or filter_conflicts.is_one(call, profile):
-                abi = call_outcomes.abi_of(call.arch, call.number)
-                found[call_row.name_of(abi, call.number)] += tally.count
+                found[call_outcomes.name_of(call.arch, call.number)] += tally.count
     return found
 
 

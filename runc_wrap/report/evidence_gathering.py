@@ -20,7 +20,7 @@ from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath import decision
 from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger.whole_ledger import Ledger
-from runc_wrap.node import agent_flush
+from runc_wrap.node import agent_flush, installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.paths import Places
 from runc_wrap.report import candidate_evidence, log_sources, verdict
@@ -74,7 +74,8 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
         log_sources.note_covered(evidence, sources)
     profiles = Profiles(places.prefix)
     if candidate:
-        present = candidate_evidence.in_force(places)
+        policy = installed_programs.policy_in_force(places.prefix)
+        present = policy.get("candidates", {}) if policy else {}
         profiles = CandidateProfiles(places.prefix, decided)
         decided, evidence, others = candidate_evidence.of(decided, evidence, present)
         running = [one for one in others if is_there(one.key)]

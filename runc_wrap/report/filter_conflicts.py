@@ -14,26 +14,20 @@ programs may look at `Seccomp:` in /proc/self/status. A filter of audit or obser
 then fails leaves no other record in any mode.
 """
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import HIDES
+from runc_wrap.evidence.store.call_counts import CallKind, Tallies
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
-from runc_wrap.profiles import return_codes, syscall_names
+from runc_wrap.ledger.decision_record import Key, Record
+from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.report import call_outcomes
+from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.container_evidence import CANDIDATE, Carried, ContainerEvidence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-
-    from runc_wrap.evidence.store.call_counts import CallKind, Tallies
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.report.call_outcomes import Filter
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
@@ -195,7 +189,5 @@ def _is_strict(name: str | None, call: CallKind) -> bool:
 
 def _name(call: CallKind) -> str | None:
     """Return the call's name if it can install filters, else None."""
-    abi = call_outcomes.abi_of(call.arch, call.number)
-    if abi is None:
-        return None
-    return next((one for one in FIRST if syscall_names.numbers(abi).get(one) == call.number), None)
+    name = call_outcomes.name_of(call.arch, call.number)
+    return name if name in FIRST else None

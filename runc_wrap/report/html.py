@@ -22,10 +22,8 @@ _LONGEST = 600  # characters of a text: an image's name with its digest, after a
 _JSON = "`runc-wrapctl report --json` has them all."
 _MEANINGS = {
     "denied": "A call was made that would fail with EPERM or another error, or end the program.",
-    "depends": "A call was made that is allowed with some arguments and refused with others, and "
-    "the records do not say with which it was made.",
-    "degrades": "A call was made that would get ENOSYS, as from an older kernel. The C library and "
-    "most programs then fall back.",
+    "depends": "A call was made that only some arguments allow; the records do not say which.",
+    "degrades": "A call was made that would get ENOSYS; the C library and most programs fall back.",
     "unknown": "Too little is known; the reason stands there.",
     "safe": "It was watched, and no call was seen that the profile would not let through.",
     "enforced": "The profile is enforced, and nothing needs attention.",

@@ -19,7 +19,7 @@ from runc_wrap.node.paths import Places
 from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.source_profile import Argument
-from runc_wrap.report import call_outcomes, call_row, workload_names
+from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.call_outcomes import CallOutcome, Filter
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.workload_names import Workload
@@ -135,7 +135,7 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
     @lru_cache(_MOST)
     def judged(kinds: tuple[CallKind, ...], *, traced: bool) -> tuple[str, str, CallOutcome]:
         of = [call_outcomes.abi_of(kind.arch, kind.number) for kind in kinds]
-        name = call_row.name_of(of[0], kinds[0].number)
+        name = call_outcomes.name_of(kinds[0].arch, kinds[0].number)
         each = [one for kind in kinds for one in (_readings(kind) if traced else (kind,))]
         outcome = call_outcomes.either([call_outcomes.of(one, profile) for one in each])
         return name, " or ".join(dict.fromkeys(abi.name for abi in of if abi)), outcome

@@ -4,9 +4,8 @@ Recorded calls are those that the profile in force allows. A list of them is nev
 as good as what the containers did while they were recorded.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.documents.constraints import Count, First, Most
@@ -17,11 +16,7 @@ from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, Filter
 from runc_wrap.report.call_row import CallRow, NodeCall
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
+from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 
 Json = dict[str, Any]
 _MOST_NOTES = 10

@@ -21,16 +21,15 @@ containers were watched, how many of them, and whether records were lost meanwhi
 unattributed.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from runc_wrap import time_text
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.store.call_counts import RUNTIME, Tallies
 from runc_wrap.hotpath.decision import ENFORCE, OBSERVE
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
     call_outcomes,
@@ -46,17 +45,12 @@ from runc_wrap.report.call_row import CallRow, place
 from runc_wrap.report.confidence import Doubts, Suspicion
 from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 from runc_wrap.report.merge import merged_workload
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
+from runc_wrap.report.recorded_calls import RecordedCalls
+from runc_wrap.report.workload_names import Workload
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
-    from runc_wrap.report.recorded_calls import RecordedCalls
-    from runc_wrap.report.workload_names import Workload
-
-    Rows = dict[tuple[int, int], CallRow]
+Rows = dict[tuple[int, int], CallRow]
 
 
 class Judging(NodeFacts):
@@ -167,13 +161,13 @@ class Judging(NodeFacts):
     def _add_calls(self, record: Record, seen: Tallies, rows: Rows) -> list[str]:
         """Add a container's calls to the workload's; return why their outcome is unknown, if so."""
         former = (time_text.epoch(record.time) or 0.0) if record.had_candidate else 0.0
-        every = [
+        calls = [
             (call, t)
             for call, t in seen.calls.items()
             if t.last >= self.since
+            and not call.code & RECORDED
             and (t.last >= former or call.code & ACTION_MASK not in call_outcomes.ASKED)
         ]
-        calls = [one for one in every if not one[0].code & RECORDED]
         if not calls:
             return []
         profile = self.profile_of(record)

@@ -12,13 +12,10 @@ taken for them; a bare pod called redis-6 is reported as redis. Elsewhere it is 
 with its image; without a name the image alone; without either, the id.
 """
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from runc_wrap.ledger.decision_record import Record
+from runc_wrap.ledger.decision_record import Record
 
 # SafeEncodeString maps decimal digits to these ten characters
 _RANDOM = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}")

@@ -103,10 +103,8 @@ def _of_table(name: str) -> CompiledProfile:
         profile = named_profiles.loaded(name, {}, profile_files.system()).profile
         return compile_profile(profile, arch=platform.goarch(), kernel=platform.kernel())
     except ProfileError as error:
-        raise Refusal(
-            f"the engine's default profile {quoted(name)}, which was replaced, is no longer known: "
-            f"{error}"
-        ) from None
+        what = f"the engine's default profile {quoted(name)}, which was replaced"
+        raise Refusal(f"{what}, is no longer known: {error}") from None
 
 
 def mark(node: Node, places: Places) -> Node:

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from runc_wrap import safe_text
+from runc_wrap.apply import profile_operand
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node import installed_programs, runtime_loader
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import named_profiles
 from runc_wrap.policy.settings import policy_sources
@@ -29,8 +29,7 @@ def assign(places: Places, workloads: Iterable[MergedWorkload], given: Path | No
     It is loaded as by the runtime in force here, for a container with the usual capabilities.
     `given` is the owner's own choice for all workloads.
     """
-    kind = installed_programs.kind_in_force(places.runtime) or installed_programs.KINDS[0]
-    loader = runtime_loader.of(places.prefix, kind)
+    loader = profile_operand.loader(places)
 
     @cache
     def base(name: str) -> Enforced:

@@ -38,10 +38,8 @@ class AnsweredTwice(Failure):
     def __init__(self, node: str, where: str = "") -> None:
         name = safe_text.word(node, node_document.LONGEST_NODE)
         second = f" (the second is {where})" if where else ""  # it may be of a node that lies
-        super().__init__(
-            f"{name} gave two different answers{second}: give one, or leave it out by "
-            f"--without {name}"
-        )
+        said = f"{name} gave two different answers{second}"
+        super().__init__(f"{said}: give one, or leave it out by --without {name}")
 
 
 class Missing(NamedTuple):
@@ -153,9 +151,8 @@ class FleetReport:
     def _add(self, found: NodeDocument | SilentNode, answer: NodeAnswer, where: str) -> None:
         node = found.node
         if answer.asked not in (None, node):
-            raise DocumentError(
-                f"says that it is of the node {safe_text.word(node)}, which was not asked"
-            )
+            other = safe_text.word(node)
+            raise DocumentError(f"says that it is of the node {other}, which was not asked")
         before = len(self._answered)
         if isinstance(found, SilentNode):
             self._add_silent(node, found.error)

@@ -174,9 +174,8 @@ def _check_form(value: Json, wanted: int) -> None:
     if type(form) is not int or form != wanted:
         if form is None:
             raise DocumentError(f"has no form{_AGAIN}")
-        raise DocumentError(
-            f"has the form {shown(form)}, and this release reads form {wanted}{_AGAIN}"
-        )
+        other = f"has the form {shown(form)}"
+        raise DocumentError(f"{other}, and this release reads form {wanted}{_AGAIN}")
 
 
 class SeenHere(NamedTuple):

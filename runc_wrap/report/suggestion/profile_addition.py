@@ -45,14 +45,8 @@ _MOST_SHOWN = 5  # programs in a comment
 _LONGEST_NAME = 120  # characters of a profile's name in a rule; a longer one is a file
 _BLIND = "clone3"  # a filter sees the address of its flags, not the flags
 _NOT_ALL_KEPT = "; allowed with any arguments, as not all of its arguments were kept"
-_STILL_DENIED = (
-    "stays denied with other arguments: the rule that denies it is narrowed, for which an entry "
-    "added by hand is not enough."
-)
-_ALL_ALLOWED = (
-    "is then allowed with any arguments: the rule that denied it is removed, and this profile lets "
-    "through what no rule denies."
-)
+_STILL_DENIED = "stays denied with other arguments; an entry added by hand is not enough for that."
+_ALL_ALLOWED = "is then allowed with any arguments: this profile lets through what no rule denies."
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +199,8 @@ def _asked(row: CallRow, profile: Filter) -> tuple[int, ...]:
         return ()
     abi = call_outcomes.abi_of(row.arch, row.number)
     usual = call_counts.asked(row.arch, row.number)[:1]
-    if abi is None:
-        return usual
-    return tuple(profile.interest(abi, row.number & 0xFFFFFFFF).indexes) or usual
+    asked = profile.interest(abi, row.number & 0xFFFFFFFF).indexes if abi else ()
+    return tuple(asked) or usual
 
 
 def _values(row: CallRow, asked: tuple[int, ...]) -> list[profile_reduction.Values]:

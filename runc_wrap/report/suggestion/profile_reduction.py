@@ -52,10 +52,8 @@ def reduced(block: Mapping[str, Any], rows: Sequence[CallRow], added: Sequence[J
     Raises Failure for a block that lets through what no rule names.
     """
     if is_open(block):
-        raise Failure(
-            "its profile lets through what no rule names, so there is no list to reduce; record it "
-            "with a profile that denies by default, such as runtime-default"
-        )
+        why = "its profile lets through what no rule names, so there is no list to reduce"
+        raise Failure(f"{why}; record it with one that denies by default, such as runtime-default")
     seen = {row.syscall for row in rows}
     values = {name: found for name in _LIMITED if (found := _numbers(name, rows)) is not None}
     rules: list[Json] = []
