@@ -77,12 +77,11 @@ def _script(kind: type[ShellComplete]) -> str:
 
 def pages(root: click.Command, version: str, epoch: int) -> Iterator[tuple[str, str]]:
     """Yield (file name, roff) for each page; `epoch` is the release's time."""
-    date = time.strftime("%Y-%m-%d", time.gmtime(epoch))
-    for context in contexts(root):
-        name = _page_of(context)
-        heading = _heading(name, date, version)
-        yield f"{name}.1", "\n".join([heading, *_page(context)]) + "\n"
-    yield f"{RUNTIME}.1", "\n".join([_heading(RUNTIME, date, version), *_runtime()]) + "\n"
+    date, release = time.strftime("%Y-%m-%d", time.gmtime(epoch)), _escaped(f"{RUNTIME} {version}")
+    found = [(_page_of(context), _page(context)) for context in contexts(root)]
+    for name, sections in [*found, (RUNTIME, _runtime())]:
+        heading = f'.TH "{_escaped(name.upper())}" "1" "{date}" "{release}" "{RUNTIME}"'
+        yield f"{name}.1", "\n".join([heading, *sections]) + "\n"
 
 
 def contexts(
@@ -100,11 +99,6 @@ def contexts(
 
 def _page_of(context: click.Context) -> str:
     return context.command_path.replace(" ", "-")
-
-
-def _heading(name: str, date: str, version: str) -> str:
-    release = _escaped(f"{RUNTIME} {version}")
-    return f'.TH "{_escaped(name.upper())}" "1" "{date}" "{release}" "{RUNTIME}"'
 
 
 def _page(context: click.Context) -> Iterator[str]:
@@ -130,12 +124,9 @@ def _runtime() -> Iterator[str]:
     yield from _section("SEE ALSO", f"{NAME}(1)")
 
 
-def _section(title: str, text: str) -> Iterator[str]:
-    """Yield a section whose lines stay as they are."""
-    yield f".SH {title}"
-    yield ".nf"
-    yield from map(line, text.splitlines())
-    yield ".fi"
+def _section(title: str, text: str) -> list[str]:
+    """Return a section whose lines stay as they are."""
+    return [f".SH {title}", ".nf", *map(line, text.splitlines()), ".fi"]
 
 
 def line(text: str) -> str:

@@ -59,11 +59,6 @@ class Release:
         """Return what is not for Python: units, licences."""
         return self.directory / "share"
 
-    @property
-    def packed(self) -> Path:
-        """Return the hot path in one file."""
-        return self.directory / "hotpath" / "hotpath.packed"
-
 
 def lay(release: Release, machine: Machine, debian: dict[str, Package], place: Path) -> None:
     """Lay out everything but what `compile_all` and `finish` add; `place` is for files between."""
@@ -116,7 +111,8 @@ def compile_all(release: Release, native: Release) -> None:
         script = release.packages / "runc_wrap" / "launcher" / "pack_hotpath.py"
         _python(native, "-X", "no_debug_ranges", script, release.directory / "hotpath")
     else:
-        shutil.copy(native.packed, release.packed)
+        hot = native.directory / "hotpath"
+        shutil.copy(hot / "hotpath.packed", release.directory / "hotpath")
 
 
 def _python(native: Release, *words: str | Path) -> None:

@@ -58,19 +58,11 @@ class ApiServer:
     token: Path
     longest: float = _LONGEST
 
-    def get(self, path: str) -> Json:
-        """Return an object. Raises Unreachable and Refused."""
-        return self._request("GET", path)
+    def request(self, method: str, path: str, body: Json | None = None) -> Json:
+        """GET an object, POST a new one, or merge a change into one by PATCH; return it.
 
-    def patch(self, path: str, change: Json) -> Json:
-        """Merge a change into an object, and return it. Raises Unreachable and Refused."""
-        return self._request("PATCH", path, change)
-
-    def create(self, path: str, what: Json) -> Json:
-        """Create an object, and return it. Raises Unreachable and Refused."""
-        return self._request("POST", path, what)
-
-    def _request(self, method: str, path: str, body: Json | None = None) -> Json:
+        Raises Unreachable and Refused.
+        """
         from http.client import HTTPException  # noqa: PLC0415 - see above
 
         try:

@@ -78,7 +78,7 @@ class Reporter:
         Raises Unreachable and Refused before it is known.
         """
         try:
-            self._node = node_object.read(self.api.get(self._path))
+            self._node = node_object.read(self.api.request("GET", self._path))
         except _TROUBLE as error:
             if self._node is None:
                 raise
@@ -106,7 +106,7 @@ class Reporter:
 
     def _changed(self, change: Json) -> bool:
         try:
-            self._node = node_object.read(self.api.patch(self._path, change))
+            self._node = node_object.read(self.api.request("PATCH", self._path, change))
         except _TROUBLE as error:
             self.tell(str(error))
             return False
@@ -128,7 +128,7 @@ class Reporter:
                 state, shown.version, decision.is_ready, decision.is_installed, self.pod.taints
             )
             if (change := node_object.change(node, wanted)) is not None:
-                self._node = node_object.read(self.api.patch(self._path, change))
+                self._node = node_object.read(self.api.request("PATCH", self._path, change))
             self.is_heard = True
         except _TROUBLE as error:
             self.tell(str(error))
@@ -164,7 +164,7 @@ class Reporter:
         for reason, note in events:
             event = node_object.event(node, self.pod.name, reason, note, now)
             try:
-                self.api.create(node_object.EVENTS, event)
+                self.api.request("POST", node_object.EVENTS, event)
             except api_server.Refused as error:
                 self.tell(str(error))  # what is refused is refused again: the state matters more
 

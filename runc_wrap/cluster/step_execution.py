@@ -153,10 +153,10 @@ class StepExecution:
         state_file.change(self.places, machine=seen.machine, remarks=remarks)
 
     def _register(self, seen: Seen) -> None:
-        self._proved(self.commands.register(seen.engine.name), seen)
+        self._proved(self.commands.engine(next_step.REGISTER, seen.engine.name), seen)
 
     def _prove(self, seen: Seen) -> None:
-        self._proved(self.commands.prove(seen.engine.name), seen)
+        self._proved(self.commands.engine(next_step.PROVE, seen.engine.name), seen)
 
     def _proved(self, ended: CommandEnd, seen: Seen) -> None:
         """Remember that a canary ran with the release that is in force now."""
@@ -174,7 +174,7 @@ class StepExecution:
 
     def _unregister(self, seen: Seen) -> None:
         self.registration = None
-        ended = self.commands.unregister(seen.engine.name)
+        ended = self.commands.engine(next_step.UNREGISTER, seen.engine.name)
         if not ended.is_well:
             self.needed = None  # a pod may have come
             raise StepFailure(ended.reason)

@@ -57,10 +57,9 @@ class CriEngine(Engine):
 
     def running(self) -> Mapping[str, str | None] | None:
         """Return what it tells in its status; an older CRI-O tells no handlers."""
-        try:
+        with suppress(CallFailed):
             return cri_runtime.handlers(self.where()) or None
-        except CallFailed:
-            return None
+        return None
 
     def check_probes(self) -> None:
         """Check that it has the image of sandboxes, and answers."""
@@ -104,7 +103,7 @@ class CriEngine(Engine):
             if probe.token:
                 with suppress(CallFailed):  # the next request tries it again
                     self.remove_probes(probe.purpose)
-        return Started(pod.id)
+        return Started(pod[0])
 
     def left_probes(self, purpose: str = CANARY) -> list[str]:
         """Return our pods."""

@@ -53,6 +53,7 @@ class Engine(ABC):
     units: ClassVar[tuple[str, ...]] = ()  # all that may run it
     checks_files: ClassVar[bool] = True  # each release has a check of its files
     has_runtime_classes: ClassVar[bool] = False  # Kubernetes starts its containers by a handler
+    reads_itself: ClassVar[str] = ""  # how it reads its files without being restarted, if it does
     restart_note: ClassVar[str] = ""  # what its restart ends, for a person who does it
     takes_path: ClassVar[bool] = False  # a runtime by its path, without a handler
     untold: ClassVar[str] = ""  # why a running one may not say which handlers it has
@@ -158,12 +159,8 @@ class Engine(ABC):
         """Return the command for that, for a person."""
         how = self.reload(loses_default=loses_default)
         if how == NOTHING:
-            return f"nothing to restart ({self.reads_itself()})"
+            return f"nothing to restart ({self.reads_itself})"
         return f"systemctl {how} {self.unit.removesuffix('.service')}"
-
-    def reads_itself(self) -> str:
-        """Return how it reads its files without being restarted."""
-        return "it reads its files at every command"
 
     def ended_by_restart(self) -> str:
         """Return which containers a restart would end."""

@@ -102,7 +102,6 @@ class _Looked:
     def document(self, waiting: Note | None) -> Json:
         """Return what `engine status --json` has of it; `waiting` is a change that is not over."""
         last, access = self.last, self.access
-        handlers = [self._handler(one) for one in self.state.handlers]
         drift = [_LOGGED_AT.sub("", one) for one in self.drift]  # else each look would find news
         if waiting:
             drift.append(
@@ -114,11 +113,11 @@ class _Looked:
             "config": str(self.state.config),
             "unit": (access and access.unit) or None,
             "version": self.version or (access.version if access else None),
-            "handlers": handlers,
+            "handlers": [self._handler(one) for one in self.state.handlers],
             "since": _shown_time(last.begun) if last else None,
             "by": last.by if last else None,
             "transaction": asdict(waiting) if waiting else None,
-            "upgraded": any(one["upgraded"] for one in handlers),
+            "upgraded": any(_upgraded(self.state, self.version, last)),
             "drift": drift,
             "remarks": self.remarks,
         }

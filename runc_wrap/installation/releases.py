@@ -91,7 +91,7 @@ def name_hooks(prefix: Path, release: Path) -> None:
 
 def in_force(prefix: Path) -> str | None:
     """Return the name of the release in force, None if there is none."""
-    current = _current(prefix)
+    current = prefix / "lib" / "current"
     return current.readlink().name if current.is_symlink() else None
 
 
@@ -106,10 +106,6 @@ def missing(prefix: Path) -> str:
     return f"{prefix} has no installation: give the one that has by --prefix"
 
 
-def _current(prefix: Path) -> Path:
-    return prefix / "lib" / "current"
-
-
 def changes(prefix: Path, release: Path) -> Iterator[PathChange]:
     """Yield, in order, what puts a release in force. Raises OSError and ValueError.
 
@@ -117,7 +113,7 @@ def changes(prefix: Path, release: Path) -> Iterator[PathChange]:
     """
     program.do("sync", "-f", str(release), seconds=_SECONDS)
     for path, after in (
-        (_current(prefix), f"releases/{release.name}"),
+        (prefix / "lib" / "current", f"releases/{release.name}"),
         (prefix / "bin" / "runc-wrap", files.read(release / "runc-wrap", _LARGEST)),
         (prefix / "bin" / "runc-wrapctl", "../lib/current/venv/bin/runc-wrapctl"),
         (prefix / "hooks", "lib/current/hooks"),

@@ -16,14 +16,18 @@ from runc_wrap.cluster.next_step import Registration
 from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.node.paths import Places
 
-_INSTALLING, _APPLYING, _LOOKING = 600.0, 120.0, 120.0  # seconds
-_CHECKING, _PROVING = 120.0, 600.0  # as five canaries may take, each a minute and more
+_INSTALLING, _LOOKING = 600.0, 120.0  # seconds
 STEPS = (
     "preflight", "install", "apply", "register", "prove", "unregister", "uninstall", "status",
     "remaining",
 )  # fmt: skip
 _ASKING = ("status", "remaining")  # the last of them, which change nothing
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
+_VERBS = {
+    next_step.REGISTER: ("add", "--restart"),
+    next_step.UNREGISTER: ("remove", "--restart"),
+    next_step.PROVE: ("prove",),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class NodeCommands:
         """
         more = ("--policy", policy) if policy else ()
         words = ("cluster", "preflight", engine, *self._which(), *more)
-        return self._ctl("preflight", _CHECKING, *words, directory=archive / "bin")
+        return self._ctl("preflight", _LOOKING, *words, directory=archive / "bin")
 
     def install(self, archive: Path) -> CommandEnd:
         """Install the release of an archive that lies on the node."""
@@ -54,23 +58,15 @@ class NodeCommands:
 
     def apply(self, policy: str) -> CommandEnd:
         """Check a policy that the pod has written, and put it in force."""
-        return self._ctl("apply", _APPLYING, "cluster", "apply", policy)
+        return self._ctl("apply", _LOOKING, "cluster", "apply", policy)
 
-    def register(self, engine: str) -> CommandEnd:
-        """Register the handler as a transaction, proved by a canary."""
-        return self._changed("register", "add", engine)
+    def engine(self, step: str, engine: str) -> CommandEnd:
+        """Register the handler or remove it, as a transaction, or prove it by a canary alone.
 
-    def prove(self, engine: str) -> CommandEnd:
-        """Run a canary through the registered handler; the engine is not restarted."""
-        words = ("engine", "prove", engine, *self._which(), "--json")
-        return self._ctl("prove", _PROVING, *words)
-
-    def unregister(self, engine: str) -> CommandEnd:
-        """Remove the handler as a transaction."""
-        return self._changed("unregister", "remove", engine)
-
-    def _changed(self, step: str, verb: str, engine: str) -> CommandEnd:
-        words = ("engine", verb, engine, *self._which(), "--restart", "--json")
+        `step` is REGISTER, UNREGISTER or PROVE of next_step.
+        """
+        verb, *more = _VERBS[step]
+        words = ("engine", verb, engine, *self._which(), *more, "--json")
         return self._ctl(step, _REGISTERING, *words)
 
     def _which(self) -> tuple[str, ...]:

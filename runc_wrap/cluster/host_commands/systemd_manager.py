@@ -26,14 +26,8 @@ _UNKNOWN, _EXISTS = f"{_NAME}.NoSuchUnit", f"{_NAME}.UnitExists"
 _SECONDS = 25.0  # for one call; systemd may be reloading
 _PAUSE = 0.05  # seconds
 RUNNING, DONE, FAILED, GONE = "running", "done", "failed", "gone"
-_STATES = {
-    "active": DONE,  # a oneshot that remains after its exit
-    "activating": RUNNING,
-    "deactivating": RUNNING,
-    "failed": FAILED,
-    "inactive": RUNNING,  # not begun yet; one that is over and inactive is unloaded
-    "reloading": RUNNING,
-}
+# All others run: one is inactive that has not begun yet, as what is over and inactive is unloaded.
+_OVER = {"active": DONE, "failed": FAILED}  # active: a oneshot that remains after its exit
 
 
 class SystemdError(Failure):
@@ -104,7 +98,7 @@ class Manager:
                 if error.name == _UNKNOWN:
                     return UnitEnd(GONE)
                 raise
-            state = _STATES.get(line.property(path, "Unit", "ActiveState"), RUNNING)
+            state = _OVER.get(line.property(path, "Unit", "ActiveState"), RUNNING)
             status = line.property(path, "Service", "ExecMainStatus")
             result = line.property(path, "Service", "Result") if state == FAILED else ""
         return UnitEnd(state, status if isinstance(status, int) else 0, str(result))

@@ -6,6 +6,7 @@ start. It has no reload: SIGHUP ends it (cmd/containerd/command/main_unix.go).
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -46,6 +47,7 @@ class Containerd(CriEngine):
     names = engine_names.CONTAINERD
     usual = Path("/etc/containerd/config.toml")
     usual_socket = Path("/run/containerd/containerd.sock")
+    reads_itself = "k0s watches its drop-ins"
     units = ("containerd.service", *(unit for each in distributions.ALL for unit in each.units))
 
     # Where it is.
@@ -116,16 +118,11 @@ class Containerd(CriEngine):
         Raises EngineError for a file that cannot be read.
         """
         loaded = loaded_files.load(self.config, engine_files.table(self.config))
-        said = (each for one in loaded for each in loaded_files.disabled(one.table, str(one.path)))
-        return next(said, "")
+        return next(filter(None, map(loaded_files.disabled, loaded)), "")
 
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return a restart, but for k0s, which watches its directory of drop-ins."""
         return NOTHING if self.flavour == _K0S else RESTART
-
-    def reads_itself(self) -> str:
-        """Return who watches."""
-        return "k0s watches its drop-ins"
 
     def ended_by_restart(self) -> str:
         """Return what runs in its unit, and Docker's if systemd restarts it, too."""
@@ -156,10 +153,9 @@ class Containerd(CriEngine):
 
     def default(self) -> str | None:
         """Return what it tells in its status."""
-        try:
+        with suppress(CallFailed):
             return cri_runtime.default_handler(self.where())
-        except CallFailed:
-            return None
+        return None
 
     def answers_at(self, document: Table | None = None) -> Path:
         """Return where it answers: as its dump says, otherwise at the usual place.

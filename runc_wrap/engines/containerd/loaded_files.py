@@ -79,18 +79,17 @@ def check_version(table: Table, where: str, wanted: tuple[int, ...]) -> None:
     )
 
 
-def disabled(table: Table, where: str) -> list[str]:
-    """Return a sentence for each word by which a file disables the CRI plugin.
+def disabled(file: Loaded) -> str:
+    """Return that a file disables the CRI plugin, "" if it does not.
 
     Raises EngineError for what is no list.
     """
-    listed = table.get("disabled_plugins", [])
+    listed = file.table.get("disabled_plugins", [])
     if not isinstance(listed, list):
-        raise EngineError(f"{where}: disabled_plugins is no list; try: correct it first")
-    found = [each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)]
-    return [
-        f"{where} disables the CRI plugin ({each}): no pod will find the handler" for each in found
-    ]
+        raise EngineError(f"{file.path}: disabled_plugins is no list; try: correct it first")
+    found = next((each for each in listed if each in ("cri", OLD_CRI, NEW_CRI)), "")
+    said = f"{file.path} disables the CRI plugin ({found}): no pod will find the handler"
+    return said if found else ""
 
 
 def plugin_of(version: int) -> str:

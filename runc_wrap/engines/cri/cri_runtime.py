@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
@@ -104,22 +104,15 @@ def has_image(socket: Path, name: str) -> bool:
     return 1 in fields(grpc_call.call(socket, f"{_IMAGE}/ImageStatus", request, _SHORT))
 
 
-class StartedPod(NamedTuple):
-    """A pod that was started: `config` is the message that each of its containers repeats."""
-
-    id: str
-    config: bytes
-
-
-def start_pod(socket: Path, handler: str, name: str) -> StartedPod:
+def start_pod(socket: Path, handler: str, name: str) -> tuple[str, bytes]:
     """Start a pod without a seccomp profile through a handler ("": the default).
 
-    Raises CallFailed.
+    Return its id, and the message that each of its containers repeats. Raises CallFailed.
     """
     parent = cgroup_parent(_configured(_verbose_status(socket)), handler)
     config = _pod(str(uuid.uuid4()), parent, name)
     answer = _asked(socket, "RunPodSandbox", message({1: config, 2: handler}), _LONG)
-    return StartedPod(text(answer, 1), config)
+    return text(answer, 1), config
 
 
 def cgroup_parent(configured: dict[str, Any], handler: str) -> str:
@@ -148,13 +141,14 @@ def _pod(uid: str, parent: str, name: str) -> bytes:
     return message({1: metadata, 6: labels, 8: message({1: parent, 2: security})})
 
 
-def start_container(socket: Path, pod: StartedPod, probe: Probe, image: str) -> None:
+def start_container(socket: Path, pod: tuple[str, bytes], probe: Probe, image: str) -> None:
     """Have a container with the engine's own default profile created in a pod, and started.
 
     What it has otherwise is what the kubelet sends for one without settings. It is not waited for.
     CRI-O calls the runtime to create it first. Raises CallFailed, also if the runtime refuses it.
     """
-    asked = message({1: pod.id, 2: _container(probe, image), 3: pod.config})
+    id_, config = pod
+    asked = message({1: id_, 2: _container(probe, image), 3: config})
     answer = _asked(socket, "CreateContainer", asked, _STARTING)
     _asked(socket, "StartContainer", message({1: text(answer, 1)}), _STARTING)
 

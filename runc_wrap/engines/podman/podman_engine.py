@@ -64,6 +64,7 @@ class Podman(ClientEngine):
 
     names = engine_names.PODMAN
     takes_path = True
+    reads_itself = "the API service: systemctl restart podman.service"
     usual = Path("/etc/containers/containers.conf")
     usual_socket = Path("/run/podman/podman.sock")
     client = "podman"
@@ -111,10 +112,6 @@ class Podman(ClientEngine):
     def reload(self, *, loses_default: bool = False) -> Reload:
         """Return none: every command reads the files; the API service is a command, too."""
         return NOTHING
-
-    def reads_itself(self) -> str:
-        """Return the command for its API service."""
-        return "the API service: systemctl restart podman.service"
 
     def in_force(self) -> dict[str, str] | None:
         """Return our handlers and the default as `podman info` shows them."""

@@ -31,9 +31,9 @@ def test_the_token_is_read_anew_for_each_request(server: StandIn, tmp_path: Path
     api = server.api(tmp_path)
     (tmp_path / "token").write_text("old")
     with pytest.raises(api_server.Refused, match="401"):
-        api.get(NODE)
+        api.request("GET", NODE)
     (tmp_path / "token").write_text(api_stand_in.TOKEN)
-    assert api.get(NODE)
+    assert api.request("GET", NODE)
 
 
 REFUSALS = [(403, api_server.Refused), (404, api_server.Refused), (409, api_server.Refused),
@@ -47,7 +47,7 @@ def test_what_is_no_is_told_apart_from_what_is_not_now(
 ) -> None:
     server.refuses = status
     with pytest.raises(error) as raised:
-        server.api(tmp_path).get(NODE)
+        server.api(tmp_path).request("GET", NODE)
     assert str(status) in str(raised.value)
     assert str(raised.value).isprintable()
 
@@ -75,7 +75,7 @@ def test_an_answer_that_cannot_be_used_is_none(
 ) -> None:
     server.answer = answer
     with pytest.raises(api_server.Unreachable) as raised:
-        server.api(tmp_path).get(NODE)
+        server.api(tmp_path).request("GET", NODE)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 600
 
@@ -96,7 +96,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(tmp_path: Path, kin
         is_tls = kind == "the handshake"
         api = _in_pod(tmp_path, port) if is_tls else StandIn({}, port=port).api(tmp_path)
         with pytest.raises(api_server.Unreachable, match="takes too long"):
-            replace(api, longest=1.0).get(NODE)
+            replace(api, longest=1.0).request("GET", NODE)
 
 
 def test_a_bound_that_went_to_one_address_ends_the_wait_for_the_next(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_bound_that_went_to_one_address_ends_the_wait_for_the_next(tmp_path: P
             return api.connect()
 
         with pytest.raises(api_server.Unreachable, match="takes too long"):
-            replace(api, connect=connect, longest=0.5).get(NODE)
+            replace(api, connect=connect, longest=0.5).request("GET", NODE)
 
 
 @contextlib.contextmanager
@@ -154,10 +154,10 @@ def test_only_the_pods_own_authority_is_trusted(
     with api_stand_in.running({}, context) as server:
         api = _in_pod(tmp_path, server.port)
         if is_trusted:
-            assert api.get(NODE) == {}
+            assert api.request("GET", NODE) == {}
         else:
             with pytest.raises(api_server.Unreachable, match="certificate"):
-                api.get(NODE)
+                api.request("GET", NODE)
 
 
 def _in_pod(place: Path, port: int) -> ApiServer:
