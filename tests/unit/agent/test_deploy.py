@@ -97,19 +97,3 @@ def _exposure(unit: Path) -> float:
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert found
     return float(found[1])
-
-
-def test_systemd_knows_every_setting_of_the_units(tmp_path: Path) -> None:
-    """The last one is the control."""
-    for unit in UNITS.iterdir():
-        text = unit.read_text().replace(f"{PREFIX}/bin/runc-wrapctl", "/bin/true")
-        (tmp_path / unit.name).write_text(text)
-    control = tmp_path / "runc-wrap-control.service"
-    control.write_text("[Service]\nExecStart=/bin/true\nNoSuchSetting=1\n")
-    names = sorted(path.name for path in tmp_path.iterdir())
-    argv = [program("systemd-analyze"), "verify", "--man=no", *names]
-    done = subprocess.run(
-        argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
-    )
-    (told,) = (line for line in done.stderr.splitlines() if "runc-wrap-" in line)
-    assert "NoSuchSetting" in told

@@ -105,9 +105,7 @@ def test_an_ended_listener_does_not_remove_another_one_that_systemd_holds(observ
         os.close(copy)
 
 
-def test_calls_are_answered_while_evidence_cannot_be_written(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_calls_are_answered_while_evidence_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe_service, "_RECORD_AGAIN", 0.1)
     monkeypatch.setattr(recorder, "WRITE_AFTER", 0.1)
     with short_directory("observe") as place, listener_process.sender() as sender:

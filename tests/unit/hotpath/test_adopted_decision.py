@@ -125,13 +125,6 @@ def test_the_overlay_denies_on_top_of_an_engines_default_that_is_taken_over() ->
     assert [one for one in without.block["syscalls"] if one["names"] == ["mincore"]] == []
 
 
-@pytest.mark.parametrize(("mode", "action"), [("audit", "keep"), ("enforce", "inject")])
-def test_an_opt_out_that_does_not_count_is_recorded_as_ignored(mode: str, action: str) -> None:
-    made = _compiled({"default.adopt": ADOPT, "default.mode": mode, "opt_out.annotations": False})
-    decision = _considered(_config(annotations=OPT_OUT), made).decision
-    assert (decision.action, decision.ignored) == (action, "runc-wrap/seccomp")
-
-
 def test_the_new_config_differs_in_its_block_only() -> None:
     rows: list[tuple[str, Json, str]] = [
         (ADOPT, {}, "The policy's default applies"),
@@ -175,13 +168,6 @@ def test_a_privileged_container_never_loses_the_filter_that_it_brings() -> None:
     ):
         made = _compiled({"default.adopt": adopt, "default.privileged": privileged})
         assert _result(_considered(_privileged(), made)) == expected
-
-
-def test_without_adopt_no_profile_is_read_for_a_config_with_one() -> None:
-    made = _compiled()
-    made.profiles.clear()
-    made.as_applied.clear()
-    assert _result(_considered(_config(), made)) == KEPT
 
 
 def _decided(mode: str | None, candidate: str | None = None) -> Decision:

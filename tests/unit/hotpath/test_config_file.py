@@ -74,13 +74,6 @@ def test_a_large_or_missing_file_a_fifo_and_a_link_to_itself_are_refused(config:
         config_file.read(str(config))
 
 
-def test_a_short_write_is_continued(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = os.write
-    monkeypatch.setattr("posix.write", lambda to, data: whole(to, data[:2]))
-    config_file.replace(config_file.read(str(config)), b"new text")
-    assert config.read_bytes() == b"new text"
-
-
 @pytest.mark.parametrize("fault", disk_faults.FAULTS)
 def test_any_failing_call_leaves_one_config_old_or_new(config: Path, fault: int | str) -> None:
     for number in itertools.count(1):

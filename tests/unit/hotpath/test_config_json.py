@@ -92,13 +92,8 @@ def _is_parsed(text: bytes) -> bool:
     return True
 
 
-_SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text()
-)
+_FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+_SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | _FLOATS | st.text()
 _KEYS = st.sampled_from(["linux", "seccomp", "a", 'b"', "ä", "\\"]) | st.text(max_size=3)
 _VALUES = st.recursive(
     _SCALARS,

@@ -212,9 +212,7 @@ def test_a_rotation_keeps_the_last_decision_of_a_reused_id(prefix: str) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_rotation_killed_anywhere_loses_no_existing_container(
-    prefix: str, tmp_path: Path
-) -> None:
+def test_a_killed_rotation_loses_no_existing_container(prefix: str, tmp_path: Path) -> None:
     _ledger(prefix).mkdir()
     every: list[tuple[set[str], disk_faults.Moment]] = []
     alive: set[str] = set()

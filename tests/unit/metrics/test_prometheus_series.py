@@ -50,17 +50,6 @@ def new(tmp_path: Path) -> Passes:
     return Passes(tmp_path)
 
 
-def test_each_line_is_read_once(tmp_path: Path, new: Passes) -> None:
-    assert new() == []
-    append(tmp_path / NEWER, *numbered(0, 3))
-    assert new() == ["c0", "c1", "c2"]
-    assert new() == []
-    append(tmp_path / NEWER, *numbered(3, 4), b'{"id": "c4", "act')
-    assert new() == ["c3"]
-    append(tmp_path / NEWER, b'ion": "keep"}\n')
-    assert new() == ["c4"]
-
-
 def test_a_rotation_loses_and_repeats_nothing(tmp_path: Path, new: Passes) -> None:
     append(tmp_path / NEWER, *numbered(0, 3))
     assert len(new()) == 3

@@ -53,9 +53,7 @@ def test_a_runtime_that_an_engine_brings_is_taken_where_there_is_no_other(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root gives files away")
 @pytest.mark.parametrize("whose", ["the file", "its directory", "anybody's"])
-def test_root_executes_no_runtime_others_may_write(
-    folder: Path, tmp_path: Path, whose: str
-) -> None:
+def test_root_runs_no_runtime_others_may_write(folder: Path, tmp_path: Path, whose: str) -> None:
     """As a policy may name one: in a pod's files, say."""
     witness = tmp_path / "executed"
     theirs = machine.fake(tmp_path / "theirs", "runc", f"touch {witness}; echo runc version 1.2.4")

@@ -54,9 +54,7 @@ def _block(*names: str) -> dict[str, Any]:
     return {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}
 
 
-def test_a_block_is_not_compared_if_our_libseccomp_lacks_its_calls(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_block_is_not_compared_if_libseccomp_lacks_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.5.5", "/lib"))
     monkeypatch.setattr("runc_wrap.profiles.syscall_names.known_to_libseccomp", _known_to_255)
     runc = Loader.of("runc", "1.4.0", "2.6.0")

@@ -72,9 +72,7 @@ def test_a_filter_of_this_process_says_nothing_of_the_kernel(name: str) -> None:
     assert f"ProfileError: seccomp(2) fails with {name}" in done.stderr
 
 
-def test_the_kernels_features_are_the_limit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kernels_features_are_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seccomp_features, "_KERNEL", tmp_path)
     (tmp_path / "actions_avail").write_text("kill_thread errno allow\n")
     (tmp_path / "actions_logged").write_text("errno\n")

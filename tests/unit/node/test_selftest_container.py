@@ -28,9 +28,7 @@ def test_a_container_that_did_not_run_is_reported_with_the_runtimes_message(tmp_
             selftest_container.run(machine.fake(tmp_path, "runc", script), tmp_path)
 
 
-def test_an_absent_or_stuck_runtime_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_absent_or_hung_runtime_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(selftest_container.TrialFailed, match="none is not installed"):
         selftest_container.run(tmp_path / "none", tmp_path)
     monkeypatch.setattr(selftest_container, "_SECONDS", 0.1)

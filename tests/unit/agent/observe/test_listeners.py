@@ -144,18 +144,12 @@ def test_a_listeners_container_is_known_when_its_own_filters_are_kept(service: S
 
 
 @pytest.mark.parametrize(
-    ("running", "held", "is_deaf"),
-    [(7, False, True), (None, False, False), (7, True, False)],
-    ids=["it runs without any", "it has ended", "an exec in it has ended"],
+    ("running", "held", "deaf"), [(7, False, True), (None, False, False), (7, True, False)]
 )
 def test_a_container_that_runs_without_its_listeners_is_noticed(
-    service: Service,
-    monkeypatch: pytest.MonkeyPatch,
-    running: int | None,
-    *,
-    held: bool,
-    is_deaf: bool,
+    service: Service, monkeypatch: pytest.MonkeyPatch, running: int | None, held: bool, deaf: bool
 ) -> None:
+    """Not one that has ended, nor one in which an exec has."""
     monkeypatch.setattr(runtime_state, "running", {("/run/r", "c"): running}.get)
     monkeypatch.setattr(Listeners, "_add", lambda self, one: self.by_fd.update({one.fd: one}))
     monkeypatch.setattr(Listeners, "_answer_left", lambda *_: None)
@@ -164,4 +158,4 @@ def test_a_container_that_runs_without_its_listeners_is_noticed(
     for number in (1, 2):
         write_state(listeners.directory, f"{LISTENER}{number}", STATE)
     listeners.restore({f"{LISTENER}2": -1} if held else {})
-    assert listeners.is_deaf is is_deaf
+    assert listeners.is_deaf is deaf

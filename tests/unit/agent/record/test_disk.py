@@ -36,10 +36,7 @@ __all__ = ["logged"]
 
 
 def test_after_a_failed_write_the_service_pauses_and_then_writes_everything(
-    logged: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    logged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logged.write_text("errno")
     now = [1000.0]

@@ -111,9 +111,7 @@ def test_an_endless_probe_proves_nothing_and_that_is_said(tmp_path: Path, clock:
 
 
 @pytest.mark.usefixtures("clock")
-def test_a_foreign_record_is_not_the_test_record_but_also_proves_that_the_source_sees(
-    tmp_path: Path,
-) -> None:
+def test_a_foreign_record_is_no_test_record_but_proves_that_the_source_sees(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {},
         {"comm": "x"},  # a name is nobody's

@@ -312,11 +312,11 @@ def test_events_may_not_wait_while_a_runtime_starts_a_process_in_observe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setattr(proc_connector, "connector", refused)
-    key = ("/run/test", "asked")
-    write_ledger(tmp_path, line("asked", mode=mode, pid=SHIM, time=rfc3339(time.time() - 3600)))
+    before, key = time.time() - 3600, ("/run/test", "asked")
+    write_ledger(tmp_path, line("asked", mode=mode, pid=SHIM, time=rfc3339(before)))
     tree = ProcessTree(Known(tmp_path))
     tree.refresh()
-    tree.lives.begin(INIT, Life(time.time() - 3600, key))
+    tree.lives.begin(INIT, Life(before, key))
     found = [tree.may_wait]
     tree.lives.begin(RUNTIME, Life(time.time(), key, ALWAYS))
     tree.lives.begin(CHILD, Life(time.time(), key, None))

@@ -56,9 +56,7 @@ def lost(found: list[Sighting | LossSpan]) -> list[int]:
     return [item.records for item in found if isinstance(item, LossSpan)]
 
 
-def test_a_record_is_the_same_sent_and_printed_and_as_an_array_of_bytes(
-    journalctl: Journalctl,
-) -> None:
+def test_a_record_is_the_same_sent_and_printed_and_as_bytes(journalctl: Journalctl) -> None:
     arrays = ({**form, "MESSAGE": list(form["MESSAGE"].encode())} for form in (SENT, PRINTED))
     journalctl.prints(*arrays, SENT, PRINTED)
     assert [type(one) for one in set(read())] == [Sighting]

@@ -1,6 +1,5 @@
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,13 +21,11 @@ def sighting(number: int, **changes: int) -> Sighting:
     return found
 
 
-@pytest.mark.parametrize(
-    "changes", [{"time": 5.0}, {"serial": 9}, {"pid": 9}, {"number": 9}, {"code": 0}], ids=str
-)
-def test_different_records_are_not_copies(changes: Any) -> None:
+def test_different_records_are_not_copies() -> None:
     one = sighting(1)
-    other = one._replace(**changes)
-    assert len(list(merged_sources.gather([[one], [other]], 0, []))) == 2
+    others = (one._replace(time=5.0), one._replace(serial=9), one._replace(pid=9))
+    for other in (*others, one._replace(number=9), one._replace(code=0)):
+        assert len(list(merged_sources.gather([[one], [other]], 0, []))) == 2
 
 
 @settings(max_examples=30)

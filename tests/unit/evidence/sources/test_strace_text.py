@@ -56,8 +56,7 @@ def test_other_lines_are_passed_over() -> None:
 
 @pytest.mark.parametrize("called", [b"[pid 7] getpid() = 7", b"getpid() = 7"])
 @pytest.mark.parametrize(
-    "over",
-    [b"strace: [ Process PID=7 runs in 64 bit mode. ]", b"[pid 7] +++ exited with 0 +++"],
+    "over", [b"strace: [ Process PID=7 runs in 64 bit mode. ]", b"[pid 7] +++ exited with 0 +++"]
 )
 def test_a_process_has_its_mode_until_that_changes_or_it_ends(called: bytes, over: bytes) -> None:
     """While strace names no process it traces only one."""

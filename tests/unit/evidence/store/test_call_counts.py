@@ -56,19 +56,11 @@ def test_a_workload_that_invents_programs_and_numbers_does_not_fill_memory() -> 
     assert seen.dropped + sum(tally.count for tally in seen.calls.values()) == 5 * MOST
 
 
-@given(
-    st.lists(
-        st.builds(
-            sighting,
-            st.integers(-1, 2**32),
-            time=st.floats(0, 4e9),
-            comm=st.text(),
-            exe=st.text(),
-            args=st.none() | st.tuples(*[st.integers(0, 2**64 - 1)] * 6),
-        ),
-        max_size=20,
-    )
-)
+ARGS = st.none() | st.tuples(*[st.integers(0, 2**64 - 1)] * 6)
+OTHERS = {"time": st.floats(0, 4e9), "comm": st.text(), "exe": st.text(), "args": ARGS}
+
+
+@given(st.lists(st.builds(sighting, st.integers(-1, 2**32), **OTHERS), max_size=20))
 def test_written_counts_are_read_back(sightings: list[Any]) -> None:
     seen = Tallies()
     for one in sightings:

@@ -79,11 +79,6 @@ def test_no_listener_is_lost_that_waits_until_a_busy_service_takes_it(scene: Sce
     assert scene.found(ANSWERED, "take") == ([], 0)
 
 
-def test_while_the_service_does_not_answer_no_listener_is_known_to_be_lost(scene: Scene) -> None:
-    scene.serve()
-    assert scene.found(SILENT) == ([], 1)
-
-
 @pytest.mark.parametrize("answer", [ABSENT, SILENT])
 def test_a_listener_that_no_process_has_is_lost(scene: Scene, answer: FlushAnswer) -> None:
     scene.take()
@@ -92,6 +87,7 @@ def test_a_listener_that_no_process_has_is_lost(scene: Scene, answer: FlushAnswe
     assert scene.found(answer) == ([], 0)
 
 
-def test_a_listener_that_the_service_has_not_when_it_answers_is_lost(scene: Scene) -> None:
+def test_a_listener_is_lost_only_if_the_service_answers_and_has_it_not(scene: Scene) -> None:
     scene.serve()
+    assert scene.found(SILENT) == ([], 1)
     assert scene.found(ANSWERED) == ([FIRST], 0)
