@@ -65,7 +65,9 @@ class StraceReader:
             self._modes[mode[1]] = mode[2].decode()
             self._has_some = True
         elif found := _LINE.match(line):
-            name, pid = found[4].decode(), found[1] or found[2] or self._only
+            # strace names no process while it traces only one
+            only = next(iter(self._modes)) if len(self._modes) == 1 else b""
+            name, pid = found[4].decode(), found[1] or found[2] or only
             unnamed = _UNNAMED.fullmatch(name)
             number = int(found[3]) if found[3] else _signed(unnamed[1]) if unnamed else None
             self._has_some |= number is not None
@@ -79,11 +81,6 @@ class StraceReader:
     def runs(self, call: TracedCall, bits: str) -> None:
         """Remember in which mode a process made a call; after execve it may be another."""
         self._modes[call.pid] = "" if call.name.startswith("execve") else bits
-
-    @property
-    def _only(self) -> bytes:
-        """The process, if it is the only one: strace names none while it traces only one."""
-        return next(iter(self._modes)) if len(self._modes) == 1 else b""
 
 
 def _signed(word: str) -> int:
