@@ -1,6 +1,7 @@
 """How each engine starts a canary and removes it, and what a transaction asks before."""
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,18 +21,14 @@ def test_one_that_is_not_installed_refuses() -> None:
     assert "docker is not installed" in found.refusal()
 
 
-@pytest.mark.parametrize(
-    ("listed", "removes", "why"),
-    [
-        ("cat {left}", "echo >{left}", ""),
-        (
-            "cat {left}",
-            "echo device or resource busy >&2; exit 1",
-            "our canary: device or resource",
-        ),
-        ("echo no daemon >&2; exit 1", "", "does not tell its containers: no daemon"),
-    ],
-)
+REMOVALS = [  # what `ps` and `rm` do, why it is not removed
+    ("/bin/cat {left}", "echo >{left}", ""),
+    ("/bin/cat {left}", "echo resource busy >&2; exit 1", "our canary: resource busy"),
+    ("echo no daemon >&2; exit 1", "", "does not tell its containers: no daemon"),
+]
+
+
+@pytest.mark.parametrize(("listed", "removes", "why"), REMOVALS)
 def test_a_canary_counts_as_removed_only_if_it_has_gone(
     programs: Path, listed: str, removes: str, why: str
 ) -> None:
@@ -39,23 +36,20 @@ def test_a_canary_counts_as_removed_only_if_it_has_gone(
     left = programs.with_name("left")
     left.write_text("0123\n")
     script = f"case $1 in ps) {listed};; rm) {removes};; esac".format(left=left)
-    binary = machine.fake(programs, "docker", script.replace("cat ", "/bin/cat "))
+    binary = machine.fake(programs, "docker", script)
     found = Docker(CONFIG, binary, "docker.service", Path("/s"), "", "26.1.5")
-    if why:
-        with pytest.raises(CallFailed, match=why):
-            found.remove_probes()
-    else:
+    with pytest.raises(CallFailed, match=why) if why else nullcontext():
         found.remove_probes()
-        assert left.read_text() == "\n"
+    assert (left.read_text() == "\n") is (not why)
 
 
 def test_podmans_canary_lies_in_the_installation_wherever_the_caller_has_temporary_files(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner of TMPDIR could replace the root file system, which root then runs."""
-    theirs, var, asked = tmp_path / "theirs", tmp_path / "var", tmp_path / "asked"
-    for directory in (theirs, var):
-        directory.mkdir()
+    theirs, var, asked = (tmp_path / name for name in ("theirs", "var", "asked"))
+    theirs.mkdir()
+    var.mkdir()
     monkeypatch.setenv("TMPDIR", str(theirs))
     monkeypatch.setattr(tempfile, "tempdir", None)
     script = f'case "$*" in *run*) echo "$*" >{asked}; echo id;; *) :;; esac'
@@ -76,16 +70,16 @@ def test_a_client_that_prints_no_id_has_started_nothing(programs: Path, tmp_path
         pass
 
 
-@pytest.mark.parametrize(
-    ("printed", "name"),
-    [
-        ('[crio.image]\npause_image = "a/pause:1"\n', "a/pause:1"),
-        ('[crio.image]\n# pause_image = "a/pause:2"\n', "a/pause:2"),
-        ('[crio.image]\n# pause_image = "a/pause:2"\npause_image = "own:3"\n', "own:3"),
-        ('[crio.image]\n# pause_image_auth_file = "/x"\n', ""),
-        ("no TOML", ""),
-    ],
-)
+IMAGES = [
+    ('[crio.image]\npause_image = "a/pause:1"\n', "a/pause:1"),
+    ('[crio.image]\n# pause_image = "a/pause:2"\n', "a/pause:2"),
+    ('[crio.image]\n# pause_image = "a/pause:2"\npause_image = "own:3"\n', "own:3"),
+    ('[crio.image]\n# pause_image_auth_file = "/x"\n', ""),
+    ("no TOML", ""),
+]
+
+
+@pytest.mark.parametrize(("printed", "name"), IMAGES)
 def test_a_default_that_crio_prints_as_a_comment_is_its_image(
     programs: Path, printed: str, name: str
 ) -> None:

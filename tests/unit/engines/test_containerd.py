@@ -258,17 +258,17 @@ def test_k0s_own_file_is_recognized_in_each_of_its_releases(tmp_path: Path, head
     assert (where.config.parent / "containerd.d/50-runc-wrap-runc-wrap.toml").exists()
 
 
-@pytest.mark.parametrize(
-    ("folder", "name", "text", "waits"),
-    [
-        (K3S, "config.toml", VERSION_3, False),
-        (K3S, "config.toml", _without_imports(VERSION_3), True),
-        (K0S, "containerd.toml", K0S_MANAGED.format(3, "%s"), False),
-        (K0S, "containerd.toml", K0S_OF_1, True),
-        (SNAP, "containerd-template.toml", MICROK8S, True),
-        ("etc/containerd", "config.toml", "version = 2\n", False),
-    ],
-)
+WAITING = [
+    (K3S, "config.toml", VERSION_3, False),
+    (K3S, "config.toml", _without_imports(VERSION_3), True),
+    (K0S, "containerd.toml", K0S_MANAGED.format(3, "%s"), False),
+    (K0S, "containerd.toml", K0S_OF_1, True),
+    (SNAP, "containerd-template.toml", MICROK8S, True),
+    ("etc/containerd", "config.toml", "version = 2\n", False),
+]
+
+
+@pytest.mark.parametrize(("folder", "name", "text", "waits"), WAITING)
 def test_what_a_template_says_shows_after_a_start_only(
     folder: str, name: str, text: str, waits: bool, tmp_path: Path
 ) -> None:
@@ -277,15 +277,15 @@ def test_what_a_template_says_shows_after_a_start_only(
     assert distributions.waits_for_start(config) is waits
 
 
-@pytest.mark.parametrize(
-    ("path", "command"),
-    [
-        (f"{K3S}/config.toml", "systemctl restart k3s"),
-        (f"{RKE2}/config.toml", "systemctl restart rke2-server"),
-        (f"{SNAP}/containerd-template.toml", "systemctl restart snap.microk8s.daemon-containerd"),
-        (f"{K0S}/containerd.toml", "nothing to restart"),
-    ],
-)
+RELOADS = [
+    (f"{K3S}/config.toml", "systemctl restart k3s"),
+    (f"{RKE2}/config.toml", "systemctl restart rke2-server"),
+    (f"{SNAP}/containerd-template.toml", "systemctl restart snap.microk8s.daemon-containerd"),
+    (f"{K0S}/containerd.toml", "nothing to restart"),
+]
+
+
+@pytest.mark.parametrize(("path", "command"), RELOADS)
 def test_each_distribution_says_what_makes_it_read_its_configuration(
     path: str, command: str, tmp_path: Path
 ) -> None:

@@ -38,17 +38,17 @@ def _systemd(patch: pytest.MonkeyPatch, shown: str, docker: str = "active") -> N
     patch.setattr(systemd, "state", lambda _: docker)
 
 
-@pytest.mark.parametrize(
-    ("told", "words"),
-    [
-        ("[false,1,0]", "1 container that runs, as live-restore is off"),
-        ("[false,1,1]", RUN),
-        ("[false,0,0]", ""),
-        ("[true,2,0]", ""),
-        ("", "containers that may run, unless live-restore is on"),
-        ("[false,null,0]", "containers that may run, unless live-restore is on"),
-    ],
-)
+ENDED = [
+    ("[false,1,0]", "1 container that runs, as live-restore is off"),
+    ("[false,1,1]", RUN),
+    ("[false,0,0]", ""),
+    ("[true,2,0]", ""),
+    ("", "containers that may run, unless live-restore is on"),
+    ("[false,null,0]", "containers that may run, unless live-restore is on"),
+]
+
+
+@pytest.mark.parametrize(("told", "words"), ENDED)
 def test_docker_without_live_restore_ends_its_containers(
     programs: Path, told: str, words: str
 ) -> None:
@@ -56,16 +56,16 @@ def test_docker_without_live_restore_ends_its_containers(
     assert Docker(Docker.usual).ended_by_restart() == words
 
 
-@pytest.mark.parametrize(
-    ("shown", "docker", "words"),
-    [
-        (REQUIRED, "active", WITH + RUN),
-        (BOUND, "active", WITH + RUN),
-        (REQUIRED, "inactive", ""),
-        (WANTED, "active", ""),
-        ("", "active", ""),
-    ],
-)
+TOGETHER = [
+    (REQUIRED, "active", WITH + RUN),
+    (BOUND, "active", WITH + RUN),
+    (REQUIRED, "inactive", ""),
+    (WANTED, "active", ""),
+    ("", "active", ""),
+]
+
+
+@pytest.mark.parametrize(("shown", "docker", "words"), TOGETHER)
 def test_docker_that_is_restarted_with_containerd_ends_them_too(
     programs: Path, monkeypatch: pytest.MonkeyPatch, shown: str, docker: str, words: str
 ) -> None:
@@ -75,46 +75,36 @@ def test_docker_that_is_restarted_with_containerd_ends_them_too(
 
 
 @pytest.fixture
-def shim(tmp_path: Path) -> Iterator[str]:
-    """A process with the name of a shim; its cgroup, which is the test's own."""
-    program = tmp_path / "containerd-shim-runc-v2"
-    program.symlink_to(Path(sys.executable).resolve())
-    code = "import os; print(flush=True); os.read(0, 1)"
-    argv = [str(program), "-ISc", code]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        assert process.stdin
-        process.stdout.readline()
-        yield Path(f"/proc/{os.getpid()}/cgroup").read_text().splitlines()[0].split(":", 2)[2]
-        process.stdin.close()
+def _shim(tmp_path: Path) -> Iterator[None]:
+    """Run a process with the name of a shim."""
+    shim = tmp_path / "containerd-shim-runc-v2"
+    shim.symlink_to(Path(sys.executable).resolve())
+    with subprocess.Popen([shim, "-ISc", "import os; os.read(0, 1)"], stdin=subprocess.PIPE):
+        yield
 
 
-@pytest.mark.parametrize("mode", ["process", "none", "control-group", "mixed"])
+GROUPS = [  # KillMode, the shim's cgroup, whether a restart of crio.service ends it
+    ("process", "/s/crio.service", False),
+    ("none", "/s/crio.service", False),
+    ("control-group", "/s/crio.service", True),
+    ("control-group", "/of-another", False),
+    ("mixed", "/s/crio.service/x", True),
+    ("mixed", "/s/crio.service-x", False),
+]
+
+
+@pytest.mark.usefixtures("_shim")
+@pytest.mark.parametrize(("mode", "group", "is_ended"), GROUPS)
 def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
-    monkeypatch: pytest.MonkeyPatch, shim: str, mode: str
-) -> None:
-    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup={shim}\n")
-    told = engine_unit.ended_by_restart(UNIT)
-    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup=/of-another\n")
-    assert engine_unit.ended_by_restart(UNIT) == ""
-    if mode in ("process", "none"):
-        assert told == ""
-    else:
-        assert told.endswith(f"shims or monitors of containers, as {UNIT} has KillMode={mode}")
-
-
-@pytest.mark.usefixtures("shim")
-@pytest.mark.parametrize(
-    ("group", "is_its"),
-    [("/s/crio.service", True), ("/s/crio.service/x", True), ("/s/crio.service-x", False)],
-)
-def test_a_unit_whose_name_only_begins_alike_is_another(
-    monkeypatch: pytest.MonkeyPatch, group: str, *, is_its: bool
+    monkeypatch: pytest.MonkeyPatch, mode: str, group: str, *, is_ended: bool
 ) -> None:
     groups = [("1", "name=systemd", "/"), ("0", "", group)]
     monkeypatch.setattr(procfs, "cgroups", lambda _: groups)
-    _systemd(monkeypatch, "KillMode=mixed\nControlGroup=/s/crio.service\n")
-    assert ("shims or monitors" in engine_unit.ended_by_restart("crio.service")) is is_its
+    _systemd(monkeypatch, f"KillMode={mode}\nControlGroup=/s/crio.service\n")
+    told = engine_unit.ended_by_restart("crio.service")
+    assert bool(told) is is_ended
+    said = f"shims or monitors of containers, as crio.service has KillMode={mode}"
+    assert not told or told.endswith(said)
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -129,40 +119,31 @@ def test_systemd_accepts_it(tmp_path: Path, *, damaged: bool) -> None:
     assert (unit.name in said) is damaged
 
 
-def test_it_runs_before_every_engine_that_may_be_registered() -> None:
-    text = engine_restart.boot_unit_text(Places(DEFAULT_PREFIX), "another.service")
-    (before,) = [line for line in text.splitlines() if line.startswith("Before=")]
-    names = set(before.removeprefix("Before=").split())
-    wanted = "containerd crio docker k3s k3s-agent rke2-server rke2-agent another".split()
-    assert {f"{name}.service" for name in wanted} <= names
-
-
 def test_installations_have_units_of_their_own_and_remove_no_others(tmp_path: Path) -> None:
     one, other = Places(DEFAULT_PREFIX), Places(Path("/srv/runc-wrap"))
     for places in (one, other):
         engine_restart.write_boot_unit(places, "", tmp_path)
     engine_restart.remove_boot_unit(one, tmp_path)
     assert not (tmp_path / engine_restart.boot_unit_name(one)).exists()
-    assert (
-        (tmp_path / "multi-user.target.wants" / engine_restart.boot_unit_name(other))
-        .resolve()
-        .is_file()
-    )
+    wants = tmp_path / "multi-user.target.wants"
+    assert (wants / engine_restart.boot_unit_name(other)).resolve().is_file()
     engine_restart.remove_boot_unit(other, tmp_path)
     engine_restart.remove_boot_unit(other, tmp_path)
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
-def test_a_path_that_a_unit_cannot_name_is_refused() -> None:
-    with pytest.raises(EngineError, match="a unit cannot name the path /a b"):
-        engine_restart.boot_unit_text(Places(Path("/a b")), "")
-
-
-def test_it_waits_for_what_its_state_is_mounted_on(tmp_path: Path) -> None:
+def test_it_waits_for_its_state_and_runs_before_every_engine_that_may_be_registered(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "var").symlink_to(tmp_path / "elsewhere")
-    told = engine_restart.boot_unit_text(Places(tmp_path), "")
-    assert f"RequiresMountsFor={tmp_path} {tmp_path}/elsewhere\n" in told
+    text = engine_restart.boot_unit_text(Places(tmp_path), "another.service")
+    assert f"RequiresMountsFor={tmp_path} {tmp_path}/elsewhere\n" in text
+    (before,) = [line for line in text.splitlines() if line.startswith("Before=")]
+    wanted = "containerd crio docker k3s k3s-agent rke2-server rke2-agent another".split()
+    assert {f"{name}.service" for name in wanted} <= {*before.removeprefix("Before=").split()}
+    with pytest.raises(EngineError, match="a unit cannot name the path /a b"):
+        engine_restart.boot_unit_text(Places(Path("/a b")), "")
 
 
 @pytest.fixture

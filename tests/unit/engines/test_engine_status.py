@@ -11,12 +11,7 @@ import pytest
 from runc_wrap.engines import engine_registry, engine_status
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.transaction import canary_proof
-from tests.unit.engines.transaction.killed_node import (
-    TEXT,
-    FakeEngine,
-    FakeNode,
-    engine_says,
-)
+from tests.unit.engines.transaction.killed_node import TEXT, FakeEngine, FakeNode, engine_says
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -25,31 +20,31 @@ def _told(**runtime: Any) -> dict[str, str | None]:
     return cri_runtime.paths_in({"runtimes": {"runc-wrap": runtime}})
 
 
-@pytest.mark.parametrize(
-    ("runtime", "path"),
-    [
-        ({"options": {"BinaryName": "/x"}}, "/x"),
-        ({"options": {"SystemdCgroup": True}}, ""),
-        ({"options": None}, ""),
-        ({}, None),
-    ],
-)
+PATHS = [
+    ({"options": {"BinaryName": "/x"}}, "/x"),
+    ({"options": {"SystemdCgroup": True}}, ""),
+    ({"options": None}, ""),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("runtime", "path"), PATHS)
 def test_a_handler_without_a_path_is_the_engines_own_runtime(
     runtime: dict[str, Any], path: str | None
 ) -> None:
     assert _told(**runtime) == {"runc-wrap": path}
 
 
-@pytest.mark.parametrize(
-    ("path", "default", "drift"),
-    [
-        ("ours", "runc-wrap", ""),
-        ("ours", None, ""),
-        (None, "runc-wrap", ""),
-        ("", "runc-wrap", "in force the handler runc-wrap is runc itself, not"),
-        ("ours", "runc", "are started by runc, not by runc-wrap"),
-    ],
-)
+REACHED = [
+    ("ours", "runc-wrap", ""),
+    ("ours", None, ""),
+    (None, "runc-wrap", ""),
+    ("", "runc-wrap", "in force the handler runc-wrap is runc itself, not"),
+    ("ours", "runc", "are started by runc, not by runc-wrap"),
+]
+
+
+@pytest.mark.parametrize(("path", "default", "drift"), REACHED)
 def test_what_does_not_reach_us_is_not_called_in_force(
     one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
@@ -68,20 +63,16 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     assert drift in "".join(shown["drift"])
 
 
-@pytest.mark.parametrize(
-    ("engine", "silence", "told"),
-    [
-        ("containerd", "", ("containerd does not say which handlers are active: no answer", "")),
-        ("crio", "it is down", ("crio does not say which handlers are active: it is down", "")),
-        ("crio", "", ("", "crio answers, and lists no handlers over CRI: releases before 1.30")),
-    ],
-)
+UNTOLD = [
+    ("containerd", "", ("containerd does not say which handlers are active: no answer", "")),
+    ("crio", "it is down", ("crio does not say which handlers are active: it is down", "")),
+    ("crio", "", ("", "crio answers, and lists no handlers over CRI: releases before 1.30")),
+]
+
+
+@pytest.mark.parametrize(("engine", "silence", "told"), UNTOLD)
 def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
-    one: FakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-    engine: str,
-    silence: str,
-    told: tuple[str, str],
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch, engine: str, silence: str, told: tuple[str, str]
 ) -> None:
     drift, remark = told
     (file,) = one.places.engines.iterdir()
@@ -95,23 +86,14 @@ def test_an_older_crio_that_answers_and_lists_no_handlers_is_no_drift(
     assert remark in "".join(shown["remarks"])
 
 
-def test_the_command_that_is_advised_names_the_file_as_there_may_be_two_of_the_engine(
-    one: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine_says(monkeypatch, configured={})
-    shown = one.shown()
-    said = "".join(shown["drift"])
-    assert f"run `engine add containerd --config {one.config} --restart` again" in said
+REFUSALS = [
+    (None, "containerd refuses its files: no TOML", "refuses its files: no TOML; correct that"),
+    (None, "", "was changed at"),
+    ({"runc-wrap": None}, "never asked", "was changed at"),
+]
 
 
-@pytest.mark.parametrize(
-    ("configured", "refusal", "told"),
-    [
-        (None, "containerd refuses its files: no TOML", "refuses its files: no TOML; correct that"),
-        (None, "", "was changed at"),
-        ({"runc-wrap": None}, "never asked", "was changed at"),
-    ],
-)
+@pytest.mark.parametrize(("configured", "refusal", "told"), REFUSALS)
 def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
     one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
@@ -172,22 +154,22 @@ def _put_older(path: Path) -> None:
     os.utime(path, (1, 1))
 
 
-@pytest.mark.parametrize(
-    ("what", "is_known", "restarts", "told"),
-    [
-        (_chmod, True, False, ""),
-        (_rewrite, True, False, ""),
-        (_change, True, False, "drift: was changed at"),
-        (_put_older, True, False, "drift: was changed at"),
-        (_chmod, True, True, ""),
-        (_rewrite, True, True, ""),  # as configuration management does
-        (_change, True, True, "drift: was changed at"),
-        (_put_older, True, True, "drift: was changed at"),
-        # registered without a transaction: a chmod may be another file that was put there
-        (_chmod, False, True, "drift: was changed at"),
-        (_change, False, True, "drift: was changed at"),
-    ],
-)
+WRITTEN = [
+    (_chmod, True, False, ""),
+    (_rewrite, True, False, ""),
+    (_change, True, False, "drift: was changed at"),
+    (_put_older, True, False, "drift: was changed at"),
+    (_chmod, True, True, ""),
+    (_rewrite, True, True, ""),  # as configuration management does
+    (_change, True, True, "drift: was changed at"),
+    (_put_older, True, True, "drift: was changed at"),
+    # registered without a transaction: a chmod may be another file that was put there
+    (_chmod, False, True, "drift: was changed at"),
+    (_change, False, True, "drift: was changed at"),
+]
+
+
+@pytest.mark.parametrize(("what", "is_known", "restarts", "told"), WRITTEN)
 def test_only_other_bytes_than_the_engine_has_read_are_drift(
     one: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,25 +196,21 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
     assert "".join(said).startswith(told)
 
 
-@pytest.mark.parametrize(
-    ("configured", "is_gone"),
-    [({"runc": ""}, True), ({"runc-wrap": "/other"}, False), ({"runc-wrap": None}, False),
-     (None, False)],
-)  # fmt: skip
 def test_a_handler_that_the_files_do_not_have_at_all_is_gone(
-    one: FakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-    configured: dict[str, str | None] | None,
-    is_gone: bool,
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine_says(monkeypatch, configured=configured)
-    shown = one.shown()
-    assert shown["handlers"][0]["gone"] is is_gone
+    kept: list[dict[str, str | None] | None] = [{"runc-wrap": "/other"}, {"runc-wrap": None}, None]
+    for configured in (*kept, {"runc": ""}):
+        engine_says(monkeypatch, configured=configured)
+        shown = one.shown()
+        assert shown["handlers"][0]["gone"] is (configured not in kept)
+    engine_says(monkeypatch, configured={})
+    # there may be two of the engine
+    advised = f"run `engine add containerd --config {one.config} --restart` again"
+    assert advised in "".join(one.shown()["drift"])
 
 
-def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(
-    one: FakeNode,
-) -> None:
+def test_a_file_that_was_written_anew_without_us_is_registered_again_whole(one: FakeNode) -> None:
     """As nodeadm does at each boot of EKS; and the removal leaves what it wrote."""
     written = one.config.read_text()
     for text in (TEXT, f"# another one\n{TEXT}"):

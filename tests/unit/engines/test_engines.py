@@ -17,31 +17,19 @@ from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import Handler
-from runc_wrap.host import engine_names, program
+from runc_wrap.host import engine_names
 from runc_wrap.hotpath import container_identity, privileged
 from tests.unit.node import machine
 
 OLD, NEW = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"
 TEMPLATE = Path("/var/snap/microk8s/current/args/containerd-template.toml")
 RANCHER = "var/lib/rancher/{}/agent/etc/containerd/config.toml"
+MICROK8S = "microk8s.daemon-containerd"
 SNAP = "/var/snap/microk8s/common/run"
 
 
-@pytest.fixture(autouse=True)
-def _empty_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "bin"),))
-    (tmp_path / "bin").mkdir()
-
-
-def _program(path: Path, printed: str, status: int = 0) -> Path:
-    """Put a program at `path` that prints its words to `path`.words, then `printed`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {path}.words\ncat <<'END'\n{printed}\nEND\n"
-        f"exit {status}\n"
-    )
-    path.chmod(0o755)
-    return path
+def _printing(programs: Path, name: str, printed: str, status: int = 0) -> Path:
+    return machine.fake(programs, name, f"/bin/cat <<'END'\n{printed}\nEND\nexit {status}")
 
 
 def _file(path: Path) -> None:
@@ -53,20 +41,16 @@ def _detected(name: str, root: Path) -> list[Engine]:
     return [*engine_registry.ENGINES[name].detect(root)]
 
 
-@pytest.mark.parametrize(
-    ("flavour", "evidence", "unit", "expected"),
-    [
-        ("k3s", RANCHER.format("k3s"), "k3s-agent", "/run/k3s/containerd/containerd.sock"),
-        ("rke2", RANCHER.format("rke2"), "rke2-agent", "/run/k3s/containerd/containerd.sock"),
-        ("k0s", "etc/k0s/containerd.toml", "k0sworker", "/run/k0s/containerd.sock"),
-        (
-            "microk8s",
-            str(TEMPLATE)[1:],
-            "snap.microk8s.daemon-containerd",
-            f"{SNAP}/containerd.sock",
-        ),
-    ],
-)
+DISTRIBUTIONS = [
+    ("k3s", RANCHER.format("k3s"), "k3s-agent", "/run/k3s/containerd/containerd.sock"),
+    ("rke2", RANCHER.format("rke2"), "rke2-agent", "/run/k3s/containerd/containerd.sock"),
+    ("k0s", "etc/k0s/containerd.toml", "k0sworker", "/run/k0s/containerd.sock"),
+    ("microk8s", str(TEMPLATE)[1:], f"snap.{MICROK8S}", f"{SNAP}/containerd.sock"),
+]
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize(("flavour", "evidence", "unit", "expected"), DISTRIBUTIONS)
 def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
     flavour: str, evidence: str, unit: str, expected: str, tmp_path: Path
 ) -> None:
@@ -79,22 +63,24 @@ def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
     assert found.reload() == ("none" if flavour == "k0s" else "restart")
 
 
-def test_a_node_with_docker_and_k3s_has_two_containerds(tmp_path: Path) -> None:
-    _program(tmp_path / "bin/containerd", "containerd github.com/containerd/containerd 1.7.24 x")
+def test_a_node_with_docker_and_k3s_has_two_containerds(programs: Path, tmp_path: Path) -> None:
+    binary = _printing(
+        programs, "containerd", "containerd github.com/containerd/containerd 1.7.24 x"
+    )
     _file(tmp_path / RANCHER.format("k3s"))
     own, brought = _detected("containerd", tmp_path)
-    assert (own.flavour, own.version, own.binary) == ("", "1.7.24", tmp_path / "bin/containerd")
+    assert (own.flavour, own.version, own.binary) == ("", "1.7.24", binary)
     assert (brought.flavour, brought.binary) == ("k3s", None)
 
 
-@pytest.mark.parametrize(
-    ("kind", "by_default", "words"),
-    [
-        (Containerd, "config default", "-c {0} config dump"),
-        (Docker, "--validate", "--validate --config-file={0}"),
-        (Crio, "--config-dir {0}.d config", "--config {0} --config-dir {0}.d config"),
-    ],
-)
+CHECKS = [
+    (Containerd, "config default", "-c {0} config dump"),
+    (Docker, "--validate", "--validate --config-file={0}"),
+    (Crio, "--config-dir {0}.d config", "--config {0} --config-dir {0}.d config"),
+]
+
+
+@pytest.mark.parametrize(("kind", "by_default", "words"), CHECKS)
 def test_the_engine_itself_checks_its_configuration(
     kind: type[Engine], by_default: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,79 +100,62 @@ def test_microk8s_is_asked_for_the_file_that_its_template_becomes(tmp_path: Path
     assert command[2] == "/var/snap/microk8s/current/args/containerd.toml"
 
 
-@pytest.mark.parametrize("plugin", [OLD, NEW])
-def test_containerds_handlers_are_read_from_its_dump(plugin: str, tmp_path: Path) -> None:
-    dump = (
-        f"version = 2\n[plugins.'{plugin}'.containerd.runtimes.runc.options]\nSystemdCgroup=true\n"
-        f"[plugins.'{plugin}'.containerd.runtimes.x]\nruntime_type='io.x.v1'\n"
-        f"[plugins.'{plugin}'.containerd.runtimes.ours.options]\nBinaryName='/bin/ours'\n"
+def _dump(plugin: str) -> str:
+    of_handler = f"[plugins.'{plugin}'.containerd.runtimes"
+    return (
+        f"version = 2\n{of_handler}.runc.options]\nSystemdCgroup=true\n"
+        f"{of_handler}.x]\nruntime_type='io.x.v1'\n{of_handler}.ours.options]\nBinaryName='/o'\n"
     )
-    binary = _program(tmp_path / "bin/containerd", dump)
-    expected = {"runc": "", "x": "", "ours": "/bin/ours"}
-    assert Containerd(Path("/c"), binary).in_force() == expected
 
 
-@pytest.mark.parametrize(("printed", "status"), [("not = toml = ", 0), ("version = 2", 1)])
-def test_an_engine_that_prints_no_configuration_has_nothing_known_in_force(
-    printed: str, status: int, tmp_path: Path
+OF_DUMP = {"runc": "", "x": "", "ours": "/o"}
+OF_CRIO = "[crio.runtime.runtimes.crun]\nruntime_path = '/c'\n[crio.runtime.runtimes.kata]\n"
+OF_DOCKER = {"runc": {"path": "runc"}, "x": {"path": "/x"}, "shim": {"runtimeType": "io.x"}}
+PRINTED: list[tuple[str, str, int, dict[str, str] | None]] = [
+    ("containerd", _dump(OLD), 0, OF_DUMP),
+    ("containerd", _dump(NEW), 0, OF_DUMP),
+    ("crio", OF_CRIO, 0, {"crun": "/c", "kata": ""}),
+    ("docker", json.dumps([None, OF_DOCKER]), 0, {"runc": "runc", "x": "/x", "shim": ""}),
+    *((name, "not = toml = ", 0, None) for name in ("containerd", "crio", "podman")),
+    *((name, "version = 2", 1, None) for name in ("containerd", "crio", "podman")),
+]
+
+
+@pytest.mark.parametrize(("engine", "printed", "status", "found"), PRINTED)
+def test_the_handlers_in_force_are_those_that_the_engine_prints(
+    programs: Path, engine: str, printed: str, status: int, found: dict[str, str] | None
 ) -> None:
-    for engine, name in (("containerd", "containerd"), ("crio", "crio"), ("podman", "podman")):
-        binary = _program(tmp_path / "bin" / name, printed, status)
-        kind = engine_registry.ENGINES[engine]
-        assert kind(kind.usual, binary).in_force() is None
+    kind = engine_registry.ENGINES[engine]
+    assert kind(kind.usual, _printing(programs, engine, printed, status)).in_force() == found
 
 
-def test_cri_o_is_asked_with_the_drop_ins_beside_its_configuration(tmp_path: Path) -> None:
-    printed = "[crio.runtime]\ndefault_runtime = 'crun'\n[crio.runtime.runtimes.crun]\n"
-    printed += "runtime_path = '/usr/bin/crun'\n[crio.runtime.runtimes.kata]\nruntime_type = 'vm'\n"
-    binary = _program(tmp_path / "bin/crio", printed)
-    found = Crio(Path("/etc/crio/crio.conf"), binary)
-    assert found.in_force() == {"crun": "/usr/bin/crun", "kata": ""}
-    words = Path(f"{binary}.words").read_text()
-    assert "--config-dir /etc/crio/crio.conf.d" in words
+SOCKETS = [
+    (Containerd, "version = 3\n[grpc]\naddress = '/own'\n", "/own"),
+    (Containerd, "[plugins.'io.containerd.server.v1.grpc']\naddress = '/own'\n", "/own"),
+    (Containerd, "version = 2\n", "/run/containerd/containerd.sock"),
+    (Containerd, "no TOML", "/run/containerd/containerd.sock"),
+    (Crio, "[crio.api]\nlisten = '/own'", "/own"),
+    (Crio, "no TOML", "/run/crio/crio.sock"),
+]
 
 
-def test_what_cri_o_comments_out_is_not_read(tmp_path: Path) -> None:
-    printed = "# [crio.runtime.runtimes.x]\n# runtime_path = '/x'\n"
-    binary = _program(tmp_path / "bin/crio", printed)
-    assert Crio(Crio.usual, binary).in_force() == {}
-
-
-def test_dockers_runtimes_are_those_of_the_daemon(tmp_path: Path) -> None:
-    runtimes = {"runc": {"path": "runc"}, "x": {"path": "/x"}, "shim": {"runtimeType": "io.x"}}
-    _program(tmp_path / "bin/docker", json.dumps([None, runtimes]))
-    found = Docker(Path("/c"))
-    assert found.in_force() == {"runc": "runc", "x": "/x", "shim": ""}
-    assert (found.reload(), found.reload(loses_default=True)) == ("reload", "restart")
-
-
-@pytest.mark.parametrize(
-    ("kind", "printed", "socket"),
-    [
-        (Containerd, "version = 3\n[grpc]\naddress = '/own'\n", "/own"),
-        (Containerd, "[plugins.'io.containerd.server.v1.grpc']\naddress = '/own'\n", "/own"),
-        (Containerd, "version = 2\n", "/run/containerd/containerd.sock"),
-        (Containerd, "no TOML", "/run/containerd/containerd.sock"),
-        (Crio, "[crio.api]\nlisten = '/own'", "/own"),
-        (Crio, "no TOML", "/run/crio/crio.sock"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "printed", "socket"), SOCKETS)
 def test_an_engine_answers_where_its_own_configuration_says(
-    kind: type[Containerd | Crio], printed: str, socket: str, tmp_path: Path
+    kind: type[Containerd | Crio], printed: str, socket: str, programs: Path, tmp_path: Path
 ) -> None:
-    _program(tmp_path / "bin" / kind.names.program, printed)
+    _printing(programs, kind.names.program, printed)
     assert str(kind.at(tmp_path / "config").answers_at()) == socket
 
 
-@pytest.mark.parametrize(
-    ("flavour", "socket", "state"),
-    [
-        ("", "/usual/c.sock", "/usual"),
-        ("k3s", "/usual/c.sock", "/usual"),
-        ("k0s", "/run/k0s/containerd.sock", "/run/k0s/containerd"),
-        ("microk8s", f"{SNAP}/containerd.sock", f"{SNAP}/containerd"),
-    ],
-)
+FLAGS = [
+    ("", "/usual/c.sock", "/usual"),
+    ("k3s", "/usual/c.sock", "/usual"),
+    ("k0s", "/run/k0s/containerd.sock", "/run/k0s/containerd"),
+    ("microk8s", f"{SNAP}/containerd.sock", f"{SNAP}/containerd"),
+]
+
+
+@pytest.mark.parametrize(("flavour", "socket", "state"), FLAGS)
 def test_a_flag_counts_and_not_what_a_dump_shows_instead(
     flavour: str, socket: str, state: str
 ) -> None:
@@ -197,23 +166,27 @@ def test_a_flag_counts_and_not_what_a_dump_shows_instead(
     assert str(found.state(dumped)) == state
 
 
+VALIDATED = [
+    ("26.1.5", "true", ""),
+    ("26.1.5", "false", "docker refuses its files: "),
+    ("20.10.24", "echo unknown flag >&2; false", ""),
+]
+
+
 @pytest.mark.parametrize(
-    ("version", "validate", "problem"),
-    [
-        ("26.1.5", "true", ""),
-        ("26.1.5", "false", "docker refuses its files: "),
-        ("20.10.24", "echo unknown flag >&2; false", ""),
-    ],
-    ids=["fine", "refused", "cannot check"],
+    ("version", "validate", "problem"), VALIDATED, ids=["fine", "refused", "cannot check"]
 )
 def test_dockerd_is_asked_about_the_new_file_if_it_can_check_one(
-    tmp_path: Path, version: str, validate: str, problem: str
+    programs: Path, version: str, validate: str, problem: str
 ) -> None:
     says = f"[ $1 = --validate ] || exec echo Docker version {version}, build x"
-    machine.fake(tmp_path / "bin", "dockerd", f"{says}\n{validate}")
+    machine.fake(programs, "dockerd", f"{says}\n{validate}")
     handler = Handler("runc-wrap", "/opt/runc-wrap/bin/runc-wrap")
-    assert Docker.at(Docker.usual).problem(handler, {}).startswith(problem)
-    assert bool(Docker.at(Docker.usual).problem(handler, {})) is bool(problem)
+    said = Docker.at(Docker.usual).problem(handler, {})
+    assert said.startswith(problem)
+    assert bool(said) is bool(problem)
+    found = Docker(Docker.usual)
+    assert (found.reload(), found.reload(loses_default=True)) == ("reload", "restart")
 
 
 ROOT = Path(runc_wrap.__file__).parent

@@ -127,15 +127,15 @@ def test_podman_is_not_asked_where_root_never_used_it(podman: Path, tmp_path: Pa
     assert not (tmp_path / "calls").exists()
 
 
-@pytest.mark.parametrize(
-    ("of_owner", "of_vendor", "directory"),
-    [
-        (None, None, "/var/lib/containers/storage"),
-        (None, '[storage]\ngraphroot = "/vendor"', "/vendor"),
-        ("[storage]", '[storage]\ngraphroot = "/vendor"', "/var/lib/containers/storage"),
-        ('[storage]\ngraphroot = "/own"', '[storage]\ngraphroot = "/vendor"', "/own"),
-    ],
-)
+STORAGES = [
+    (None, None, "/var/lib/containers/storage"),
+    (None, '[storage]\ngraphroot = "/vendor"', "/vendor"),
+    ("[storage]", '[storage]\ngraphroot = "/vendor"', "/var/lib/containers/storage"),
+    ('[storage]\ngraphroot = "/own"', '[storage]\ngraphroot = "/vendor"', "/own"),
+]
+
+
+@pytest.mark.parametrize(("of_owner", "of_vendor", "directory"), STORAGES)
 def test_the_storage_is_where_the_first_of_its_files_says(
     of_owner: str | None,
     of_vendor: str | None,
@@ -179,25 +179,18 @@ def test_a_users_word_alone_does_not_hold_a_name_for_ever(
 
 
 @pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("front", [[], ["/usr/bin/unshare", "--user"]])
 def test_a_users_container_with_a_process_of_that_user_does(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, front: list[str]
 ) -> None:
+    """In a namespace the uid is another one, of those that are delegated to the user."""
     if os.geteuid():
         pytest.skip("only root becomes another user")
-    with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, user=USER, group=USER) as process:
-        assert _says(process.pid, monkeypatch) == ["one"]
-        assert _says(process.pid, monkeypatch, "other") == []
-
-
-@pytest.mark.usefixtures("programs")
-def test_a_process_in_a_users_namespace_is_that_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its uid is another one, of those that are delegated to the user."""
-    if os.geteuid():
-        pytest.skip("only root becomes another user")
-    words = ["/usr/bin/unshare", "--user", "/bin/cat"]
+    words, own = [*front, "/bin/cat"], procfs.namespace(os.getpid(), "user")
     with subprocess.Popen(words, stdin=subprocess.PIPE, user=USER, group=USER) as process:
         until = time.monotonic() + 60
-        while procfs.namespace(process.pid, "user") == procfs.namespace(os.getpid(), "user"):
+        while front and procfs.namespace(process.pid, "user") == own:
             assert time.monotonic() < until
             time.sleep(0.01)
         assert _says(process.pid, monkeypatch) == ["one"]
+        assert _says(process.pid, monkeypatch, "other") == []

@@ -156,17 +156,14 @@ def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     remove(where, runtime=Path("/real"))
     alone = snapshot(tmp_path / "etc")
     assert not [*where.state_dir.iterdir()]
-    written = "".join(
-        path.read_text() for path in (tmp_path / "etc").rglob("*.*") if path.is_file()
-    )
+    files = [path for path in (tmp_path / "etc").rglob("*.*") if path.is_file()]
+    written = "".join(path.read_text() for path in files)
     assert written.count('"/real"') == 1
     assert str(where.bin_dir) not in written
     add(where, "b", major=major)
     remove(where, "b")
     assert snapshot(tmp_path / "etc") == alone
-    with pytest.raises(
-        EngineError, match=r"no record; try: another|exists, and not as we wrote it"
-    ):
+    with pytest.raises(EngineError, match=r"no record; try: another|not as we wrote it"):
         add(where, major=major)
 
 
@@ -307,13 +304,13 @@ def test_files_that_are_too_large_to_be_kept_are_refused(
         registration_plan.plan_add(where, "x", {})
 
 
-@pytest.mark.parametrize(
-    ("former", "found", "said"),
-    [
-        ('"handlers"', '"others"', "handlers: found nothing"),
-        ('"format": 2', '"format": 3', "format: found 3, wanted 2"),
-    ],
-)
+DAMAGED = [
+    ('"handlers"', '"others"', "handlers: found nothing"),
+    ('"format": 2', '"format": 3', "format: found 3, wanted 2"),
+]
+
+
+@pytest.mark.parametrize(("former", "found", "said"), DAMAGED)
 def test_a_state_that_is_damaged_or_of_another_format_is_refused(
     former: str, found: str, said: str, tmp_path: Path
 ) -> None:

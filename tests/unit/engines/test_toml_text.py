@@ -59,36 +59,36 @@ def test_a_runtime_of_docker_is_found_again_after_a_reformat(text: str, indent: 
     assert given_ == wanted | {"default-runtime": "runc-wrap"}
 
 
-@pytest.mark.parametrize(
-    ("before", "theirs", "left"),
-    [
-        ("", '{"runtimes": {"runc-wrap": {"path": "/x"}, "k": {}}}', {"runtimes": {"k": {}}}),
-        ("{}", '{"default-runtime": "runc-wrap", "a": 1}', {"a": 1}),
-        ('{"a": 1}', "{}", {}),
-        ('{"default-runtime": "k"}', '{"default-runtime":"runc-wrap"}', {"default-runtime": "k"}),
-        (
-            '{"runtimes": {"k": {}}}',
-            '{"runtimes": {"k": {"path": "/k"}, "runc-wrap": {"path": "/x"}}}',
-            {"runtimes": {"k": {"path": "/k"}}},
-        ),
-    ],
-)
+CHANGES = [
+    ("", '{"runtimes": {"runc-wrap": {"path": "/x"}, "k": {}}}', {"runtimes": {"k": {}}}),
+    ("{}", '{"default-runtime": "runc-wrap", "a": 1}', {"a": 1}),
+    ('{"a": 1}', "{}", {}),
+    ('{"default-runtime": "k"}', '{"default-runtime":"runc-wrap"}', {"default-runtime": "k"}),
+    (
+        '{"runtimes": {"k": {}}}',
+        '{"runtimes": {"k": {"path": "/k"}, "runc-wrap": {"path": "/x"}}}',
+        {"runtimes": {"k": {"path": "/k"}}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "theirs", "left"), CHANGES)
 def test_the_owners_changes_elsewhere_stay(before: str, theirs: str, left: Any) -> None:
     assert _without_runtime(theirs, before) == left
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("{", "is no valid JSON"),
-        ("[]", "is not a JSON object"),
-        ('{"a": {"b": 1, "b": 2}}', "'b' occurs twice"),
-        ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": 1e999}', "is no valid JSON"),
-        ('{"a": "\\ud800"}', "is no valid JSON"),
-        ("[" * 100_000, "is no valid JSON"),
-    ],
-)
+REJECTED = [
+    ("{", "is no valid JSON"),
+    ("[]", "is not a JSON object"),
+    ('{"a": {"b": 1, "b": 2}}', "'b' occurs twice"),
+    ('{"a": NaN}', "NaN is not JSON"),
+    ('{"a": 1e999}', "is no valid JSON"),
+    ('{"a": "\\ud800"}', "is no valid JSON"),
+    ("[" * 100_000, "is no valid JSON"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), REJECTED)
 def test_a_daemon_json_that_dockerd_would_reject_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(EngineError, match=sentence):
         _with_runtime(text)
@@ -109,14 +109,14 @@ def test_any_string_survives_as_a_toml_value(text: str) -> None:
     assert tomllib.loads(f"a = {toml_text.value(text)}") == {"a": text}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text + "c = 1\n",  # in our table, which it would leave
-        lambda text: text + text,
-        lambda text: text.replace("b = 1", "b = 2"),
-    ],
-)
+EDITS = [
+    lambda text: text + "c = 1\n",  # in our table, which it would leave
+    lambda text: text + text,
+    lambda text: text.replace("b = 1", "b = 2"),
+]
+
+
+@pytest.mark.parametrize("change", EDITS)
 def test_a_block_that_is_not_as_we_wrote_it_is_left(change: Any) -> None:
     text = toml_text.appended("[theirs]\na = 1\n", "runc-wrap: t", OURS)
     with pytest.raises(EngineError, match="changed since"):
@@ -165,21 +165,28 @@ def _ours(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str,
     return {"plugins": {CRI: {"containerd": added}}}
 
 
+def _added(where: Where, text: str, **facts: Any) -> dict[str, Any] | None:
+    """Register a handler in this file; return the node before that, None if it is refused."""
+    write(where.config, text)
+    before = snapshot(where.config.parent)
+    try:
+        add(where, "x", **facts)
+    except EngineError as error:
+        event(f"refused: {str(error).split(';')[1][:30]}")
+        assert snapshot(where.config.parent) == before
+        return None
+    event("added")
+    return before
+
+
 @given(text=documents, default=st.booleans(), edited=st.booleans())
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 def test_any_main_file_of_containerd_1_gets_our_handler_and_loses_it_again(
     text: str, default: bool, edited: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = node(tmp_path_factory.mktemp("node"), "containerd")
-    write(where.config, text)
-    before = snapshot(where.config.parent)
-    try:
-        add(where, "x", default=default)
-    except EngineError as error:
-        event(f"refused: {str(error).split(';')[1][:30]}")
-        assert snapshot(where.config.parent) == before
+    if (before := _added(where, text, default=default)) is None:
         return
-    event("added")
     owners, after = read_by_both(text), read_by_both(_text(where.config))
     sections = [toml_text.lookup(document, SECTION) for document in (owners, after)]
     expected = toml_text.merged(owners, _ours(sections[0], sections[1], "x" if default else ""))
@@ -213,13 +220,7 @@ def test_any_main_file_of_containerd_2_gets_an_import_and_nothing_else(
     text: str, minor: int, default: bool, edited: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = node(tmp_path_factory.mktemp("node"), "containerd")
-    write(where.config, text)
-    before = snapshot(where.config.parent)
-    try:
-        add(where, "x", default=default, major=2, minor=minor)
-    except EngineError as error:
-        event(f"refused: {str(error).split(';')[1][:30]}")
-        assert snapshot(where.config.parent) == before
+    if (before := _added(where, text, default=default, major=2, minor=minor)) is None:
         return
     pattern = str(where.config.parent / "conf.d/50-runc-wrap-*.toml")
     assert read_by_both(_text(where.config)) == {**read_by_both(text), "imports": [pattern]}

@@ -16,9 +16,8 @@ from tests.unit.cli import ctl
 from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
 
-PROFILE = (
-    b'{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mount"],"action":"SCMP_ACT_ERRNO"}]}'
-)
+DENIAL = '{"names":["mount"],"action":"SCMP_ACT_ERRNO"}'
+PROFILE = f'{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{DENIAL}]}}'.encode()
 VERSION = "echo podman version 5.4.2"
 
 
@@ -36,9 +35,8 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 def _captured() -> CapturedProfile:
     kernel = ".".join(map(str, platform.kernel()))
     program = capture_store.fingerprint("podman")
-    return CapturedProfile(
-        "podman", "5.4.2", "", platform.goarch(), kernel, program, json.loads(PROFILE)
-    )
+    found = (platform.goarch(), kernel, program, json.loads(PROFILE))
+    return CapturedProfile("podman", "5.4.2", "", *found)
 
 
 def _stored(node: Node, captured: CapturedProfile) -> str:
@@ -47,21 +45,17 @@ def _stored(node: Node, captured: CapturedProfile) -> str:
     return capture_store.read(node.places)["podman"].stale
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"version": "5.4.1"}, "it is of podman 5.4.1, and 5.4.2 is installed"),
-        ({"kernel": "3.10"}, "it is of Linux 3.10 on "),
-        ({"arch": "mips"}, " on mips, and "),
-        ({"program": "0"}, "podman's program or its seccomp.json is a different file now"),
-    ],
-)
+STALE = [
+    ({"version": "5.4.1"}, "it is of podman 5.4.1, and 5.4.2 is installed"),
+    ({"kernel": "3.10"}, "it is of Linux 3.10 on "),
+    ({"arch": "mips"}, " on mips, and "),
+    ({"program": "0"}, "podman's program or its seccomp.json is a different file now"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), STALE)
 def test_a_capture_of_anything_else_is_stale(node: Node, change: dict[str, Any], said: str) -> None:
     assert said in _stored(node, replace(_captured(), **change))
-
-
-def _upgraded(node: Node) -> None:
-    machine.fake(node.programs, "podman", "echo podman version 5.8.0")
 
 
 def test_a_file_that_is_damaged_or_too_large_is_refused_by_name(node: Node) -> None:
@@ -83,15 +77,12 @@ def test_doctor_names_a_stale_capture_and_a_table_that_is_not_the_engines(node: 
     (found,) = _findings(node)
     assert "podman 5.4.2 applies another default than containers-common@system" in found
     assert "umount2: SCMP_ACT_ERRNO(EPERM) is only captured" in found
-    _upgraded(node)
+    machine.fake(node.programs, "podman", "echo podman version 5.8.0")
     (found,) = _findings(node)
     assert found.startswith("note: the captured default of podman no longer holds: it is of")
 
 
 def _findings(node: Node) -> list[str]:
-    document = node.ctl("doctor", "--json").stdout
-    return [
-        f"{one['severity']}: {one['sentence']}"
-        for one in json.loads(document)["findings"]
-        if one["check"] == "captured"
-    ]
+    found = json.loads(node.ctl("doctor", "--json").stdout)["findings"]
+    of_captures = [one for one in found if one["check"] == "captured"]
+    return [f"{one['severity']}: {one['sentence']}" for one in of_captures]

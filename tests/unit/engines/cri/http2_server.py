@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from harness.host.processes import short_directory
 
 STREAM = 1
 HEAD = ((":status", "200"), ("content-type", "application/grpc"))
+
+
+def framed(message: bytes) -> bytes:
+    """Return a message of gRPC, uncompressed."""
+    return struct.pack(">BI", 0, len(message)) + message
 
 
 class Peer(NamedTuple):

@@ -1,45 +1,16 @@
 """The calls of CRI and their messages: a canary's pod, no other's, and answers that are none."""
 
 import contextlib
-import struct
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.engines.cri import cri_runtime, grpc_call, protobuf_wire
-from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, texts
+from runc_wrap.engines.cri import cri_runtime, protobuf_wire
+from runc_wrap.engines.cri.protobuf_wire import fields, inner, text
 from runc_wrap.engines.handler import CallFailed
-from runc_wrap.engines.probe_container import OWNER
-from tests.unit.engines.cri.http2_server import HEAD, Peer, served
-
-PODS = {  # id: labels, as the kubelet or a canary's maker writes them
-    "canary": {"runc-wrap/canary": OWNER, "io.kubernetes.pod.namespace": "runc-wrap"},
-    "pretending": {"runc-wrap/canary": OWNER, "io.kubernetes.pod.namespace": "team"},
-    "another prefix's": {"runc-wrap/canary": "0a", "io.kubernetes.pod.namespace": "runc-wrap"},
-    "other": {"io.kubernetes.pod.namespace": "runc-wrap"},
-}
-
-
-def test_a_pod_of_another_namespace_or_installation_is_not_removed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    removed: list[bytes] = []
-
-    def call(_: Path, method: str, request: bytes, __: float) -> bytes:
-        if not method.endswith("/ListPodSandbox"):
-            removed.append(request)
-            return b""
-        (asked,) = inner(fields(request), 1)
-        wanted = texts(asked, 3).items()
-        found = (name for name, labels in PODS.items() if wanted <= labels.items())
-        return b"".join(message({1: message({1: name})}) for name in found)
-
-    monkeypatch.setattr(grpc_call, "call", call)
-    cri_runtime.remove_pods(Path("/run/none.sock"), "canary")
-    assert removed == [message({1: "canary"})] * 2
+from tests.unit.engines.cri.http2_server import HEAD, Peer, framed, served
 
 
 def _runtimes(default: str, **options: object) -> dict[str, Any]:
@@ -51,20 +22,20 @@ def _runtimes(default: str, **options: object) -> dict[str, Any]:
 SYSTEMD, OWN = {"SystemdCgroup": True}, {"SystemdCgroup": False}
 
 
-@pytest.mark.parametrize(
-    ("configured", "handler", "parent"),
-    [
-        (_runtimes("runc", runc=SYSTEMD, ours=OWN), "", "system.slice"),
-        (_runtimes("runc", runc=OWN, ours=SYSTEMD), "ours", "system.slice"),
-        (_runtimes("runc", runc=SYSTEMD, ours=OWN), "ours", ""),
-        (_runtimes("runc", runc={}), "", ""),
-        (_runtimes("runc", runc=None), "", ""),
-        (_runtimes("runc", runc=SYSTEMD), "unknown", ""),
-        (_runtimes("runc", runc={"SystemdCgroup": "yes"}), "", ""),
-        ({"runtimes": []}, "ours", ""),
-        ({}, "", ""),
-    ],
-)
+PARENTS = [
+    (_runtimes("runc", runc=SYSTEMD, ours=OWN), "", "system.slice"),
+    (_runtimes("runc", runc=OWN, ours=SYSTEMD), "ours", "system.slice"),
+    (_runtimes("runc", runc=SYSTEMD, ours=OWN), "ours", ""),
+    (_runtimes("runc", runc={}), "", ""),
+    (_runtimes("runc", runc=None), "", ""),
+    (_runtimes("runc", runc=SYSTEMD), "unknown", ""),
+    (_runtimes("runc", runc={"SystemdCgroup": "yes"}), "", ""),
+    ({"runtimes": []}, "ours", ""),
+    ({}, "", ""),
+]
+
+
+@pytest.mark.parametrize(("configured", "handler", "parent"), PARENTS)
 def test_a_canarys_pod_is_in_a_slice_where_cgroups_are_systemds(
     configured: dict[str, Any], handler: str, parent: str
 ) -> None:
@@ -74,23 +45,22 @@ def test_a_canarys_pod_is_in_a_slice_where_cgroups_are_systemds(
 
 
 def answers_no_message(peer: Peer) -> None:
-    message = b"\x0a\x05ab"  # a field of five bytes, of which there are two
     peer.head(*HEAD)
-    peer.data(struct.pack(">BI", 0, len(message)) + message)
+    peer.data(framed(b"\x0a\x05ab"))  # a field of five bytes, of which there are two
     peer.head(("grpc-status", "0"), ends=True)
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        cri_runtime.version,
-        cri_runtime.handlers,
-        cri_runtime.is_ready,
-        lambda path: cri_runtime.has_image(path, "x"),
-        lambda path: cri_runtime.start_pod(path, "", "canary"),
-        lambda path: cri_runtime.remove_pods(path, "canary"),
-    ],
-)
+ASKED = [
+    cri_runtime.version,
+    cri_runtime.handlers,
+    cri_runtime.is_ready,
+    lambda path: cri_runtime.has_image(path, "x"),
+    lambda path: cri_runtime.start_pod(path, "", "canary"),
+    lambda path: cri_runtime.remove_pods(path, "canary"),
+]
+
+
+@pytest.mark.parametrize("ask", ASKED)
 def test_an_answer_that_is_no_message_is_a_failed_call(ask: Any) -> None:
     with served(answers_no_message) as path, pytest.raises(CallFailed, match="cut short"):
         ask(path)
@@ -104,13 +74,6 @@ VALUES = st.one_of(st.integers(0, (1 << 63) - 1), st.binary(max_size=300))
 def test_a_message_is_read_as_it_was_written(fields: dict[int, int | bytes]) -> None:
     found = protobuf_wire.fields(protobuf_wire.message(fields))
     assert found == {number: [value] for number, value in fields.items()}
-
-
-@given(st.dictionaries(st.text(max_size=9), st.text(max_size=200), max_size=4))
-def test_a_map_is_read_as_it_was_written(entries: dict[str, str]) -> None:
-    assert (
-        protobuf_wire.texts(protobuf_wire.fields(protobuf_wire.message({7: entries})), 7) == entries
-    )
 
 
 @given(st.binary(max_size=200))

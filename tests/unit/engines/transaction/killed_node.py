@@ -18,10 +18,7 @@ import pytest
 from runc_wrap.engines import engine_status, toml_text
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import CallFailed, EngineError
-from runc_wrap.engines.registration import (
-    registration_plan,
-    registration_state,
-)
+from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.transaction import (
     canary_proof,
     engine_restart,

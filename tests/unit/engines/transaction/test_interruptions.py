@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import tempfile
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +13,7 @@ import pytest
 
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.registration import (
-    registration_plan,
-    registration_state,
-)
+from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.transaction import (
     canary_proof,
     engine_restart,
@@ -144,22 +140,6 @@ def test_a_docker_that_would_keep_ours_reads_first_what_says_that_it_is_gone(
     told = {"debug": True, "runtimes": {}, "default-runtime": "runc"}
     assert [(how, json.loads(text)) for how, text in one.asked] == [("reload", told)][is_boot:]
     assert config.read_text() == former
-
-
-def test_a_program_is_run_where_no_file_can_be_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    systemctl = tmp_path / "systemctl"
-    systemctl.write_text("#!/bin/sh\necho said; echo complained >&2; exit 3\n")
-    systemctl.chmod(0o755)
-    monkeypatch.setattr(tempfile, "TemporaryFile", _no_room)
-    monkeypatch.setattr(tempfile, "mkstemp", _no_room)
-    ended = program.run(str(systemctl), seconds=20)
-    assert (ended.status, ended.printed, ended.said) == (3, "said\n", "complained")
-
-
-def _no_room(*_words: object, **_named: object) -> None:
-    raise FileNotFoundError(2, "No usable temporary directory found")
 
 
 @pytest.mark.parametrize("vanishing", [1, 4, 5])

@@ -29,6 +29,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "it refuses its files": ({"refuses": "containerd refuses its files"}, "refuses its files"),
     "it does not come back": ({"breaks": lambda text: "runc-wrap" in text}, "it failed"),
     "the canary hangs": ({"hangs": True}, "the canary hangs"),
+    "no systemd": ({"has_systemd": False}, r"no engine\.service"),
 }
 
 
@@ -60,7 +61,8 @@ def test_what_fails_is_taken_back_whole(one: FakeNode, fault: str, action: str) 
         changes["breaks"] = lambda text: "runc-wrap" not in text
     for name, value in changes.items():
         setattr(one, name, value)
-    with pytest.raises(transaction_run.TakenBack, match=FAULTS[fault][1]):
+    is_done = EngineError if fault == "no systemd" else transaction_run.TakenBack
+    with pytest.raises(is_done, match=FAULTS[fault][1]):
         one.run(action)
     assert snapshot(one.directory) == before
     assert one.answers()
@@ -88,14 +90,6 @@ def test_a_restart_that_ends_containers_is_refused_unless_it_is_asked_for(one: F
     assert (snapshot(one.directory), one.timers) == (before, {})
     one.run(stops=True)
     assert _engine(one)[1] != TEXT
-
-
-def test_without_systemd_nothing_is_changed(one: FakeNode) -> None:
-    one.has_systemd = False
-    before = snapshot(one.directory)
-    with pytest.raises(EngineError, match=r"no engine\.service"):
-        one.run()
-    assert snapshot(one.directory) == before
 
 
 def test_timer_and_boot_are_there_before_anything_is_written(one: FakeNode) -> None:
