@@ -50,17 +50,17 @@ def _codes(
     return [answer(one.program, ABIS[abi], call, args) for one in made]
 
 
-@pytest.mark.parametrize(
-    ("current", "candidate", "abi", "call", "args"),
-    [
-        ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "io_uring_setup", ()),
-        ("containerd@1.7.24", "containerd@2.3.1", "x86", "io_uring_enter", ()),
-        ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "socket", (38,)),
-        ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "socket", (38 | 1 << 32,)),
-        ("moby@29.4.1", "moby@29.4.2", "x86", "socketcall", (1,)),
-        ("containers-common", "containerd@2.3.1", "x86_64", "unshare", ()),
-    ],
-)
+CHANGED = [
+    ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "io_uring_setup", ()),
+    ("containerd@1.7.24", "containerd@2.3.1", "x86", "io_uring_enter", ()),
+    ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "socket", (38,)),
+    ("containerd@1.7.24", "containerd@2.3.1", "x86_64", "socket", (38 | 1 << 32,)),
+    ("moby@29.4.1", "moby@29.4.2", "x86", "socketcall", (1,)),
+    ("containers-common", "containerd@2.3.1", "x86_64", "unshare", ()),
+]
+
+
+@pytest.mark.parametrize(("current", "candidate", "abi", "call", "args"), CHANGED)
 @pytest.mark.parametrize("as_kernel", [True, False])
 def test_of_changed_defaults_a_call_is_logged_that_only_the_newer_denies(
     current: str, candidate: str, abi: str, call: str, args: tuple[int, ...], *, as_kernel: bool
@@ -139,15 +139,15 @@ def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None
         assert found == [return_codes.ALLOW] * 2
 
 
-@pytest.mark.parametrize(
-    ("default", "own", "killed", "left"),
-    [
-        (drawn.ERRNO, "SCMP_ACT_ALLOW", X86[2:], ["any call through x32"]),
-        ("SCMP_ACT_LOG", "SCMP_ACT_ALLOW", [], []),
-        ("SCMP_ACT_ALLOW", "SCMP_ACT_ALLOW", [], []),
-        ("SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY", [], ["mount"]),  # asks, so nothing can be logged
-    ],
-)
+MORE_DENIED = [
+    (drawn.ERRNO, "SCMP_ACT_ALLOW", X86[2:], ["any call through x32"]),
+    ("SCMP_ACT_LOG", "SCMP_ACT_ALLOW", [], []),
+    ("SCMP_ACT_ALLOW", "SCMP_ACT_ALLOW", [], []),
+    ("SCMP_ACT_ALLOW", "SCMP_ACT_NOTIFY", [], ["mount"]),  # asks, so nothing can be logged
+]
+
+
+@pytest.mark.parametrize(("default", "own", "killed", "left"), MORE_DENIED)
 def test_each_call_that_is_denied_more_counts_and_what_is_not_previewed_is_named(
     default: str, own: str, killed: list[str], left: list[str]
 ) -> None:
@@ -249,23 +249,23 @@ def test_podmans_default_can_be_previewed(node: Node) -> None:
     assert (found["calls"], found["left"]) == (["sysinfo"], [])
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ('mode = "audit"\ncandidate = "moby"', "default.candidate is looked at beside a profile"),
-        ('mode = "off"\ncandidate = "moby"', "the mode is off: use enforce, enforce-log or obs"),
-        ('candidate = "nobody"', "profile nobody: no built-in profile is called"),
-        ('[[rule]]\nname = "a"\nmode = "off"\ncandidate = "moby"', "has no meaning with mode off"),
-        ('[[rule]]\nname = "a"\nmode = "audit"\ncandidate = "moby"', "and the mode is audit"),
-        *(
-            (
-                f'mode = "observe"\ncandidate = "moby"\n[[rule]]\nname = "a"\n{own}',
-                "default.candidate is not for this rule",
-            )
-            for own in ('profile = "moby"', "record = true")
-        ),
-    ],
-)
+BESIDE_NOTHING = [
+    ('mode = "audit"\ncandidate = "moby"', "default.candidate is looked at beside a profile"),
+    ('mode = "off"\ncandidate = "moby"', "the mode is off: use enforce, enforce-log or obs"),
+    ('candidate = "nobody"', "profile nobody: no built-in profile is called"),
+    ('[[rule]]\nname = "a"\nmode = "off"\ncandidate = "moby"', "has no meaning with mode off"),
+    ('[[rule]]\nname = "a"\nmode = "audit"\ncandidate = "moby"', "and the mode is audit"),
+    *(
+        (
+            f'mode = "observe"\ncandidate = "moby"\n[[rule]]\nname = "a"\n{own}',
+            "default.candidate is not for this rule",
+        )
+        for own in ('profile = "moby"', "record = true")
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), BESIDE_NOTHING)
 def test_a_candidate_beside_nothing_is_refused(node: Node, settings: str, said: str) -> None:
     node.configure(f"[default]\n{settings}")
     assert said in node.failure("apply")

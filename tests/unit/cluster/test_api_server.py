@@ -174,8 +174,3 @@ def _make_certificate(place: Path, name: str, names: str, signed_by: str = "") -
     if signed_by:
         words += ["-CA", place / f"{signed_by}.crt", "-CAkey", place / f"{signed_by}.key"]
     subprocess.run([program("openssl"), *words], check=True, capture_output=True)
-
-
-def test_this_interpreter_has_an_openssl_of_its_own() -> None:
-    """The image's is tested where the image is."""
-    assert not api_server.TLS.is_dir()

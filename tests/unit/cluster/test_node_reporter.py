@@ -133,12 +133,15 @@ DOCUMENT: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    "document",
-    [{}, {"metadata": None, "status": [], "spec": 3},
-     {"metadata": {"labels": [1]}, "spec": {"taints": [None, "x"]},
-      "status": {"runtimeHandlers": [{}, None, {"name": ""}], "nodeInfo": "x"}}],
-)  # fmt: skip
+NO_NAME = {"runtimeHandlers": [{}, None, {"name": ""}], "nodeInfo": "x"}
+LACKING: list[dict[str, Any]] = [
+    {},
+    {"metadata": None, "status": [], "spec": 3},
+    {"metadata": {"labels": [1]}, "spec": {"taints": [None, "x"]}, "status": NO_NAME},
+]
+
+
+@pytest.mark.parametrize("document", LACKING)
 def test_a_node_that_lacks_everything_is_read_too(document: dict[str, Any]) -> None:
     node = node_object.read(document)
     assert node.handlers is None

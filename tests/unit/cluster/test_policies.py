@@ -131,15 +131,6 @@ def test_a_config_map_is_read_as_the_kubelet_mounts_it(tmp_path: Path) -> None:
     assert found == {"config.toml": AUDIT, "profiles/own.json": OWN}
 
 
-def test_a_config_map_without_a_policy_is_refused_and_none_with_profiles_is_not(
-    tmp_path: Path,
-) -> None:
-    with pytest.raises(PolicyNotTaken, match=r"has no config\.toml"):
-        configmap_policy.mounted(tmp_path, tmp_path / "b")
-    (tmp_path / "config.toml").touch()
-    assert configmap_policy.mounted(tmp_path, tmp_path / "b") == {"config.toml": b""}
-
-
 def test_too_much_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_bytes(b"#" * ((1 << 20) + 1))
     with pytest.raises(PolicyNotTaken, match="larger than"):
@@ -154,9 +145,14 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
         configmap_policy.mounted(tmp_path, tmp_path)
 
 
-def test_a_mode_under_a_misspelled_key_is_not_taken_for_none(tmp_path: Path) -> None:
+def test_a_config_map_without_a_policy_or_with_a_misspelled_key_for_the_mode_is_refused(
+    tmp_path: Path,
+) -> None:
     """Without a mode the default would enforce."""
+    with pytest.raises(PolicyNotTaken, match=r"has no config\.toml"):
+        configmap_policy.mounted(tmp_path, tmp_path / "b")
     (tmp_path / "config.toml").touch()
+    assert configmap_policy.mounted(tmp_path, tmp_path / "b") == {"config.toml": b""}
     mode = tmp_path / MODE
     mode.parent.mkdir()
     mode.touch()
@@ -169,6 +165,5 @@ def test_a_mode_under_a_misspelled_key_is_not_taken_for_none(tmp_path: Path) -> 
 def test_a_mode_in_the_policy_and_in_the_overlay_is_refused() -> None:
     with pytest.raises(PolicyNotTaken, match=r"config\.toml sets default.mode"):
         configmap_policy.refuse_two_modes({"config.toml": ENFORCE, MODE: AUDIT})
-    configmap_policy.refuse_two_modes(
-        {"config.toml": b"[", MODE: AUDIT}
-    )  # that is for `apply` to say
+    # which `apply` says
+    configmap_policy.refuse_two_modes({"config.toml": b"[", MODE: AUDIT})

@@ -172,20 +172,17 @@ def test_a_pod_is_named_once_and_a_container_without_one_as_its_engine_shows_it(
     places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _reason(places, monkeypatch) == ""
+    canary = Dependent("containerd", f"k8s.io/{CANARY}")  # which was left
+    assert _reason(places, monkeypatch, canary) == ""
     found = [
         Dependent("containerd", f"k8s.io/{SANDBOX}"),
         Dependent("containerd", f"k8s.io/{WEB}", "running"),
         Dependent("docker", "by-hand", "running"),
+        canary,
     ]
     said = _reason(places, monkeypatch, *found)
     assert said.count("team/web-1") == 1
     assert "by-hand (docker, running)" in said
-
-
-def test_a_canary_that_was_left_keeps_nothing_back(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _reason(places, monkeypatch, Dependent("containerd", f"k8s.io/{CANARY}")) == ""
 
 
 def test_an_engine_that_does_not_say_may_have_some(

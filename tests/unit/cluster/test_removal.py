@@ -3,12 +3,13 @@
 A kubelet that starts rejects each running pod whose nodeSelector its node does not meet any more.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from runc_wrap.cluster import policy_directory, state_file
 from tests.unit.cluster.conftest import INSTALLED, LISTED, NOT_READY, READY, STATE, Scene
+from tests.unit.cluster.host_stand_in import OURS
 
 REMOVAL = "remaining remaining status unregister status uninstall"
 
@@ -106,19 +107,6 @@ def test_while_a_pod_runs_a_removal_changes_nothing_but_what_people_look_at(read
     assert not ready.taints
 
 
-def test_a_pod_that_came_before_the_label_was_off_brings_it_back(ready: Scene) -> None:
-    seen: list[bool] = []
-
-    def comes() -> None:
-        seen.append(INSTALLED in ready.labels)
-        ready.host.running = PODS
-
-    ready.host.looks = [lambda: None, comes]
-    ready.passes("removing", "remaining remaining", by=ready.remover())
-    assert seen == [False]
-    assert ready.labels == {INSTALLED: "true"}
-
-
 def test_a_removal_goes_on_only_when_the_api_server_has_heard_that_no_pod_may_come(
     ready: Scene,
 ) -> None:
@@ -144,42 +132,17 @@ def test_the_policy_of_an_installation_that_failed_goes_too(scene: Scene) -> Non
     assert policy_directory.in_force(scene.host.places) is None
 
 
-def _reverted(scene: Scene) -> None:
-    scene.host.handlers = []
-    scene.host.fails["register"] = "a canary does not run"
-
-
-def _unproved(scene: Scene) -> None:
-    scene.host.upgraded = True
-    scene.host.fails["prove"] = "a canary does not run"
-
-
-def _refused(scene: Scene) -> None:
-    scene.api.node["status"]["nodeInfo"]["containerRuntimeVersion"] = "docker://26.1"
-
-
-def _waiting(scene: Scene) -> None:
-    scene.api.node["status"]["runtimeHandlers"] = LISTED
-
-
-def _failed(scene: Scene) -> None:
-    scene.take_out()
-    scene.make_image("2")
-    scene.host.fails["install"] = "no room"
-
-
-def _removing(scene: Scene) -> None:
-    scene.host.running = ["team/web"]
-
-
-STATES: dict[str, Callable[[Scene], None]] = {
-    "edited": lambda scene: scene.take_out(),
-    "reverted": _reverted,
-    "unproved": _unproved,
-    "refused": _refused,
-    "waiting": _waiting,
-    "failed": _failed,
-    "removing": _removing,
+FAILS = "a canary does not run"
+GONE = OURS | {"configured": False, "in_force": False, "gone": True}
+# what the host has or does, and what the API server shows of the node's status
+STATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "edited": ({"handlers": [GONE]}, {}),
+    "reverted": ({"handlers": [], "fails": {"register": FAILS}}, {}),
+    "unproved": ({"upgraded": True, "fails": {"prove": FAILS}}, {}),
+    "refused": ({}, {"nodeInfo": {"containerRuntimeVersion": "docker://26.1"}}),
+    "waiting": ({}, {"runtimeHandlers": LISTED}),
+    "failed": ({"handlers": [GONE], "fails": {"install": "no room"}}, {}),
+    "removing": ({"running": ["team/web"]}, {}),
 }
 
 
@@ -189,7 +152,12 @@ def test_in_no_state_is_a_node_with_pods_of_the_class_selected_no_more(
     ready: Scene, word: str, *, is_new: bool
 ) -> None:
     assert ready.labels[INSTALLED] == "true"
-    STATES[word](ready)
+    of_host, of_status = STATES[word]
+    for name, value in of_host.items():
+        setattr(ready.host, name, value)
+    ready.api.node["status"] |= of_status
+    if word == "failed":
+        ready.make_image("2")
     if is_new:
         for name in ("labels", "annotations"):
             ready.api.node["metadata"].pop(name, None)
@@ -218,13 +186,18 @@ def test_a_new_node_object_is_selected_before_anything_else_is_done(ready: Scene
     assert seen[0][INSTALLED] == "true"
 
 
-@pytest.mark.parametrize("step", ["unregister", "uninstall"])
-def test_a_pod_that_came_after_the_second_look_has_its_node_selected_again(
-    ready: Scene, step: str
+@pytest.mark.parametrize(("looks", "step"), [(1, None), (2, "unregister"), (2, "uninstall")])
+def test_a_pod_that_came_before_the_label_was_off_or_was_on_its_way_then_brings_it_back(
+    ready: Scene, looks: int, step: str | None
 ) -> None:
-    ready.host.fails[step] = "Error: runc-wrap is needed by 1 container: team/web"
-    # the pod was on its way to the kubelet while the label went
-    nothing: list[Callable[[], None]] = [lambda: None, lambda: None]
-    ready.host.looks = [*nothing, lambda: ready.host.running.append("team/web")]
-    ready.passes("removing", by=ready.remover())
+    seen: list[bool] = []
+
+    def comes() -> None:
+        seen.append(INSTALLED in ready.labels)
+        ready.host.running.append("team/web")
+
+    ready.host.looks = [*[lambda: None] * looks, comes]
+    ready.host.fails = {step: "Error: runc-wrap is needed by 1 container"} if step else {}
+    ready.passes("removing", None if step else "remaining remaining", by=ready.remover())
+    assert seen == [False]
     assert ready.labels == {INSTALLED: "true"}

@@ -36,14 +36,14 @@ def test_a_locked_version_with_other_bytes_is_refused() -> None:
         refuse_changed([LIBC], [LIBC._replace(sha256="d" * 64)])
 
 
-@pytest.mark.parametrize(
-    ("paths", "nowhere"),
-    [
-        ("/etc/ld.so.preload", "/proc/0/so.preload"),
-        ("/usr/lib/locale", "/proc/0//locale"),
-        ("/lib/a-linux-gnu/\0/lib/\0/usr/lib/", "/proc/0/inux-gnu/\0/sys/\0/proc/0//"),
-    ],
-)
+PLACES = [
+    ("/etc/ld.so.preload", "/proc/0/so.preload"),
+    ("/usr/lib/locale", "/proc/0//locale"),
+    ("/lib/a-linux-gnu/\0/lib/\0/usr/lib/", "/proc/0/inux-gnu/\0/sys/\0/proc/0//"),
+]
+
+
+@pytest.mark.parametrize(("paths", "nowhere"), PLACES)
 def test_each_place_of_a_path_is_overwritten_by_one_of_the_same_length(
     paths: str, nowhere: str
 ) -> None:

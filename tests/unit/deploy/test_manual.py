@@ -53,15 +53,15 @@ def test_a_page_says_what_the_commands_help_says(pages: Path) -> None:
                 assert f"{names} {_words(text)}" in shown
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["mandoc", "-T", "lint", "-W", "warning"],
-        ["groff", "-man", "-T", "utf8", "-ww", "-z"],
-        ["man", "--warnings", "-l", "-P", "true"],
-        ["lexgrog"],
-    ],
-)
+CHECKERS = [
+    ["mandoc", "-T", "lint", "-W", "warning"],
+    ["groff", "-man", "-T", "utf8", "-ww", "-z"],
+    ["man", "--warnings", "-l", "-P", "true"],
+    ["lexgrog"],
+]
+
+
+@pytest.mark.parametrize("words", CHECKERS)
 def test_nothing_complains_about_a_page(pages: Path, words: list[str]) -> None:
     for page in pages.iterdir():
         done = attempt([program(words[0]), *words[1:], page])
@@ -78,18 +78,18 @@ def test_the_same_release_has_the_same_bytes_whatever_the_time(pages: Path, tmp_
     assert '"2025-06-15"' in (again / "runc-wrapctl.1").read_text()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        ".SH a request at the beginning",
-        "'br likewise",
-        r"a backslash \fB and \n",
-        '--an-option and "quotes" and it\'s ~/.config ^C',
-        "a signé — of no ASCII",
-        "A sentence. .prom begins no line. Another.",
-        "word " * 40 + ".d",
-    ],
-)
+TEXTS = [
+    ".SH a request at the beginning",
+    "'br likewise",
+    r"a backslash \fB and \n",
+    '--an-option and "quotes" and it\'s ~/.config ^C',
+    "a signé — of no ASCII",
+    "A sentence. .prom begins no line. Another.",
+    "word " * 40 + ".d",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_text_is_shown_as_it_stands(tmp_path: Path, text: str) -> None:
     page = tmp_path / "page.1"
     page.write_text("\n".join(['.TH "A" "1" "2027-01-31"', ".SH A", manual.line(text)]) + "\n")

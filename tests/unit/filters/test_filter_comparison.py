@@ -94,19 +94,19 @@ def test_what_differs_is_named_on_every_abi(
     assert is_weaker is None or {one.is_weaker for one in found} == {is_weaker}
 
 
-@pytest.mark.parametrize(
-    "conditions",
-    [
-        [(4, "EQ", 0x123456789ABCDEF0, 0)],
-        [(4, "NE", 0, 0)],
-        [(4, "GT", 0xFFFFFFFE, 0)],
-        [(4, "LT", 1, 0)],
-        [(4, "MASKED_EQ", 0x40000000, 0x40000000)],
-        [(4, "MASKED_EQ", 1 << 63, 1 << 63)],
-        [(4, "MASKED_EQ", 0xFF00, 0x1200)],
-        [(1, "EQ", 78, 0), (3, "EQ", 80, 0)],
-    ],
-)
+CONDITIONS = [
+    [(4, "EQ", 0x123456789ABCDEF0, 0)],
+    [(4, "NE", 0, 0)],
+    [(4, "GT", 0xFFFFFFFE, 0)],
+    [(4, "LT", 1, 0)],
+    [(4, "MASKED_EQ", 0x40000000, 0x40000000)],
+    [(4, "MASKED_EQ", 1 << 63, 1 << 63)],
+    [(4, "MASKED_EQ", 0xFF00, 0x1200)],
+    [(1, "EQ", 78, 0), (3, "EQ", 80, 0)],
+]
+
+
+@pytest.mark.parametrize("conditions", CONDITIONS)
 def test_conditions_that_only_the_filter_has_are_found(
     conditions: list[tuple[int, str, int, int]],
 ) -> None:

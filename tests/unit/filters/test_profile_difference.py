@@ -68,31 +68,29 @@ APART = [
 KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
 
 
-@pytest.mark.parametrize(
-    ("strict", "other", "calls"),
-    [
-        ([READ], [READ], set()),
-        ([MORE], [READ], set()),
-        ([READ], [MORE], {("acct", NONE)}),
-        ([READ], [READ, IF_ADMIN], {("acct", ADMIN)}),
-        ([READ, IF_ADMIN], [READ, UNLESS_ADMIN], {("acct", NONE)}),
-        ([READ, UNLESS_ADMIN], [MORE], {("acct", ADMIN)}),
-        ([READ, AT_ONE], [READ, BELOW], {("acct", NONE)}),
-        ([READ, BELOW], [READ, AT_ONE], set()),
-        ([READ, _masked(3, 1), _masked(7, 7)], [READ, _masked(1, 1)], {("acct", NONE)}),
-        # let through by the one unless no mask is met
-        ([READ, _masked(1 << 8, 0), _masked(1 << 17, 1 << 17), _masked(1 << 28, 0)], [MORE],
-         {("acct", NONE)}),
-        ([READ, _masked(1 << 8, 1 << 8), _masked(1 << 14, 0), _masked(1 << 28, 1 << 28)], [MORE],
-         {("acct", NONE)}),
-        ([READ, *(_masked(7, value, index) for value in (0, 1) for index in (1, 2))], [MORE],
-         {("acct", NONE)}),
-        # let through by the other where its last mask is met and none of the rest is
-        ([READ, *APART], [READ, *APART, _masked(1, 1)], {("acct", NONE)}),
-        ([READ, KILLED], [READ], {("acct", NONE)}),
-        ([READ], [READ, KILLED], set()),
-    ],
-)  # fmt: skip
+ACCT = {("acct", NONE)}
+LET_THROUGH = [
+    ([READ], [READ], set()),
+    ([MORE], [READ], set()),
+    ([READ], [MORE], ACCT),
+    ([READ], [READ, IF_ADMIN], {("acct", ADMIN)}),
+    ([READ, IF_ADMIN], [READ, UNLESS_ADMIN], ACCT),
+    ([READ, UNLESS_ADMIN], [MORE], {("acct", ADMIN)}),
+    ([READ, AT_ONE], [READ, BELOW], ACCT),
+    ([READ, BELOW], [READ, AT_ONE], set()),
+    ([READ, _masked(3, 1), _masked(7, 7)], [READ, _masked(1, 1)], ACCT),
+    # let through by the one unless no mask is met
+    ([READ, _masked(1 << 8, 0), _masked(1 << 17, 1 << 17), _masked(1 << 28, 0)], [MORE], ACCT),
+    ([READ, _masked(1 << 8, 1 << 8), _masked(1 << 14, 0), _masked(1 << 28, 1 << 28)], [MORE], ACCT),
+    ([READ, *(_masked(7, value, index) for value in (0, 1) for index in (1, 2))], [MORE], ACCT),
+    # let through by the other where its last mask is met and none of the rest is
+    ([READ, *APART], [READ, *APART, _masked(1, 1)], ACCT),
+    ([READ, KILLED], [READ], ACCT),
+    ([READ], [READ, KILLED], set()),
+]
+
+
+@pytest.mark.parametrize(("strict", "other", "calls"), LET_THROUGH)
 def test_calls_are_named_with_the_capabilities_for_which_they_are_let_through(
     strict: list[Json], other: list[Json], calls: set[tuple[str, frozenset[str]]]
 ) -> None:
@@ -218,13 +216,13 @@ def _of_acct(*instructions: tuple[int, int, int, int]) -> ProcessFilters:
 _FIRST = (0x20, 0, 0, 16)  # loads the low half of the first argument
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [
-        *(_of_acct(_FIRST, (code, 0, 0, 5), (0x15, 0, 1, 47)) for code in (0x04, 0x14, 0xA4)),
-        _of_acct((0x20, 0, 0, 8), (0x15, 0, 1, 47)),  # where the call is made from
-    ],
-)
+CALCULATING = [
+    *(_of_acct(_FIRST, (code, 0, 0, 5), (0x15, 0, 1, 47)) for code in (0x04, 0x14, 0xA4)),
+    _of_acct((0x20, 0, 0, 8), (0x15, 0, 1, 47)),  # where the call is made from
+]
+
+
+@pytest.mark.parametrize("filters", CALCULATING)
 def test_filters_that_calculate_with_arguments_do_not_count_as_equal(
     filters: ProcessFilters,
 ) -> None:

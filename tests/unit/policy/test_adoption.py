@@ -114,16 +114,16 @@ def test_the_default_is_compiled_as_the_engine_applies_it_whatever_the_settings_
     assert applied == as_plain != changed_form
 
 
-@pytest.mark.parametrize(
-    ("settings", "engine", "names"),
-    [
-        ({}, "containerd", [NAME]),
-        ({"runtime_default.containerd": "2.0.0"}, "containerd", [NAME, "containerd@2.0.0"]),
-        ({"runtime_default.engine": "docker"}, "containerd", [NAME]),
-        ({}, "unknown", [NAME]),
-        ({}, "docker", ["moby"]),
-    ],
-)
+DEFAULTS = [
+    ({}, "containerd", [NAME]),
+    ({"runtime_default.containerd": "2.0.0"}, "containerd", [NAME, "containerd@2.0.0"]),
+    ({"runtime_default.engine": "docker"}, "containerd", [NAME]),
+    ({}, "unknown", [NAME]),
+    ({}, "docker", ["moby"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "engine", "names"), DEFAULTS)
 def test_what_counts_as_an_engines_default(settings: Json, engine: str, names: list[str]) -> None:
     made = _settled({"default.adopt": ADOPT_WEAKER, **settings})
     assert made.engine_defaults[engine] == names
@@ -150,18 +150,18 @@ def test_own_profiles_that_let_through_no_more_may_take_its_place(asked: Json) -
     assert within["moby"] == ["moby"]  # not installed: nothing is compared
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"default.mode": "audit"}, f'default.adopt adopts "{ADOPT}", but {WEAKER_MODE}; '),
-        ({"default.mode": "off"}, "the mode off lets through"),
-        ({"default.profile": OPEN}, f"the profile {OPEN} lets through more than {NAME}, the def"),
-        ({"default.profile": "moby@24.0.0"}, None),  # equal for containerd 1.7.24
-        ({"default.profile": SHUT}, None),
-        ({"default.profile": "containers-common@0.62.0"}, "pivot_root"),
-        ({"default.profile": "containers-common@0.62.0"}, " and 1"),
-    ],
-)
+WEAKER = [
+    ({"default.mode": "audit"}, f'default.adopt adopts "{ADOPT}", but {WEAKER_MODE}; '),
+    ({"default.mode": "off"}, "the mode off lets through"),
+    ({"default.profile": OPEN}, f"the profile {OPEN} lets through more than {NAME}, the def"),
+    ({"default.profile": "moby@24.0.0"}, None),  # equal for containerd 1.7.24
+    ({"default.profile": SHUT}, None),
+    ({"default.profile": "containers-common@0.62.0"}, "pivot_root"),
+    ({"default.profile": "containers-common@0.62.0"}, " and 1"),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), WEAKER)
 def test_what_lets_more_through_is_refused_beside_adopt(
     settings: Json, sentence: str | None
 ) -> None:

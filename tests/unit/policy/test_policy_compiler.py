@@ -35,17 +35,17 @@ def test_the_installed_engine_decides_the_version() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("engine", "installed", "common"),
-    [
-        ("podman", "4.9.5", "0.49.1"),
-        ("podman", "5.4.2", "0.60.0"),
-        ("podman", "5.8.2", "0.67.0"),
-        ("podman", "6.1.0", "0.68.0"),
-        ("buildah", "1.43.1", "0.67.0"),
-        ("buildah", "1.44.0", "0.68.0"),
-    ],
-)
+LIBRARIES = [
+    ("podman", "4.9.5", "0.49.1"),
+    ("podman", "5.4.2", "0.60.0"),
+    ("podman", "5.8.2", "0.67.0"),
+    ("podman", "6.1.0", "0.68.0"),
+    ("buildah", "1.43.1", "0.67.0"),
+    ("buildah", "1.44.0", "0.68.0"),
+]
+
+
+@pytest.mark.parametrize(("engine", "installed", "common"), LIBRARIES)
 def test_podman_and_buildah_have_the_profile_of_the_library_they_are_built_with(
     engine: str, installed: str, common: str
 ) -> None:
@@ -53,16 +53,16 @@ def test_podman_and_buildah_have_the_profile_of_the_library_they_are_built_with(
     assert found[engine] == f"containers-common@{common}"
 
 
-@pytest.mark.parametrize(
-    ("wanted", "system", "profile_name"),
-    [
-        ("auto", HERE, SYSTEM),
-        ("system", HERE, SYSTEM),
-        ("builtin", HERE, "containers-common@0.60.0"),
-        ("auto", None, "containers-common@0.60.0"),
-        ("0.62.3", HERE, "containers-common@0.62.3"),
-    ],
-)
+SOURCES = [
+    ("auto", HERE, SYSTEM),
+    ("system", HERE, SYSTEM),
+    ("builtin", HERE, "containers-common@0.60.0"),
+    ("auto", None, "containers-common@0.60.0"),
+    ("0.62.3", HERE, "containers-common@0.62.3"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "system", "profile_name"), SOURCES)
 def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
     wanted: str, system: tuple[str, bytes] | None, profile_name: str
 ) -> None:
@@ -70,15 +70,15 @@ def test_the_systems_file_wins_as_it_does_with_podman_unless_told_otherwise(
     assert found["podman"] == profile_name
 
 
-@pytest.mark.parametrize(
-    ("wanted", "said"),
-    [
-        ("system", "has no seccomp.json of containers-common; write auto"),
-        ("5.4.2", "Podman and Buildah have version numbers of their own: write"),
-        ("new", "'new' is not a version"),
-        ("0.40", "older than the built-in profiles"),
-    ],
-)
+IMPOSSIBLE = [
+    ("system", "has no seccomp.json of containers-common; write auto"),
+    ("5.4.2", "Podman and Buildah have version numbers of their own: write"),
+    ("new", "'new' is not a version"),
+    ("0.40", "older than the built-in profiles"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "said"), IMPOSSIBLE)
 def test_an_impossible_podman_default_is_reported_with_what_to_write(
     wanted: str, said: str
 ) -> None:

@@ -56,15 +56,15 @@ def test_the_recording_form_is_compiled_for_the_modes_that_record() -> None:
     assert _forms({**DEFAULT, "default.privileged": "audit"}) >= {"audit", "enforce+record"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "facts", "said"),
-    [
-        ({**DEFAULT, "default.mode": "audit"}, {}, "needs the mode enforce or observe, .* audit"),
-        ({"rule": [{"name": "a", "record": True, "mode": "off"}]}, {}, "here the mode is off"),
-        (DEFAULT, {"actions": ACTIONS - {"SCMP_ACT_NOTIFY"}}, "record needs the action SCMP_ACT"),
-        (DEFAULT, {"listener": "/" + "x" * 107}, "record needs the socket"),
-    ],
-)
+REFUSED = [
+    ({**DEFAULT, "default.mode": "audit"}, {}, "needs the mode enforce or observe, .* audit"),
+    ({"rule": [{"name": "a", "record": True, "mode": "off"}]}, {}, "here the mode is off"),
+    (DEFAULT, {"actions": ACTIONS - {"SCMP_ACT_NOTIFY"}}, "record needs the action SCMP_ACT"),
+    (DEFAULT, {"listener": "/" + "x" * 107}, "record needs the socket"),
+]
+
+
+@pytest.mark.parametrize(("settings", "facts", "said"), REFUSED)
 def test_what_cannot_record_is_refused(
     settings: dict[str, Any], facts: dict[str, Any], said: str
 ) -> None:

@@ -51,14 +51,14 @@ def test_engines_that_are_not_installed_keep_the_table() -> None:
     assert (found["docker"], found["podman"]) == ("moby", "containers-common")
 
 
-@pytest.mark.parametrize(
-    ("settings", "engines"),
-    [
-        ({"runtime_default.containerd": "1.7.24"}, CONTAINERD),
-        ({"runtime_default.containers_common": "builtin"}, {"podman": "5.4.2"}),
-        ({"runtime_default.engine": "docker"}, CONTAINERD),
-    ],
-)
+VERSIONED = [
+    ({"runtime_default.containerd": "1.7.24"}, CONTAINERD),
+    ({"runtime_default.containers_common": "builtin"}, {"podman": "5.4.2"}),
+    ({"runtime_default.engine": "docker"}, CONTAINERD),
+]
+
+
+@pytest.mark.parametrize(("settings", "engines"), VERSIONED)
 def test_an_engine_with_a_version_in_the_policy_needs_no_capture(
     settings: Json, engines: dict[str, str]
 ) -> None:
@@ -70,16 +70,16 @@ ABSENT = "but containerd is installed and its default is not captured; run `runc
 OR_WRITE = "or write runtime_default."
 
 
-@pytest.mark.parametrize(
-    ("engines", "captured", "said"),
-    [
-        (CONTAINERD, {}, ABSENT),
-        (CONTAINERD, {}, f'{OR_WRITE}containerd = "1.7.24" to use the built-in profile.'),
-        (CONTAINERD, STALE, "but it is of containerd 1.7.20, and 1.7.24 runs; run `runc-wrapctl"),
-        ({"podman": "5.4.2"}, {}, f'{OR_WRITE}containers_common = "builtin" to use the'),
-        ({"crio": "1.34"}, {}, f'apply again, {OR_WRITE}crio = "1.34" to use the'),
-    ],
-)
+MISSING = [
+    (CONTAINERD, {}, ABSENT),
+    (CONTAINERD, {}, f'{OR_WRITE}containerd = "1.7.24" to use the built-in profile.'),
+    (CONTAINERD, STALE, "but it is of containerd 1.7.20, and 1.7.24 runs; run `runc-wrapctl"),
+    ({"podman": "5.4.2"}, {}, f'{OR_WRITE}containers_common = "builtin" to use the'),
+    ({"crio": "1.34"}, {}, f'apply again, {OR_WRITE}crio = "1.34" to use the'),
+]
+
+
+@pytest.mark.parametrize(("engines", "captured", "said"), MISSING)
 def test_a_missing_or_stale_capture_refuses_the_policy(
     engines: dict[str, str], captured: dict[str, CapturedProfile], said: str
 ) -> None:
@@ -115,14 +115,14 @@ def _answers(document: Json) -> None:
 PERF, EVERY = "perf_event_open: SCMP_ACT_ALLOW", "every other call: SCMP_ACT_ERRNO"
 
 
-@pytest.mark.parametrize(
-    ("change", "differences"),
-    [
-        (_allows, [("captured", "", "mount: SCMP_ACT_ALLOW")]),
-        (_moves, [("captured", "CAP_KILL", PERF), ("table", "CAP_PERFMON", PERF)]),
-        (_answers, [("captured", "", f"{EVERY}(ENOSYS)"), ("table", "", f"{EVERY}(EPERM)")]),
-    ],
-)
+DIFFERENCES = [
+    (_allows, [("captured", "", "mount: SCMP_ACT_ALLOW")]),
+    (_moves, [("captured", "CAP_KILL", PERF), ("table", "CAP_PERFMON", PERF)]),
+    (_answers, [("captured", "", f"{EVERY}(ENOSYS)"), ("table", "", f"{EVERY}(EPERM)")]),
+]
+
+
+@pytest.mark.parametrize(("change", "differences"), DIFFERENCES)
 def test_each_rule_that_only_one_has_is_told_with_its_capability(
     change: Change, differences: list[tuple[str, str, str]]
 ) -> None:

@@ -20,43 +20,43 @@ NOT_ALG_NOR_VSOCK = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("spec", "rules"),
-    [
-        ("containerd@1.6.39", [ALLOW]),
-        ("containerd@1.7.0", NOT_VSOCK),
-        ("containerd@1.7.32", NOT_ALG_NOR_VSOCK),
-        ("containerd@2.0.9", NOT_ALG_NOR_VSOCK),
-        ("containerd@2.2.4", NOT_ALG_NOR_VSOCK),
-        ("containerd@2.3.1", NOT_ALG_NOR_VSOCK),
-        ("moby@29.4.1", NOT_VSOCK),
-        ("moby@29.4.2", NOT_ALG_NOR_VSOCK),
-    ],
-)
+SOCKETS = [
+    ("containerd@1.6.39", [ALLOW]),
+    ("containerd@1.7.0", NOT_VSOCK),
+    ("containerd@1.7.32", NOT_ALG_NOR_VSOCK),
+    ("containerd@2.0.9", NOT_ALG_NOR_VSOCK),
+    ("containerd@2.2.4", NOT_ALG_NOR_VSOCK),
+    ("containerd@2.3.1", NOT_ALG_NOR_VSOCK),
+    ("moby@29.4.1", NOT_VSOCK),
+    ("moby@29.4.2", NOT_ALG_NOR_VSOCK),
+]
+
+
+@pytest.mark.parametrize(("spec", "rules"), SOCKETS)
 def test_sockets_are_confined_as_the_release_does(spec: str, rules: list[object]) -> None:
     assert rules_on(block_of(spec), "socket") == rules
 
 
-@pytest.mark.parametrize(
-    ("name", "without", "with_it"),
-    [
-        ("io_uring_setup", "containerd@2.0.0", "containerd@1.7.34"),
-        ("pkey_alloc", "containerd@1.6.15", "containerd@1.6.16"),
-        ("name_to_handle_at", "containerd@1.6.21", "containerd@1.6.22"),
-        ("lsm_get_self_attr", "containerd@2.1.9", "containerd@2.2.0"),
-        ("riscv_hwprobe", "moby@28.1.1", "moby@28.2.0"),
-        ("fchmodat2", "containerd@1.7.12", "containerd@1.7.13"),
-        ("process_vm_readv", "containerd@1.6.39", "containerd@1.7.0"),
-        ("lsm_get_self_attr", "moby", "containerd"),
-        ("io_uring_setup", "moby@25.0.0", "moby@24.0.9"),
-        ("fchmodat2", "moby@25.0.2", "moby@25.0.3"),
-        ("socketcall", "moby@29.4.2", "moby@29.4.3"),
-        ("fanotify_init", "containers-common@0.62.2", "containers-common@0.63.0"),
-        ("syscall", "containers-common@0.60.0", "containers-common@0.59.0"),
-        ("unshare", "crio@1.30.5", "containers-common@0.57.1"),
-        ("clone3", "crio@1.30.6", "crio@1.30.5"),
-    ],
-)
+RELEASES = [
+    ("io_uring_setup", "containerd@2.0.0", "containerd@1.7.34"),
+    ("pkey_alloc", "containerd@1.6.15", "containerd@1.6.16"),
+    ("name_to_handle_at", "containerd@1.6.21", "containerd@1.6.22"),
+    ("lsm_get_self_attr", "containerd@2.1.9", "containerd@2.2.0"),
+    ("riscv_hwprobe", "moby@28.1.1", "moby@28.2.0"),
+    ("fchmodat2", "containerd@1.7.12", "containerd@1.7.13"),
+    ("process_vm_readv", "containerd@1.6.39", "containerd@1.7.0"),
+    ("lsm_get_self_attr", "moby", "containerd"),
+    ("io_uring_setup", "moby@25.0.0", "moby@24.0.9"),
+    ("fchmodat2", "moby@25.0.2", "moby@25.0.3"),
+    ("socketcall", "moby@29.4.2", "moby@29.4.3"),
+    ("fanotify_init", "containers-common@0.62.2", "containers-common@0.63.0"),
+    ("syscall", "containers-common@0.60.0", "containers-common@0.59.0"),
+    ("unshare", "crio@1.30.5", "containers-common@0.57.1"),
+    ("clone3", "crio@1.30.6", "crio@1.30.5"),
+]
+
+
+@pytest.mark.parametrize(("name", "without", "with_it"), RELEASES)
 def test_calls_were_added_or_removed_with_a_release(name: str, without: str, with_it: str) -> None:
     assert name not in allowed(block_of(without))
     assert name in allowed(block_of(with_it))
@@ -79,58 +79,58 @@ def test_clone_flags_are_the_second_argument_on_s390x() -> None:
         assert {argument["index"] for rule in clones for argument in rule["args"]} == {1}
 
 
-@pytest.mark.parametrize(
-    ("spec", "arch", "names"),
-    [
-        ("containerd", "amd64", "X86_64 X86 X32"),
-        ("containerd", "arm64", "ARM AARCH64"),
-        ("containerd@1.6.6", "riscv64", ""),
-        ("containerd", "loong64", "LOONGARCH64"),
-        ("containerd@2.0.11", "loong64", ""),
-        ("containerd", "ppc64le", ""),
-        ("containers-common", "riscv64", ""),
-        ("containers-common", "s390x", "S390X S390"),
-    ],
-)
+LISTED = [
+    ("containerd", "amd64", "X86_64 X86 X32"),
+    ("containerd", "arm64", "ARM AARCH64"),
+    ("containerd@1.6.6", "riscv64", ""),
+    ("containerd", "loong64", "LOONGARCH64"),
+    ("containerd@2.0.11", "loong64", ""),
+    ("containerd", "ppc64le", ""),
+    ("containers-common", "riscv64", ""),
+    ("containers-common", "s390x", "S390X S390"),
+]
+
+
+@pytest.mark.parametrize(("spec", "arch", "names"), LISTED)
 def test_architectures_are_listed_like_the_engines(spec: str, arch: str, names: str) -> None:
     expected = ["SCMP_ARCH_" + name for name in names.split()]
     assert block_of(spec, arch=arch).get("architectures", []) == expected
 
 
-@pytest.mark.parametrize(
-    ("spec", "version"),
-    [
-        ("containerd", "2.3.4"),
-        ("containerd@1.7.24~ds1", "1.7.24"),
-        ("containerd@1.7", "1.7.34"),
-        ("containerd@1", "1.7.34"),
-        ("containerd@1.6.3", "1.6.3"),
-        ("containerd@1.9", "1.9.0"),
-        ("containerd@2.2.0-rc.1", "2.2.0"),
-        ("containerd@7.0.0", "2.3.4"),
-        ("moby@26.1.5+dfsg1", "26.1.5"),
-        ("moby@5:26.1.5-1~debian.12~bookworm", "26.1.5"),
-        ("crio@1.30", "1.30.14"),
-        ("containers-common@0.62.2+ds1-2", "0.62.2"),
-    ],
-)
+VERSIONS = [
+    ("containerd", "2.3.4"),
+    ("containerd@1.7.24~ds1", "1.7.24"),
+    ("containerd@1.7", "1.7.34"),
+    ("containerd@1", "1.7.34"),
+    ("containerd@1.6.3", "1.6.3"),
+    ("containerd@1.9", "1.9.0"),
+    ("containerd@2.2.0-rc.1", "2.2.0"),
+    ("containerd@7.0.0", "2.3.4"),
+    ("moby@26.1.5+dfsg1", "26.1.5"),
+    ("moby@5:26.1.5-1~debian.12~bookworm", "26.1.5"),
+    ("crio@1.30", "1.30.14"),
+    ("containers-common@0.62.2+ds1-2", "0.62.2"),
+]
+
+
+@pytest.mark.parametrize(("spec", "version"), VERSIONS)
 def test_versions_are_read_as_engines_and_debian_write_them(spec: str, version: str) -> None:
     assert builtin.load(spec).version == version
 
 
-@pytest.mark.parametrize(
-    ("spec", "sentence"),
-    [
-        ("@aio", "@aio is no profile; add a group to one: runtime-default + @aio"),
-        ("docker", "no built-in profile is called 'docker'; there are: containerd, "),
-        ("containerd@", "'' is not a version; write it like 1.7.24"),
-        ("containerd@latest", "'latest' is not a version"),
-        *((f"containerd@{bad}", "is not a version") for bad in ("1.7.x", "1.", "1.2.3.4", "-1")),
-        ("containerd@1.5.18", "containerd 1.5.18 is older than the built-in profiles, 1.6.0 to"),
-        ("moby@20.10.27", "moby 20.10.27 is older than the built-in profiles, 23.0.0 to 29.7.2"),
-        ("crio@1.24.6", "crio 1.24.6 is older than"),
-    ],
-)
+WRONG = [
+    ("@aio", "@aio is no profile; add a group to one: runtime-default + @aio"),
+    ("docker", "no built-in profile is called 'docker'; there are: containerd, "),
+    ("containerd@", "'' is not a version; write it like 1.7.24"),
+    ("containerd@latest", "'latest' is not a version"),
+    *((f"containerd@{bad}", "is not a version") for bad in ("1.7.x", "1.", "1.2.3.4", "-1")),
+    ("containerd@1.5.18", "containerd 1.5.18 is older than the built-in profiles, 1.6.0 to"),
+    ("moby@20.10.27", "moby 20.10.27 is older than the built-in profiles, 23.0.0 to 29.7.2"),
+    ("crio@1.24.6", "crio 1.24.6 is older than"),
+]
+
+
+@pytest.mark.parametrize(("spec", "sentence"), WRONG)
 def test_a_wrong_name_or_version_is_refused_with_the_known_ones(spec: str, sentence: str) -> None:
     with pytest.raises(ProfileError) as refusal:
         builtin.load(spec)

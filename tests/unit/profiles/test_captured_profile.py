@@ -77,13 +77,16 @@ A, B = Caps(["CAP_BPF"]), Caps(["CAP_PERFMON"])
 NONE, BPF = _block(), _block(_rule("bpf"))
 
 
+UNDECIDED = [
+    {Caps(): NONE, A: NONE, B: NONE, A | B: BPF},
+    {Caps(): BPF, A: BPF, B: BPF, A | B: NONE},
+    {Caps(): NONE, A: {**NONE, "flags": ["SECCOMP_FILTER_FLAG_LOG"]}},
+]
+
+
 @pytest.mark.parametrize(
     "blocks",
-    [
-        {Caps(): NONE, A: NONE, B: NONE, A | B: BPF},
-        {Caps(): BPF, A: BPF, B: BPF, A | B: NONE},
-        {Caps(): NONE, A: {**NONE, "flags": ["SECCOMP_FILTER_FLAG_LOG"]}},
-    ],
+    UNDECIDED,
     ids=["both are needed", "both together take away", "the flags depend on it"],
 )
 def test_what_no_single_capability_decides_is_refused(blocks: dict[Caps, Json]) -> None:
@@ -118,54 +121,57 @@ def _without(name: str) -> bytes:
     return json.dumps(document).encode()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"[]", b"{}", *map(_without, ("engine", "program", "profile")),
-     captured_profile.text(CAPTURED).replace(b"SCMP_ACT_ERRNO", b"SCMP_ACT_SING"),
-     captured_profile.text(CAPTURED).replace(b'"format": 1', b'"format": 2'),
-     captured_profile.text(CAPTURED).replace(b'"config": ""', b'"config": 1')],
-)  # fmt: skip
+DAMAGED = [
+    b"",
+    b"[]",
+    b"{}",
+    *map(_without, ("engine", "program", "profile")),
+    captured_profile.text(CAPTURED).replace(b"SCMP_ACT_ERRNO", b"SCMP_ACT_SING"),
+    captured_profile.text(CAPTURED).replace(b'"format": 1', b'"format": 2'),
+    captured_profile.text(CAPTURED).replace(b'"config": ""', b'"config": 1'),
+]
+
+
+@pytest.mark.parametrize("data", DAMAGED)
 def test_a_damaged_file_is_refused_by_its_name(data: bytes) -> None:
     with pytest.raises(ProfileError, match=r"containerd\.json|containerd@captured"):
         captured_profile.parse(data, "containerd.json")
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (_block(_rule("read write")), _block(_rule("write"), _rule("read"))),
-        (_block(_rule("read", DENY)), _block(_rule("read", DENY, errnoRet=1))),
-        (_block(), _block(defaultErrnoRet=1)),
-        (_block(), {"defaultAction": DENY}),
-        (_block(_rule("read", "SCMP_ACT_KILL")), _block(_rule("read", "SCMP_ACT_KILL_THREAD"))),
-        (
-            _block(architectures=["SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
-            _block(architectures=["SCMP_ARCH_X32", "SCMP_ARCH_X86"]),
-        ),
-        (
-            _block(_rule("socket", args=[_argument(0, 1), _argument(1, 2)])),
-            _block(_rule("socket", args=[_argument(1, 2, valueTwo=0), _argument(0, 1)])),
-        ),
-    ],
-)
+X86 = ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+SAME = [
+    (_block(_rule("read write")), _block(_rule("write"), _rule("read"))),
+    (_block(_rule("read", DENY)), _block(_rule("read", DENY, errnoRet=1))),
+    (_block(), _block(defaultErrnoRet=1)),
+    (_block(), {"defaultAction": DENY}),
+    (_block(_rule("read", "SCMP_ACT_KILL")), _block(_rule("read", "SCMP_ACT_KILL_THREAD"))),
+    (_block(architectures=X86), _block(architectures=X86[::-1])),
+    (
+        _block(_rule("socket", args=[_argument(0, 1), _argument(1, 2)])),
+        _block(_rule("socket", args=[_argument(1, 2, valueTwo=0), _argument(0, 1)])),
+    ),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
 def test_blocks_that_do_the_same_do_not_differ(one: Json, other: Json) -> None:
     assert differences(one, other) == []
 
 
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        (_block(_rule("read write")), "write: SCMP_ACT_ALLOW"),
-        (_block(_rule("read", DENY, errnoRet=38)), "read: SCMP_ACT_ERRNO(ENOSYS)"),
-        (_block(_rule("read"), defaultErrnoRet=38), "every other call: SCMP_ACT_ERRNO(ENOSYS)"),
-        (_block(_rule("read"), flags=[]), "flags: none"),
-        (_block(_rule("read"), listenerPath="/run/a.sock"), "listenerPath: /run/a.sock"),
-        (
-            _block(_rule("read", args=[_argument(0, 255, "SCMP_CMP_MASKED_EQ", valueTwo=1)])),
-            "read: SCMP_ACT_ALLOW if argument 0 SCMP_CMP_MASKED_EQ 0xff 0x1",
-        ),
-    ],
-)
+DIFFERENT = [
+    (_block(_rule("read write")), "write: SCMP_ACT_ALLOW"),
+    (_block(_rule("read", DENY, errnoRet=38)), "read: SCMP_ACT_ERRNO(ENOSYS)"),
+    (_block(_rule("read"), defaultErrnoRet=38), "every other call: SCMP_ACT_ERRNO(ENOSYS)"),
+    (_block(_rule("read"), flags=[]), "flags: none"),
+    (_block(_rule("read"), listenerPath="/run/a.sock"), "listenerPath: /run/a.sock"),
+    (
+        _block(_rule("read", args=[_argument(0, 255, "SCMP_CMP_MASKED_EQ", valueTwo=1)])),
+        "read: SCMP_ACT_ALLOW if argument 0 SCMP_CMP_MASKED_EQ 0xff 0x1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), DIFFERENT)
 def test_each_difference_is_told_in_words(changed: Json, said: str) -> None:
     plain = _block(_rule("read"))
     assert BlockDifference(0, said) in differences(changed, plain)

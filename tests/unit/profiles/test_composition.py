@@ -42,33 +42,33 @@ def _of_text(text: str) -> composed_profile.Composed:
     return composed_profile.made(text, composed_profile.parse(text), _load)
 
 
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        ("containerd", ()),
-        ("containerd + @aio", (Term("+", "@aio"),)),
-        ("containerd  -  keyctl +  moby", (Term("-", "keyctl"), Term("+", "moby"))),
-        ("containers-common-x + a-b/c+d.json", (Term("+", "a-b/c+d.json"),)),
-    ],
-)
+SIGNS = [
+    ("containerd", ()),
+    ("containerd + @aio", (Term("+", "@aio"),)),
+    ("containerd  -  keyctl +  moby", (Term("-", "keyctl"), Term("+", "moby"))),
+    ("containers-common-x + a-b/c+d.json", (Term("+", "a-b/c+d.json"),)),
+]
+
+
+@pytest.mark.parametrize(("text", "terms"), SIGNS)
 def test_signs_have_blanks_on_both_sides(text: str, terms: tuple[Term, ...]) -> None:
     assert composed_profile.parse(text) == Composition(text.split(maxsplit=1)[0], terms)
     assert composed_profile.is_composed(text) == bool(terms)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("containerd + ", "'containerd \\+' is no operand"),
-        (" + @aio", "'' is no operand|is no operand"),
-        ("containerd + a b", "'a b' is no operand"),
-        ("containerd" + " + read" * 65, "it has 65 terms, 64 at most"),
-        ("containerd + @nothing", "no group is called '@nothing'"),
-        ("containerd - moby@29.0.0", "a profile can only be added"),
-        ("containerd - keyclt", "libseccomp knows no call 'keyclt' \\(did you mean keyctl"),
-        ("containerd + none@1", "no built-in profile is called 'none'"),
-    ],
-)
+NO_COMPOSITION = [
+    ("containerd + ", "'containerd \\+' is no operand"),
+    (" + @aio", "'' is no operand|is no operand"),
+    ("containerd + a b", "'a b' is no operand"),
+    ("containerd" + " + read" * 65, "it has 65 terms, 64 at most"),
+    ("containerd + @nothing", "no group is called '@nothing'"),
+    ("containerd - moby@29.0.0", "a profile can only be added"),
+    ("containerd - keyclt", "libseccomp knows no call 'keyclt' \\(did you mean keyctl"),
+    ("containerd + none@1", "no built-in profile is called 'none'"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), NO_COMPOSITION)
 def test_what_is_no_composition_is_refused_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(ProfileError, match=why):
         _of_text(text)
@@ -108,20 +108,23 @@ SYS_ADMIN = {"caps": ["CAP_SYS_ADMIN"]}
 MOUNT = _rule("mount", "ALLOW")
 
 
-@pytest.mark.parametrize(
-    ("default", "rules", "why"),
-    [
-        ("ERRNO", [_rule("mount", "KILL", 1), MOUNT], "for mount .* no profile can say both"),
-        ("ERRNO", [_rule("mount", "KILL"), _rule("mount", "ALLOW", 1)], "no profile can say both"),
-        # comparisons of one argument are joined by OR
-        ("ERRNO", [_rule("mount", "KILL", 1, 2), _rule("mount", "ALLOW", 2)], "can say both"),
-        ("ERRNO", [_rule("mount", "LOG")], "lets through or logs"),
-        ("LOG", [MOUNT], "lets through or logs"),
-        ("ERRNO", [_rule("mount", "KILL", 1), _rule("mount", "ALLOW", 2)], None),
-        ("ERRNO", [{**MOUNT, "includes": SYS_ADMIN},
-                   {**_rule("mount", "KILL"), "excludes": SYS_ADMIN}], None),
-    ],
-)  # fmt: skip
+ADDED = [
+    ("ERRNO", [_rule("mount", "KILL", 1), MOUNT], "for mount .* no profile can say both"),
+    ("ERRNO", [_rule("mount", "KILL"), _rule("mount", "ALLOW", 1)], "no profile can say both"),
+    # comparisons of one argument are joined by OR
+    ("ERRNO", [_rule("mount", "KILL", 1, 2), _rule("mount", "ALLOW", 2)], "can say both"),
+    ("ERRNO", [_rule("mount", "LOG")], "lets through or logs"),
+    ("LOG", [MOUNT], "lets through or logs"),
+    ("ERRNO", [_rule("mount", "KILL", 1), _rule("mount", "ALLOW", 2)], None),
+    (
+        "ERRNO",
+        [{**MOUNT, "includes": SYS_ADMIN}, {**_rule("mount", "KILL"), "excludes": SYS_ADMIN}],
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("default", "rules", "why"), ADDED)
 def test_a_profile_is_added_only_if_what_it_allows_is_in_its_allow_rules_alone(
     default: str, rules: list[Json], why: str | None
 ) -> None:
@@ -186,17 +189,17 @@ def test_each_part_of_a_composed_base_answers_for_itself() -> None:
     assert made.answers("read", _held()) == ["containerd"]
 
 
-@pytest.mark.parametrize(
-    ("data", "why"),
-    [
-        (b'{"base": ""}', "base: found"),
-        (_file(ad=[]), "ad: the key is not known .did you mean add"),
-        (_file(add=[{"names": []}]), r"add\[0\]: names no call"),
-        (_file(add=[{"names": ["Read!"]}]), "neither a call like openat nor a group"),
-        (_file(remove=[{"names": ["read"], "args": [AT]}]), "a removal is of the whole call"),
-        (_file(add=[{"names": ["read"], "action": "SCMP_ACT_KILL"}]), "action: the key is not"),
-    ],
-)
+IMPOSSIBLE = [
+    (b'{"base": ""}', "base: found"),
+    (_file(ad=[]), "ad: the key is not known .did you mean add"),
+    (_file(add=[{"names": []}]), r"add\[0\]: names no call"),
+    (_file(add=[{"names": ["Read!"]}]), "neither a call like openat nor a group"),
+    (_file(remove=[{"names": ["read"], "args": [AT]}]), "a removal is of the whole call"),
+    (_file(add=[{"names": ["read"], "action": "SCMP_ACT_KILL"}]), "action: the key is not"),
+]
+
+
+@pytest.mark.parametrize(("data", "why"), IMPOSSIBLE)
 def test_what_a_file_cannot_say_is_refused_with_its_place(data: bytes, why: str) -> None:
     with pytest.raises(ProfileError, match=why):
         composed_profile.parse_file(data, "x.json")

@@ -49,22 +49,22 @@ def test_equal_profiles_compile_to_equal_bytes(document: dict[str, Any], arch: s
     assert json.loads(first) == compile_profile(read(document), arch=arch, kernel=(6, 12))
 
 
-@pytest.mark.parametrize(
-    ("condition", "arch", "kernel", "holds"),
-    [
-        ({"includes": {"arches": ["amd64", "x32"]}}, "amd64", (6, 12), True),
-        ({"includes": {"arches": ["amd64", "x32"]}}, "arm64", (6, 12), False),
-        ({"excludes": {"arches": ["x86"]}}, "386", (6, 12), False),
-        ({"excludes": {"arches": ["x86"]}}, "amd64", (6, 12), True),
-        ({"includes": {"arches": ["loongarch64"]}}, "loong64", (6, 12), True),
-        ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 7), False),
-        ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 8), True),
-        ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 10), True),
-        ({"excludes": {"minKernel": "5.0"}}, "amd64", (4, 19), True),
-        ({"excludes": {"minKernel": "5.0"}}, "amd64", (5, 0), False),
-        ({"includes": {}, "excludes": None}, "amd64", (6, 12), True),
-    ],
-)
+CONDITIONS = [
+    ({"includes": {"arches": ["amd64", "x32"]}}, "amd64", (6, 12), True),
+    ({"includes": {"arches": ["amd64", "x32"]}}, "arm64", (6, 12), False),
+    ({"excludes": {"arches": ["x86"]}}, "386", (6, 12), False),
+    ({"excludes": {"arches": ["x86"]}}, "amd64", (6, 12), True),
+    ({"includes": {"arches": ["loongarch64"]}}, "loong64", (6, 12), True),
+    ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 7), False),
+    ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 8), True),
+    ({"includes": {"minKernel": "4.8"}}, "amd64", (4, 10), True),
+    ({"excludes": {"minKernel": "5.0"}}, "amd64", (4, 19), True),
+    ({"excludes": {"minKernel": "5.0"}}, "amd64", (5, 0), False),
+    ({"includes": {}, "excludes": None}, "amd64", (6, 12), True),
+]
+
+
+@pytest.mark.parametrize(("condition", "arch", "kernel", "holds"), CONDITIONS)
 def test_architecture_and_kernel_are_decided_when_compiling(
     condition: dict[str, Any], arch: str, kernel: tuple[int, int], holds: bool
 ) -> None:

@@ -168,19 +168,19 @@ def test_older_runc_leaves_the_stub_out_where_no_architecture_is_listed() -> Non
     assert new.verdict(NATIVE, 400).code == actions.code(DENY, 38)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "loader", "what"),
-    [
-        ({}, RUNC, "no defaultAction"),
-        ({"defaultAction": "SCMP_ACT_NOTIFY"}, RUNC, "refuses SCMP_ACT_NOTIFY"),
-        ({"defaultAction": "SCMP_ACT_WHAT"}, RUNC, "SCMP_ACT_WHAT"),
-        (block(abis=("SCMP_ARCH_VAX",)), RUNC, "SCMP_ARCH_VAX"),
-        (block(abis=("SCMP_ARCH_S390X",)), RUNC, "its byte order is not this machine's"),
-        (block(rule("getpid", ALLOW, errno=1)), CRUN, "refuses an errno"),
-        (block(rule("getpid", ALLOW, compare("EQ", 0, index=6))), RUNC, "index 6"),
-        (block(rule("getpid", ALLOW, compare("IS", 0))), RUNC, "SCMP_CMP_IS"),
-    ],
-)
+REFUSED = [
+    ({}, RUNC, "no defaultAction"),
+    ({"defaultAction": "SCMP_ACT_NOTIFY"}, RUNC, "refuses SCMP_ACT_NOTIFY"),
+    ({"defaultAction": "SCMP_ACT_WHAT"}, RUNC, "SCMP_ACT_WHAT"),
+    (block(abis=("SCMP_ARCH_VAX",)), RUNC, "SCMP_ARCH_VAX"),
+    (block(abis=("SCMP_ARCH_S390X",)), RUNC, "its byte order is not this machine's"),
+    (block(rule("getpid", ALLOW, errno=1)), CRUN, "refuses an errno"),
+    (block(rule("getpid", ALLOW, compare("EQ", 0, index=6))), RUNC, "index 6"),
+    (block(rule("getpid", ALLOW, compare("IS", 0))), RUNC, "SCMP_CMP_IS"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "loader", "what"), REFUSED)
 def test_what_a_runtime_refuses_is_an_error(wrong: Any, loader: Loader, what: str) -> None:
     with pytest.raises(ProfileError, match=what):
         Simulation(wrong, loader)

@@ -18,36 +18,36 @@ anything: st.SearchStrategy[object] = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("runtime", [], "runtime is []; it takes a list"),
-        ("runtime", ["runc", 1], "it takes a list"),
-        ("runtime", [""], "it takes a list"),
-        ("on_error", True, "on_error is True; it takes refuse"),
-        ("on_error", "refsue", "it takes refuse or run-unmodified (did you mean refuse?)"),
-        ("rule.percent", True, "it takes a whole number from 0 to 100"),
-        ("rule.percent", 101, "it takes a whole number"),
-        ("rule.until", "2027-01-31", "it takes a day (2027-01-31) or a time with its offset"),
-        ("rule.until", dt.datetime(2027, 1, 31), "2027-01-31T00:00:00; a time needs its offset"),  # noqa: DTZ001
-        ("rule.until", dt.date(9999, 12, 31), "the last year has no end"),
-        ("rule.namespace", ["Batch-*"], "matches nothing: no namespace has 'B'"),
-        ("rule.namespace", ["a[bc]"], "no namespace has '['"),
-        ("rule.handler", ["a/b"], "no handler has '/'"),
-        ("rule.engine", ["dokcer"], "buildah, unknown (did you mean docker?)"),
-        ("rule.image", ["a", "a"], "'a' is listed twice"),
-        ("overlay.deny", ["io uring"], "it takes a list of system calls"),
-        ("overlay.deny_sockets", ["AF_ALGG"], "not a socket family (did you mean AF_ALG?)"),
-        ("overlay.deny_sockets", ["AF_ALG", 38], "38 is listed twice"),
-        ("overlay.deny_sockets", [46], "46 is not a socket family"),
-        ("overlay.existing", 1, "it takes true or false"),
-        pytest.param("on_error", 1 << 99_999, "on_error is a huge number; it takes", id="huge"),
-        ("default.profile", "", "default.profile is ''; it takes"),
-        ("default.profile", "a\nb", "it takes runtime-default"),
-        ("runtime_default.engine", "kata", "takes auto, containerd, docker, crio, podman or"),
-        ("runtime_default.containers_common", 5, "of containers/common (0.62.3; not Podman"),
-    ],
-)
+INVALID = [
+    ("runtime", [], "runtime is []; it takes a list"),
+    ("runtime", ["runc", 1], "it takes a list"),
+    ("runtime", [""], "it takes a list"),
+    ("on_error", True, "on_error is True; it takes refuse"),
+    ("on_error", "refsue", "it takes refuse or run-unmodified (did you mean refuse?)"),
+    ("rule.percent", True, "it takes a whole number from 0 to 100"),
+    ("rule.percent", 101, "it takes a whole number"),
+    ("rule.until", "2027-01-31", "it takes a day (2027-01-31) or a time with its offset"),
+    ("rule.until", dt.datetime(2027, 1, 31), "2027-01-31T00:00:00; a time needs its offset"),  # noqa: DTZ001
+    ("rule.until", dt.date(9999, 12, 31), "the last year has no end"),
+    ("rule.namespace", ["Batch-*"], "matches nothing: no namespace has 'B'"),
+    ("rule.namespace", ["a[bc]"], "no namespace has '['"),
+    ("rule.handler", ["a/b"], "no handler has '/'"),
+    ("rule.engine", ["dokcer"], "buildah, unknown (did you mean docker?)"),
+    ("rule.image", ["a", "a"], "'a' is listed twice"),
+    ("overlay.deny", ["io uring"], "it takes a list of system calls"),
+    ("overlay.deny_sockets", ["AF_ALGG"], "not a socket family (did you mean AF_ALG?)"),
+    ("overlay.deny_sockets", ["AF_ALG", 38], "38 is listed twice"),
+    ("overlay.deny_sockets", [46], "46 is not a socket family"),
+    ("overlay.existing", 1, "it takes true or false"),
+    pytest.param("on_error", 1 << 99_999, "on_error is a huge number; it takes", id="huge"),
+    ("default.profile", "", "default.profile is ''; it takes"),
+    ("default.profile", "a\nb", "it takes runtime-default"),
+    ("runtime_default.engine", "kata", "takes auto, containerd, docker, crio, podman or"),
+    ("runtime_default.containers_common", 5, "of containers/common (0.62.3; not Podman"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), INVALID)
 def test_an_invalid_value_is_shown_with_the_valid_ones(name: str, value: Any, said: str) -> None:
     assert said in str(schema.problem(name, value))
 
@@ -78,16 +78,16 @@ def _problems(*rules: dict[str, Any]) -> list[str]:
     return list(rule_checks.problems(named, _place))
 
 
-@pytest.mark.parametrize(
-    ("rule", "said"),
-    [
-        ({"mode": "off", "profile": "moby"}, "(0, 'profile'): rule.profile has no meaning"),
-        ({"mode": "off", "percent": 5}, "(0, 'percent'): rule.percent with mode off"),
-        ({"image": []}, "(0, 'image'): rule.image is an empty list"),
-        ({"engine": ["docker"], "namespace": ["x"]}, "rule.namespace never matches for docker"),
-        ({"engine": ["podman", "buildah"], "image": ["x"]}, "(0, 'image'): rule.image never"),
-    ],
-)
+UNINTENDED = [
+    ({"mode": "off", "profile": "moby"}, "(0, 'profile'): rule.profile has no meaning"),
+    ({"mode": "off", "percent": 5}, "(0, 'percent'): rule.percent with mode off"),
+    ({"image": []}, "(0, 'image'): rule.image is an empty list"),
+    ({"engine": ["docker"], "namespace": ["x"]}, "rule.namespace never matches for docker"),
+    ({"engine": ["podman", "buildah"], "image": ["x"]}, "(0, 'image'): rule.image never"),
+]
+
+
+@pytest.mark.parametrize(("rule", "said"), UNINTENDED)
 def test_a_rule_that_cannot_be_intended_is_reported(rule: dict[str, Any], said: str) -> None:
     [told] = _problems(rule)
     assert said in told
@@ -100,23 +100,23 @@ def test_each_rule_has_a_unique_name() -> None:
     assert "(1,): there is already a rule 'a'" in told
 
 
-@pytest.mark.parametrize(
-    ("earlier", "later", "reached"),
-    [
-        ({}, {"pod": ["x"]}, False),
-        ({"pod": ["*"]}, {}, False),
-        ({"pod": ["x"]}, {"pod": ["x"]}, False),
-        ({"pod": ["x-*"]}, {"pod": ["x-1", "x-*"]}, False),
-        ({"pod": ["x-*"]}, {"pod": ["x-1"], "image": ["y"]}, False),
-        ({"pod": ["x-*"]}, {"pod": ["x?1"]}, True),
-        ({"pod": ["x-?"]}, {"pod": ["x-*"]}, True),
-        ({"pod": ["x"], "image": ["y"]}, {"pod": ["x"]}, True),
-        ({"pod": ["x"]}, {}, True),
-        ({"percent": 99}, {}, True),
-        ({"percent": 100}, {}, False),
-        ({"until": DAY}, {}, True),
-    ],
-)
+COVERED = [
+    ({}, {"pod": ["x"]}, False),
+    ({"pod": ["*"]}, {}, False),
+    ({"pod": ["x"]}, {"pod": ["x"]}, False),
+    ({"pod": ["x-*"]}, {"pod": ["x-1", "x-*"]}, False),
+    ({"pod": ["x-*"]}, {"pod": ["x-1"], "image": ["y"]}, False),
+    ({"pod": ["x-*"]}, {"pod": ["x?1"]}, True),
+    ({"pod": ["x-?"]}, {"pod": ["x-*"]}, True),
+    ({"pod": ["x"], "image": ["y"]}, {"pod": ["x"]}, True),
+    ({"pod": ["x"]}, {}, True),
+    ({"percent": 99}, {}, True),
+    ({"percent": 100}, {}, False),
+    ({"until": DAY}, {}, True),
+]
+
+
+@pytest.mark.parametrize(("earlier", "later", "reached"), COVERED)
 def test_a_rule_after_one_that_covers_it_is_never_reached(
     earlier: dict[str, Any], later: dict[str, Any], reached: bool
 ) -> None:
@@ -135,14 +135,14 @@ def test_more_rules_than_can_be_compared_are_refused_at_once() -> None:
 EAST = dt.timezone(dt.timedelta(hours=2))
 
 
-@pytest.mark.parametrize(
-    ("until", "end"),
-    [
-        (DAY, dt.datetime(2027, 2, 1, tzinfo=dt.UTC)),
-        (dt.date(2024, 2, 29), dt.datetime(2024, 3, 1, tzinfo=dt.UTC)),
-        (dt.datetime(2027, 1, 31, 18, tzinfo=EAST), dt.datetime(2027, 1, 31, 16, tzinfo=dt.UTC)),
-    ],
-)
+ENDS = [
+    (DAY, dt.datetime(2027, 2, 1, tzinfo=dt.UTC)),
+    (dt.date(2024, 2, 29), dt.datetime(2024, 3, 1, tzinfo=dt.UTC)),
+    (dt.datetime(2027, 1, 31, 18, tzinfo=EAST), dt.datetime(2027, 1, 31, 16, tzinfo=dt.UTC)),
+]
+
+
+@pytest.mark.parametrize(("until", "end"), ENDS)
 def test_a_rule_until_a_day_applies_to_the_days_end(until: dt.date, end: dt.datetime) -> None:
     assert rule_checks.ends(until) == int(end.timestamp())
     rule = {"name": "a", "until": until}

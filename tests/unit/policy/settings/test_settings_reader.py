@@ -45,26 +45,23 @@ def test_all_problems_of_all_files_are_reported_together(tmp_path: Path) -> None
     assert "default.profile" in lines[1]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("x = ", "Invalid value"),
-        ("on_error = 'refuse'\non_error = 'refuse'\n", "Cannot overwrite"),
-        (b"\xff\xfe", "utf-8"),
-        ("a = " + "[" * 100_000, "nested too deeply"),
-        ("a = " + "9" * 5000, "integer string conversion"),
-        ("on_error = 0x" + "f" * 5000, "on_error is a huge number"),
-        ("#" * 1024 * 1024 + "\n", "larger than 1048576 bytes"),
-        ("default = 'moby'\n", "default is not a setting (did you mean default."),
-        ("[defualt]\nmode = 'audit'\n", "defualt is not a setting (did you mean default?); "),
-        (
-            "[default]\nmdoe = 1\n",
-            "default.mdoe is not a setting (did you mean default.mode?); there",
-        ),
-        ("[[rules]]\n", "rules is not a setting (did you mean rule?); "),
-        ("[default.profile]\nx = 1\n", "default.profile is {'x': 1}"),
-    ],
-)
+BROKEN = [
+    ("x = ", "Invalid value"),
+    ("on_error = 'refuse'\non_error = 'refuse'\n", "Cannot overwrite"),
+    (b"\xff\xfe", "utf-8"),
+    ("a = " + "[" * 100_000, "nested too deeply"),
+    ("a = " + "9" * 5000, "integer string conversion"),
+    ("on_error = 0x" + "f" * 5000, "on_error is a huge number"),
+    ("#" * 1024 * 1024 + "\n", "larger than 1048576 bytes"),
+    ("default = 'moby'\n", "default is not a setting (did you mean default."),
+    ("[defualt]\nmode = 'audit'\n", "defualt is not a setting (did you mean default?); "),
+    ("[default]\nmdoe = 1\n", "default.mdoe is not a setting (did you mean default.mode?); there"),
+    ("[[rules]]\n", "rules is not a setting (did you mean rule?); "),
+    ("[default.profile]\nx = 1\n", "default.profile is {'x': 1}"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN)
 def test_a_broken_file_is_named_with_what_is_wrong(
     text: str | bytes, said: str, tmp_path: Path
 ) -> None:
@@ -118,26 +115,26 @@ deny = []
 '''
 
 
-@pytest.mark.parametrize(
-    ("path", "number"),
-    [
-        (("runtime",), 2),
-        (("text",), 6),
-        (("other",), 10),
-        (("on_error",), 12),
-        (("default", "mode"), 13),
-        (("default", "abis"), 15),
-        (("rule", 0), 16),
-        (("rule", 0, "name"), 17),
-        (("rule", 1), 18),
-        (("rule", 1, "image"), 20),
-        (("rule", 1, "mode"), 22),
-        (("rule", 1, "none"), 18),
-        (("overlay", "inline", "deny"), 24),
-        (("overlay", "deny"), 25),
-        (("nothing",), 1),
-    ],
-)
+LINES = [
+    (("runtime",), 2),
+    (("text",), 6),
+    (("other",), 10),
+    (("on_error",), 12),
+    (("default", "mode"), 13),
+    (("default", "abis"), 15),
+    (("rule", 0), 16),
+    (("rule", 0, "name"), 17),
+    (("rule", 1), 18),
+    (("rule", 1, "image"), 20),
+    (("rule", 1, "mode"), 22),
+    (("rule", 1, "none"), 18),
+    (("overlay", "inline", "deny"), 24),
+    (("overlay", "deny"), 25),
+    (("nothing",), 1),
+]
+
+
+@pytest.mark.parametrize(("path", "number"), LINES)
 def test_each_key_has_its_line_number(path: toml_lines.Key, number: int) -> None:
     for text in (DOCUMENT, DOCUMENT.replace("\n", "\r\n")):
         assert toml_lines.line(toml_lines.of(text), path) == number

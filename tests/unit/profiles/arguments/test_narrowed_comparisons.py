@@ -76,19 +76,19 @@ class Asked:
         return answer(self._program, abi, name, args)
 
 
+RANGES = [
+    (["NE 5"], [5]),
+    (["LT 38", "EQ 39", "GT 40"], [38, 40]),
+    (["GE 3"], [0, 1, 2]),
+    (["LE 0xfffffffe"], [0xFFFFFFFF]),
+    (["MASKED_EQ 0x1 0x1"], [0, 2]),
+    (["EQ 0xffffffffffffff9c"], [0, 0xFFFFFF9B]),  # AT_FDCWD as a register may have it
+    (["GT 0xffffffff"], [0, 1, 0xFFFFFFFF]),  # holds for no int
+]
+
+
 @needs_libseccomp
-@pytest.mark.parametrize(
-    ("allowed", "refused"),
-    [
-        (["NE 5"], [5]),
-        (["LT 38", "EQ 39", "GT 40"], [38, 40]),
-        (["GE 3"], [0, 1, 2]),
-        (["LE 0xfffffffe"], [0xFFFFFFFF]),
-        (["MASKED_EQ 0x1 0x1"], [0, 2]),
-        (["EQ 0xffffffffffffff9c"], [0, 0xFFFFFF9B]),  # AT_FDCWD as a register may have it
-        (["GT 0xffffffff"], [0, 1, 0xFFFFFFFF]),  # holds for no int
-    ],
-)
+@pytest.mark.parametrize(("allowed", "refused"), RANGES)
 def test_upper_bits_change_nothing(allowed: list[str], refused: list[int]) -> None:
     told = [(op, [int(one, 0) for one in rest]) for op, *rest in map(str.split, allowed)]
     profile = own(*(rule(compare(op, value, *two)) for op, (value, *two) in told))
@@ -205,15 +205,15 @@ def test_the_other_modes_record_what_enforce_denies_by_the_lower_bits(spec: str,
         assert (seen(*args) == return_codes.ALLOW) == passes
 
 
-@pytest.mark.parametrize(
-    "rules",
-    [
-        # which of two wins where both hold is libseccomp's to say, and depends on the operators
-        [rule(compare("NE", 5)), rule(compare("LT", 9), action="ERRNO", number=7)],
-        [rule(compare("GT", 1 << 40))],  # no int is that
-        [rule(compare("NE", 5), compare("NE", 6, index=1))],  # 1024 rules
-    ],
-)
+NOT_NARROWED = [
+    # which of two wins where both hold is libseccomp's to say, and depends on the operators
+    [rule(compare("NE", 5)), rule(compare("LT", 9), action="ERRNO", number=7)],
+    [rule(compare("GT", 1 << 40))],  # no int is that
+    [rule(compare("NE", 5), compare("NE", 6, index=1))],  # 1024 rules
+]
+
+
+@pytest.mark.parametrize("rules", NOT_NARROWED)
 def test_a_rule_that_cannot_be_narrowed_exactly_stays_and_is_named(rules: list[Json]) -> None:
     profile = own(*rules)
     found = narrowed_comparisons.narrowed(profile)
@@ -274,17 +274,17 @@ def test_libseccomp_knows_every_call_of_the_table() -> None:
     assert syscall_names.known_to_libseccomp(names) == names
 
 
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [
-        (0xFFFFFFFF, [(0xFFFFFFFF, 0xFFFFFFFF)]),
-        (1 << 32, None),
-        (0xFFFFFFFF00000001, None),
-        (0xFFFFFFFF7FFFFFFF, None),
-        (0xFFFFFFFF80000000, [(0xFFFFFFFF, 0x80000000)]),
-        (0xFFFFFFFFFFFFFFFF, [(0xFFFFFFFF, 0xFFFFFFFF)]),
-    ],
-)
+REGISTERS = [
+    (0xFFFFFFFF, [(0xFFFFFFFF, 0xFFFFFFFF)]),
+    (1 << 32, None),
+    (0xFFFFFFFF00000001, None),
+    (0xFFFFFFFF7FFFFFFF, None),
+    (0xFFFFFFFF80000000, [(0xFFFFFFFF, 0x80000000)]),
+    (0xFFFFFFFFFFFFFFFF, [(0xFFFFFFFF, 0xFFFFFFFF)]),
+]
+
+
+@pytest.mark.parametrize(("value", "found"), REGISTERS)
 def test_a_register_is_a_negative_int_only_if_it_is_sign_extended(
     value: int, found: list[tuple[int, int]] | None
 ) -> None:

@@ -51,15 +51,15 @@ def test_the_files_beneath_a_directory_are_named_by_their_paths(tmp_path: Path) 
     assert profile_files.below(tmp_path) == {"a": b"1", "team/b.json": b"3"}
 
 
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ("/etc/passwd", "leads out of"),
-        ("../outside", "leads out of"),
-        ("nowhere", "leads nowhere"),
-        ("link", "leads nowhere"),
-    ],
-)
+TARGETS = [
+    ("/etc/passwd", "leads out of"),
+    ("../outside", "leads out of"),
+    ("nowhere", "leads nowhere"),
+    ("link", "leads nowhere"),
+]
+
+
+@pytest.mark.parametrize(("target", "said"), TARGETS)
 def test_a_link_that_leads_out_or_nowhere_is_refused(
     target: str, said: str, tmp_path: Path
 ) -> None:

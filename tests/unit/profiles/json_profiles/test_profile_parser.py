@@ -56,19 +56,19 @@ def test_mobys_format_is_understood() -> None:
     assert rule.excludes == Condition(caps=("CAP_SYS_ADMIN",))
 
 
-@pytest.mark.parametrize(
-    ("members", "number"),
-    [
-        ({"errno": "ENOSYS", "errnoRet": 1}, errno.ENOSYS),
-        ({"errno": "13", "errnoRet": 1}, 13),
-        ({"errno": "", "errnoRet": 1}, 1),
-        ({"errno": "EPERM"}, 1),
-        ({"errnoRet": 0}, 0),
-        ({"errnoRet": 4094}, 4094),
-        ({"action": "SCMP_ACT_TRACE", "errnoRet": 65535}, 65535),
-        ({}, None),
-    ],
-)
+ERRORS = [
+    ({"errno": "ENOSYS", "errnoRet": 1}, errno.ENOSYS),
+    ({"errno": "13", "errnoRet": 1}, 13),
+    ({"errno": "", "errnoRet": 1}, 1),
+    ({"errno": "EPERM"}, 1),
+    ({"errnoRet": 0}, 0),
+    ({"errnoRet": 4094}, 4094),
+    ({"action": "SCMP_ACT_TRACE", "errnoRet": 65535}, 65535),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("members", "number"), ERRORS)
 def test_the_error_as_text_wins_over_the_number(members: Any, number: int | None) -> None:
     profile = _read({**TOP, "syscalls": [{**DENY_RULE, **members}]})
     assert profile.rules[0].errno_ret == number
@@ -82,50 +82,50 @@ def test_a_member_may_be_text_null_or_empty() -> None:
     assert _read({**TOP, "flags": []}).flags == ()
 
 
-@pytest.mark.parametrize(
-    ("document", "sentence"),
-    [
-        ({}, "p.json: defaultAction: found nothing, wanted SCMP_ACT_ALLOW or SCMP_ACT_ERRNO"),
-        ([], "p.json: found a list of 0, wanted an object"),
-        ({"ociVersion": "1.0.2"}, "a container's config.json, wanted its linux.seccomp"),
-        ({"defaultAction": 1}, "p.json: defaultAction: found 1, wanted a text"),
-        ({"defaultAction": "SCMP_ACT_ERNO"}, '"SCMP_ACT_ERNO", wanted SCMP_ACT_ALLOW or'),
-        ({"defaultAction": "SCMP_ACT_ERNO"}, "(did you mean SCMP_ACT_ERRNO?)"),
-        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "runc refuses SCMP_ACT_NOTIFY as defaultAction"),
-        ({"defaultaction": "SCMP_ACT_ERRNO"}, "is not known (did you mean defaultAction?)"),
-        ({**TOP, "sycalls": []}, "p.json: sycalls: the key is not known (did you mean syscalls?)"),
-        ({**TOP, "syscalls": {}}, "p.json: syscalls: found an object, wanted a list"),
-        ({**TOP, "flags": ["TSYNC"]}, 'flags[0]: found "TSYNC", wanted SECCOMP_FILT'),
-        ({**TOP, "architectures": ["amd64"]}, 'architectures[0]: found "amd64", wanted SCMP'),
-        ({**TOP, "architectures": ["SCMP_ARCH_X86"], "archMap": []}, "archMap is given together"),
-        ({**TOP, "archMap": [{}]}, "p.json: archMap[0].architecture: found nothing, wanted SCMP"),
-        ({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, "no meaning with SCMP_ACT_ALL"),
-        ({**TOP, "listenerPath": "\ud800"}, "listenerPath: found "),
-        (_with_rule(action="SCMP_ACT_DENY"), 'syscalls[1].action: found "SCMP_ACT_DENY", wanted'),
-        (_with_rule(action=None), "p.json: syscalls[1].action: found nothing, wanted SCMP"),
-        (_with_rule(arg=[]), "p.json: syscalls[1].arg: the key is not known (did you mean args?)"),
-        (_with_rule(Errno="EPERM"), "syscalls[1].Errno: the key is not known (did you"),
-        (_with_rule(names=[]), "syscalls[1]: names no system call"),
-        (_with_rule(names="read"), 'syscalls[1].names: found "read", wanted a list'),
-        (_with_rule(names=[3]), "syscalls[1].names[0]: found 3, wanted a text"),
-        (_with_rule(names=["re ad"]), 'names[0]: found "re ad", wanted a system call like openat'),
-        (_with_rule(name="read"), "syscalls[1]: name is given together with names; keep names"),
-        (_with_rule(errnoRet=1), "syscalls[1]: an errno has no meaning with SCMP_ACT_ALLOW"),
-        (_with_rule(action="SCMP_ACT_NOTIFY", names=["write"]), "refuses SCMP_ACT_NOTIFY on write"),
-        (_with_rule(args=[{}]), "p.json: syscalls[1].args[0].index: found nothing, wanted"),
-        (_with_rule(args=[{**ARGUMENT, "index": 6}]), "found 6, wanted a whole number from 0 to 5"),
-        (_with_rule(args=[{**ARGUMENT, "value": -1}]), "args[0].value: found -1, wanted a whole"),
-        (_with_rule(args=[{**ARGUMENT, "value": 2**64}]), "args[0].value: found 18446744073709551"),
-        (_with_rule(args=[{**ARGUMENT, "value": True}]), "args[0].value: found true, wanted"),
-        (_with_rule(args=[{**ARGUMENT, "op": "EQ"}]), 'syscalls[1].args[0].op: found "EQ", wanted'),
-        (_with_rule(includes={"cap": []}), "syscalls[1].includes.cap: the key is not known"),
-        (_with_rule(includes={"caps": ["SYS_ADMIN"]}), '"SYS_ADMIN", wanted a capability like'),
-        (_with_rule(includes={"arches": ["x86_64"]}), 'includes.arches[0]: found "x86_64", want'),
-        (_with_rule(excludes={"minKernel": "4"}), 'found "4", wanted a kernel version like 4.8'),
-        (_with_rule(action="SCMP_ACT_ERRNO", errno="EFOO"), "'EFOO', wanted an error of errno(3)"),
-        (_with_rule(action="SCMP_ACT_ERRNO", errnoRet=4095), "found 4095, wanted an error of"),
-    ],
-)
+REFUSED = [
+    ({}, "p.json: defaultAction: found nothing, wanted SCMP_ACT_ALLOW or SCMP_ACT_ERRNO"),
+    ([], "p.json: found a list of 0, wanted an object"),
+    ({"ociVersion": "1.0.2"}, "a container's config.json, wanted its linux.seccomp"),
+    ({"defaultAction": 1}, "p.json: defaultAction: found 1, wanted a text"),
+    ({"defaultAction": "SCMP_ACT_ERNO"}, '"SCMP_ACT_ERNO", wanted SCMP_ACT_ALLOW or'),
+    ({"defaultAction": "SCMP_ACT_ERNO"}, "(did you mean SCMP_ACT_ERRNO?)"),
+    ({"defaultAction": "SCMP_ACT_NOTIFY"}, "runc refuses SCMP_ACT_NOTIFY as defaultAction"),
+    ({"defaultaction": "SCMP_ACT_ERRNO"}, "is not known (did you mean defaultAction?)"),
+    ({**TOP, "sycalls": []}, "p.json: sycalls: the key is not known (did you mean syscalls?)"),
+    ({**TOP, "syscalls": {}}, "p.json: syscalls: found an object, wanted a list"),
+    ({**TOP, "flags": ["TSYNC"]}, 'flags[0]: found "TSYNC", wanted SECCOMP_FILT'),
+    ({**TOP, "architectures": ["amd64"]}, 'architectures[0]: found "amd64", wanted SCMP'),
+    ({**TOP, "architectures": ["SCMP_ARCH_X86"], "archMap": []}, "archMap is given together"),
+    ({**TOP, "archMap": [{}]}, "p.json: archMap[0].architecture: found nothing, wanted SCMP"),
+    ({"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}, "no meaning with SCMP_ACT_ALL"),
+    ({**TOP, "listenerPath": "\ud800"}, "listenerPath: found "),
+    (_with_rule(action="SCMP_ACT_DENY"), 'syscalls[1].action: found "SCMP_ACT_DENY", wanted'),
+    (_with_rule(action=None), "p.json: syscalls[1].action: found nothing, wanted SCMP"),
+    (_with_rule(arg=[]), "p.json: syscalls[1].arg: the key is not known (did you mean args?)"),
+    (_with_rule(Errno="EPERM"), "syscalls[1].Errno: the key is not known (did you"),
+    (_with_rule(names=[]), "syscalls[1]: names no system call"),
+    (_with_rule(names="read"), 'syscalls[1].names: found "read", wanted a list'),
+    (_with_rule(names=[3]), "syscalls[1].names[0]: found 3, wanted a text"),
+    (_with_rule(names=["re ad"]), 'names[0]: found "re ad", wanted a system call like openat'),
+    (_with_rule(name="read"), "syscalls[1]: name is given together with names; keep names"),
+    (_with_rule(errnoRet=1), "syscalls[1]: an errno has no meaning with SCMP_ACT_ALLOW"),
+    (_with_rule(action="SCMP_ACT_NOTIFY", names=["write"]), "refuses SCMP_ACT_NOTIFY on write"),
+    (_with_rule(args=[{}]), "p.json: syscalls[1].args[0].index: found nothing, wanted"),
+    (_with_rule(args=[{**ARGUMENT, "index": 6}]), "found 6, wanted a whole number from 0 to 5"),
+    (_with_rule(args=[{**ARGUMENT, "value": -1}]), "args[0].value: found -1, wanted a whole"),
+    (_with_rule(args=[{**ARGUMENT, "value": 2**64}]), "args[0].value: found 18446744073709551"),
+    (_with_rule(args=[{**ARGUMENT, "value": True}]), "args[0].value: found true, wanted"),
+    (_with_rule(args=[{**ARGUMENT, "op": "EQ"}]), 'syscalls[1].args[0].op: found "EQ", wanted'),
+    (_with_rule(includes={"cap": []}), "syscalls[1].includes.cap: the key is not known"),
+    (_with_rule(includes={"caps": ["SYS_ADMIN"]}), '"SYS_ADMIN", wanted a capability like'),
+    (_with_rule(includes={"arches": ["x86_64"]}), 'includes.arches[0]: found "x86_64", want'),
+    (_with_rule(excludes={"minKernel": "4"}), 'found "4", wanted a kernel version like 4.8'),
+    (_with_rule(action="SCMP_ACT_ERRNO", errno="EFOO"), "'EFOO', wanted an error of errno(3)"),
+    (_with_rule(action="SCMP_ACT_ERRNO", errnoRet=4095), "found 4095, wanted an error of"),
+]
+
+
+@pytest.mark.parametrize(("document", "sentence"), REFUSED)
 def test_an_error_is_reported_with_its_place(document: object, sentence: str) -> None:
     refusal = _refusal(json.dumps(document).encode())
     assert sentence in refusal
@@ -133,21 +133,21 @@ def test_an_error_is_reported_with_its_place(document: object, sentence: str) ->
     refusal.encode()
 
 
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        (b"", "p.json: not JSON: "),
-        (b'{"defaultAction": "SCMP_ACT_ERRNO",}', "line 1 column 35"),
-        (b"\xff{}", "p.json: not JSON: 'utf-8' codec can't decode byte 0xff in position 0"),
-        (b"\xef\xbb\xbf{}", "p.json: not JSON: "),
-        (b'{"flags": [], "flags": []}', "not JSON: the key 'flags' occurs twice in one object"),
-        (b'{"syscalls": [{"names": [], "names": []}]}', "the key 'names' occurs twice"),
-        (b'{"defaultErrnoRet": NaN}', "NaN is not JSON"),
-        (b"[" * 100_000, "maximum recursion depth exceeded"),
-        (b'{"defaultErrnoRet": ' + b"9" * 5000 + b"}", "value has 5000 digits"),
-        (b" " * MAX_BYTES + b"{}", "p.json: larger than 4194304 bytes"),
-    ],
-)
+NO_JSON = [
+    (b"", "p.json: not JSON: "),
+    (b'{"defaultAction": "SCMP_ACT_ERRNO",}', "line 1 column 35"),
+    (b"\xff{}", "p.json: not JSON: 'utf-8' codec can't decode byte 0xff in position 0"),
+    (b"\xef\xbb\xbf{}", "p.json: not JSON: "),
+    (b'{"flags": [], "flags": []}', "not JSON: the key 'flags' occurs twice in one object"),
+    (b'{"syscalls": [{"names": [], "names": []}]}', "the key 'names' occurs twice"),
+    (b'{"defaultErrnoRet": NaN}', "NaN is not JSON"),
+    (b"[" * 100_000, "maximum recursion depth exceeded"),
+    (b'{"defaultErrnoRet": ' + b"9" * 5000 + b"}", "value has 5000 digits"),
+    (b" " * MAX_BYTES + b"{}", "p.json: larger than 4194304 bytes"),
+]
+
+
+@pytest.mark.parametrize(("data", "sentence"), NO_JSON)
 def test_what_is_no_json_is_refused(data: bytes, sentence: str) -> None:
     assert sentence in _refusal(data)
 
@@ -217,17 +217,17 @@ def test_the_spec_is_the_profile_and_an_errno_of_0_is_none() -> None:
     assert found.rules == (Rule(("read",), "SCMP_ACT_ALLOW"), denied)
 
 
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"kind": "List"}, "kind: found 'List'.*wanted one SeccompProfile.*kubectl get"),
-        ({"apiVersion": "example.com/v1"}, "of 'example.com/v1', wanted one"),
-        ({"spec": None}, "spec: missing"),
-        ({"spec": {**SPEC, "baseProfileName": "runc-v1"}}, "the operator adds 'runc-v1', which"),
-        ({"spec": {**SPEC, "disabled": True}}, "spec.disabled: the operator installs no such"),
-        ({"spec": {**SPEC, "more": 1}}, "more: the key is not known"),
-    ],
-)
+INCOMPLETE = [
+    ({"kind": "List"}, "kind: found 'List'.*wanted one SeccompProfile.*kubectl get"),
+    ({"apiVersion": "example.com/v1"}, "of 'example.com/v1', wanted one"),
+    ({"spec": None}, "spec: missing"),
+    ({"spec": {**SPEC, "baseProfileName": "runc-v1"}}, "the operator adds 'runc-v1', which"),
+    ({"spec": {**SPEC, "disabled": True}}, "spec.disabled: the operator installs no such"),
+    ({"spec": {**SPEC, "more": 1}}, "more: the key is not known"),
+]
+
+
+@pytest.mark.parametrize(("changes", "why"), INCOMPLETE)
 def test_what_is_no_whole_profile_is_refused_with_its_place(
     changes: dict[str, Any], why: str
 ) -> None:

@@ -125,17 +125,20 @@ def _compiled(name: str) -> Any:
     return compile_profile(source, arch="amd64", kernel=(6, 12))
 
 
-@pytest.mark.parametrize(
-    ("current", "candidate", "calls"),
-    [
-        ("containerd@1.7.24", "containerd@2.0.0",
-         ["io_uring_enter", "io_uring_register", "io_uring_setup"]),
-        ("containerd@2.3.0", "containerd@2.3.1", ["socket"]),
-        ("moby@29.4.1", "moby@29.4.2", ["socket", "socketcall"]),
-        ("moby@29.4.2", "moby@29.4.3", []),
-        ("containerd@2.3.1", "containerd@2.3.1", []),
-    ],
-)  # fmt: skip
+RESTRICTED = [
+    (
+        "containerd@1.7.24",
+        "containerd@2.0.0",
+        ["io_uring_enter", "io_uring_register", "io_uring_setup"],
+    ),
+    ("containerd@2.3.0", "containerd@2.3.1", ["socket"]),
+    ("moby@29.4.1", "moby@29.4.2", ["socket", "socketcall"]),
+    ("moby@29.4.2", "moby@29.4.3", []),
+    ("containerd@2.3.1", "containerd@2.3.1", []),
+]
+
+
+@pytest.mark.parametrize(("current", "candidate", "calls"), RESTRICTED)
 def test_a_changed_default_restricts_these_calls(
     current: str, candidate: str, calls: list[str]
 ) -> None:

@@ -156,17 +156,17 @@ def _any_holds(groups: list[list[dict[str, Any]]], value: int) -> bool:
     return call_arguments.allows(told, (value,) * 6, 2**64 - 1)
 
 
-@pytest.mark.parametrize(
-    ("groups", "left"),
-    [
-        ([], [[]]),
-        ([[compare("LT", 38)], [compare("EQ", 39)], [compare("GT", 40)]], [38, 40]),
-        ([[compare("NE", 40)]], [40]),
-        ([[compare("EQ", 0)], [compare("EQ", 100)]], None),  # between them two comparisons
-        ([[compare("EQ", 5), {**compare("EQ", 6), "index": 1}]], None),
-        ([[compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
-    ],
-)
+COMPLEMENTS = [
+    ([], [[]]),
+    ([[compare("LT", 38)], [compare("EQ", 39)], [compare("GT", 40)]], [38, 40]),
+    ([[compare("NE", 40)]], [40]),
+    ([[compare("EQ", 0)], [compare("EQ", 100)]], None),  # between them two comparisons
+    ([[compare("EQ", 5), {**compare("EQ", 6), "index": 1}]], None),
+    ([[compare("MASKED_EQ", 1 << 40)]], None),  # of no meaning to 32-bit ABIs
+]
+
+
+@pytest.mark.parametrize(("groups", "left"), COMPLEMENTS)
 def test_a_complement_that_cannot_be_expressed_is_not_guessed(
     groups: list[list[dict[str, Any]]], left: list[Any] | None
 ) -> None:

@@ -68,21 +68,21 @@ def test_only_a_filter_installation_is_reported_by_the_argument_as_the_kernel_re
     assert found == (TOLD[mode] if is_held(name, given) else return_codes.ALLOW)
 
 
+TOLD_CALLS = [
+    ("prctl", (22, 2, 0), False),  # SECCOMP_MODE_FILTER, without one
+    ("prctl", (22, 1, 0), True),  # strict mode
+    ("seccomp", (1, 0, 0), False),  # SECCOMP_SET_MODE_FILTER
+    ("seccomp", (1, 1, 0), False),
+    ("seccomp", (0, 1, 0), False),  # strict mode takes no flags
+    ("seccomp", (0, 0, 0), True),
+    ("seccomp", (UPPER, UPPER, 0), True),  # the kernel reads both as ints
+    ("seccomp", (2, 0, SOMEWHERE), False),  # SECCOMP_GET_ACTION_AVAIL
+    ("seccomp", (3, 0, SOMEWHERE), False),
+]
+
+
 @pytest.mark.parametrize("abi", ["x86_64", "x86", "x32"])
-@pytest.mark.parametrize(
-    ("name", "args", "is_told"),
-    [
-        ("prctl", (22, 2, 0), False),  # SECCOMP_MODE_FILTER, without one
-        ("prctl", (22, 1, 0), True),  # strict mode
-        ("seccomp", (1, 0, 0), False),  # SECCOMP_SET_MODE_FILTER
-        ("seccomp", (1, 1, 0), False),
-        ("seccomp", (0, 1, 0), False),  # strict mode takes no flags
-        ("seccomp", (0, 0, 0), True),
-        ("seccomp", (UPPER, UPPER, 0), True),  # the kernel reads both as ints
-        ("seccomp", (2, 0, SOMEWHERE), False),  # SECCOMP_GET_ACTION_AVAIL
-        ("seccomp", (3, 0, SOMEWHERE), False),
-    ],
-)
+@pytest.mark.parametrize(("name", "args", "is_told"), TOLD_CALLS)
 def test_audit_reports_strict_mode_and_no_probe_for_support(
     abi: str, name: str, args: tuple[int, ...], *, is_told: bool
 ) -> None:
