@@ -44,9 +44,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("paths", "nowhere"), PLACES)
-def test_each_place_of_a_path_is_overwritten_by_one_of_the_same_length(
-    paths: str, nowhere: str
-) -> None:
+def test_each_place_of_a_path_is_overwritten_at_the_same_length(paths: str, nowhere: str) -> None:
     there = f"\x7fELF{paths}\0 and \0{paths}\0, not {paths}.d\0".encode()
     made = f"\x7fELF{nowhere}\0 and \0{nowhere}\0, not {paths}.d\0".encode()
     assert closed(there, paths) == made

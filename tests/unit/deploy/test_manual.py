@@ -32,9 +32,7 @@ def _words(text: str) -> str:
     return " ".join(text.split()).replace("- ", "-")  # as click breaks its lines
 
 
-def test_there_is_a_page_for_each_command_and_one_for_all_and_one_for_the_runtime(
-    pages: Path,
-) -> None:
+def test_each_command_has_a_page_and_so_have_all_together_and_the_runtime(pages: Path) -> None:
     names = {path.name for path in pages.iterdir()}
     assert names >= {"runc-wrapctl.1", "runc-wrap.1", "runc-wrapctl-engine-add.1"}
     assert names >= {f"runc-wrapctl-{name}.1" for name in COMMANDS}
@@ -72,9 +70,8 @@ def test_nothing_complains_about_a_page(pages: Path, words: list[str]) -> None:
 def test_the_same_release_has_the_same_bytes_whatever_the_time(pages: Path, tmp_path: Path) -> None:
     write(tmp_path / "again", "0.2.0", WHEN)
     again = tmp_path / "again" / "man" / "man1"
-    assert {p.name: p.read_bytes() for p in pages.iterdir()} == {
-        p.name: p.read_bytes() for p in again.iterdir()
-    }
+    first, second = ({one.name: one.read_bytes() for one in d.iterdir()} for d in (pages, again))
+    assert first == second
     assert '"2025-06-15"' in (again / "runc-wrapctl.1").read_text()
 
 

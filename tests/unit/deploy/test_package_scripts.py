@@ -25,9 +25,7 @@ def test_a_release_is_kept_whole_after_an_upgrade_that_was_interrupted(tmp_path:
         assert not (tmp_path / "releases" / "1.new").exists()
 
 
-def test_a_handler_that_led_to_the_real_runtime_since_a_removal_is_ours_again(
-    tmp_path: Path,
-) -> None:
+def test_a_handler_that_a_removal_led_to_the_real_runtime_is_ours_again(tmp_path: Path) -> None:
     """Its engine's configuration has it still, so its containers would start unconfined."""
     release = tmp_path / "lib" / "releases" / "1"
     (release / "venv" / "bin").mkdir(parents=True)

@@ -80,16 +80,12 @@ IMAGES = [
 
 
 @pytest.mark.parametrize(("printed", "name"), IMAGES)
-def test_a_default_that_crio_prints_as_a_comment_is_its_image(
-    programs: Path, printed: str, name: str
-) -> None:
+def test_a_default_crio_comments_out_is_its_image(programs: Path, printed: str, name: str) -> None:
     machine.fake(programs, "crio", f"printf %s '{printed}'")
     assert Crio.at(Path("/etc/crio/crio.conf")).sandbox_image() == name
 
 
-def test_without_its_image_no_sandbox_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_image_no_sandbox_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The engine would pull it."""
     asked: list[object] = []
     monkeypatch.setattr(cri_runtime, "start_pod", lambda *words: asked.append(words))

@@ -16,18 +16,11 @@ from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_state import Where
-from tests.unit.engines.containerd_loader import (
-    DROP_INS,
-    MAINS,
-    NEWEST,
-    RefusedError,
-    loaded,
-    without_ours,
-)
+from tests.unit.engines import containerd_loader as model
 from tests.unit.engines.engine_node import add, node, remove, snapshot, toml, write
 
 # One in eleven of all combinations: each main file, drop-in, version and name occurs.
-DRAWN = [*product(MAINS, DROP_INS, NEWEST, ["10-own.toml", "90-own.toml"])][::11]
+DRAWN = [*product(model.MAINS, model.DROP_INS, model.NEWEST, ["10-own.toml", "90-own.toml"])][::11]
 
 
 @pytest.mark.parametrize(("main", "drop_in", "minor", "name"), DRAWN)
@@ -35,16 +28,16 @@ def test_our_handler_has_the_owners_settings_and_changes_nothing_else(
     main: str, drop_in: str, minor: int, name: str, tmp_path: Path
 ) -> None:
     where = node(tmp_path, "containerd")
-    write(where.config, MAINS[main])
-    write(tmp_path / "etc/conf.d" / name, DROP_INS[drop_in])
+    write(where.config, model.MAINS[main])
+    write(tmp_path / "etc/conf.d" / name, model.DROP_INS[drop_in])
     before, files = _tried(where.config, minor), snapshot(tmp_path)
     if before is None:  # it did not start before either
         return
     add(where, major=2, minor=minor)
-    after = loaded(where.config, minor)
+    after = model.loaded(where.config, minor)
     ours = after["runtimes"]["runc-wrap"]
     runtimes = before.get("runtimes", {})
-    assert without_ours(after) == {**before, "runtimes": runtimes}
+    assert model.without_ours(after) == {**before, "runtimes": runtimes}
     base = runtimes.get("runc", {}).get("options", {})
     assert ours["options"] == {"BinaryName": str(where.bin_dir / "runc-wrap"), **base}
     remove(where)
@@ -53,8 +46,8 @@ def test_our_handler_has_the_owners_settings_and_changes_nothing_else(
 
 def _tried(config: Path, minor: int) -> dict[str, Any] | None:
     try:
-        return loaded(config, minor)
-    except RefusedError:
+        return model.loaded(config, minor)
+    except model.RefusedError:
         return None
 
 
@@ -194,10 +187,8 @@ def test_an_older_k3s_gets_its_template_which_begins_with_its_own(
     generated = where.config.read_text()
     together = write(tmp_path / "x", generated + written.replace('{{ template "base" . }}', ""))
     runtimes = toml(together)["plugins"][plugin]["containerd"]["runtimes"]
-    assert runtimes["b"]["options"] == {
-        "BinaryName": str(where.bin_dir / "b"),
-        "SystemdCgroup": True,
-    }
+    options = runtimes["b"]["options"]
+    assert options == {"BinaryName": str(where.bin_dir / "b"), "SystemdCgroup": True}
     together.unlink()
     write(where.config, generated + written.split("\n", 1)[1])  # as it is after a restart
     add(where, "b", major=major, minor=0)

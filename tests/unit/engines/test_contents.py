@@ -20,9 +20,7 @@ from tests.unit.engines.engine_node import FACTS, add, node, remove, snapshot, t
 
 def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
-    own = (
-        'runtime_type = "io.containerd.runc.v2"\nsnapshotter = "zfs"\npod_annotations = ["mine/*"]'
-    )
+    own = 'runtime_type = "io.containerd.runc.v2"\nsnapshotter = "zfs"\npod_annotations = ["a/*"]'
     options = 'options = {SystemdCgroup = true, BinaryName = "/usr/bin/crun", Root = "/run/r"}'
     runc = f'plugins."{OLD}".containerd.runtimes.runc'
     write(where.config, f"version = 2\n[{runc}]\n{own}\n{options}\n")
@@ -31,15 +29,13 @@ def test_containerd_1_copies_the_settings_of_runc_and_keeps_runc(tmp_path: Path)
     assert set(runtimes) == {"runc", "runc-wrap"}
     before, ours = runtimes["runc"], runtimes["runc-wrap"]
     assert ours["options"] == before["options"] | {"BinaryName": str(where.bin_dir / "runc-wrap")}
-    assert ours["pod_annotations"] == [*ANNOTATIONS, "mine/*"]
+    assert ours["pod_annotations"] == [*ANNOTATIONS, "a/*"]
     for name in ("runtime_type", "snapshotter"):
         assert ours[name] == before[name]
 
 
 @pytest.mark.parametrize("listed", ["conf.d/*.toml", "conf.d/50-*.toml", "{folder}/conf.d/*"])
-def test_containerd_2_that_already_imports_conf_d_is_not_changed(
-    listed: str, tmp_path: Path
-) -> None:
+def test_containerd_2_that_imports_conf_d_is_not_changed(listed: str, tmp_path: Path) -> None:
     where = node(tmp_path, "containerd")
     text = f"version = 3\nimports = ['{listed.format(folder=where.config.parent)}']\n"
     write(where.config, text)
@@ -49,10 +45,8 @@ def test_containerd_2_that_already_imports_conf_d_is_not_changed(
 
 HANDLER = f"plugins.'{OLD}'.containerd.runtimes.runc-wrap"
 MAIN, DROP_IN = "config.toml", "conf.d/10-own.toml"
-IMPORTED = {
-    MAIN: "version = 3\nimports = ['conf.d/*.toml']\n",
-    DROP_IN: f"version = 2\n[{HANDLER}]\n",
-}
+IMPORTS = "version = 3\nimports = ['conf.d/*.toml']\n"
+IMPORTED = {MAIN: IMPORTS, DROP_IN: f"version = 2\n[{HANDLER}]\n"}
 REPLACED = {
     MAIN: "version = 2\nimports = ['first']\n",
     "first": "imports = ['d/*.toml']\n",

@@ -49,9 +49,7 @@ ENDED = [
 
 
 @pytest.mark.parametrize(("told", "words"), ENDED)
-def test_docker_without_live_restore_ends_its_containers(
-    programs: Path, told: str, words: str
-) -> None:
+def test_docker_without_live_restore_ends_containers(programs: Path, told: str, words: str) -> None:
     machine.fake(programs, "docker", f"echo '{told}'")
     assert Docker(Docker.usual).ended_by_restart() == words
 
@@ -132,9 +130,7 @@ def test_installations_have_units_of_their_own_and_remove_no_others(tmp_path: Pa
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
-def test_it_waits_for_its_state_and_runs_before_every_engine_that_may_be_registered(
-    tmp_path: Path,
-) -> None:
+def test_it_waits_for_its_state_and_runs_before_every_engine_there_may_be(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "var").symlink_to(tmp_path / "elsewhere")
     text = engine_restart.boot_unit_text(Places(tmp_path), "another.service")
@@ -169,9 +165,7 @@ def _runtime(tmp_path: Path) -> Path:
     return link
 
 
-def test_an_engine_that_is_older_than_the_runtime_is_named(
-    tmp_path: Path, engine: Containerd
-) -> None:
+def test_an_engine_older_than_the_runtime_is_named(tmp_path: Path, engine: Containerd) -> None:
     _runtime(tmp_path)  # this process is older
     (remark,) = features_asked.remarks(Places(tmp_path))
     said = f"containerd ({engine.config}) asked for the runtime's features when it started"
@@ -182,9 +176,7 @@ def test_an_engine_that_is_older_than_the_runtime_is_named(
     assert finding.command == "systemctl restart k3s"
 
 
-def test_an_upgrade_of_the_program_counts_and_an_older_link_does_not_hide_it(
-    tmp_path: Path,
-) -> None:
+def test_an_upgrade_of_the_program_counts_though_its_link_is_older(tmp_path: Path) -> None:
     link = _runtime(tmp_path)
     os.utime(link, (1, 1), follow_symlinks=False)
     os.utime(link, (1, 1))  # as a package's files have the time of their build

@@ -126,9 +126,8 @@ def test_an_engines_complaint_is_the_same_at_every_look(
         monkeypatch.setattr(FakeEngine, name, complaint)
     monkeypatch.setattr(one, "started", lambda _unit: 1.0)
     _change(one.config)
-    first, second = (
-        [shown["drift"] for shown in engine_status.survey(one.places, one)] for _ in range(2)
-    )
+    surveys = (engine_status.survey(one.places, one) for _ in range(2))
+    first, second = ([shown["drift"] for shown in each] for each in surveys)
     assert first == second
     said = 'crio refuses its files: level=a msg="no TOML" level=b msg="no TOML"'
     assert sum(said in each for drift in first for each in drift) == 2  # refused, and silent

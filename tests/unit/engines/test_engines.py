@@ -64,9 +64,8 @@ def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
 
 
 def test_a_node_with_docker_and_k3s_has_two_containerds(programs: Path, tmp_path: Path) -> None:
-    binary = _printing(
-        programs, "containerd", "containerd github.com/containerd/containerd 1.7.24 x"
-    )
+    printed = "containerd github.com/containerd/containerd 1.7.24 x"
+    binary = _printing(programs, "containerd", printed)
     _file(tmp_path / RANCHER.format("k3s"))
     own, brought = _detected("containerd", tmp_path)
     assert (own.flavour, own.version, own.binary) == ("", "1.7.24", binary)
@@ -156,9 +155,7 @@ FLAGS = [
 
 
 @pytest.mark.parametrize(("flavour", "socket", "state"), FLAGS)
-def test_a_flag_counts_and_not_what_a_dump_shows_instead(
-    flavour: str, socket: str, state: str
-) -> None:
+def test_a_flag_counts_and_not_what_a_dump_shows(flavour: str, socket: str, state: str) -> None:
     """A dump shows the usual places if the configuration names none."""
     dumped = {"grpc": {"address": "/usual/c.sock"}, "state": "/usual"}
     found = Containerd(Path("/config.toml"), None, flavour=flavour)
@@ -190,9 +187,8 @@ def test_dockerd_is_asked_about_the_new_file_if_it_can_check_one(
 
 
 ROOT = Path(runc_wrap.__file__).parent
-ROOMS = tuple(
-    f"engines/{kind.__module__.split('.')[2]}/" for kind in engine_registry.ENGINES.values()
-)
+KINDS = engine_registry.ENGINES.values()
+ROOMS = tuple(f"engines/{kind.__module__.split('.')[2]}/" for kind in KINDS)
 TABLES = ("host/engine_names.py", "hotpath/container_identity.py", "hotpath/privileged.py")
 WORDS = {
     word

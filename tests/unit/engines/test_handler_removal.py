@@ -62,9 +62,7 @@ def _containerd(programs: Path, monkeypatch: pytest.MonkeyPatch, answer: object)
     return [each.name for each in found]
 
 
-def test_a_pod_needs_the_name_that_it_was_started_with(
-    programs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pod_needs_its_handlers_name(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pods = (("a", "strict"), ("b", ""), ("c", "strict"), ("d", "other"))
     listed = b"".join(message({1: message({1: name, 7: handler})}) for name, handler in pods)
     assert _containerd(programs, monkeypatch, listed) == ["k8s.io/a", "k8s.io/c"]
@@ -103,9 +101,7 @@ def roots_podman(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("podman")
-def test_a_container_that_was_started_by_a_link_to_the_path_is_found(
-    tmp_path: Path, programs: Path
-) -> None:
+def test_a_container_started_by_a_link_to_the_path_is_found(tmp_path: Path, programs: Path) -> None:
     """As /usr/local/bin/runc-wrap is one; a link in PREFIX/bin is another handler's."""
     places = Places(tmp_path / "p")
     places.wrapper.parent.mkdir(parents=True)
@@ -113,9 +109,8 @@ def test_a_container_that_was_started_by_a_link_to_the_path_is_found(
     places.wrapper.with_name("strict").symlink_to("runc-wrap")
     link = tmp_path / "link"
     link.symlink_to(places.wrapper.with_name("strict"))
-    machine.fake(
-        programs, "podman", f'[ $1 = ps ] && echo a || printf "{link}\\trunning\\tone\\tid\\n"'
-    )
+    script = f'[ $1 = ps ] && echo a || printf "{link}\\trunning\\tone\\tid\\n"'
+    machine.fake(programs, "podman", script)
     assert [each.name for each in handler_removal.calling(places, "strict")] == ["one"]
     assert handler_removal.calling(places, "runc-wrap") == []
 

@@ -97,9 +97,7 @@ def test_a_file_that_we_created_stays_if_its_owner_wrote_into_it(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("engine", "major"), MAJORS)
-def test_our_part_is_shown_and_left_if_it_was_changed(
-    engine: str, major: int, tmp_path: Path
-) -> None:
+def test_our_part_is_shown_and_left_if_changed(engine: str, major: int, tmp_path: Path) -> None:
     where = node(tmp_path, engine)
     add(where, major=major)
     for path in (tmp_path / "etc").rglob("*.*"):
@@ -255,9 +253,7 @@ def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
     assert (real.stat().st_uid, real.stat().st_gid) == owner
 
 
-def test_a_change_that_may_have_restarted_an_engine_is_not_undone_by_the_way(
-    tmp_path: Path,
-) -> None:
+def test_a_change_that_may_have_restarted_engines_is_not_undone_in_passing(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     plan = registration_plan.plan_add(where, "x", {})
     registration_plan.carry_out(plan, {"by": "root", "config": str(where.config)})

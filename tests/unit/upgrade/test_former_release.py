@@ -69,9 +69,8 @@ def _name(line: Json) -> str:
 def test_every_word_of_every_ledger_line_is_read() -> None:
     ledger = whole_ledger.read(DATA / "var/ledger")
     assert ledger.damaged == 0
-    assert {key: record.line for key, record in ledger.records.items()} == {
-        _key(line): line for line in LINES
-    }
+    lines = {key: record.line for key, record in ledger.records.items()}
+    assert lines == {_key(line): line for line in LINES}
     for record in ledger.records.values():
         for name in record.line.keys() & {*record._fields}:
             assert getattr(record, name) == record.line[name], name
@@ -199,9 +198,7 @@ def test_each_container_would_be_decided_the_same(
 
 
 @pytest.mark.parametrize("line", CONFINED, ids=_name)
-def test_the_filter_that_a_container_of_before_has_is_known_again(
-    line: Json, rebuilt: Places
-) -> None:
+def test_the_filter_of_a_container_of_before_is_known_again(line: Json, rebuilt: Places) -> None:
     policy = policy_file.load(str(rebuilt.prefix))
     made = policy_file.load_profile(policy, line["profile"], line["mode"])
     assert digest(json_codec.dumps(resolve(made, CAPABILITIES))) == line["digest"]

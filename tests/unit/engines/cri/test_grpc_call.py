@@ -126,9 +126,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("behave", "told", "code"), WRONG)
-def test_what_a_server_does_wrong_is_a_failed_call(
-    behave: Any, told: str, code: int | None
-) -> None:
+def test_what_a_server_does_wrong_fails_the_call(behave: Any, told: str, code: int | None) -> None:
     with served(behave) as path, pytest.raises(CallFailed, match=told) as failed:
         grpc_call.call(path, "/x/Y", b"", PATIENCE)
     assert failed.value.code == code
@@ -161,9 +159,7 @@ def trickles_data(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("behave", [is_silent, trickles, does_not_read, trickles_data])
-def test_a_server_that_never_ends_is_waited_for_only_so_long(
-    behave: Callable[[Peer], None],
-) -> None:
+def test_a_server_that_never_ends_is_given_up(behave: Callable[[Peer], None]) -> None:
     begun = time.monotonic()
     is_late = pytest.raises(CallFailed, match=r"did not answer /x/Y within 0\.5 s")
     with served(behave) as path, is_late:

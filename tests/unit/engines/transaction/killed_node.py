@@ -32,9 +32,8 @@ from runc_wrap.node.paths import Places
 UNIT = "engine.service"
 TEXT = "# the owner's\nversion = 2\n"
 KILLED, ENDED = 99, 7
-_CHANGES = frozenset(
-    "os.rename os.link os.remove os.rmdir os.mkdir os.symlink os.truncate os.listxattr".split()
-)
+_NAMES = "rename link remove rmdir mkdir symlink truncate listxattr"
+_CHANGES = frozenset(f"os.{name}" for name in _NAMES.split())
 
 
 @dataclass

@@ -122,9 +122,7 @@ def test_an_upgraded_engine_is_another_one_until_a_canary_proves_it(
     assert seen() == ([], [])
 
 
-def test_a_program_that_waits_for_a_restart_is_not_the_one_that_is_proved(
-    one: FakeNode, seen: Seen
-) -> None:
+def test_a_program_that_awaits_a_restart_is_not_what_is_proved(one: FakeNode, seen: Seen) -> None:
     for _ in range(2):
         assert seen() == ([], [WAITS])
         assert one.shown()["version"] == OLD

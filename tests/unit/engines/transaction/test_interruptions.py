@@ -32,9 +32,7 @@ def _is_as_before(one: FakeNode) -> bool:
 
 
 @pytest.mark.parametrize("said", range(6))
-def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
-    one: FakeNode, said: int
-) -> None:
+def test_without_its_terminal_it_is_taken_back_all_the_same(one: FakeNode, said: int) -> None:
     """Its HUP interrupts, and whatever is said from then on fails, as on a pipe without reader."""
     one.hangs = True
     left = said
@@ -50,9 +48,7 @@ def test_a_terminal_that_is_gone_does_not_keep_it_from_being_taken_back(
     assert _is_as_before(one)
 
 
-def test_what_is_over_is_not_said_to_be_taken_back(
-    one: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_over_is_not_taken_back(one: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C comes between the record's end and the removal of what it names."""
     sync = files.sync
 
@@ -181,9 +177,7 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(one: Fak
     assert _is_as_before(one)
 
 
-def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_next(
-    one: FakeNode,
-) -> None:
+def test_an_engine_killed_before_its_restart_is_restarted_by_who_comes_next(one: FakeNode) -> None:
     """The record stays until the engine has read its former files again."""
     change = interrupted(one)
     one.restart = lambda unit, how: f"{how} of {unit} fails"  # type: ignore[method-assign]
@@ -196,9 +190,7 @@ def test_an_engine_that_is_killed_before_its_restart_is_restarted_by_who_comes_n
     assert _is_as_before(one)
 
 
-def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_back(
-    one: FakeNode,
-) -> None:
+def test_an_engine_uninstalled_meanwhile_keeps_nothing_from_being_taken_back(one: FakeNode) -> None:
     interrupted(one)
 
     def access(engine: str, config: Path) -> NoReturn:
@@ -210,9 +202,7 @@ def test_an_engine_that_is_uninstalled_meanwhile_keeps_nothing_from_being_taken_
     assert (one.config.read_text(), registration_state.unfinished(one.places)) == (TEXT, [])
 
 
-def test_a_masked_unit_that_runs_is_not_restarted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_masked_unit_is_not_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """systemd would refuse both the restart and the one that takes it back."""
     (tmp_path / "systemctl").write_text(
         '#!/bin/sh\n[ "$1" = is-active ] && echo active || cat "${0%/*}/enabled"\n'
@@ -228,9 +218,7 @@ def test_a_masked_unit_that_runs_is_not_restarted(
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])
-def test_a_record_that_cannot_be_read_does_not_keep_another_from_being_taken_back(
-    one: FakeNode, text: str
-) -> None:
+def test_an_unreadable_record_keeps_no_other_from_going_back(one: FakeNode, text: str) -> None:
     change = interrupted(one)
     hostile = change.with_name("another.json")
     hostile.write_text(text)

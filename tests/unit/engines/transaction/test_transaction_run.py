@@ -125,9 +125,7 @@ def test_what_the_engine_refuses_beforehand_is_never_in_place(
     assert _remains(one) == []
 
 
-def test_at_boot_only_the_files_are_put_back(
-    one: FakeNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_at_boot_only_files_are_put_back(one: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engines start after that: none could be asked, or would be right to be started."""
     interrupted(one)
     for name in ("access", "restart", "state"):
@@ -217,9 +215,7 @@ def test_a_full_disk_changes_nothing(
     assert room > 3
 
 
-def test_killed_before_any_change_it_is_taken_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_anywhere_it_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proved(monkeypatch)
     for at in range(MOST_CHANGES):
         (tmp_path / str(at)).mkdir()
@@ -228,9 +224,8 @@ def test_killed_before_any_change_it_is_taken_back(
         one.take_back()
         registration_plan.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
-        assert (file, transaction_revert.unfinished(one.places), _remains(one)) == (read, {}, []), (
-            at
-        )
+        left = (transaction_revert.unfinished(one.places), _remains(one))
+        assert (file, *left) == (read, {}, []), at
         assert len([*one.places.engines.glob("*.json")]) == (file != TEXT), at
         assert (file == TEXT) is was_killed or at > MANY, at
         if not was_killed:
@@ -242,9 +237,7 @@ def test_killed_before_any_change_it_is_taken_back(
 @given(
     first=st.integers(0, 60), second=st.integers(0, 25), action=st.sampled_from(["add", "remove"])
 )
-def test_killed_while_it_is_taken_back_it_is_taken_back_later(
-    first: int, second: int, action: str
-) -> None:
+def test_killed_on_the_way_back_it_goes_back_later(first: int, second: int, action: str) -> None:
     with short_directory("kill") as directory, pytest.MonkeyPatch.context() as patch:
         proved(patch)
         one = node(directory)[0]
