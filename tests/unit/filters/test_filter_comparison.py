@@ -25,8 +25,10 @@ def loaded(block: Any, loader: Loader = CRUN) -> bytes:
 
 
 @pytest.mark.parametrize("spec", ENGINES)
-def test_an_engines_profile_does_not_differ_from_itself_and_takes_under_a_second(spec: str) -> None:
-    block = block_of(spec)
+@pytest.mark.parametrize("caps", [frozenset(), frozenset({"CAP_SYS_ADMIN", "CAP_BPF"})])
+def test_an_engines_profile_equals_itself_within_a_second(spec: str, caps: frozenset[str]) -> None:
+    """Nor does the simulation from what libseccomp compiles."""
+    block = block_of(spec, caps)
     expectation = Expectation(block, CRUN)
     filters = [loaded(block)]
     begun = time.process_time()
@@ -107,23 +109,11 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize("conditions", CONDITIONS)
-def test_conditions_that_only_the_filter_has_are_found(
-    conditions: list[tuple[int, str, int, int]],
-) -> None:
+def test_conditions_of_the_filter_are_found(conditions: list[tuple[int, str, int, int]]) -> None:
     args = [compare(op, value, two, index) for index, op, value, two in conditions]
     found = differences_of(with_rule(BLOCK, "mount", args=args))
     assert names_of(found) == {"mount"}
     assert found[0].args is not None
-
-
-@pytest.mark.parametrize("high", [False, True])
-def test_a_compared_value_is_tried_with_both_its_neighbours(*, high: bool) -> None:
-    """A filter may let one value more through, on either side."""
-    found = bpf_arguments.Interest()
-    for value in (0, 5, 0xFFFFFFFF):
-        found.note(0, value, high=high)
-    tried = (found.high if high else found.low)[0]
-    assert tried == {0, 1, 4, 5, 6, 0xFFFFFFFE, 0xFFFFFFFF}
 
 
 def test_where_combinations_are_too_many_the_tried_ones_have_every_value_of_each_argument() -> None:

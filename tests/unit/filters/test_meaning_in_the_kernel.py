@@ -21,7 +21,7 @@ from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
 from runc_wrap.profiles.source_profile import ProfileError
-from tests.unit.profiles.resolving import OPERATORS, block_of, compare, read
+from tests.unit.profiles.resolving import OPS, block_of, compare, read
 
 Json = dict[str, Any]
 Args = tuple[int, int, int, int, int, int]
@@ -31,7 +31,7 @@ VALUES = (0, 1, 2, 40, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**64 - 2, 2**64 - 1)
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, FILTER = 22, 38, 2
 
 values = st.sampled_from(VALUES)
-comparisons = st.builds(compare, st.sampled_from(OPERATORS), values, values, st.integers(0, 2))
+comparisons = st.builds(compare, st.sampled_from(OPS), values, values, st.integers(0, 2))
 outcomes = st.sampled_from([{"action": "SCMP_ACT_ALLOW"},
                             {"action": "SCMP_ACT_ERRNO", "errnoRet": OTHER}])  # fmt: skip
 rules = st.builds(
@@ -40,9 +40,8 @@ rules = st.builds(
     outcomes,
     st.lists(comparisons, max_size=2),
 )
-samples = st.lists(
-    st.tuples(st.sampled_from(CALLS), st.tuples(*[values] * 6)), min_size=4, max_size=12
-)
+called = st.tuples(st.sampled_from(CALLS), st.tuples(*[values] * 6))
+samples = st.lists(called, min_size=4, max_size=12)
 
 
 def _block(drawn: list[Json]) -> Json:
@@ -64,9 +63,8 @@ def _in_the_kernel(program: bytes, calls: list[tuple[int, Args]]) -> list[int]:
     fprog = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
     reader, writer = os.pipe()
     if not (pid := os.fork()):
-        loaded = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
-            PR_SET_SECCOMP, FILTER, fprog
-        )
+        loaded = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        loaded = loaded or libc.prctl(PR_SET_SECCOMP, FILTER, fprog)
         errors = [
             ctypes.get_errno() if libc.syscall(number, *args) == -1 else 0 for number, args in words
         ]
@@ -97,7 +95,6 @@ def test_the_kernel_does_what_filter_and_profile_say(
     for (number, args), error in zip(calls, errors, strict=True):
         verdict = simulation.verdict(ABIS["x86_64"], number, args)
         found = bpf.evaluate(parsed, bpf.SeccompData(ABIS["x86_64"].audit, number, args))
-        assert not verdict.certain or {verdict.code} == {found} == simulation.meant(
-            ABIS["x86_64"], number, args
-        )
+        meant = simulation.meant(ABIS["x86_64"], number, args)
+        assert not verdict.certain or {verdict.code} == {found} == meant
         assert error == (0 if found == return_codes.ALLOW else found & return_codes.DATA_MASK)

@@ -61,10 +61,8 @@ def _masked(mask: int, value: int, index: int = 1) -> Json:
     return {"names": ["acct"], "args": [one]}
 
 
-APART = [
-    _masked(mask, value)
-    for mask, value in ((2, 0), (4, 4), (9, 1), (16, 16), (33, 1), (64, 64), (129, 1))
-]
+PAIRS = ((2, 0), (4, 4), (9, 1), (16, 16), (33, 1), (64, 64), (129, 1))
+APART = [_masked(mask, value) for mask, value in PAIRS]
 KILLED: Json = {"names": ["acct"], "action": "SCMP_ACT_KILL_PROCESS"}
 
 
@@ -187,9 +185,7 @@ LATE_OF_MANY: list[Json] = [
 @pytest.mark.parametrize(
     "more", [*([_all_of(count)] for count in range(1, 7)), LATE_OF_MANY], ids=str
 )
-def test_a_call_that_is_let_through_for_one_combination_of_arguments_is_found(
-    more: list[Json],
-) -> None:
+def test_a_call_let_through_for_one_combination_of_arguments_is_found(more: list[Json]) -> None:
     assert _found(_profile(READ), _profile(READ, *more)) == {("acct", NONE)}
 
 
@@ -223,9 +219,7 @@ CALCULATING = [
 
 
 @pytest.mark.parametrize("filters", CALCULATING)
-def test_filters_that_calculate_with_arguments_do_not_count_as_equal(
-    filters: ProcessFilters,
-) -> None:
+def test_filters_that_calculate_with_arguments_are_not_equal(filters: ProcessFilters) -> None:
     allowing = _profile(default="SCMP_ACT_ALLOW")
     assert profile_difference.find(filters, filters, RUNC) == []
     with pytest.raises(ProfileError, match="or after a calculation"):
@@ -252,19 +246,15 @@ def test_where_a_range_ends_is_what_libseccomp_made_of_it() -> None:
     made = _profile(*({"names": ["acct"], "args": [one]} for one in bounds))
     text, abi = resolve(made, NONE), abis.ABIS["x86_64"]
     number = syscall_names.numbers(abi)["acct"]
-    codes = [
-        Expectation(text, RUNC).code(abi, number, (0, value, 0, 0, 0, 0))
-        for value in (0x7FFFFFFF, 1 << 31)
-    ]
+    made_of, rest = Expectation(text, RUNC), (0,) * 4
+    codes = [made_of.code(abi, number, (0, value, *rest)) for value in (0x7FFFFFFF, 1 << 31)]
     found = profile_difference.find(_profile(), made, RUNC)
     (when,) = {one.when for one in found if (one.call.abi, one.call.syscall) == (abi.name, "acct")}
     assert ("0x0 to 0x7fffffff" in when) == (codes[0] != codes[1]), when
 
 
 @pytest.mark.parametrize("count", [20, 40])
-def test_values_under_one_mask_are_tried_apart_and_looked_up(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_under_one_mask_are_tried_apart(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = count_from(0)
 
     def counted(real: Any) -> Any:
@@ -294,8 +284,7 @@ def test_no_call_is_let_through_that_is_not_found(
     made = [_profile(READ, {"names": ["acct"], "args": each}) for each in (strict, other)]
     abi = syscall_names.native()
     number = syscall_names.numbers(abi)["acct"]
-    before, after = (
-        Simulation(resolve(one, NONE), RUNC).verdict(abi, number, tried).code for one in made
-    )
+    made_of = (Simulation(resolve(one, NONE), RUNC) for one in made)
+    before, after = (one.verdict(abi, number, tried).code for one in made_of)
     if actions.restriction(after) > actions.restriction(before):
         assert _found(*made) == {("acct", NONE)}

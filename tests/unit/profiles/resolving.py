@@ -20,7 +20,7 @@ Json = dict[str, Any]
 ADMIN = frozenset({"CAP_SYS_ADMIN"})
 RUNC = Loader("runc")
 NONE: frozenset[str] = frozenset()
-OPERATORS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
+OPS = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"]
 needs_libseccomp = pytest.mark.skipif(
     syscall_names.known_to_libseccomp([]) is None or syscall_names.native() is not ABIS["x86_64"],
     reason="expectations are written for x86_64 with libseccomp",

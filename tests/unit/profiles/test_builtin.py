@@ -68,9 +68,8 @@ def test_namespaces_need_the_capability(spec: str) -> None:
     block = block_of(spec)
     assert not {"clone", "clone3", "unshare"} & allowed(block)
     assert rules_on(block, "clone3") == [{"action": "SCMP_ACT_ERRNO", "errnoRet": errno.ENOSYS}]
-    assert rules_on(block, "clone")[0]["args"] == [
-        {"index": 0, "value": 0x7E020000, "op": "SCMP_CMP_MASKED_EQ"}
-    ]
+    new_namespaces = {"index": 0, "value": 0x7E020000, "op": "SCMP_CMP_MASKED_EQ"}
+    assert rules_on(block, "clone")[0]["args"] == [new_namespaces]
 
 
 def test_clone_flags_are_the_second_argument_on_s390x() -> None:
@@ -148,15 +147,8 @@ def test_a_change_applies_to_the_named_series_and_all_later_ones() -> None:
 
 
 def test_an_empty_bound_is_no_bound() -> None:
-    bounds = (
-        ("", ""),
-        ("1.7.0", ""),
-        ("", "1.8.0"),
-        ("1.6.5", "2.0.0"),
-        ("1.8.0", ""),
-        ("", "1.7.0"),
-    )
-    inside = [within(Version(1, 7, 5), *each) for each in bounds]
+    bounds = ("-", "1.7.0-", "-1.8.0", "1.6.5-2.0.0", "1.8.0-", "-1.7.0")
+    inside = [within(Version(1, 7, 5), *each.split("-")) for each in bounds]
     assert inside == [True] * 4 + [False] * 2
 
 

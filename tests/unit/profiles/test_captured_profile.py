@@ -23,9 +23,8 @@ ALLOW, DENY = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
 ENGINES = ["containerd@1.7.24", "moby@26.1.5", "containers-common@0.62.3", "crio@1.36"]
 ENGINES += ["containerd", "moby", "containers-common"]
 PROFILE: Json = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
-CAPTURED = CapturedProfile(
-    "containerd", "1.7.24", "2026-11-26T12:00:00Z", "amd64", "6.12", "ab", PROFILE
-)
+WHEN = "2026-11-26T12:00:00Z"
+CAPTURED = CapturedProfile("containerd", "1.7.24", WHEN, "amd64", "6.12", "ab", PROFILE)
 
 
 def _sets() -> list[Caps]:
@@ -41,18 +40,16 @@ def _derived(blocks: dict[Caps, Json]) -> Profile:
     return profile_parser.parse(derived, "engine")
 
 
-DERIVED = {
-    name: _derived({caps: _resolved(builtin.load(name), caps) for caps in _sets()})
-    for name in ENGINES
+OF_SETS = {
+    name: {caps: _resolved(builtin.load(name), caps) for caps in _sets()} for name in ENGINES
 }
+DERIVED = {name: _derived(blocks) for name, blocks in OF_SETS.items()}
 
 
 @pytest.mark.parametrize("name", ENGINES)
 @settings(deadline=None, max_examples=60)
 @given(caps=bounding)
-def test_the_profile_of_every_engine_is_found_again_for_any_capabilities(
-    name: str, caps: Caps
-) -> None:
+def test_every_engines_profile_is_found_again_for_any_capabilities(name: str, caps: Caps) -> None:
     def ordered(block: Json) -> Json:
         rules = [{**rule, "names": sorted(rule["names"])} for rule in block["syscalls"]]
         return {**block, "syscalls": rules}
@@ -107,9 +104,8 @@ def test_a_capture_reads_back_as_it_was_written() -> None:
 
 
 def test_equal_profiles_have_equal_names_and_others_do_not() -> None:
-    other = CapturedProfile(
-        "containerd", "2", "", "", "", "", {**PROFILE, "defaultAction": "SCMP_ACT_KILL"}
-    )
+    killing = {**PROFILE, "defaultAction": "SCMP_ACT_KILL"}
+    other = CapturedProfile("containerd", "2", "", "", "", "", killing)
     again = CapturedProfile("containerd", "2", "later", "arm64", "7.0", "", PROFILE)
     assert CAPTURED.name == again.name != other.name
     assert CAPTURED.name.startswith("containerd@captured-")

@@ -144,9 +144,7 @@ OPERANDS = st.sampled_from(
 
 @given(st.sampled_from(("containerd", "moby", "containers-common")), OPERANDS, OPERANDS)
 @settings(deadline=None, max_examples=15)
-def test_sums_of_real_profiles_commute_and_a_second_time_changes_nothing(
-    base: str, one: str, other: str
-) -> None:
+def test_sums_of_real_profiles_commute_and_are_idempotent(base: str, one: str, other: str) -> None:
     """Where linux.seccomp can say it; arguments beside a denial of the same call it cannot."""
     try:
         both = _of_text(f"{base} + {one} + {other}")
@@ -268,9 +266,7 @@ def _applies(rule: Rule, case: Case) -> bool:
 
 @given(profiles, rules)
 @settings(deadline=None)
-def test_an_addition_allows_its_calls_where_it_applies_and_changes_nothing_else(
-    profile: Profile, rule: Rule
-) -> None:
+def test_an_addition_allows_its_calls_there_and_nothing_else(profile: Profile, rule: Rule) -> None:
     more = added(profile, rule)
     for case in _cases():
         before, after = _outcomes(profile, case), _outcomes(more, case)
@@ -286,9 +282,7 @@ NEW = Rule(("bpf",), "SCMP_ACT_ALLOW", includes=Condition(min_kernel=(6, 12)))
 @given(profiles, rules)
 @example(Profile("p", None, "SCMP_ACT_ERRNO", (OLD,)), NEW)  # rarely drawn
 @settings(deadline=None)
-def test_a_removal_denies_its_calls_where_it_applies_and_changes_nothing_else(
-    profile: Profile, rule: Rule
-) -> None:
+def test_a_removal_denies_its_calls_there_and_nothing_else(profile: Profile, rule: Rule) -> None:
     less = removed(profile, rule.names, (rule.includes, rule.excludes))
     default = Profile("d", None, profile.default_action, ())
     for case in _cases():
@@ -301,9 +295,7 @@ def test_a_removal_denies_its_calls_where_it_applies_and_changes_nothing_else(
 
 @given(profiles, rules, rules)
 @settings(deadline=None)
-def test_additions_commute_and_the_same_twice_is_the_same_as_once(
-    profile: Profile, one: Rule, other: Rule
-) -> None:
+def test_additions_commute_and_are_idempotent(profile: Profile, one: Rule, other: Rule) -> None:
     both, reverse = added(added(profile, one), other), added(added(profile, other), one)
     for case in _cases():
         assert _outcomes(both, case) == _outcomes(reverse, case)
@@ -312,9 +304,7 @@ def test_additions_commute_and_the_same_twice_is_the_same_as_once(
 
 @given(profiles, rules, rules)
 @settings(deadline=None)
-def test_removals_commute_and_the_last_of_an_addition_and_a_removal_decides(
-    profile: Profile, one: Rule, other: Rule
-) -> None:
+def test_removals_commute_and_the_last_decides(profile: Profile, one: Rule, other: Rule) -> None:
     def less(source: Profile, rule: Rule) -> Profile:
         return removed(source, rule.names, (rule.includes, rule.excludes))
 

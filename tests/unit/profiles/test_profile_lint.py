@@ -83,9 +83,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("members", "runc", "found"), FAULTS)
-def test_each_check_finds_only_its_fault(
-    members: Any, runc: Version | None, found: list[str]
-) -> None:
+def test_each_check_finds_its_fault(members: Any, runc: Version | None, found: list[str]) -> None:
     assert _said({**ALLOW_ALL, **members}, runc) == found
 
 
@@ -241,17 +239,13 @@ OF_ENGINES = [
 
 
 @pytest.mark.parametrize(("spec", "found"), OF_ENGINES)
-def test_of_the_engines_profiles_only_crios_has_faults_and_others_have_bypasses(
-    spec: str, found: set[str]
-) -> None:
+def test_crios_profile_alone_has_faults_others_have_bypasses(spec: str, found: set[str]) -> None:
     findings = _checked(builtin.load(spec), OLD)
     of_all = {"unknown-syscalls", "upper-bits", "done-by-multiplexers"}
     assert {finding.check for finding in findings} - of_all == found
 
 
-def test_without_libseccomp_a_note_says_that_names_were_not_checked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_libseccomp_a_note_says_no_name_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
     def without_pyseccomp(name: str, *args: Any) -> Any:

@@ -244,10 +244,8 @@ BRANCHES = [
     for false in (0, 1)
     for operand in (5, 1 << 31, (1 << 32) - 1)
 ]
-OTHERS = [
-    (code, 0, 0, 4)
-    for code in (0x04, 0x34, 0x34 | X, 0xA4, bpf.NEG, bpf.TXA, bpf.ST, bpf.LD_ABS, bpf.LD_LEN)
-]
+CODES = (0x04, 0x34, 0x34 | X, 0xA4, bpf.NEG, bpf.TXA, bpf.ST, bpf.LD_ABS, bpf.LD_LEN)
+OTHERS = [(code, 0, 0, 4) for code in CODES]
 ALLOWS = (bpf.RET_K, 0, 0, 0x7FFF0000)
 ADDED = """
 import ctypes, sys

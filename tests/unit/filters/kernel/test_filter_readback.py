@@ -12,9 +12,7 @@ BLOCKED = filter_readback.FiltersUnreadableError("it blocks")
 FILTERS = (b"a filter",)
 
 
-def test_those_begun_before_a_process_that_blocks_are_read_after_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_those_begun_before_one_that_blocks_are_read_last(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first had not stopped yet when the second blocked."""
     asked: list[list[int]] = []
     turns: list[tuple[dict[int, filter_readback.Read], int | None]] = [

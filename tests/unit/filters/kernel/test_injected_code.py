@@ -57,9 +57,7 @@ ENDED = [
 
 
 @pytest.mark.parametrize(("segment", "call", "returned", "is_ended"), ENDED)
-def test_calls_that_only_the_stop_ended(
-    segment: int, call: int, returned: int, *, is_ended: bool
-) -> None:
+def test_calls_that_a_stop_ended(segment: int, call: int, returned: int, *, is_ended: bool) -> None:
     assert injected_code.is_ended_by_stop(segment, call, returned) is is_ended
 
 

@@ -91,7 +91,6 @@ REFUSED = [
     ({"defaultAction": "SCMP_ACT_ERNO"}, "(did you mean SCMP_ACT_ERRNO?)"),
     ({"defaultAction": "SCMP_ACT_NOTIFY"}, "runc refuses SCMP_ACT_NOTIFY as defaultAction"),
     ({"defaultaction": "SCMP_ACT_ERRNO"}, "is not known (did you mean defaultAction?)"),
-    ({**TOP, "sycalls": []}, "p.json: sycalls: the key is not known (did you mean syscalls?)"),
     ({**TOP, "syscalls": {}}, "p.json: syscalls: found an object, wanted a list"),
     ({**TOP, "flags": ["TSYNC"]}, 'flags[0]: found "TSYNC", wanted SECCOMP_FILT'),
     ({**TOP, "architectures": ["amd64"]}, 'architectures[0]: found "amd64", wanted SCMP'),
@@ -102,7 +101,6 @@ REFUSED = [
     (_with_rule(action="SCMP_ACT_DENY"), 'syscalls[1].action: found "SCMP_ACT_DENY", wanted'),
     (_with_rule(action=None), "p.json: syscalls[1].action: found nothing, wanted SCMP"),
     (_with_rule(arg=[]), "p.json: syscalls[1].arg: the key is not known (did you mean args?)"),
-    (_with_rule(Errno="EPERM"), "syscalls[1].Errno: the key is not known (did you"),
     (_with_rule(names=[]), "syscalls[1]: names no system call"),
     (_with_rule(names="read"), 'syscalls[1].names: found "read", wanted a list'),
     (_with_rule(names=[3]), "syscalls[1].names[0]: found 3, wanted a text"),
@@ -116,7 +114,6 @@ REFUSED = [
     (_with_rule(args=[{**ARGUMENT, "value": 2**64}]), "args[0].value: found 18446744073709551"),
     (_with_rule(args=[{**ARGUMENT, "value": True}]), "args[0].value: found true, wanted"),
     (_with_rule(args=[{**ARGUMENT, "op": "EQ"}]), 'syscalls[1].args[0].op: found "EQ", wanted'),
-    (_with_rule(includes={"cap": []}), "syscalls[1].includes.cap: the key is not known"),
     (_with_rule(includes={"caps": ["SYS_ADMIN"]}), '"SYS_ADMIN", wanted a capability like'),
     (_with_rule(includes={"arches": ["x86_64"]}), 'includes.arches[0]: found "x86_64", want'),
     (_with_rule(excludes={"minKernel": "4"}), 'found "4", wanted a kernel version like 4.8'),
@@ -228,8 +225,6 @@ INCOMPLETE = [
 
 
 @pytest.mark.parametrize(("changes", "why"), INCOMPLETE)
-def test_what_is_no_whole_profile_is_refused_with_its_place(
-    changes: dict[str, Any], why: str
-) -> None:
+def test_what_is_no_whole_profile_is_refused(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ProfileError, match=why):
         _of_the_operator(**changes)

@@ -15,14 +15,7 @@ from runc_wrap.profiles.abis import ABIS
 from runc_wrap.profiles.mode_profiles import modes
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.profiles.source_profile import Profile, ProfileError
-from tests.unit.profiles.resolving import (
-    OPERATORS,
-    answer,
-    compare,
-    needs_libseccomp,
-    program_of,
-    read,
-)
+from tests.unit.profiles.resolving import OPS, answer, compare, needs_libseccomp, program_of, read
 
 pytestmark = needs_libseccomp
 BUILT_IN = ["containerd@1.6.0", "containerd", "moby", "containers-common", "crio"]
@@ -96,8 +89,8 @@ def _rule(name: str, action: str, *args: dict[str, Any]) -> dict[str, Any]:
 
 _VALUES = [0, 1, 2, 16, 21, 22, 23, 1 << 31, INT, UPPER + 22, 2**64 - 1]
 _values = st.sampled_from(_VALUES)
-_comparisons = st.builds(compare, st.sampled_from(OPERATORS), _values, _values)
-_second = st.builds(compare, st.sampled_from(OPERATORS), _values, _values, st.just(1))
+_comparisons = st.builds(compare, st.sampled_from(OPS), _values, _values)
+_second = st.builds(compare, st.sampled_from(OPS), _values, _values, st.just(1))
 _arguments: st.SearchStrategy[list[Any]] = st.one_of(
     st.just([]), _comparisons.map(lambda one: [one]), st.tuples(_comparisons, _second).map(list)
 )
@@ -131,9 +124,8 @@ def test_no_installation_is_missed_whatever_the_owners_profile_allows(  # noqa: 
     profile = read(document)
     try:
         args = (first, second, SOMEWHERE)
-        before, found = (
-            answer(loaded(profile, one), X86_64, name, args) for one in ("enforce", mode)
-        )
+        programs = (loaded(profile, one) for one in ("enforce", mode))
+        before, found = (answer(one, X86_64, name, args) for one in programs)
     except ProfileError as error:  # libseccomp 2.6.0 never ends with some rules of two arguments
         if "did not compile" not in str(error) or len(allowed) == 1:
             raise
