@@ -29,6 +29,12 @@ from tests.unit.policy.node import compiled
 from tests.unit.profiles.mode_profiles import test_candidate_mode as drawn
 from tests.unit.profiles.resolving import answer
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _x86_64() -> None:
+    machine("x86_64")
+
+
 RUNC, CRUN = Loader("runc"), Loader("crun")
 PASSING = (return_codes.ALLOW, return_codes.LOG)
 X86 = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
@@ -65,7 +71,6 @@ CHANGED = [
 def test_of_changed_defaults_a_call_is_logged_that_only_the_newer_denies(
     current: str, candidate: str, abi: str, call: str, args: tuple[int, ...], *, as_kernel: bool
 ) -> None:
-    machine("x86_64")
     if not as_kernel and args == (38 | 1 << 32,):
         pytest.skip("the engines' own rules let it through (profile-tools, fact 1)")
     both = [_compiled(one, as_kernel=as_kernel) for one in (current, candidate)]
@@ -86,7 +91,6 @@ def test_of_changed_defaults_a_call_is_logged_that_only_the_newer_denies(
 def test_of_drawn_profiles_the_filter_denies_exactly_what_the_current_one_denies(
     current: Any, candidate: Any, abi: str, loader: Loader, values: list[int]
 ) -> None:
-    machine("x86_64")
     for one in (current, candidate):
         one["block"]["architectures"] = X86
     beside = Beside(current, candidate, "enforce")
@@ -107,7 +111,6 @@ def test_what_libseccomp_makes_wrongly_is_not_previewed(held: tuple[str, ...]) -
 
     With BPF alone it is neither a usual container's, nor one's with none or with all.
     """
-    machine("x86_64")
     current = drawn.profile(drawn.rule("keyctl"), drawn.rule("mount"))
     ranges = [drawn.rule("keyctl", "SCMP_ACT_ERRNO", (1, "LT", 3, 0))]
     ranges.append(drawn.rule("keyctl", "SCMP_ACT_ERRNO", (1, "LT", (1 << 32) + 3, 0)))
@@ -127,7 +130,6 @@ def test_what_libseccomp_makes_wrongly_is_not_previewed(held: tuple[str, ...]) -
 
 def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None:
     """Nothing is said of it, unless both say the same; the others are looked at all the same."""
-    machine("x86_64")
     values = [(index, "EQ", 7, 0) for index in range(4)]
     current = drawn.profile(drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values), drawn.rule("mount"))
     same = [drawn.rule("keyctl", "SCMP_ACT_ALLOW", *values)]
@@ -151,7 +153,6 @@ MORE_DENIED = [
 def test_each_call_that_is_denied_more_counts_and_what_is_not_previewed_is_named(
     default: str, own: str, killed: list[str], left: list[str]
 ) -> None:
-    machine("x86_64")
     current: Any = drawn.profile(drawn.rule("mount", own), drawn.rule("bpf"), default=default)
     candidate: Any = drawn.profile(drawn.rule("bpf"))
     current["block"]["architectures"] = X86
@@ -164,7 +165,6 @@ def test_each_call_that_is_denied_more_counts_and_what_is_not_previewed_is_named
 
 
 def test_a_filter_that_denies_more_or_less_is_found() -> None:
-    machine("x86_64")
     base = drawn.profile(drawn.rule("mount"), drawn.rule("bpf"))
     less = drawn.profile(drawn.rule("mount"))
     rules = {
@@ -182,7 +182,6 @@ def test_a_filter_that_denies_more_or_less_is_found() -> None:
 
 def test_a_candidate_whose_denials_cannot_be_counted_is_looked_at() -> None:
     """What the profile in force may ask an agent about is not previewed, denied more or not."""
-    machine("x86_64")
     many = [
         drawn.rule("prctl", "SCMP_ACT_ALLOW", *((at, "EQ", value * 7, 0) for at in range(3)))
         for value in range(104)
@@ -201,7 +200,6 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 
 def test_apply_says_what_a_candidate_costs_and_a_create_finds_its_profile(node: Node) -> None:
-    machine("x86_64")
     node.configure(
         '[default]\nprofile = "containerd@1.7.24"\ncandidate = "containerd@2.3.1"\n'
         '[[rule]]\nname = "own"\npod = ["own"]\nprofile = "moby"\n'
@@ -218,7 +216,6 @@ def test_apply_says_what_a_candidate_costs_and_a_create_finds_its_profile(node: 
 
 
 def test_apply_says_that_denials_are_not_counted_and_counts_calls_by_name(node: Node) -> None:
-    machine("x86_64")
     wide: Any = {"defaultAction": "SCMP_ACT_ALLOW"}
     mount = {"names": ["mount"], "action": "SCMP_ACT_ERRNO"}
     caps = [f"CAP_{one}" for one in "BPF CHOWN KILL SYSLOG SYS_BOOT SYS_TIME SYS_NICE".split()]
@@ -242,7 +239,6 @@ def test_apply_says_that_denials_are_not_counted_and_counts_calls_by_name(node: 
 
 def test_podmans_default_can_be_previewed(node: Node) -> None:
     """It compares three arguments of socket: too many to try all, and no candidate changes that."""
-    machine("x86_64")
     name = "containers-common"
     node.configure(f'[default]\nprofile = "{name}"\ncandidate = "{name} - sysinfo"\n')
     (found,) = node.json("apply")["candidates"]
@@ -283,7 +279,6 @@ def test_observe_with_a_candidate_says_that_the_profile_is_enforced() -> None:
 
 
 def test_the_overlay_stays_and_a_candidate_is_not_had_while_recording() -> None:
-    machine("x86_64")
     settings = {"default.profile": "containerd@1.7.24", "default.candidate": "containerd@2.3.1"}
     made = compiled({**settings, "overlay.deny": ["io_uring_setup", "mkdirat"]})
     both = [made.profiles[name, "enforce"] for name in settings.values()]

@@ -17,6 +17,12 @@ from runc_wrap.profiles.arguments import argument_sets
 from tests.unit.cli import ctl
 from tests.unit.cli.ctl import Node
 
+
+@pytest.fixture(autouse=True, scope="module")
+def _x86_64() -> None:
+    machine("x86_64")
+
+
 CRUN = Loader("crun")
 OPS = ("LT", "LE", "GT", "GE", "NE", "EQ")
 VALUES = (3, 40, (1 << 32) + 3, 1 << 33, (1 << 64) - 1)
@@ -45,7 +51,6 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 
 def test_one_that_shows_only_at_the_halves_of_two_of_many_values_is_found() -> None:
-    machine("x86_64")
     equal = [_entry(("EQ", (5 * at + 1 << 32) + 7 * at, 1)) for at in range(1, 18)]
     entries = [*equal, _entry(("LT", (200 << 32) + 3, 1)), _entry(("LT", 300 << 32, 1))]
     (found,) = libseccomp_proof.wrong(json_codec.dumps(_block(entries)), CRUN, {})
@@ -93,7 +98,6 @@ def _ranges(*values: int, op: str = "LT", **conditions: Any) -> bytes:
 
 
 def test_apply_writes_masks_and_proves_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine("x86_64")
     node.configure("", range=_ranges(3, 1 << 33))
     result = node.ctl("apply")
     assert "compiles its rules for ioctl wrongly; equal ones are used" in result.output
@@ -111,7 +115,6 @@ def test_apply_writes_masks_and_proves_once(node: Node, monkeypatch: pytest.Monk
 
 
 def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:
-    machine("x86_64")
     bpf, admin = {"caps": ["CAP_BPF"]}, {"caps": ["CAP_SYS_ADMIN"]}
     node.configure("", range=_ranges(3, 1 << 33, includes=bpf, excludes=admin))
     assert "compiles its rules for ioctl wrongly" in node.ctl("apply").output
@@ -135,7 +138,6 @@ HALVES = [
 def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
     op: str, value: int, others: list[dict[str, Any]], wrong: list[str]
 ) -> None:
-    machine("x86_64")
     one = {"index": 1, "value": value, "valueTwo": 1 << 32, "op": f"SCMP_CMP_{op}"}
     block = {**_block([]), "architectures": ["SCMP_ARCH_X86"]}
     text = json_codec.dumps(block | {"syscalls": [{**ALL, "args": [one]}, *others]})
@@ -145,7 +147,6 @@ def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
 def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_so(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine("x86_64")
     wrong: Any = policy_proof.Prover._wrong  # noqa: SLF001
 
     def only_in_audit(prover: Any, *made: Any) -> list[str]:
@@ -158,7 +159,6 @@ def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_
 
 
 def test_masks_of_upper_halves_which_32_bit_abis_do_not_compare_are_refused(node: Node) -> None:
-    machine("x86_64")
     listed = {"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]}
     both = json.loads(_ranges(1 << 33, op="GE")) | listed
     held = [{"caps": [name]} for name in ("CAP_BPF", "CAP_SYSLOG")]
@@ -174,7 +174,6 @@ def test_masks_of_upper_halves_which_32_bit_abis_do_not_compare_are_refused(node
 
 def test_a_wrong_call_that_no_rule_names_is_refused(node: Node) -> None:
     """recv is socketcall on x86, where libseccomp lets through what the rules deny."""
-    machine("x86_64")
     whole = json.loads(_ranges())
     for op, value, index in (("GE", 1, 1), ("LT", 2, 1)):
         one = {"index": index, "value": value, "op": f"SCMP_CMP_{op}"}

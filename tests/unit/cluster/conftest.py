@@ -49,17 +49,12 @@ class Scene:
         return Pod("n1", "pod-1", place / "image", place / "config", place / "own",
                    state=place / "pod" / "state")  # fmt: skip
 
-    def reporter(self, pod: Pod | None = None) -> Reporter:
-        api = self.api.api(self.place)
-        return Reporter(self.host.places, pod or self.pod, api, self.told.append)
-
-    def installer(self, pod: Pod | None = None) -> Reconciler:
+    def installer(self, *, removes: bool = False) -> Reconciler:
         """A new pod."""
-        return Reconciler(self.host.places, self._commands(), self.reporter(pod))
-
-    def _commands(self) -> NodeCommands:
         host: Any = self.host
-        return NodeCommands(self.host.places, host)
+        commands, api = NodeCommands(self.host.places, host), self.api.api(self.place)
+        reporter = Reporter(self.host.places, self.pod, api, self.told.append)
+        return Reconciler(self.host.places, commands, reporter, removes=removes)
 
     def become_ready(self) -> None:
         """Run until the handler is registered, and again: the kubelet lists it by then."""
@@ -67,7 +62,7 @@ class Scene:
         self.installer().run()
 
     def remover(self) -> Reconciler:
-        return Reconciler(self.host.places, self._commands(), self.reporter(), removes=True)
+        return self.installer(removes=True)
 
     def passes(
         self, word: str, steps: str | None = None, by: Reconciler | None = None, times: int = 1
@@ -89,11 +84,6 @@ class Scene:
 
     def clock(self, now: float) -> None:
         self.patch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
-
-    def engine_says(self, version: str) -> None:
-        """Have the kubelet tell this version of its engine."""
-        info = self.api.node["status"]["nodeInfo"]
-        info["containerRuntimeVersion"] = f"containerd://{version}"
 
     def kubelet_lists_it(self) -> None:
         self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]

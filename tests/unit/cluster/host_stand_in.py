@@ -31,7 +31,6 @@ class Host:
     handlers: list[dict[str, Any]] = field(default_factory=list)
     upgraded: bool = False
     drift: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
     purged: bool | None = None
     fails: dict[str, str] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -77,7 +76,7 @@ class Host:
             return json.dumps({"reason": "", "policy": self._lay(argv)})
         elif step == "apply":
             policy_directory.put_in_force(self.places, argv[-1])
-            return json.dumps({"remarks": self.remarks})
+            return json.dumps({"remarks": []})
         elif step == "register":
             self.handlers = [OURS]
             self.on_register()

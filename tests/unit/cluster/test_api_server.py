@@ -70,9 +70,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
-def test_an_answer_that_cannot_be_used_is_none(
-    server: StandIn, tmp_path: Path, answer: bytes
-) -> None:
+def test_an_unusable_answer_is_none(server: StandIn, tmp_path: Path, answer: bytes) -> None:
     server.answer = answer
     with pytest.raises(api_server.Unreachable) as raised:
         server.api(tmp_path).request("GET", NODE)

@@ -26,9 +26,7 @@ REASONS = [
 
 
 @pytest.mark.parametrize(("ended", "reason"), REASONS)
-def test_the_reason_is_what_was_said_last_from_its_beginning(
-    ended: CommandEnd, reason: str
-) -> None:
+def test_the_reason_is_what_was_said_last(ended: CommandEnd, reason: str) -> None:
     assert ended.reason[:590] == reason[:590]
     assert len(ended.reason) <= 600
 

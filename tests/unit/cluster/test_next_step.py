@@ -51,6 +51,7 @@ CASES: list[tuple[dict[str, Any], str, str, bool | None]] = [
     ({"handlers": frozenset({"runc"})}, steps.NOTHING, "waiting", False),
     ({"engine": NodeEngine(obstacle="it is Docker")}, steps.NOTHING, "refused", False),
     (NEW | {"engine": NodeEngine(is_known=False)}, steps.NOTHING, "waiting", None),
+    ({"engine": NodeEngine(is_known=False)}, steps.NOTHING, "waiting", None),  # it is down
     (NEW, steps.INSTALL, "installing", False),
     ({"archive": "old", "registration": None}, steps.INSTALL, "installing", None),
     (EARLIER, steps.NOTHING, "failed", True),

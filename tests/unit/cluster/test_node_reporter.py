@@ -90,9 +90,7 @@ def test_the_api_server_may_go_away_in_the_middle(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(("status", "is_heard"), [(409, False), (503, False), (403, True)])
-def test_what_is_refused_only_for_now_is_told_again_soon(
-    scene: Scene, status: int, *, is_heard: bool
-) -> None:
+def test_a_refusal_for_now_is_told_again_soon(scene: Scene, status: int, *, is_heard: bool) -> None:
     scene.host.on_register = lambda: setattr(scene.api, "refuses", status)
     installer = scene.installer()
     installer.run()
@@ -106,9 +104,7 @@ def test_without_the_api_server_a_new_pod_does_nothing(scene: Scene) -> None:
     assert scene.host.done == []
 
 
-def test_the_state_for_the_pods_other_container_keeps_nothing_back_if_it_cannot_be_written(
-    scene: Scene,
-) -> None:
+def test_an_unwritable_state_for_the_pods_other_container_keeps_nothing_back(scene: Scene) -> None:
     state = scene.place / "pod" / "state"
     state.mkdir(parents=True)  # in its place
     scene.installer().run()

@@ -30,9 +30,7 @@ def test_a_new_node_whose_policy_is_refused_takes_no_pods_under_the_default(scen
     assert scene.reasons == ["Installed", "PolicyRefused", "PolicyApplied", "Ready"]
 
 
-def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runtime(
-    scene: Scene,
-) -> None:
+def test_the_first_release_comes_with_the_policy_which_may_name_its_runtime(scene: Scene) -> None:
     """As where only CRI-O's own crun is there, which runc-wrap does not look for."""
     scene.host.fails["preflight"] = "none of the runtimes runc, crun was found"
     pod = scene.installer()
@@ -55,9 +53,7 @@ def test_the_first_release_is_installed_with_the_policy_which_may_name_its_runti
 
 @pytest.mark.parametrize("name", ["config.toml", "0-mode.toml"])
 @pytest.mark.parametrize("path", ["/var/lib/kubelet/pods/1/runc", "runc/../../x", "/proc/1/root/x"])
-def test_a_policy_that_names_a_runtime_by_its_path_is_not_taken(
-    ready: Scene, path: str, name: str
-) -> None:
+def test_a_policy_with_a_runtimes_path_is_not_taken(ready: Scene, path: str, name: str) -> None:
     """A container's root is root's, too: who writes a ConfigMap would have root execute that."""
     config = ready.place / "config" / "config.toml"
     settings = config if name == config.name else ready.place / MODE
@@ -67,9 +63,7 @@ def test_a_policy_that_names_a_runtime_by_its_path_is_not_taken(
     assert f"runtime names the path {path}; in a cluster it takes names" in why
 
 
-def test_a_policy_that_was_compiled_when_it_was_killed_does_not_stay_in_force_unseen(
-    ready: Scene,
-) -> None:
+def test_a_policy_compiled_by_a_killed_pod_does_not_stay_in_force_unseen(ready: Scene) -> None:
     """Its owner goes back to the one before, to which the link still leads."""
     before = (ready.place / "config" / "config.toml").read_text()
     ready.write_policy('[default]\nmode = "off"\n')
@@ -85,9 +79,7 @@ def test_a_policy_that_was_compiled_when_it_was_killed_does_not_stay_in_force_un
     ready.passes("ready", "apply status")
 
 
-def test_a_policy_that_is_nested_too_deeply_is_refused_by_apply_and_ends_no_pod(
-    ready: Scene,
-) -> None:
+def test_a_policy_that_is_nested_too_deeply_is_refused_and_ends_no_pod(ready: Scene) -> None:
     ready.write_policy("a = " + "[" * 5000)
     ready.host.fails["apply"] = "Error: config.toml: nested too deeply for a policy.\n"
     ready.passes("policy-refused")
@@ -145,9 +137,7 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
         configmap_policy.mounted(tmp_path, tmp_path)
 
 
-def test_a_config_map_without_a_policy_or_with_a_misspelled_key_for_the_mode_is_refused(
-    tmp_path: Path,
-) -> None:
+def test_a_config_map_without_a_policy_or_a_well_spelled_mode_is_refused(tmp_path: Path) -> None:
     """Without a mode the default would enforce."""
     with pytest.raises(PolicyNotTaken, match=r"has no config\.toml"):
         configmap_policy.mounted(tmp_path, tmp_path / "b")

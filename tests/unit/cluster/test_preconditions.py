@@ -101,9 +101,7 @@ def test_the_runtime_of_the_policy_in_force_counts(place: Path) -> None:
     assert "none of the runtimes" in found
 
 
-def test_an_engine_that_is_there_twice_has_to_be_named(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_found_twice_must_be_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two = [Containerd(place / name) for name in ("a", "b")]
     monkeypatch.setattr(Containerd, "detect", lambda: two)
     (found,) = preconditions.obstacles(Places(place), "containerd", None)
@@ -185,9 +183,7 @@ def test_a_pod_is_named_once_and_a_container_without_one_as_its_engine_shows_it(
     assert "by-hand (docker, running)" in said
 
 
-def test_an_engine_that_does_not_say_may_have_some(
-    places: Places, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_engine_may_have_some(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: object) -> list[Dependent]:
         raise Unknown("containerd runs, and `ctr` does not show its pods")
 

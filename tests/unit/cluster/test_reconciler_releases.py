@@ -101,9 +101,7 @@ def _replaced_while_it_installs(scene: Scene, image: str) -> None:
     scene.host.leave(UNIT.format("install"), lambda: None, scene.host.install)
 
 
-def test_what_a_killed_pod_of_the_same_image_began_is_taken_up_and_not_done_twice(
-    scene: Scene,
-) -> None:
+def test_what_a_killed_pod_of_the_same_image_began_is_not_done_twice(scene: Scene) -> None:
     _replaced_while_it_installs(scene, "1")
     scene.passes("waiting", "apply status register status")
     scene.passes("ready")

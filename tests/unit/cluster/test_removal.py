@@ -107,9 +107,7 @@ def test_while_a_pod_runs_a_removal_changes_nothing_but_what_people_look_at(read
     assert not ready.taints
 
 
-def test_a_removal_goes_on_only_when_the_api_server_has_heard_that_no_pod_may_come(
-    ready: Scene,
-) -> None:
+def test_a_removal_goes_on_only_when_the_api_server_knows_that_no_pod_comes(ready: Scene) -> None:
     remover, port = ready.remover(), ready.api.port
 
     def away() -> None:

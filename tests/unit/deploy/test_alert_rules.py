@@ -17,13 +17,8 @@ MONITORING = ROOT / "deploy" / "monitoring"
 RULES = MONITORING / "rules.yaml"
 CASES = Path(__file__).with_name("alert_cases.yaml")
 OTHERS = {"up"}  # Prometheus' own
-GAUGES = {
-    "runc_wrap_build_info",
-    "runc_wrap_policy_generation",
-    prometheus_series.SEEING,
-    prometheus_series.WRITTEN,
-}
-POD = {pod_server.UP, pod_server.STATE}
+GAUGES = {"runc_wrap_build_info", "runc_wrap_policy_generation"}
+SERIES = {prometheus_series.SEEING, prometheus_series.WRITTEN, pod_server.UP, pod_server.STATE}
 
 
 def _rules() -> list[Json]:
@@ -47,6 +42,12 @@ def _filled(text: str, labels: Json) -> str:
     return re.sub(r"{{ \$labels\.(\w+) }}", lambda found: str(labels[found[1]]), text)
 
 
+def _promtool(place: Path, *words: str) -> None:
+    argv = [program("promtool"), *words]
+    done = subprocess.run(argv, cwd=place, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+
+
 def test_each_alert_is_raised_for_what_it_is_about_and_for_nothing_else(tmp_path: Path) -> None:
     cases = yaml.safe_load(CASES.read_text())["tests"]
     asked = [test for case in cases for test in case["alert_rule_test"]]
@@ -56,15 +57,8 @@ def test_each_alert_is_raised_for_what_it_is_about_and_for_nothing_else(tmp_path
     files = [f"{number}.yaml" for number in range(len(cases))]
     for file, case in zip(files, cases, strict=True):
         (tmp_path / file).write_text(yaml.safe_dump(_for_promtool(case)))
-    words = [program("promtool"), "test", "rules", *files]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False, timeout=120)
-    assert done.returncode == 0, (done.stdout + done.stderr).decode()
-
-
-def test_the_rules_are_well_formed() -> None:
-    words = [program("promtool"), "check", "rules", "--lint-fatal", str(RULES)]
-    done = subprocess.run(words, capture_output=True, check=False, timeout=60)
-    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    _promtool(tmp_path, "test", "rules", *files)
+    _promtool(tmp_path, "check", "rules", "--lint-fatal", str(RULES))  # they are well formed
 
 
 def test_the_operators_rules_are_the_same() -> None:
@@ -73,20 +67,12 @@ def test_the_operators_rules_are_the_same() -> None:
     assert document["spec"] == yaml.safe_load(RULES.read_text())
 
 
-def test_every_metric_that_is_named_exists() -> None:
+def test_every_metric_and_every_state_that_is_named_exists() -> None:
     counters = {f"{name}_total" for name, _, _ in prometheus_series.COUNTERS.values()}
     for rule in _rules():
         named = set(re.findall(r"\b((?:runc_wrap|node)_\w+|up)\b", rule["expr"]))
-        assert named <= counters | GAUGES | POD | OTHERS, rule["alert"]
+        assert named <= counters | GAUGES | SERIES | OTHERS, rule["alert"]
         assert named
-
-
-def test_every_state_that_is_named_exists() -> None:
-    named = {
-        state
-        for rule in _rules()
-        for states in re.findall(r'{state=~"([a-z|-]+)"}', rule["expr"])
-        for state in states.split("|")
-    }
-    assert named
-    assert named <= {*pod_server.STATES}
+    lists = [re.findall(r'{state=~"([a-z|-]+)"}', rule["expr"]) for rule in _rules()]
+    states = {state for found in lists for listed in found for state in listed.split("|")}
+    assert set() < states <= {*pod_server.STATES}

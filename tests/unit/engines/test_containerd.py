@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from runc_wrap.engines.containerd import distributions, loaded_files
-from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_state import Where
@@ -266,20 +265,3 @@ def test_what_a_template_says_shows_after_a_start_only(
     config = tmp_path / folder / name
     write(config, text.replace("%s", str(config.parent)))
     assert distributions.waits_for_start(config) is waits
-
-
-RELOADS = [
-    (f"{K3S}/config.toml", "systemctl restart k3s"),
-    (f"{RKE2}/config.toml", "systemctl restart rke2-server"),
-    (f"{SNAP}/containerd-template.toml", "systemctl restart snap.microk8s.daemon-containerd"),
-    (f"{K0S}/containerd.toml", "nothing to restart"),
-]
-
-
-@pytest.mark.parametrize(("path", "command"), RELOADS)
-def test_each_distribution_says_what_makes_it_read_its_configuration(
-    path: str, command: str, tmp_path: Path
-) -> None:
-    found = Containerd.at(tmp_path / path)
-    assert command in found.reload_command()
-    assert (found.reload() == "none") is ("nothing" in command)

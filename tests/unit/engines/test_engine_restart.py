@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.node.requirements import program
 from runc_wrap.doctor import engine_checks
 from runc_wrap.engines import engine_registry, engine_unit, features_asked
 from runc_wrap.engines.containerd.containerd_engine import Containerd
@@ -103,18 +102,6 @@ def test_shims_in_the_cgroup_of_a_unit_that_kills_all_of_it_end(
     assert bool(told) is is_ended
     said = f"shims or monitors of containers, as crio.service has KillMode={mode}"
     assert not told or told.endswith(said)
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-def test_systemd_accepts_it(tmp_path: Path, *, damaged: bool) -> None:
-    """The damaged one is the control."""
-    text = engine_restart.boot_unit_text(Places(DEFAULT_PREFIX), "another.service")
-    text = text.replace(f"{DEFAULT_PREFIX}/bin/runc-wrapctl", "/bin/true")
-    unit = tmp_path / "runc-wrap-revert.service"
-    unit.write_text(text.replace("Type=oneshot", "Type=once") if damaged else text)
-    argv = [program("systemd-analyze"), "verify", "--man=no", str(unit)]
-    said = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60).stderr
-    assert (unit.name in said) is damaged
 
 
 def test_installations_have_units_of_their_own_and_remove_no_others(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def test_a_distributions_containerd_is_found_with_its_own_unit_and_socket(
     assert (found.flavour, found.unit, str(found.socket)) == (flavour, f"{unit}.service", expected)
     assert str(found.config) == f"/{evidence}"
     assert found.reload() == ("none" if flavour == "k0s" else "restart")
+    advised = "nothing to restart" if flavour == "k0s" else f"systemctl restart {unit}"
+    assert advised in Containerd.at(found.config, tmp_path).reload_command()
 
 
 def test_a_node_with_docker_and_k3s_has_two_containerds(programs: Path, tmp_path: Path) -> None:

@@ -78,10 +78,8 @@ def _captured(changed: bytes = b"") -> CapturedProfile:
     return CapturedProfile("containerd", "1.7.24", "", platform.goarch(), "6.12", "", found)
 
 
-NEWER = {
-    "defaultAction": "SCMP_ACT_ERRNO",
-    "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"}],
-}
+TWO_CALLS = {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"}
+NEWER = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [TWO_CALLS]}
 
 
 @pytest.mark.parametrize("source", ["table", "captured"])
@@ -162,9 +160,7 @@ WEAKER = [
 
 
 @pytest.mark.parametrize(("settings", "sentence"), WEAKER)
-def test_what_lets_more_through_is_refused_beside_adopt(
-    settings: Json, sentence: str | None
-) -> None:
+def test_what_is_weaker_is_refused_beside_adopt(settings: Json, sentence: str | None) -> None:
     asked = {"default.adopt": ADOPT, **settings}
     if sentence is None:
         _settled(asked)
@@ -207,9 +203,7 @@ def test_off_under_also_weaker_is_remarked_on() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "is_within"), [("kernel", True), ("engine", False)])
-def test_arguments_are_compared_as_the_policy_wants_them_injected(
-    arguments: str, is_within: bool
-) -> None:
+def test_arguments_are_compared_as_the_policy_injects_them(arguments: str, is_within: bool) -> None:
     """An own profile that compares the lower bits only, as the kernel does."""
     block = copy.deepcopy(resolve(_settled({}).as_applied[NAME], frozenset()))
     low = {"index": 0, "value": 0xFFFFFFFF, "op": "SCMP_CMP_MASKED_EQ"}

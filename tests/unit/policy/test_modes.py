@@ -74,9 +74,7 @@ UNSUPPORTED = [
 
 
 @pytest.mark.parametrize(("mode", "facts", "said"), UNSUPPORTED)
-def test_a_mode_that_the_node_does_not_support_is_refused(
-    mode: str, facts: dict[str, Any], said: str
-) -> None:
+def test_an_unsupported_mode_is_refused(mode: str, facts: dict[str, Any], said: str) -> None:
     with pytest.raises(PolicyError, match=said):
         compiled({"default.mode": mode}, **facts)
 

@@ -79,9 +79,7 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize(("wanted", "said"), IMPOSSIBLE)
-def test_an_impossible_podman_default_is_reported_with_what_to_write(
-    wanted: str, said: str
-) -> None:
+def test_an_impossible_podman_default_is_refused_with_what_to_write(wanted: str, said: str) -> None:
     with pytest.raises(PolicyError) as told:
         compiled({COMMON: wanted})
     assert said in str(told.value)

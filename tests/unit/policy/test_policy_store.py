@@ -81,9 +81,7 @@ CRUN = compiled(runtime_kind="crun", runtime_path="/usr/bin/crun", runtime_versi
 
 
 @pytest.mark.parametrize("new", [NEW, CRUN], ids=["more profiles", "another runtime"])
-def test_a_power_cut_at_any_moment_leaves_the_old_policy_or_the_whole_new_one(
-    tmp_path: Path, new: Compiled
-) -> None:
+def test_a_power_cut_leaves_the_old_or_the_whole_new_policy(tmp_path: Path, new: Compiled) -> None:
     policy_store.put_in_force(OLD, tmp_path / "prefix")
     with disk_faults.recorded(tmp_path / "prefix") as moments:
         policy_store.put_in_force(new, tmp_path / "prefix")

@@ -91,9 +91,7 @@ def test_a_rule_decides_and_the_ledger_says_so() -> None:
     assert [one.form for one in records][:3] == ["enforce+record", "enforce", "audit"]
 
 
-def test_without_an_agent_the_container_is_enforced_and_not_recorded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_an_agent_it_is_enforced_and_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_probe, "has_agent", lambda _: False)
     plain = _considered(_compiled({}))
     found = _considered(_compiled(DEFAULT))
@@ -136,7 +134,7 @@ def test_a_listener_is_not_asked_for_together_with_tsync() -> None:
     assert found.block["flags"] == []
 
 
-def test_without_an_agent_a_container_with_a_candidate_is_enforced_in_observe_too(
+def test_without_an_agent_observe_with_a_candidate_enforces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The agent would be asked about what the candidate denies; the kernel logs that instead."""

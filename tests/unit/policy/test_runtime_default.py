@@ -59,9 +59,7 @@ VERSIONED = [
 
 
 @pytest.mark.parametrize(("settings", "engines"), VERSIONED)
-def test_an_engine_with_a_version_in_the_policy_needs_no_capture(
-    settings: Json, engines: dict[str, str]
-) -> None:
+def test_an_engine_with_a_version_needs_no_capture(settings: Json, engines: dict[str, str]) -> None:
     assert not any("captured" in name for name in _defaults(CAPTURED | settings, engines=engines))
 
 

@@ -204,9 +204,7 @@ def test_the_filter_of_a_container_of_before_is_known_again(line: Json, rebuilt:
     assert digest(json_codec.dumps(resolve(made, CAPABILITIES))) == line["digest"]
 
 
-def test_what_a_container_of_before_was_denied_is_not_let_through_by_the_policy_compiled_anew(
-    rebuilt: Places,
-) -> None:
+def test_what_was_denied_before_is_not_let_through_by_the_policy_made_anew(rebuilt: Places) -> None:
     """Its bundle is deleted."""
     chroot = CallKind(samples.X86_64, 161, samples.LOG, None, "", "")  # they lack CAP_SYS_CHROOT
     profiles = Profiles(rebuilt.prefix)

@@ -62,9 +62,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("text", "said"), BROKEN)
-def test_a_broken_file_is_named_with_what_is_wrong(
-    text: str | bytes, said: str, tmp_path: Path
-) -> None:
+def test_a_broken_file_and_its_fault_are_told(text: str | bytes, said: str, tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as told:
         _read(tmp_path, a=text)
     assert re.match(rf"{tmp_path}/conf\.d/a\.toml(:\d+)?: ", str(told.value))
