@@ -56,7 +56,8 @@ def _block(*names: str) -> dict[str, Any]:
 
 def test_a_block_is_not_compared_if_libseccomp_lacks_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.5.5", "/lib"))
-    monkeypatch.setattr("runc_wrap.profiles.syscall_names.known_to_libseccomp", _known_to_255)
+    known = "runc_wrap.profiles.syscall_names.known_to_libseccomp"
+    monkeypatch.setattr(known, lambda names: frozenset(names) & {"read"})
     runc = Loader.of("runc", "1.4.0", "2.6.0")
     with pytest.raises(ProfileError, match=r"runc loads mseal, which its libseccomp 2.6.0 knows"):
         runtime_loader.check_comparable(_block("read", "mseal", "uprobe", "no_such_call"), runc)
@@ -65,10 +66,6 @@ def test_a_block_is_not_compared_if_libseccomp_lacks_calls(monkeypatch: pytest.M
     runtime_loader.check_comparable(_block("mseal"), Loader("runc"))
     with pytest.raises(ProfileError, match=r"loads no_such_call, which its libseccomp 2.7.0"):
         runtime_loader.check_comparable(_block("no_such_call"), Loader.of("crun", "1.21", "2.7.0"))
-
-
-def _known_to_255(names: set[str]) -> frozenset[str]:
-    return frozenset(names) & {"read"}
 
 
 def _releases(loaders: list[Loader]) -> list[str]:

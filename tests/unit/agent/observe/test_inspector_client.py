@@ -116,13 +116,7 @@ def _secret_memory() -> int:
     return where
 
 
-def _about(name: str, patience: float) -> ObservedContainer:
-    made = ObservedContainer((name, ""))
-    made.patience = patience
-    return made
-
-
-PATIENT, HASTY = _about("patient", 5.0), _about("hasty", 0.05)
+PATIENT, HASTY = ObservedContainer(("patient", "")), ObservedContainer(("hasty", ""))
 LATE: list[ObservedContainer] = []
 
 
@@ -216,11 +210,10 @@ def test_an_inspector_without_cpu_for_long_is_also_given_up(
 
 def test_the_time_of_all_reads_counts_against_one_budget(inspector: Inspector) -> None:
     """Otherwise a page that arrives after 40 ms each time would delay others without end."""
-    container = _about("slow", 0.05)
-    assert not container.spend(0.0005)  # as any read
-    assert not container.spend(0.04)
-    assert container.spend(0.02)
-    assert not container.may_be_read
+    assert not HASTY.spend(0.0005)  # as any read
+    assert not HASTY.spend(0.04)
+    assert HASTY.spend(0.02)
+    assert not HASTY.may_be_read
     _await_answer(inspector)
     assert PATIENT.patience == pytest.approx(5.0, abs=0.05)
 

@@ -82,13 +82,9 @@ def test_foreign_datagrams_are_ignored(door: Path, told: Executions) -> None:
 KEY, DEFAULT = ("/run/test", "c1"), ("/run/runc", "c2")
 
 
-@pytest.fixture
-def containers(tmp_path: Path) -> Known:
-    default = line("c2", root="/run/runc")
-    return Known(write_ledger(tmp_path, line("c1"), default, line("c2", root=None), line("app")))
-
-
-def test_an_exec_names_its_container_by_root_and_id(containers: Known) -> None:
+def test_an_exec_names_its_container_by_root_and_id(tmp_path: Path) -> None:
+    others = (line("c2", root="/run/runc"), line("c2", root=None), line("app"))
+    containers = Known(write_ledger(tmp_path, line("c1"), *others))
     for words, key in (
         ("runc --root /run/test exec c1 true", KEY),
         ("runc --root=/run/test exec -d c1 true", KEY),

@@ -1,6 +1,7 @@
 """A process' container by cgroup and namespace, against everything that a user can imitate."""
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,15 +28,13 @@ class Machine:
         self.tmp_path = tmp_path
         self.paths: dict[int, str] = {}
         self.born: dict[int, tuple[int, int]] = {}
-        self.spaces: dict[int, list[int]] = {}
+        self.spaces: dict[int, list[int]] = defaultdict(list)
         self.firsts: dict[Key, tuple[int, int]] = {}
         monkeypatch.setattr(procfs, "read", self._read)
         monkeypatch.setattr(procfs, "born", self.born.get)
         monkeypatch.setattr(runtime_state, "first_process", self.firsts.get)
-        monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: self.spaces.get(pid, [0])[0])
-        monkeypatch.setattr(
-            container_membership, "_namespaces", lambda pid: self.spaces.get(pid, [])
-        )
+        monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: (self.spaces[pid] or [0])[0])
+        monkeypatch.setattr(container_membership, "_namespaces", self.spaces.__getitem__)
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])

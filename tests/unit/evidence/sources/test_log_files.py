@@ -80,13 +80,8 @@ def test_rotation_while_reading_hides_nothing(tmp_path: Path) -> None:
     reading = log_files.read(log, 0, Meter())
     found = [next(reading)]
     for number in (3, 4):  # twice, so that a file comes and is renamed between two looks
-        rotate(log)
+        for old in sorted(tmp_path.glob("audit.log.*"), reverse=True):
+            old.rename(old.with_suffix(f".{int(old.suffix[1:]) + 1}"))
+        log.rename(tmp_path / "audit.log.1")
         write(log, line(number))
     assert serials([*found, *reading]) == [1, 2, 3, 4]
-
-
-def rotate(log: Path) -> None:
-    last = max([int(path.suffix[1:]) for path in log.parent.glob("audit.log.*")], default=0)
-    for number in range(last, 0, -1):
-        log.with_name(f"audit.log.{number}").rename(log.with_name(f"audit.log.{number + 1}"))
-    log.rename(log.with_name("audit.log.1"))

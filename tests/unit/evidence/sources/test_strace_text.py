@@ -1,6 +1,7 @@
 """Calls in strace's output."""
 
-import pytest
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,18 +55,15 @@ def test_other_lines_are_passed_over() -> None:
         assert StraceReader().call(line) is None
 
 
-@pytest.mark.parametrize("called", [b"[pid 7] getpid() = 7", b"getpid() = 7"])
-@pytest.mark.parametrize(
-    "over", [b"strace: [ Process PID=7 runs in 64 bit mode. ]", b"[pid 7] +++ exited with 0 +++"]
-)
-def test_a_process_has_its_mode_until_that_changes_or_it_ends(called: bytes, over: bytes) -> None:
+def test_a_process_has_its_mode_until_that_changes_or_it_ends() -> None:
     """While strace names no process it traces only one."""
-    for mode, bits in (("32 bit", "32"), ("x32", "x32")):
+    called = (b"[pid 7] getpid() = 7", b"getpid() = 7")
+    ends = (b"strace: [ Process PID=7 runs in 64 bit mode. ]", b"[pid 7] +++ exited with 0 +++")
+    for call, over, mode in itertools.product(called, ends, ("32 bit", "x32")):
         begun = f"[ Process PID=7 runs in {mode} mode. ]".encode()
-        lines = [begun, called, b"[pid 8] getpid() = 8", over, called]
-        calls = map(StraceReader().call, lines)
+        calls = map(StraceReader().call, [begun, call, b"[pid 8] getpid() = 8", over, call])
         then = "64" if b"64" in over else ""
-        assert [one.bits for one in calls if one] == [bits, "", then]
+        assert [one.bits for one in calls if one] == [mode.removesuffix(" bit"), "", then]
 
 
 @given(st.binary(max_size=80))

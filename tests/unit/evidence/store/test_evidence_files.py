@@ -122,29 +122,29 @@ def test_containers_names_lead_to_no_other_directory(tmp_path: Path) -> None:
 def test_old_containers_and_the_oldest_of_too_many_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda: 100 * 86400.0)
+    monkeypatch.setattr(time, "time", lambda: 100 * DAY)
     kept = EvidenceWriter(tmp_path)
     for place, days in enumerate((10, 80, 90, 95)):
         key = ("/run/test", str(place))
         kept.add(key, sighting())
         kept.flush()
-        os.utime(tmp_path / evidence_memory.file_name(key), (days * 86400, days * 86400))
+        os.utime(tmp_path / evidence_memory.file_name(key), (days * DAY, days * DAY))
     assert clear_old(kept, days=30, most=2) == 2
     found = evidence_reader.load(tmp_path)
     assert {name for _, name in found.containers} == {"2", "3"}
-    assert found.cleared(("/run/test", "0")) == 80 * 86400
+    assert found.cleared(("/run/test", "0")) == 80 * DAY
     assert found.cleared(("/run/test", "2")) == 0
     assert clear_old(EvidenceWriter(tmp_path), days=1e6) == 0
-    assert evidence_reader.load(tmp_path).cleared_until == 80 * 86400
+    assert evidence_reader.load(tmp_path).cleared_until == 80 * DAY
     put([kept.cleared([(30.0, "y")])])  # a later removal of older evidence
-    assert evidence_reader.load(tmp_path).cleared_until == 80 * 86400
+    assert evidence_reader.load(tmp_path).cleared_until == 80 * DAY
 
 
 @pytest.mark.parametrize(("days", "most"), [(30, 100), (1000, 1)])
 def test_existing_containers_and_damage_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, most: int
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda: 100 * 86400.0)
+    monkeypatch.setattr(time, "time", lambda: 100 * DAY)
     kept = EvidenceWriter(tmp_path / "evidence")
     for name in ("runs", "damaged", "gone"):
         key = (str(tmp_path / "root"), name)
