@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from deploy.archive import debian_packages, release, sbom, wheels
@@ -68,7 +69,8 @@ def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
             release.compile_all(made[machine], made[here()])
             release.write_share(made[machine], made[here()], epoch())
         with ThreadPoolExecutor() as several:
-            archives = list(several.map(lambda one: _packed(made[one], options), wanted))
+            pack = partial(release.pack, to=options.to, epoch=epoch(), preset=options.preset)
+            archives = list(several.map(pack, [made[machine] for machine in wanted]))
     release.sum_up(options.to, archives)
     return archives
 
@@ -84,13 +86,6 @@ def _laid(machine: Machine, place: Path, options: argparse.Namespace) -> Release
     (one.share / sbom.NAME).write_text(document)
     (one.top / sbom.NAME).symlink_to(f"lib/current/share/{sbom.NAME}")
     return one
-
-
-def _packed(one: Release, options: argparse.Namespace) -> Path:
-    release.write_sums(one)
-    target: Path = options.to / f"{one.top.name}.tar.xz"
-    release.pack(one, target, epoch(), options.preset)
-    return target
 
 
 def epoch() -> int:

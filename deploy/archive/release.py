@@ -173,13 +173,15 @@ def sum_up(top: Path, files: list[Path]) -> None:
     (top / "SHA256SUMS").write_text("".join(lines))
 
 
-def pack(release: Release, target: Path, epoch: int, preset: int) -> None:
-    """Pack it as a .tar.xz whose bytes depend on names, contents and one time alone.
+def pack(release: Release, to: Path, epoch: int, preset: int) -> Path:
+    """Pack it as a .tar.xz whose bytes depend on names, contents and one time alone; return that.
 
     There it has its own name, owned by root; `epoch` is the time of all files, `preset` xz's.
     """
+    write_sums(release)
+    target = to / f"{release.top.name}.tar.xz"
     new = target.with_name(f"{target.name}.new")
     extreme = "e" if preset == SMALLEST else ""
     words = [*_TAR, f"--mtime=@{epoch}", f"--use-compress-program=xz -T1 -{preset}{extreme}"]
     subprocess.run([*words, "-C", release.top.parent, "-cf", new, release.top.name], check=True)
-    new.rename(target)
+    return new.rename(target)

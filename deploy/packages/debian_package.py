@@ -18,7 +18,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from deploy.archive.__main__ import parsed, unpacked
 from deploy.archive.programs import SOURCE
 from deploy.archive.release import Release
 from deploy.archive.sbom import NAME as SBOM
+from deploy.archive.sbom import OWN as _OWN
 
 OWN = Path(__file__).parent / "node"
 DEFAULT_PREFIX = "/opt/runc-wrap"
@@ -121,14 +121,19 @@ def _lay_sources(archive: Release, place: Path, version: str, epoch: int) -> Non
 
 
 def _copyright(archive: Release) -> str:
-    expressions = licences(archive)
-    start = _COPYRIGHT.format(
-        licence=expressions["runc-wrap"], prefix=PREFIX, version=archive.version
-    )
-    texts = {name: _APACHE.sub(_POINTER, text) for name, text in licence_texts(archive)}
-    names = ["runc-wrap", *(name for name in texts if name != "runc-wrap")]
-    parts = [f"{'=' * 78}\n{name}: {expressions[name]}\n\n{texts[name]}" for name in names]
-    return "\n".join([start, *parts])
+    """Return each part's licence, as SPDX names it, and its texts; our own comes first."""
+    document = json.loads((archive.share / SBOM).read_text())
+    parts = [document["metadata"]["component"], *document["components"]]
+    stated = {part["name"].lower(): part["licenses"][0] for part in parts}
+    named = {name: one.get("expression") or one["license"]["id"] for name, one in stated.items()}
+    said = [_COPYRIGHT.format(licence=named[_OWN], prefix=PREFIX, version=archive.version)]
+    directories = (archive.share / "licences").iterdir()
+    for part in sorted(directories, key=lambda each: (each.name != _OWN, each)):
+        files = sorted(path for path in part.rglob("*") if path.is_file())
+        text = "\n".join(path.read_text(errors="replace") for path in files)
+        head = f"{'=' * 78}\n{part.name}: {named[part.name]}\n\n"
+        said.append(head + _APACHE.sub(_POINTER, text))
+    return "\n".join(said)
 
 
 def lay(archive: Release, root: Path) -> None:
@@ -169,21 +174,6 @@ def filled(text: str, **values: str) -> str:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text
-
-
-def licences(archive: Release) -> dict[str, str]:
-    """Return the SPDX expression of each part, by its name; our own is runc-wrap."""
-    document = json.loads((archive.share / SBOM).read_text())
-    parts = [document["metadata"]["component"], *document["components"]]
-    stated = {part["name"].lower(): part["licenses"][0] for part in parts}
-    return {name: one.get("expression") or one["license"]["id"] for name, one in stated.items()}
-
-
-def licence_texts(archive: Release) -> Iterator[tuple[str, str]]:
-    """Yield each part's name and its licence texts."""
-    for directory in sorted((archive.share / "licences").iterdir()):
-        files = sorted(path for path in directory.rglob("*") if path.is_file())
-        yield directory.name, "\n".join(path.read_text(errors="replace") for path in files)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def uninstall(
                 "or `runc-wrapctl engine revert` first"
             )
         plan = _planned(places, purge=purge, hand_over=hand_over)
-        lines = [f"would {each.what}" for each in uninstaller.steps(plan)]
+        lines = [f"would {what}" for what, _ in uninstaller.steps(plan)]
         _tell(plan, lines, as_json=as_json, dry_run=True)
         return
     uninstaller.check(places)
@@ -48,12 +48,12 @@ def uninstall(
         plan = _planned(places, purge=purge, hand_over=hand_over)
         releases.keep(places.prefix)  # not before: a refusal changes nothing
         done = []
-        for step in uninstaller.steps(plan):
+        for what, do in uninstaller.steps(plan):
             if as_json:
-                done.append(step.what)
+                done.append(what)
             else:
-                output.say(f"{step.what} ...")
-            step.do()
+                output.say(f"{what} ...")
+            do()
         _tell(plan, done, as_json=as_json, dry_run=False)
         sys.stdout.flush()
         for line in uninstaller.finish(places, purges=purge):

@@ -101,18 +101,17 @@ def archive(directory: Path) -> bytes:
 
 
 def _program() -> bytes:
-    """Return a static executable. Raises EngineError on other architectures."""
+    """Return a static executable with one segment: the headers and the code.
+
+    Raises EngineError on other architectures.
+    """
     machine = os.uname().machine
     if machine not in _CODE:
         raise EngineError(f"no canary for {machine}; try: `engine add` without --restart")
-    return _elf64(*_CODE[machine])
-
-
-def _elf64(machine: int, code: bytes) -> bytes:
-    """Return an executable with one segment, the headers and the code."""
+    kind, code = _CODE[machine]
     header, segment = 64, 56
     start, size = header + segment, header + segment + len(code)
-    fields = (2, machine, 1, _LOADED_AT + start, header, 0, 0, header, segment, 1, 64, 0, 0)
+    fields = (2, kind, 1, _LOADED_AT + start, header, 0, 0, header, segment, 1, 64, 0, 0)
     load = (1, _READ | _EXECUTE, 0, _LOADED_AT, _LOADED_AT, size, size, 0x1000)
     head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", *fields)
     return head + struct.pack("<IIQQQQQQ", *load) + code

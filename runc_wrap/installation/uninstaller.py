@@ -32,12 +32,7 @@ _DIRECTORIES = ("etc/conf.d", "etc/profiles", "etc", "var", "lib/releases", "lib
 _YOURS = "yours to delete when nothing needs it"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step: what it does, as an imperative, and the function."""
-
-    what: str
-    do: Callable[[], None]
+Step = tuple[str, Callable[[], object]]  # what it does, as an imperative, and the function
 
 
 class Left(NamedTuple):
@@ -108,21 +103,20 @@ def steps(todo: UninstallPlan) -> Iterator[Step]:
         what = f"remove {removal.handler} from {config}"
         if given:
             what = f"let {removal.handler} in {config} lead to {given.path}"
-        yield Step(what, partial(_take_out, todo, removal))
+        yield what, partial(_take_out, todo, removal)
     boot = systemd.UNITS / engine_restart.boot_unit_name(todo.places)
     if boot.exists():  # a killed change left it, which had changed nothing yet
         remove = partial(engine_restart.remove_boot_unit, todo.places, systemd.UNITS)
-        yield Step(f"remove {boot}", remove)
+        yield f"remove {boot}", remove
     if units := list(services.installed(todo.places.prefix)):
-        yield Step(f"stop, disable and remove {', '.join(units)}", partial(services.remove, units))
+        yield f"stop, disable and remove {', '.join(units)}", partial(services.remove, units)
     if there := _needless_links(todo):
-        yield Step("remove the links to commands, manual and completions",
-                   partial(links.remove, there))  # fmt: skip
+        yield "remove the links to commands, manual and completions", partial(links.remove, there)
     yield from _bin_steps(todo)
     if todo.purges:
-        yield Step(f"remove {todo.places.etc}", partial(_purge, todo))
+        yield f"remove {todo.places.etc}", partial(_purge, todo)
     but = f", but for {', '.join(found)}" if (found := _kept_records(todo)) else ""
-    yield Step(f"remove {todo.places.prefix}/lib and {todo.places.var}{but}", lambda: None)
+    yield f"remove {todo.places.prefix}/lib and {todo.places.var}{but}", lambda: None
 
 
 def _take_out(todo: UninstallPlan, removal: Removal) -> None:
@@ -148,10 +142,10 @@ def _bin_steps(todo: UninstallPlan) -> Iterator[Step]:
     for name in sorted(names, key=lambda name: name not in todo.stays):  # links lead to others
         path = todo.places.wrapper.with_name(name)
         if name in todo.stays:
-            yield Step(f"let {path} lead to {todo.runtime}",
-                       partial(files.replace_link, path, str(todo.runtime)))  # fmt: skip
+            link = partial(files.replace_link, path, str(todo.runtime))
+            yield f"let {path} lead to {todo.runtime}", link
         else:
-            yield Step(f"remove {path}", partial(path.unlink, missing_ok=True))
+            yield f"remove {path}", partial(path.unlink, missing_ok=True)
 
 
 def _purge(todo: UninstallPlan) -> None:

@@ -26,8 +26,7 @@ def path(places: Places, engine: str) -> Path:
 
 def write(places: Places, captured: CapturedProfile) -> Path:
     """Store a capture in place of the engine's former one; return its file. Raises OSError."""
-    with contextlib.suppress(FileExistsError):
-        places.captured.mkdir(mode=0o755)
+    places.captured.mkdir(mode=0o755, exist_ok=True)
     where = path(places, captured.engine)
     files.replace(where, captured_profile.text(captured), 0o644)
     return where

@@ -110,9 +110,9 @@ def test_what_is_handed_over_does_not_touch_the_other_handlers(places: Places) -
 
 def _done(plan: uninstaller.UninstallPlan, stays: Path | None = None) -> None:
     """Do all steps, through which the name that engines call is there."""
-    for step in uninstaller.steps(plan):
-        step.do()
-        assert stays is None or os.path.lexists(stays), step.what
+    for what, do in uninstaller.steps(plan):
+        do()
+        assert stays is None or os.path.lexists(stays), what
 
 
 def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
@@ -136,9 +136,9 @@ def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_it_over(
 
 def test_killed_after_any_step_it_can_be_run_again(places: Places) -> None:
     done = list[str]()
-    while (step := next(uninstaller.steps(uninstaller.plan(places)))).what not in done:
-        step.do()
-        done.append(step.what)
+    while (step := next(uninstaller.steps(uninstaller.plan(places))))[0] not in done:
+        step[1]()
+        done.append(step[0])
     assert len(done) == 3
     assert [*places.wrapper.parent.iterdir()] == []
     assert "strict" not in _docker(places).config.read_text()
