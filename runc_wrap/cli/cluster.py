@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.cluster import (
     api_server,
     archive_copy,
@@ -42,10 +42,7 @@ _PERIOD = 300.0  # seconds between looks at a node that needs nothing
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
 _LONGEST_POLICY = 8 * configmap_policy.LARGEST  # of one line: JSON escapes a byte by six at most
-_ANOTHER = (
-    "another pod of the installer is at work on this node; delete the DaemonSet that is not wanted "
-    "any more (`kubectl -n runc-wrap get daemonsets`)"
-)
+_ANOTHER = "another pod of the installer works on this node; delete the DaemonSet that is left over"
 
 
 @click.group()
@@ -56,19 +53,12 @@ def cluster() -> None:
 _NODE = click.option("--node", envvar="NODE_NAME", required=True, help="This node's name.")
 
 
-def _pod_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        _NODE,
-        click.option("--pod", envvar="POD_NAME", default="installer", help="This pod's name."),
-        click.option(
-            "--engine-config",
-            default="",
-            help="The engine's configuration file, on a node with several engines.",
-        ),
-        click.option("--once", is_flag=True, help="Do what there is to do, and end."),
-    ):
-        command = option(command)
-    return command
+_pod_options = options.all_of(
+    _NODE,
+    click.option("--pod", envvar="POD_NAME", default="installer", help="This pod's name."),
+    click.option("--engine-config", default="", help="The engine's configuration, if several."),
+    click.option("--once", is_flag=True, help="Do what there is to do, and end."),
+)
 
 
 @cluster.command()
@@ -112,7 +102,7 @@ def apply(places: Places, /, name: str) -> None:
 @click.argument(
     "engine", type=click.Choice(sorted(each.name for each in next_step.ENGINES.values()))
 )
-@click.option("--config", type=click.Path(path_type=Path), help="The engine's configuration file.")
+@click.option("--config", type=options.PATH, help="The engine's configuration file.")
 @click.option("--policy", help="With this policy, which is laid down for the release.")
 @click.pass_obj
 def check_node(places: Places, /, engine: str, *, config: Path | None, policy: str | None) -> bool:
@@ -169,11 +159,10 @@ def try_policy(places: Places, /, request: str, *, node: str) -> None:
 
 @cluster.command()
 @click.option(
-    "--port", default=9556, type=click.IntRange(1, 65535), show_default=True,
-    help="Of all the pod's addresses.",
-)  # fmt: skip
-@click.option("--file", type=click.Path(path_type=Path), default=_FILE, help="The agent's.")
-@click.option("--state", type=click.Path(path_type=Path), default=_STATE, help="The state's file.")
+    "--port", default=9556, type=click.IntRange(1, 65535), show_default=True, help="Of the pod."
+)
+@click.option("--file", type=options.PATH, default=_FILE, help="The agent's.")
+@click.option("--state", type=options.PATH, default=_STATE, help="The state's file.")
 def metrics(*, port: int, file: Path, state: Path) -> None:
     """Serve the node's metrics to Prometheus, in a container of the pod that has no more rights."""
     # The installer needs none of these.
@@ -182,7 +171,7 @@ def metrics(*, port: int, file: Path, state: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     with pod_server.PodServer(port, file, state, output.warn) as server:
-        server.serve()
+        server.serve_forever(pod_server.GLANCE)
 
 
 def _alone(
@@ -203,8 +192,8 @@ def _alone(
         if not taken and (installs or places.var.is_dir()):
             try:
                 taken.append(held.enter_context(locked(places.var, "installer")))
-            except LockHeldError as error:
-                raise ValueError(_ANOTHER) from error
+            except LockHeldError:
+                raise ValueError(_ANOTHER) from None
         return work()
 
     return alone
@@ -221,21 +210,17 @@ def _keep(
         signal.signal(number, _end)
     node_reporter.note_readiness("the installer has begun to look at its node", is_well=False)
     while True:
-        word, sentence = _attempted(work)
+        word = ""  # what is not known
+        try:
+            found = work()
+            word, sentence = found.word, f"{found.word}: {found.why}".removesuffix(": ")
+        except (Failure, OSError, ValueError) as error:
+            output.warn(str(error))
+            sentence = f"the node's state is not known: {error}"
         node_reporter.note_readiness(sentence, is_well=word in well)
         if once:
             raise SystemExit(0 if word in well else output.WRONG)
         _rest(_PERIOD if word in well and reporter.is_heard else _SOON)
-
-
-def _attempted(work: Callable[[], NextStep]) -> tuple[str, str]:
-    """Return the state's word, "" if it could not be found out, and a sentence on it."""
-    try:
-        found = work()
-    except (Failure, OSError, ValueError) as error:
-        output.warn(str(error))
-        return "", f"the node's state is not known: {error}"
-    return found.word, f"{found.word}: {found.why}" if found.why else found.word
 
 
 def _rest(seconds: float) -> None:

@@ -9,13 +9,12 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies
-from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.hotpath.ledger_file import Key, is_late, replaces
@@ -23,10 +22,12 @@ from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.ledger.whole_ledger import Ledger
 from runc_wrap.metrics import prometheus_series
-from runc_wrap.metrics.prometheus_series import OTHER, CounterState
+from runc_wrap.metrics.prometheus_series import OTHER, CounterState, MetricFamily
 from runc_wrap.node.paths import Places
 from runc_wrap.report import workload_names
-from runc_wrap.report.enforced_profile import Profiles
+
+if TYPE_CHECKING:
+    from runc_wrap.report.enforced_profile import Profiles
 
 MOST_KINDS = 100_000  # of calls that are distinguished between two scrapes, on the whole node
 UNKNOWN, SAFE = "unknown", "safe"  # SAFE as call_outcomes has it
@@ -38,15 +39,11 @@ _KNOWN = {
     "via": ("agent", "cold", "hook"),
     "engine": (*engine_names.KNOWN,),
 }
-_KEPT = {
-    OWN_PROFILE: "own-profile",
-    ENGINE_DEFAULT: "engine-default",
-    READY_MADE: "ready-made",
-}
+_KEPT = {OWN_PROFILE: "own-profile", ENGINE_DEFAULT: "engine-default", READY_MADE: "ready-made"}
 _OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
-def gather(places: Places, now: float | None = None) -> prometheus_series.Series:
+def gather(places: Places) -> list[MetricFamily]:
     """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
     with prometheus_series.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
@@ -54,15 +51,16 @@ def gather(places: Places, now: float | None = None) -> prometheus_series.Series
         for (source, why), lost in evidence.lost.items():
             new = kept.grown(f"lost\0{source}\0{why}", evidence_memory.lost_records(lost))
             kept.add(prometheus_series.LOST, (prometheus_series.source(source),), new)
-        when = time.time() if now is None else now
         by = f"{_version()} {generation(places)}"
         if kept.judged_by != by or len(kept.judged) > MOST_JUDGED:
             kept.judged_by, kept.judged = by, {}
             kept.begin_if_full(prometheus_series.DENIED_CALLS)
-        _Denied(places, kept).count(evidence)
-        return prometheus_series.Series(
-            kept, generation(places), _version(), when, source_status.read(places.evidence)
-        )
+        denied = _Denied(places, kept)
+        for key, of in (*evidence.containers.items(), (None, evidence.unattributed)):
+            denied.count(key, of)
+        seen = source_status.read(places.evidence)
+        now = time.time()
+        return [*prometheus_series.families(kept, generation(places), _version(), now, seen)]
 
 
 def generation(places: Places) -> int | None:
@@ -75,16 +73,14 @@ def generation(places: Places) -> int | None:
 
 
 def _version() -> str:
-    """Return the installed version: the package's directory says it, and metadata takes 15 ms."""
+    """Return the installed version, UNKNOWN of a checkout.
+
+    The package's directory says it; importlib.metadata takes 15 ms.
+    """
     for name in os.listdir(__file__.rpartition("/runc_wrap/")[0]):  # noqa: PTH208 - names only
         if name.startswith("runc_wrap-") and name.endswith(".dist-info"):
             return name.removeprefix("runc_wrap-").removesuffix(".dist-info")
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - a checkout
-
-    try:
-        return version("runc-wrap")
-    except PackageNotFoundError:
-        return UNKNOWN
+    return UNKNOWN
 
 
 def _decisions(places: Places, kept: CounterState) -> None:
@@ -171,18 +167,13 @@ class _Denied:
         return whole_ledger.read(self._places.ledger)
 
     @cached_property
-    def _profiles(self) -> Profiles:
+    def _profiles(self) -> "Profiles":
         # What judges takes most of the CPU time, and most passes meet no new kind of call.
         from runc_wrap.report.enforced_profile import Profiles  # noqa: PLC0415
 
         return Profiles(self._places.prefix)
 
-    def count(self, evidence: Evidence) -> None:
-        for key, seen in evidence.containers.items():
-            self._container(key, seen)
-        self._container(None, evidence.unattributed)
-
-    def _container(self, key: Key | None, seen: Tallies) -> None:
+    def count(self, key: Key | None, seen: Tallies) -> None:
         grouped: dict[tuple[Any, ...], int] = {}
         for call, one in seen.calls.items():
             kind = call[:4]  # whatever the program
@@ -194,7 +185,7 @@ class _Denied:
         self._kinds += len(grouped)
         left = self._kept.grown(f"all\0{name}", sum(grouped.values()))
         if self._kinds > MOST_KINDS:
-            self._add(_OTHERS, left)
+            self._kept.add_bounded(prometheus_series.DENIED_CALLS, _OTHERS, left)
             return
         for kind, total in grouped.items():
             call = CallKind(*kind, "", "")
@@ -216,10 +207,8 @@ class _Denied:
             self._kept.judged[kind] = [prometheus_series.label(name), outcome or UNKNOWN]
         syscall, outcome = self._kept.judged[kind]
         if outcome != SAFE:
-            self._add((*_whose(record), syscall, outcome), new)
-
-    def _add(self, labels: tuple[str, ...], number: int) -> None:
-        self._kept.add_bounded(prometheus_series.DENIED_CALLS, labels, number)
+            labels = (*_whose(record), syscall, outcome)
+            self._kept.add_bounded(prometheus_series.DENIED_CALLS, labels, new)
 
 
 def _decided(record: Record | None) -> tuple[str | None, ...]:

@@ -11,7 +11,6 @@ from _signal import alarm  # type: ignore[import-not-found]
 from pathlib import Path
 
 from runc_wrap.host import files
-from runc_wrap.metrics import prometheus_series
 from runc_wrap.node.paths import Places
 
 NAME = "runc-wrap.prom"
@@ -26,22 +25,23 @@ def path(places: Places) -> Path:
     return places.var / "metrics" / NAME
 
 
-def write(places: Places, found: prometheus_series.Series) -> None:
+def write(places: Places, text: bytes) -> None:
     """Write the file at once. Raises OSError."""
-    files.replace(path(places), prometheus_series.text_of(found.families()), _MODE, is_synced=False)
+    files.replace(path(places), text, _MODE, is_synced=False)
 
 
 def main(prefix: str) -> None:
     """Write the file, at a low priority from the first import on; exit with 1 if unreadable."""
     os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICE))
     alarm(DEADLINE)
-    from runc_wrap.metrics import metrics_collector  # noqa: PLC0415 - most of the CPU time
+    # most of the CPU time
+    from runc_wrap.metrics import metrics_collector, prometheus_series  # noqa: PLC0415
     from runc_wrap.node import agent_flush  # noqa: PLC0415
 
     places = Places(Path(prefix))
     agent_flush.ask(places, _AGENT_SECONDS)
     try:
-        write(places, metrics_collector.gather(places))
+        write(places, prometheus_series.text_of(metrics_collector.gather(places)))
     except OSError:
         os._exit(1)
     os._exit(0)  # freeing all evidence, object by object, takes 5 ms

@@ -38,12 +38,13 @@ LARGEST = 8 << 20  # bytes of the file: 500 series of each metric, of some 500 b
 FRESH = 120.0  # seconds: a file that is older is of an agent that has ended or hangs
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LONGEST_WORD = 64  # bytes of a state
-_GLANCE = 1.0  # seconds between looks at old connections and at the directory
+GLANCE = 1.0  # seconds between looks at old connections and at the directory
 
 
 class PodServer(ThreadingHTTPServer):
     """Listens at a port of all addresses, of both families if there are both. Raises OSError.
 
+    It serves until the directory of `file` is removed on the node, and then raises Failure.
     `file` is the agent's, `state` has the installer's state, `say` takes a sentence for the log.
     """
 
@@ -64,10 +65,6 @@ class PodServer(ThreadingHTTPServer):
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
-    def serve(self) -> None:
-        """Answer until the directory is removed on the node. Raises Failure."""
-        self.serve_forever(_GLANCE)
-
     def service_actions(self) -> None:
         """Hang up on clients that take too long. Raises Failure."""
         for request, since in [*self._open.items()]:
@@ -75,9 +72,7 @@ class PodServer(ThreadingHTTPServer):
                 with contextlib.suppress(OSError):  # it has ended
                     request.shutdown(socket.SHUT_RDWR)
         if not self._file.parent.stat().st_nlink:
-            raise Failure(
-                f"{self._file.parent} was removed on the node: this container starts anew with it."
-            )
+            raise Failure(f"{self._file.parent} was removed: this container starts anew.")
 
     def process_request(self, request: Request, client_address: object) -> None:
         """Answer in a thread of its own, if there is room."""

@@ -57,11 +57,8 @@ COUNTERS = {
     ),
 }
 SEEING = "runc_wrap_evidence_sources_seeing"
-_SEEING = "1 if the agent's probe shows up in a source of evidence, 0 if nothing comes."
 GENERATION = "runc_wrap_policy_generation"
-_GENERATION = "Number of the policy in force; `apply` raises it."
 WRITTEN = "runc_wrap_metrics_written_timestamp_seconds"
-_WRITTEN = "When these metrics were written; the agent does so every 30 seconds."
 BUILD = "runc_wrap_build_info"
 COUNTER, GAUGE = "counter", "gauge"
 _SOURCES = ("audit", "observe", "processes")
@@ -69,6 +66,8 @@ _SOURCES = ("audit", "observe", "processes")
 
 class CounterState:
     """`counts`: {metric: {label values: count}}; `had`: {name: the total at the last pass}.
+
+    `now` has the totals of this pass.
 
     `judged` has a call's name and outcome by its kind, as long as `judged_by` stays the same.
     """
@@ -79,7 +78,7 @@ class CounterState:
         self.had: dict[str, int] = {}
         self.judged_by = ""
         self.judged: dict[str, list[str]] = {}
-        self._now: dict[str, int] = {}
+        self.now: dict[str, int] = {}
 
     def add(self, metric: str, labels: Labels, number: int = 1) -> None:
         """Count in a metric with few label values."""
@@ -89,7 +88,7 @@ class CounterState:
     def grown(self, name: str, total: int) -> int:
         """Return by how much a total grew since the last scrape; all of it if it shrank."""
         before = self.had.get(name, 0)
-        self._now[name] = total
+        self.now[name] = total
         return total - before if total >= before else total
 
     def add_bounded(self, metric: str, labels: Labels, number: int) -> None:
@@ -102,10 +101,6 @@ class CounterState:
         """Begin anew, as after a reset, else who once filled it hides later series for ever."""
         if len(self.counts.get(metric, ())) > MOST_SERIES:
             del self.counts[metric]
-
-    def close(self) -> None:
-        """Forget totals that this pass did not give to `grown`: their source was removed."""
-        self.had = self._now
 
 
 @contextmanager
@@ -124,7 +119,7 @@ def kept(directory: Path) -> Iterator[CounterState]:
             before = b""
         tally = _loaded(before)
         yield tally
-        tally.close()
+        tally.had = tally.now  # without those whose source was removed
         data = _written(tally)
         if data != before:  # most scrapes find nothing new, and a sync may take long
             with suppress(OSError):
@@ -136,16 +131,11 @@ def _loaded(data: bytes) -> CounterState:
     tally = CounterState()
     try:
         state = json_codec.loads(data)
-        if state["version"] != _VERSION:
-            return tally
-        tally.positions = {str(name): int(at) for name, at in state["positions"].items()}
-        tally.had = {str(name): int(total) for name, total in state["had"].items()}
-        for metric, series in state["counts"].items():
-            counts = {tuple(map(str, labels)): int(number) for labels, number in series}
-            tally.counts[str(metric)] = counts
-        tally.judged_by = str(state.get("judged_by"))
-        for kind, (name, outcome) in state.get("judged", {}).items():
-            tally.judged[str(kind)] = [str(name), str(outcome)]
+        if state["version"] == _VERSION:
+            for metric, series in state["counts"].items():
+                tally.counts[metric] = {tuple(labels): number for labels, number in series}
+            tally.positions, tally.had = state["positions"], state["had"]
+            tally.judged_by, tally.judged = state.get("judged_by"), state.get("judged", {})
     except (json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
         return CounterState()
     return tally
@@ -178,35 +168,32 @@ class MetricFamily(NamedTuple):
         return f"{self.name}_total" if self.kind == COUNTER else self.name
 
 
-class Series(NamedTuple):
-    """A tally and present values: `seen` is, by source, why it delivers nothing."""
+def families(
+    tally: CounterState, generation: int | None, version: str, now: float, seen: Mapping[str, str]
+) -> Iterator[MetricFamily]:
+    """Yield the families; counters without labels start at 0.
 
-    tally: CounterState
-    generation: int | None
-    version: str
-    now: float
-    seen: Mapping[str, str]
-
-    def families(self) -> Iterator[MetricFamily]:
-        """Yield the families; counters without labels start at 0."""
-        for metric, (name, what, labels) in COUNTERS.items():
-            of = self.tally.counts.get(metric, {} if labels else {(): 0})
-            counts = [(dict(zip(labels, key, strict=True)), of[key]) for key in sorted(of)]
-            yield MetricFamily(name, COUNTER, what, counts)
-        if self.generation is not None:
-            yield MetricFamily(GENERATION, GAUGE, _GENERATION, [({}, self.generation)])
-        if self.seen:
-            seeing = [
-                ({"source": source(name)}, not why) for name, why in sorted(self.seen.items())
-            ]
-            yield MetricFamily(SEEING, GAUGE, _SEEING, [*seeing])
-        yield MetricFamily(WRITTEN, GAUGE, _WRITTEN, [({}, self.now)])
-        yield MetricFamily(BUILD, GAUGE, "The version.", [({"version": self.version}, 1)])
+    `seen` is, by source of evidence, why it delivers nothing.
+    """
+    for metric, (name, what, labels) in COUNTERS.items():
+        of = tally.counts.get(metric, {} if labels else {(): 0})
+        counts = [(dict(zip(labels, key, strict=True)), of[key]) for key in sorted(of)]
+        yield MetricFamily(name, COUNTER, what, counts)
+    if generation is not None:
+        what = "Number of the policy in force; `apply` raises it."
+        yield MetricFamily(GENERATION, GAUGE, what, [({}, generation)])
+    if seen:
+        seeing = [({"source": source(name)}, not why) for name, why in sorted(seen.items())]
+        what = "1 if the agent's probe shows up in a source of evidence, 0 if nothing comes."
+        yield MetricFamily(SEEING, GAUGE, what, seeing)
+    what = "When these metrics were written; the agent does so every 30 seconds."
+    yield MetricFamily(WRITTEN, GAUGE, what, [({}, now)])
+    yield MetricFamily(BUILD, GAUGE, "The version.", [({"version": version}, 1)])
 
 
-def text_of(families: Iterable[MetricFamily]) -> bytes:
+def text_of(found: Iterable[MetricFamily]) -> bytes:
     """Return Prometheus' text format, version 0.0.4."""
-    return "".join(line for one in families for line in _lines(one)).encode()
+    return "".join(line for one in found for line in _lines(one)).encode()
 
 
 def _lines(one: MetricFamily) -> Iterator[str]:
@@ -222,7 +209,7 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n")
 
 
-def document(found: Series) -> list[dict[str, Any]]:
+def document(found: Iterable[MetricFamily]) -> list[dict[str, Any]]:
     """Return the same series as JSON values."""
     return [
         {
@@ -234,7 +221,7 @@ def document(found: Series) -> list[dict[str, Any]]:
                 for labels, value in one.samples
             ],
         }
-        for one in found.families()
+        for one in found
     ]
 
 

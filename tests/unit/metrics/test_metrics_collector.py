@@ -31,8 +31,8 @@ def seen(node: ctl.Node, *numbers: int, key: tuple[str, str] | None = KEY) -> No
 
 
 def samples(node: ctl.Node, metric: str) -> dict[tuple[str, ...], float]:
-    found = metrics_collector.gather(node.places, now=100.0)
-    (family,) = [one for one in found.families() if one.name == f"runc_wrap_{metric}"]
+    found = metrics_collector.gather(node.places)
+    (family,) = [one for one in found if one.name == f"runc_wrap_{metric}"]
     return {tuple(labels.values()): value for labels, value in family.samples}
 
 

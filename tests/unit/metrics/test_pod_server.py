@@ -57,7 +57,7 @@ class Served:
 
     def run(self) -> None:
         try:
-            self.server.serve()
+            self.server.serve_forever(pod_server.GLANCE)
         except Failure as error:
             self.ended.append(str(error))
 
@@ -70,7 +70,7 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr(pod_server, "_GLANCE", 0.05)
+    monkeypatch.setattr(pod_server, "GLANCE", 0.05)
     made = Served(tmp_path)
     thread = threading.Thread(target=made.run, daemon=True)
     thread.start()
@@ -126,4 +126,4 @@ def test_it_ends_with_a_removed_directory(served: Served, monkeypatch: pytest.Mo
     while not served.ended and time.monotonic() < until:
         time.sleep(0.02)
     os.close(held)
-    assert "was removed on the node" in served.ended[0]
+    assert "was removed: this container starts anew" in served.ended[0]

@@ -121,8 +121,7 @@ def counted(*lines: dict[str, Any]) -> prometheus_series.CounterState:
 
 
 def families(found: prometheus_series.CounterState) -> dict[str, dict[Any, float]]:
-    series = prometheus_series.Series(found, 7, "1.0", 5.0, {})
-    text = prometheus_series.text_of(series.families()).decode()
+    text = prometheus_series.text_of(prometheus_series.families(found, 7, "1.0", 5.0, {})).decode()
     return {
         family.name: {
             tuple(sorted(sample.labels.items())): sample.value for sample in family.samples
@@ -196,8 +195,7 @@ def test_promtool_finds_nothing_wrong_with_all_of_it() -> None:
     for more in ({}, {"fallback": True}):
         metrics_collector.count_decision(found, _record({**LINE, **more}))
     found.add(prometheus_series.LOST, (prometheus_series.source("audit"),), 3)
-    series = prometheus_series.Series(found, 7, "1.0", 5.0, {})
-    written = prometheus_series.text_of(series.families())
+    written = prometheus_series.text_of(prometheus_series.families(found, 7, "1.0", 5.0, {}))
     assert promtool(written) == (0, b"")
     assert promtool(written + b"runc_wrap_Bad 1\n")[0] != 0
 
