@@ -4,23 +4,21 @@ It runs as whoever calls kubectl, with kubectl's own credentials and rights. kub
 kubectl-runc_wrap in PATH.
 """
 
-import functools
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, report_merged, suggest
+from runc_wrap.cli import options, output, report_merged, suggest
 from runc_wrap.cli.root_command import Lazy, Tidy
 from runc_wrap.cluster import next_step
-from runc_wrap.fleet import kubectl, node_queries
-from runc_wrap.fleet.kubectl import KubectlError
-from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
+from runc_wrap.fleet import kubectl, memory_bound, node_queries
+from runc_wrap.fleet.kubectl import Kubectl, KubectlError
 from runc_wrap.fleet.node_list import ListedNode
-from runc_wrap.fleet.node_queries import Asking, Cluster, Query
+from runc_wrap.fleet.node_queries import Asking, Query
 from runc_wrap.node import paths
 from runc_wrap.report.merge.document_stream import NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
@@ -61,7 +59,7 @@ def plugin(context: click.Context, /, namespace: str, *, quiet: bool, **given: s
     Exit status: 0, success; 1, it found a problem; 2, it could not run.
     """
     words = [f"--{name}={value}" for name, value in given.items() if value]
-    context.obj = Cluster(kubectl.found(words), namespace)
+    context.obj = kubectl.found(words, namespace)
 
 
 plugin.add_command(Lazy("policy", "kubectl_policy"))
@@ -71,91 +69,66 @@ _seconds = click.option(
 )  # fmt: skip
 
 
-def asking(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options on how nodes are asked; the command gets them as `how`."""
-
-    @click.option(
+asking = options.together(
+    "how",
+    Asking,
+    click.option(
         "--at-once", default=8, show_default=True, type=click.IntRange(1, 100),
         help="How many nodes are asked at once.",
-    )  # fmt: skip
-    @click.option("--without", multiple=True, help="Leave out this node.  Repeatable.")
-    @_seconds
-    @functools.wraps(command)
-    def called(*words: object, **options: Any) -> Any:  # noqa: ANN401 - click's
-        how = Asking(*(options.pop(name) for name in Asking._fields))
-        return command(*words, how=how, **options)
-
-    return called
+    ),
+    click.option("--without", multiple=True, help="Leave out this node.  Repeatable."),
+    _seconds,
+)  # fmt: skip
 
 
 @plugin.command()
 @click.argument("workload", required=False)
 @asking
-@click.option("--candidate", is_flag=True, help="Report on the candidates beside profiles.")
-@click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option(
-    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page."
-)
-@click.option(
-    "--save",
-    type=click.File("wb", lazy=True),
-    help="Write the nodes' documents, for `runc-wrapctl report --merge FILE`.",
-)
+@report_merged.shown
+@click.option("--save", type=click.File("wb", lazy=True), help="Write the nodes' documents there.")
 @click.pass_obj
-def report(  # noqa: PLR0913 - click gives each option as a parameter
-    cluster: Cluster,
+def report(
+    cluster: Kubectl,
     /,
     workload: str | None,
     *,
     how: Asking,
     page: Path | None,
     save: BinaryIO | None,
-    candidate: bool,
     **flags: bool,
 ) -> bool:
     """Show what would break on any node, by workload; with WORKLOAD, only that one, in full.
 
+    `runc-wrapctl report --merge FILE` reads what --save writes.
+
     Exit status 1: a workload would break or is unknown, or a node did not answer.
     """
-    found = _gathered(cluster, how, save, candidate=candidate)
+    found = _gathered(cluster, how, save, candidate=flags["candidate"])
     return report_merged.show(paths.installed(), found, workload, page, flags)
 
 
 @plugin.command("suggest")
 @click.argument("workload")
 @asking
-@report_merged.base
-@click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
-@click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls.")
-@suggest.recorded
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@report_merged.allowed
 def suggestion(
-    cluster: Cluster,
-    /,
-    workload: str,
-    *,
-    how: Asking,
-    base: Path | None,
-    as_json: bool,
-    **allowing: bool,
+    cluster: Kubectl, /, workload: str, *, how: Asking, base: Path | None, **flags: bool
 ) -> None:
     """Print the profile of WORKLOAD, plus the calls that any node has seen it to need."""
     found = _gathered(cluster, how)
     places = paths.installed()
     everyone = report_merged.with_profiles(places, found, base)
-    suggest.show(_IN_CLUSTER, everyone, workload, as_json=as_json, **allowing)
+    suggest.show(_IN_CLUSTER, everyone, workload, **flags)
 
 
 def _gathered(
-    cluster: Cluster, how: Asking, save: BinaryIO | None = None, *, candidate: bool = False
+    cluster: Kubectl, how: Asking, save: BinaryIO | None = None, *, candidate: bool = False
 ) -> FleetReport:
     """Ask all nodes and return what they say together; keep their documents in a file, if asked."""
     form = CANDIDATE_FORM if candidate else FORM
-    found = FleetReport(how.without, form, MemoryBound().check)
     query = Query(cluster, (*PROGRAM, "report", *["--candidate"] * candidate), how)
-    with output.progress("Asking nodes") as meter, without_collector():
+    with output.progress("Asking nodes") as meter, memory_bound.bounded() as check:
+        found = FleetReport(how.without, form, check)
         nodes, found.not_linux = node_queries.asked(cluster, without=how.without)
         for document, size in query.documents(nodes, meter):
             if save:
@@ -181,10 +154,10 @@ def nodes_named(names: Sequence[str], most: int, number: int = 0) -> str:
 
 @plugin.command()
 @click.argument("node", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.as_json
 @_seconds
 @click.pass_obj
-def status(cluster: Cluster, /, *, node: str | None, as_json: bool, seconds: float) -> bool:
+def status(cluster: Kubectl, /, *, node: str | None, as_json: bool, seconds: float) -> bool:
     """Show each node: whether runc-wrap is ready there, and what the installer says of it.
 
     With NODE, all that the installer remembers of it: the whole reason, what `apply` remarked of
@@ -212,15 +185,13 @@ def _row(one: ListedNode, doubt: str) -> tuple[str, ...]:
     return (safe_text.name(one.name), health, is_ready, *shown)
 
 
-def _show(cluster: Cluster, node: str, *, as_json: bool, seconds: float) -> bool:
+def _show(cluster: Kubectl, node: str, *, as_json: bool, seconds: float) -> bool:
     """Print the state; return whether the node is not well. Raises KubectlError."""
     found, _ = node_queries.asked(cluster)
     chosen = [one for one in found if one.node == node]
     if not chosen:
         name = safe_text.word(node)
-        raise KubectlError(
-            f"the cluster lists no Linux node {name}; `kubectl get nodes` names them"
-        )
+        raise KubectlError(f"the cluster lists no Linux node {name}; see `kubectl get nodes`")
     query = Query(cluster, (*PROGRAM, "state"), Asking(1, seconds))
     with output.progress("Asking the node") as meter:
         ((document, _),) = query.documents(chosen, meter)

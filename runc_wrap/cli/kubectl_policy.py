@@ -8,16 +8,15 @@ from typing import Annotated
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.cli.kubectl_plugin import PROGRAM, asking, nodes_named, say_who_is_left_out
 from runc_wrap.cluster.configmap_policy import LARGEST, MODE
 from runc_wrap.documents.constraints import Most
 from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.failure import Failure
-from runc_wrap.fleet import node_queries
-from runc_wrap.fleet.kubectl import KubectlError
-from runc_wrap.fleet.memory_bound import MemoryBound
-from runc_wrap.fleet.node_queries import Asking, Cluster, Query
+from runc_wrap.fleet import memory_bound, node_queries
+from runc_wrap.fleet.kubectl import Kubectl, KubectlError
+from runc_wrap.fleet.node_queries import Asking, Query
 from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyAnswers, PolicyChange
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
@@ -36,23 +35,13 @@ def policy() -> None:
 
 
 @policy.command()
-@click.option(
-    "-f",
-    "--filename",
-    "paths",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A config.toml, with `profiles` beside it; then 0-mode.toml or profiles. Repeatable.",
-)
-@click.option(
-    "--config-map", "maps", multiple=True, help="A ConfigMap of the cluster with such files."
-)
+@click.option("-f", "--filename", "paths", multiple=True, type=options.PATH, help="A file of it.")
+@click.option("--config-map", "maps", multiple=True, help="A ConfigMap with such files.")
 @click.option("-l", "--selector", help="Ask only nodes with these labels, as of one pool.")
 @asking
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def check(  # noqa: PLR0913 - click gives each option as a parameter
-    cluster: Cluster,
+    cluster: Kubectl,
     /,
     *,
     paths: tuple[Path, ...],
@@ -63,18 +52,22 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
 ) -> bool:
     """Have every node check a policy, as it would before it puts it in force; nothing is changed.
 
+    Its files are a config.toml, with `profiles` beside it, then 0-mode.toml or profiles: -f and
+    --config-map may be repeated.
+
     Shown is which nodes would refuse it and why, and which running containers would get another
     decision. Exit status 1: a node would refuse it, a container would be refused, or a node did
     not answer.
     """
-    found = PolicyAnswers(MemoryBound().check)
-    with output.progress("Asking nodes") as meter:
+    found = PolicyAnswers()
+    with output.progress("Asking nodes") as meter, memory_bound.bounded() as bound:
         given = _line(_of_config_maps(cluster, maps) | _of_files(paths))
         query = Query(cluster, (*PROGRAM, "check-policy"), how, given)
         nodes, found.not_linux = node_queries.asked(cluster, selector, how.without)
         found.not_reached = [one.node for one in nodes if not one.is_reached]
         for document, size in query.documents([one for one in nodes if one.is_reached], meter):
-            found.take(document, size)
+            found.take(document)
+            bound(document["node"], size)
     if as_json:
         output.document(found.as_json())
     else:
@@ -103,12 +96,12 @@ def _of_files(paths: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def _of_config_maps(cluster: Cluster, names: Iterable[str]) -> dict[str, str]:
+def _of_config_maps(cluster: Kubectl, names: Iterable[str]) -> dict[str, str]:
     """Return what these ConfigMaps bring to the installer. Raises Failure and KubectlError."""
     found: dict[str, str] = {}
     for name in names:
         words = ("get", "configmap", name, "--namespace", cluster.namespace, "--output=json")
-        printed = cluster.kubectl.run(*words, seconds=_SECONDS, largest=_LARGEST_OBJECT)
+        printed = cluster.run(*words, seconds=_SECONDS, largest=_LARGEST_OBJECT)
         try:
             data = read(_ConfigMap, printed).data
         except DocumentError as error:
@@ -128,10 +121,8 @@ def _place(name: str) -> str:
 def _text(path: Path) -> str:
     try:
         return files.read(path, LARGEST, follows=True).decode()
-    except UnicodeDecodeError:
-        raise Failure(f"{path} is not UTF-8, which a ConfigMap needs") from None
     except ValueError as error:
-        raise Failure(str(error)) from error
+        raise Failure(f"{path} is not UTF-8 of a ConfigMap's size: {error}") from None
 
 
 def _line(found: Mapping[str, str]) -> bytes:
@@ -156,7 +147,15 @@ def _show(found: PolicyAnswers) -> None:
         output.table(_COLUMNS, map(_row, found.ordered()))
     elif found.taken:
         output.say("No container that runs there would get another filter.")
-    _say_what_is_missing(found)
+    say_who_is_left_out(found.not_linux)
+    if found.not_reached:
+        shown = nodes_named(found.not_reached, _SHOWN_NODES)
+        output.warn(f"note: not reached, as the installer has no pod there: {shown}")
+    number, said = safe_text.number(len(found.silent), "node"), sorted(found.silent)
+    output.warn_some(
+        [f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}" for node, why in said],
+        f"warning: {number} did not answer; whether they would take it is unknown:",
+    )
 
 
 def _row(one: tuple[PolicyChange, ChangedNodes]) -> tuple[str, ...]:
@@ -166,17 +165,3 @@ def _row(one: tuple[PolicyChange, ChangedNodes]) -> tuple[str, ...]:
     on = f"{containers} on {nodes_named(where.names, _SHOWN_NODES, where.nodes)}"
     whose, now = safe_text.name(change.whose.name), safe_text.name(change.now)
     return whose, on, now, safe_text.name(then, _LONGEST)
-
-
-def _say_what_is_missing(found: PolicyAnswers) -> None:
-    """Print on stderr of which nodes nothing is known."""
-    say_who_is_left_out(found.not_linux)
-    if found.not_reached:
-        shown = nodes_named(found.not_reached, _SHOWN_NODES)
-        output.warn(f"note: not reached, as the installer has no pod there: {shown}")
-    number = safe_text.number(len(found.silent), "node")
-    said = sorted(found.silent)
-    output.warn_some(
-        [f"{safe_text.word(node)}: {safe_text.name(why, _LONGEST)}" for node, why in said],
-        f"warning: {number} did not answer; whether they would take it is unknown:",
-    )

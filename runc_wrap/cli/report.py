@@ -1,10 +1,9 @@
 """runc-wrapctl report, and what it shares with suggest and watch."""
 
-import functools
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.cli import output, report_merged, workload_output
+from runc_wrap.cli import options, output, report_merged, workload_output
 from runc_wrap.cli.workload_output import chosen, in_full
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.failure import Failure
@@ -27,9 +26,6 @@ from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.node_document import Kept
 
 Json = dict[str, Any]
-_OF_RUNTIMES = (
-    "\nMade by the runtime itself before the container's program, not part of the verdict:"
-)
 _NO_PROFILE = "runc-wrap has not injected a profile into any container."
 _NO_CANDIDATE = "No container has a candidate of the policy in force beside its profile."
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
@@ -51,60 +47,31 @@ def _since(_context: click.Context, _option: click.Parameter, given: str | None)
     return found
 
 
-def sources(command: Callable[..., bool | None]) -> Callable[..., bool | None]:
-    """Add the options that choose which records are read; the command gets them as `asked`."""
-    options = (
-        click.option("--since", callback=_since, help="Only newer records: 7d, 12h, 2027-01-31."),
-        click.option(
-            "--audit-log",
-            "logs",
-            multiple=True,
-            type=click.Path(path_type=Path, dir_okay=False, exists=True),
-            help="Read this audit.log or syslog, with its rotated files.  "
-            "[default: /var/log/audit/audit.log, or without it the kernel's ring buffer, for the "
-            "time in which no agent watched. Any local user can forge kernel lines in a syslog]",
-        ),
-        click.option("--journal", is_flag=True, help="Read the journal too."),
-    )
-
-    @functools.wraps(command)
-    def called(
-        *words: object, since: float, logs: tuple[Path, ...], journal: bool, **others: object
-    ) -> bool | None:
-        return command(*words, asked=Asked(logs, journal, since), **others)
-
-    return functools.reduce(lambda made, option: option(made), reversed(options), called)
+# Which records are read.
+sources = options.together(
+    "asked",
+    Asked,
+    click.option("--since", callback=_since, help="Only newer records: 7d, 12h, 2027-01-31."),
+    click.option(
+        "--audit-log",
+        "logs",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help="Read this audit.log or syslog, with its rotated files. Any user can forge lines in a "
+        "syslog.  [default: /var/log/audit/audit.log, or without it the kernel's ring buffer]",
+    ),
+    click.option("--journal", is_flag=True, help="Read the journal too."),
+)
 
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[WORKLOAD | FILE...]")
 @sources
-@click.option(
-    "--merge",
-    is_flag=True,
-    help="Report on many nodes: each FILE (- is stdin) has what `report --json --node NAME` "
-    "printed on one, or on many with a line before each that names the node (docs/fleet.md).",
-)
+@click.option("--merge", is_flag=True, help="Report on the nodes whose documents the FILEs have.")
 @report_merged.without
 @click.option("--workload", "named", help="With --merge: show only this workload, in full.")
-@click.option(
-    "--node", help="With --json: print the document for --merge, which names the node so."
-)
-@click.option(
-    "--candidate",
-    is_flag=True,
-    help="Report on the candidates beside profiles: what enforcing them would break.",
-)
-@click.option(
-    "--all", "everyone", is_flag=True, help="Also list enforced workloads without denials."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option(
-    "--html",
-    "page",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write an HTML page for the workloads' owners.",
-)
+@click.option("--node", help="With --json: print a document for --merge, of the node so named.")
+@report_merged.shown
 @click.pass_obj
 def report(  # noqa: PLR0913 - click gives each option as a parameter
     places: Places,
@@ -121,12 +88,15 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     """Show for each workload what would break under enforce, and how reliable the verdict is.
 
     With WORKLOAD (its name, its image, or a container's id or the beginning of one), show only that
-    workload, in full. With --merge, show the workloads of all nodes whose documents the FILEs have.
+    workload, in full. With --merge, show the workloads of many nodes: each FILE (- is stdin) has
+    what `report --json --node NAME` printed on one, or on many with a line before each that names
+    the node (docs/fleet.md).
 
     Exit status 1: a workload would break, or is unknown although it is in audit or observe; with
     --merge also if a node did not answer, or its document is refused.
     """
-    _check_words(words, named, node, without, flags)
+    is_of_many = bool(without) or named is not None or len(words) > 1
+    _check_words(words, node, flags, is_of_many=is_of_many)
     form = node_document.CANDIDATE_FORM if flags["candidate"] else node_document.FORM
     if flags["merge"]:
         merged = report_merged.gathered(words, without, form)
@@ -143,12 +113,11 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
     documents = [{"node": name, **workload_output.document(one)} for one in wanted]
     if page:
         workload_output.write_page(page, documents, places, _meta(found, asked, kept))
-    if as_json:
-        if node:
-            now = time_text.rfc3339(time.time())
-            output.line(node_document.written(documents, node, now, kept, found.notes, form=form))
-        else:
-            output.document(documents)
+    if as_json and node:
+        now = time_text.rfc3339(time.time())
+        output.line(node_document.written(documents, node, now, kept, found.notes, form=form))
+    elif as_json:
+        output.document(documents)
     elif words and not page:
         output.say(in_full(found.workloads[0]))
     elif not page:
@@ -157,28 +126,20 @@ def report(  # noqa: PLR0913 - click gives each option as a parameter
 
 
 def _check_words(
-    words: tuple[str, ...],
-    named: str | None,
-    node: str | None,
-    without: tuple[str, ...],
-    flags: dict[str, bool],
+    words: tuple[str, ...], node: str | None, flags: dict[str, bool], *, is_of_many: bool
 ) -> None:
     """Raise UsageError for words that do not go together."""
-    if flags["merge"]:
-        if not words:
-            raise click.UsageError("--merge needs files with nodes' documents, or - for stdin")
-        if node is not None:
-            raise click.UsageError("--node names the node of one document; leave out --merge")
-        return
-    if without or named is not None or len(words) > 1:
-        raise click.UsageError("several words, --workload and --without need --merge")
-    if node is None:
-        return
-    if not flags["as_json"] or words:
-        raise click.UsageError("--node is for the whole report with --json")
-    if not 0 < len(node) <= node_document.LONGEST_NODE:
-        raise click.UsageError(f"a node's name has 1 to {node_document.LONGEST_NODE} characters")
-    if not users_containers.is_root():
+    merges, is_one, longest = flags["merge"], node is not None, node_document.LONGEST_NODE
+    for is_wrong, sentence in (
+        (merges and not words, "--merge needs files with nodes' documents, or - for stdin"),
+        (merges and is_one, "--node names the node of one document; leave out --merge"),
+        (not merges and is_of_many, "several words, --workload and --without need --merge"),
+        (is_one and (not flags["as_json"] or words), "--node is for the whole report with --json"),
+        (node == "" or len(node or "") > longest, f"a node's name has 1 to {longest} characters"),
+    ):
+        if is_wrong:
+            raise click.UsageError(sentence)
+    if is_one and not users_containers.is_root():
         raise Failure("a user sees only own containers of the node; try: run it as root")
 
 
@@ -217,7 +178,7 @@ def _show(found: NodeReport, *, everyone: bool, candidate: bool) -> None:
     shown = workload_output.show(found.workloads, everyone=everyone)
     apart = [(one, one.here.runtimes) for one in shown if one.here and one.here.runtimes]
     if apart:
-        output.say(_OF_RUNTIMES)
+        output.say(f"\n{workload_output.OF_RUNTIMES}")
         for one, runtimes in apart:
             output.say(f"  {workload_output.name(one)}: {_names(runtimes)}")
     if found.strays:

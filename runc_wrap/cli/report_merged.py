@@ -1,15 +1,15 @@
 """The report of many nodes: `report --merge`, and what `suggest --merge` reads."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output, workload_output
+from runc_wrap.cli import options, output, workload_output
 from runc_wrap.cli.workload_output import chosen, document, in_full
-from runc_wrap.fleet.memory_bound import MemoryBound, without_collector
+from runc_wrap.fleet import memory_bound
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import base_profiles, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
@@ -20,15 +20,24 @@ _STDIN = "-"
 _MOST_NAMED = 100  # nodes that did not answer, or documents that were refused, on the page
 
 
-without = click.option(
-    "--without", multiple=True, metavar="NODE", help="With --merge: leave out this node."
+without = click.option("--without", multiple=True, help="With --merge: leave out this node.")
+
+
+# What `report` shows, of a node or of many.
+shown = options.all_of(
+    click.option("--candidate", is_flag=True, help="Report on the candidates beside profiles."),
+    click.option("--all", "everyone", is_flag=True, help="Also list what needs no attention."),
+    options.as_json,
+    click.option("--html", "page", type=options.FILE, help="Write a page for workloads' owners."),
 )
 
-
-base = click.option(
-    "--base",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Of many nodes: add to the profile in this FILE, not to the built-in one of that name.",
+# What `suggest` adds to which profile, beside the calls that a workload needs for certain.
+allowed = options.all_of(
+    click.option("--base", type=options.FILE, help="Of many nodes: the profile to add to."),
+    click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS."),
+    click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls."),
+    click.option("--recorded", is_flag=True, help="Without calls that were not recorded."),
+    options.shows,
 )
 
 
@@ -36,8 +45,8 @@ def gathered(
     names: Iterable[str], without: Collection[str], form: int = node_document.FORM
 ) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
-    found = FleetReport(without, form, MemoryBound().check)
-    with output.progress("Reading nodes' reports"), without_collector():
+    with output.progress("Reading nodes' reports"), memory_bound.bounded() as check:
+        found = FleetReport(without, form, check)
         for name in names:
             where = "stdin" if name == _STDIN else safe_text.word(name)
             try:
@@ -49,11 +58,7 @@ def gathered(
 
 
 def show(
-    places: Places,
-    found: FleetReport,
-    named: str | None,
-    page: Path | None,
-    flags: Mapping[str, bool],
+    places: Places, found: FleetReport, named: str | None, page: Path | None, flags: dict[str, bool]
 ) -> bool:
     """Print it as `report` prints one node's; return whether something is wrong."""
     workloads = found.workloads()

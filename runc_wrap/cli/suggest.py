@@ -31,36 +31,16 @@ class Way(NamedTuple):
     profile: Callable[[str], str]  # of its file's name
     config: str
     then: str
-    defaults: Callable[[], Collection[str] | None] = lambda: None  # see profile_addition.composed
-
-
-recorded = click.option(
-    "--recorded",
-    is_flag=True,
-    help="Without the calls that the workload was not recorded to make (`record` in the policy).",
-)
+    defaults: Collection[str] | None = None  # see profile_addition.composed
 
 
 @click.command()
 @click.argument("workload")
 @click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path())
 @sources
-@click.option(
-    "--merge",
-    is_flag=True,
-    help="Read the documents of many nodes from the FILEs (- is stdin), as `report --merge` does.",
-)
+@click.option("--merge", is_flag=True, help="Read the nodes' documents that the FILEs have.")
 @report_merged.without
-@report_merged.base
-@click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS.")
-@click.option(
-    "--allow-dangerous",
-    is_flag=True,
-    help="Also allow calls that lead out of containers or deep into the kernel.",
-)
-@recorded
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@report_merged.allowed
 def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     places: Places,
     /,
@@ -71,8 +51,7 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     merge: bool,
     without: tuple[str, ...],
     base: Path | None,
-    as_json: bool,
-    **allowing: bool,
+    **flags: bool,
 ) -> None:
     """Print what makes WORKLOAD's profile allow the calls that it was seen to need.
 
@@ -80,7 +59,8 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
     made them, and those that would get ENOSYS, for which most programs have a fallback.
 
     WORKLOAD is its name in `report`, with @IMAGE if several have that name, or a container's id or
-    the beginning of one. With --merge, its calls are those that any node has seen. Printed is a
+    the beginning of one. With --merge, its calls are those that any node has seen, by FILEs as
+    `report --merge` reads them (- is stdin). Printed is a
     profile file: the decided profile as its base, and what is added, or the whole profile if that
     does not say it. The rule on stderr names it, or says the same by itself:
     profile = "runtime-default + ptrace".
@@ -94,7 +74,7 @@ def suggest(  # noqa: PLR0913 - click gives each option as a parameter
         everyone = report_merged.with_profiles(places, found, base)
     else:
         everyone = gathered(places, asked).workloads
-    show(_on_node(places), everyone, workload, as_json=as_json, **allowing)
+    show(_on_node(places), everyone, workload, **flags)
 
 
 def _on_node(places: Places) -> Way:
@@ -103,7 +83,7 @@ def _on_node(places: Places) -> Way:
         lambda name: str(places.profiles / name),
         str(places.config),
         "run `runc-wrapctl apply`",
-        policy_file.load(str(places.prefix))["runtime_default"].values,
+        policy_file.load(str(places.prefix))["runtime_default"].values(),
     )
 
 
@@ -115,7 +95,7 @@ def show(
     made = suggested(one, **allowing)
     if made is None:
         raise Failure(f"{safe_text.name(one.name)}: {_why(one)}")
-    composed = None if made.recorded else profile_addition.composed(one, made, way.defaults())
+    composed = None if made.recorded else profile_addition.composed(one, made, way.defaults)
     whole = composed.file if composed else made.profile
     output.document(_as_json(one, made, composed) if as_json else whole)
     of_base = [] if one.here else base_profiles.sentences(one)
@@ -128,10 +108,7 @@ def show(
     if made.degrading:
         output.warn(_degrading(way, one, made))
     if also := policy_snippets.also_matched(one, everyone) if made.added or made.recorded else []:
-        output.warn(
-            "warning: the rule also matches other workloads, which would be confined by this "
-            f"profile: {listed(also)}"
-        )
+        output.warn(f"warning: the rule would also confine other workloads: {listed(also)}")
     output.warn(_what_next(way, one, made, composed.text if composed else ""))
 
 
@@ -183,8 +160,7 @@ def _degrading(way: Way, one: MergedWorkload, made: Suggestion) -> str:
     lines = [
         f"degrading: {number} left out, which would get ENOSYS:",
         *(f"  {call_words(row)}" for row in made.degrading),
-        "Most programs then use a fallback, some fail. No record shows which, because audit and",
-        "observe let such calls through.",
+        "Most programs then use a fallback. No record shows which fail: audit lets them through.",
         f"`{_again(way, one, made, '--degrading')}` allows such calls.",
         "",
     ]

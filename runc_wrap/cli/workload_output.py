@@ -17,7 +17,6 @@ from runc_wrap.report import call_outcomes, call_text, html
 from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merge.node_document import SeenHere
-from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 from runc_wrap.report.suggestion.profile_addition import Suggestion
 
@@ -36,6 +35,7 @@ _MOST_CONTAINERS = 20
 _LONGEST_NAME = 500  # characters: a namespace, a pod and a container have at most 63 + 253 + 63
 _SHORTEST_ID = 4
 _MOST_NAMES = 20
+OF_RUNTIMES = "made by the runtime itself before the container's program, not part of the verdict:"
 MOST_CALLS = 12  # of one workload
 _COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 
@@ -87,12 +87,8 @@ def _row(one: MergedWorkload) -> tuple[str, ...]:
     return (name(one), seen_in, _WORDS[one.verdict], shown, one.reason or one.confidence)
 
 
-def call_words(row: CallRow) -> str:
+def call_words(row: CallRow, kinds: int = call_text.MOST, most: int | None = _MOST_PROGRAMS) -> str:
     """Return a call in words: its name, what it would get, how often, by which programs."""
-    return _call(row, call_text.MOST, _MOST_PROGRAMS)
-
-
-def _call(row: CallRow, kinds: int, most: int | None) -> str:
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
     programs = ", ".join(map(safe_text.word, order))
     abi = "" if row.abi in _USUAL else f" ({row.abi})"
@@ -114,7 +110,7 @@ def _lines(one: MergedWorkload) -> Iterator[str]:
         yield f"image: {safe_text.name(one.workload.image, _LONGEST_NAME)}"
     yield "calls:" if one.rows else "calls: none that the profile does not allow"
     for row in one.rows:
-        yield f"  {_call(row, _MOST_KINDS, None)}, {row.first} to {row.last}"
+        yield f"  {call_words(row, _MOST_KINDS, None)}, {row.first} to {row.last}"
     yield from _own_lines(one, one.here) if one.here else _fleet_lines(one)
 
 
@@ -128,9 +124,9 @@ def _fleet_lines(one: MergedWorkload) -> Iterator[str]:
 
 def _own_lines(one: MergedWorkload, here: SeenHere) -> Iterator[str]:
     if here.runtimes:
-        yield "made by the runtime itself before the container's program, not part of the verdict:"
+        yield OF_RUNTIMES
     for row in here.runtimes:
-        yield f"  {_call(row, _MOST_KINDS, None)}"
+        yield f"  {call_words(row, _MOST_KINDS, None)}"
     yield f"containers: {one.containers}, {one.running} running"
     for each in reversed(here.containers[-_MOST_CONTAINERS:]):  # the newest first
         record = each.record
@@ -169,17 +165,12 @@ def suggested(
     if one.filter is None:
         return None
     found = profile_addition.suggest(one.filter, one, **allowing)
-    return profile_addition.reduced(found, _recording(one), one.filter) if recorded else found
-
-
-def _recording(one: MergedWorkload) -> RecordedCalls:
+    if not recorded:
+        return found
     if one.recorded is None or not one.recorded.calls:
-        raise Failure(
-            f"{safe_text.name(one.name)}: nothing was recorded. Write record = true in the rule "
-            "that selects it, run `runc-wrapctl apply`, and recreate its containers while the "
-            "agent runs"
-        )
-    return one.recorded
+        how = "Apply record = true in its rule, and recreate its containers while the agent runs"
+        raise Failure(f"{safe_text.name(one.name)}: nothing was recorded. {how}")
+    return profile_addition.reduced(found, one.recorded, one.filter)
 
 
 def write_page(page: Path, documents: list[Json], places: Places, meta: Json) -> None:

@@ -47,10 +47,14 @@ class TooLargeError(KubectlError):
 
 @dataclass(frozen=True)
 class Kubectl:
-    """The program, and the words that say which cluster and as whom (--context and the like)."""
+    """The program, and the words that say which cluster and as whom (--context and the like).
+
+    `namespace` is the installer's.
+    """
 
     path: str
     words: tuple[str, ...] = ()
+    namespace: str = ""
     given_up: threading.Event = field(default_factory=threading.Event)  # ends all that run
 
     @cached_property
@@ -83,20 +87,19 @@ class Kubectl:
             self.path, *self.words, *words, seconds=seconds, stdin=given, environment=os.environ,
             largest=largest, is_given_up=self.given_up.is_set,
         )  # fmt: skip
-        match ended.status:
-            case program.TOO_MUCH:
-                raise TooLargeError(f"it answered with more than {largest >> 20} MiB")
-            case program.HUNG | program.GIVEN_UP:
-                raise KubectlError(ended.said)
+        if ended.status == program.TOO_MUCH:
+            raise TooLargeError(f"it answered with more than {largest >> 20} MiB")
+        if ended.status in (program.HUNG, program.GIVEN_UP):
+            raise KubectlError(ended.said)
         return ended
 
 
-def found(words: Sequence[str]) -> Kubectl:
+def found(words: Sequence[str], namespace: str) -> Kubectl:
     """Return the kubectl of the caller's PATH. Raises KubectlError."""
     path = shutil.which("kubectl")
     if path is None:
         raise KubectlError("kubectl is not in PATH; install it, or call the plugin through it")
-    return Kubectl(path, tuple(words))
+    return Kubectl(path, tuple(words), namespace)
 
 
 def said(complaint: str) -> str:

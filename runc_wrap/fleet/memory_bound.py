@@ -1,8 +1,8 @@
-"""How much memory the documents of all nodes may take, and reading them without the collector."""
+"""How much memory the documents of all nodes may take."""
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,39 +13,32 @@ from runc_wrap.report.merge.node_document import LONGEST_NODE
 MOST_MEMORY = 300 << 20  # bytes that all documents may add to this process
 
 
-class MemoryBound:
-    """What the nodes' documents add to the memory of this process."""
+@contextmanager
+def bounded() -> Iterator[Callable[[str, int], None]]:
+    """Read nodes' documents: yield what is called after each, with its node and its bytes.
 
-    def __init__(self) -> None:
-        self._before = resident_memory()
-        self._largest = (0, "")  # the bytes of a document, and of which node
+    That raises Failure, which says which node to leave out, if they report more than fits. The
+    search for circles of objects is paused: documents have none, and it takes a quarter.
+    """
+    before, largest = resident_memory(), (0, "")
 
-    def check(self, node: str, size: int) -> None:
-        """Look after the document of a node was taken.
+    def check(node: str, size: int) -> None:
+        nonlocal largest
+        largest = max(largest, (size, node))
+        if resident_memory() - before > MOST_MEMORY:
+            name = safe_text.word(largest[1], LONGEST_NODE)
+            much = f"the nodes' documents take more than {MOST_MEMORY >> 20} MiB of memory"
+            raise Failure(f"{much}, most of all {name}: leave it out by --without {name}")
 
-        Raises Failure, which says which node to leave out, if the nodes report more than fits.
-        """
-        self._largest = max(self._largest, (size, node))
-        if resident_memory() - self._before > MOST_MEMORY:
-            name = safe_text.word(self._largest[1], LONGEST_NODE)
-            raise Failure(
-                f"what the nodes report takes more than {MOST_MEMORY >> 20} MiB of memory; most "
-                f"comes from {name}: leave it out by --without {name}, or ask fewer nodes at once"
-            )
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield check
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def resident_memory() -> int:
     """Return how many bytes of memory this process has."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Pause the search for circles of objects: documents have none, and it takes a quarter."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -133,12 +133,12 @@ def asked(nodes_: Sequence[ListedNode], items: Iterable[PodObject]) -> list[Aske
         node = one.spec.node
         if node and pods.get(node, ("", ""))[1] != _RUNNING:
             pods[node] = (one.metadata.name, one.status.phase)
-    wanted = [node for node in nodes_ if node.is_linux or node.name in pods]
-    return [_asked(node, *pods.get(node.name, ("", ""))) for node in wanted]
-
-
-def _asked(node: ListedNode, pod: str, phase: str) -> AskedNode:
-    if not pod:
-        return AskedNode(node.name, "", _NO_POD, node.has_installer)
-    why = "" if phase == _RUNNING else f"its pod {pod} is {phase or 'not running'}"
-    return AskedNode(node.name, pod, why)
+    found = []
+    for each in nodes_:
+        pod, phase = pods.get(each.name, ("", ""))
+        if pod:
+            why = "" if phase == _RUNNING else f"its pod {pod} is {phase or 'not running'}"
+            found.append(AskedNode(each.name, pod, why))
+        elif each.is_linux:
+            found.append(AskedNode(each.name, "", _NO_POD, each.has_installer))
+    return found

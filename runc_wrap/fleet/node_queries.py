@@ -7,8 +7,9 @@ whatever name the answer has.
 
 import time
 from collections.abc import Collection, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from runc_wrap import time_text
@@ -25,13 +26,6 @@ _CONTAINER = "installer"  # of the installer's pod, which may have one for metri
 _LISTING = 120.0  # seconds
 
 
-class Cluster(NamedTuple):
-    """Where kubectl's words lead, and the namespace of the installer."""
-
-    kubectl: Kubectl
-    namespace: str
-
-
 class Asking(NamedTuple):
     """How nodes are asked; `seconds`: how long one may take for each attempt."""
 
@@ -40,19 +34,17 @@ class Asking(NamedTuple):
     without: tuple[str, ...] = ()
 
 
-def nodes(cluster: Cluster, selector: str | None = None) -> list[ListedNode]:
+def nodes(cluster: Kubectl, selector: str | None = None) -> list[ListedNode]:
     """Return the nodes, those with these labels if `selector` is given. Raises KubectlError."""
-    listed = kubectl.items(
-        cluster.kubectl, kubectl.NODES, node_list.NodeObject, selector or "", _LISTING
-    )
-    found = node_list.nodes(listed)
+    kind = node_list.NodeObject
+    found = node_list.nodes(kubectl.items(cluster, kubectl.NODES, kind, selector or "", _LISTING))
     if not any(one.is_linux for one in found):
         raise KubectlError("the cluster lists no Linux node")
     return found
 
 
 def asked(
-    cluster: Cluster, selector: str | None = None, without: Collection[str] = ()
+    cluster: Kubectl, selector: str | None = None, without: Collection[str] = ()
 ) -> tuple[list[AskedNode], list[str]]:
     """Return whom to ask on each node but `without`, and which nodes are left out.
 
@@ -65,13 +57,13 @@ def asked(
     return [one for one in found if one.node not in without], left_out
 
 
-def _asked(cluster: Cluster, everyone: Sequence[ListedNode]) -> list[AskedNode]:
+def _asked(cluster: Kubectl, everyone: Sequence[ListedNode]) -> list[AskedNode]:
     path = kubectl.pods(cluster.namespace)
-    found = kubectl.items(cluster.kubectl, path, node_list.PodObject, node_list.SELECTOR, _LISTING)
+    found = kubectl.items(cluster, path, node_list.PodObject, node_list.SELECTOR, _LISTING)
     return node_list.asked(everyone, found)
 
 
-def doubts(cluster: Cluster, everyone: Sequence[ListedNode]) -> dict[str, str]:
+def doubts(cluster: Kubectl, everyone: Sequence[ListedNode]) -> dict[str, str]:
     """Return {node: why what it says of itself may be old}. Raises KubectlError.
 
     Labels and annotations outlive the installer's pod and the kubelet.
@@ -88,7 +80,7 @@ class Query:
     `given` is the command's stdin: one line, as a stream's end need not arrive.
     """
 
-    cluster: Cluster
+    cluster: Kubectl
     command: Sequence[str]
     how: Asking
     given: bytes = b""
@@ -96,30 +88,26 @@ class Query:
     def documents(self, nodes: Sequence[AskedNode], meter: Meter) -> Generator[tuple[Json, int]]:
         """Yield a document for each node, and its bytes, in the order in which they answer."""
         meter.total = len(nodes)
-        waiting = iter(nodes)
-        with ThreadPoolExecutor(self.how.at_once) as pool:
-            asking: set[Future[bytes]] = set()
+        waiting, most = iter(nodes), self.how.at_once
+        with ThreadPoolExecutor(most) as pool:
             try:
-                while True:
-                    for one in waiting:
-                        asking.add(pool.submit(self._asked, one))
-                        if len(asking) >= self.how.at_once:
-                            break
-                    if not asking:
-                        return
+                asking = {pool.submit(self._asked, one) for one in islice(waiting, most)}
+                while asking:
                     done, asking = wait(asking, return_when=FIRST_COMPLETED)
                     for future in done:
                         meter.done += 1
                         yield json_codec.loads(future.result()), len(future.result())
+                    more = islice(waiting, most - len(asking))
+                    asking |= {pool.submit(self._asked, one) for one in more}
             finally:
-                self.cluster.kubectl.given_up.set()  # else an interrupted command would wait for it
+                self.cluster.given_up.set()  # else an interrupted command would wait for it
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _asked(self, one: AskedNode) -> bytes:
         """Return the document of one node as text, which takes less memory while it waits."""
         why = one.why
         for _ in range(0 if why else ATTEMPTS):
-            if self.cluster.kubectl.given_up.is_set():
+            if self.cluster.given_up.is_set():
                 break
             try:
                 return json_codec.dumps(self._answer(one))
@@ -134,7 +122,7 @@ class Query:
         stdin = ("--stdin",) if self.given else ()
         where = ("--namespace", self.cluster.namespace, one.pod, "--container", _CONTAINER)
         words = ("exec", *stdin, *where, "--", *self.command)
-        ended = self.cluster.kubectl.ended(
+        ended = self.cluster.ended(
             *words, seconds=self.how.seconds, largest=document_stream.LARGEST, given=self.given
         )
         value, why = document_stream.only(ended.raw)

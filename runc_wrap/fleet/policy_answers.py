@@ -6,7 +6,6 @@ would take the policy.
 """
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -95,7 +94,7 @@ class ChangedNodes(CountedNodes):
 class PolicyAnswers:
     """What all nodes that were asked say together."""
 
-    def __init__(self, check: Callable[[str, int], object] = lambda _node, _size: None) -> None:
+    def __init__(self) -> None:
         self.taken: int = 0
         self.silent: list[tuple[str, str]] = []  # node and why
         self.not_linux: list[str] = []  # nodes that were not asked, by their own word
@@ -103,10 +102,9 @@ class PolicyAnswers:
         self.refused: dict[str, list[str]] = {}  # why -> nodes
         self.remarks: dict[str, CountedNodes] = {}
         self.changes: dict[PolicyChange, ChangedNodes] = {}
-        self._check = check
 
-    def take(self, document: Json, size: int = 0) -> None:
-        """Take the document of one node, which has `size` bytes. Raises what `check` raises."""
+    def take(self, document: Json) -> None:
+        """Take the document of one node."""
         node = document["node"]
         try:
             if "error" in document:
@@ -116,7 +114,6 @@ class PolicyAnswers:
         except DocumentError as error:
             why = "its answer is none about a policy; its release may be an older one"
             self.silent.append((node, f"{why} ({error})"))
-        self._check(node, size)
 
     def _add(self, answer: PolicyAnswer) -> None:
         if answer.refused is not None:
@@ -134,9 +131,8 @@ class PolicyAnswers:
     @property
     def is_well(self) -> bool:
         """Whether every node that gets it would take it, one at least, and all containers run."""
-        return self.taken > 0 and not (self.silent or self.refused or any(
-            one.refused is not None for one in self.changes
-        ))  # fmt: skip
+        is_refused = any(one.refused is not None for one in self.changes)
+        return self.taken > 0 and not (self.silent or self.refused or is_refused)
 
     def ordered(self) -> list[tuple[PolicyChange, ChangedNodes]]:
         """Return the changes, those that would be refused first, then by how many there are."""
@@ -153,10 +149,8 @@ class PolicyAnswers:
             "not_linux": self.not_linux,
             "not_reached": [{"node": node} for node in self.not_reached],
             "remarks": [{"remark": one, **asdict(where)} for one, where in self.remarks.items()],
-            "changes": [_as_json(*one) for one in self.ordered()],
+            "changes": [
+                {**whose._asdict(), **asdict(where), "now": now, "then": then, "refused": refused}
+                for (whose, now, then, refused), where in self.ordered()
+            ],
         }
-
-
-def _as_json(change: PolicyChange, where: ChangedNodes) -> Json:
-    whose, then = change.whose._asdict(), change._asdict()
-    return {**whose, **asdict(where), **{key: then[key] for key in ("now", "then", "refused")}}

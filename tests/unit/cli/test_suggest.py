@@ -53,7 +53,7 @@ def test_suggest_says_what_else_its_rule_matches_and_where_it_belongs(
     for place, pod in enumerate(pods):
         evidence.container(f"c{place}", sighting(MBIND), pod=pod, **names)
     told = applied.ctl("suggest", "shop/web/app").stderr
-    assert "confined by this profile: shop/web-admin/app\n" in told
+    assert "would also confine other workloads: shop/web-admin/app\n" in told
     assert "before the rule shop-audit, which decided" in told
     assert "matches other workloads" not in applied.ctl("suggest", "shop/web-admin/app").stderr
 
@@ -240,4 +240,4 @@ def test_without_a_recording_it_says_how_to_make_one(applied: Node, observed: Ev
     observed.container("c1", sighting(), **APP)
     made = applied.ctl("suggest", "--recorded", NAME)
     assert made.exit_code == 2
-    assert "nothing was recorded. Write record = true in the rule" in made.stderr
+    assert "nothing was recorded. Apply record = true in its rule" in made.stderr

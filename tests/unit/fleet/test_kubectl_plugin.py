@@ -20,7 +20,7 @@ from runc_wrap import time_text
 from runc_wrap.fleet import memory_bound
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import AskedNode
-from runc_wrap.fleet.node_queries import Asking, Cluster, Query
+from runc_wrap.fleet.node_queries import Asking, Query
 from runc_wrap.host.progress_meter import Meter
 from tests.unit.fleet.conftest import StandIn, run
 
@@ -351,7 +351,7 @@ def test_no_more_answers_are_waited_for_than_may_be_held(cluster: StandIn) -> No
                 taken.append(one.node)
                 yield one
 
-    where = Cluster(Kubectl(str(cluster.place / "kubectl")), "n")
+    where = Kubectl(str(cluster.place / "kubectl"), namespace="n")
     query = Query(where, ("report",), Asking(3, 60.0))
     documents = query.documents(Nodes(AskedNode(name, f"pod-{name}") for name in names), Meter())
     assert next(documents)[0]["node"] in taken

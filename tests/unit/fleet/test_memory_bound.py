@@ -12,7 +12,7 @@ import pytest
 from harness.node.node_reports import document, workload
 from runc_wrap.failure import Failure
 from runc_wrap.fleet import memory_bound
-from runc_wrap.fleet.memory_bound import MemoryBound
+from runc_wrap.fleet.memory_bound import bounded
 from runc_wrap.report.merge.document_stream import NodeAnswer
 from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.node_document import FORM
@@ -31,10 +31,11 @@ def test_more_than_fits_fails_and_says_which_node_to_leave_out(
     others = [document(f"n{at}", workload(), workload(f"x{at}")) for at in range(8)]
     for ordered in ([greedy, *others], [*others, greedy]):
         monkeypatch.setattr(memory_bound, "resident_memory", count().__next__)
-        with pytest.raises(Failure, match="--without greedy"):
-            _taken(FleetReport((), FORM, MemoryBound().check), ordered)
-    found = FleetReport(("greedy",), FORM, MemoryBound().check)
-    _taken(found, [greedy, *others])
+        with pytest.raises(Failure, match="--without greedy"), bounded() as check:
+            _taken(FleetReport((), FORM, check), ordered)
+    with bounded() as check:
+        found = FleetReport(("greedy",), FORM, check)
+        _taken(found, [greedy, *others])
     assert (found.answered, found.is_whole) == (8, True)
     assert found.as_json([])["without"] == ["greedy"]
 
@@ -62,11 +63,12 @@ KINDS = {
 def peak():  # in KiB; getrusage counts what the parent had
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 before = peak()
-found = FleetReport(check=memory_bound.MemoryBound().check)
 try:
-    for at in range(200):
-        one = document(f"n{at}", *KINDS[sys.argv[1]](at))
-        found.take(NodeAnswer(None, one, size=1))
+    with memory_bound.bounded() as check:
+        found = FleetReport(check=check)
+        for at in range(200):
+            one = document(f"n{at}", *KINDS[sys.argv[1]](at))
+            found.take(NodeAnswer(None, one, size=1))
 except Failure:
     print(peak() - before)
 """
