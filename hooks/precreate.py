@@ -132,11 +132,9 @@ def run(prefix: str, options: "list[str]") -> int:
     kind = options[1] if options[:1] == ["--runtime"] and len(options) > 1 else ""
     try:
         text, line = hook(prefix, kind, called(posix.getcwd()), _stdin())
-    except Refusal as refusal:
-        refuse(f"runc-wrap: {refusal}")
-        return 1
     except Exception as error:  # noqa: BLE001 - report our own defect like any other failure
-        refuse(f"runc-wrap: an error in runc-wrap itself: {described(error)}.")
+        ours = f"an error in runc-wrap itself: {described(error)}."
+        refuse(f"runc-wrap: {error if isinstance(error, Refusal) else ours}")
         return 1
     line["seconds"] = round(time.perf_counter() - started, 6)
     _append(prefix, line)

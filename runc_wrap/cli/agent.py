@@ -40,17 +40,15 @@ def decide(places: Places) -> None:
 
 @agent.command()
 @click.option(
-    "--without-descriptor-store",
-    is_flag=True,
-    help="Take containers in observe although no supervisor keeps their listeners: if this service "
-    "ends, their calls fail with ENOSYS.",
+    "--without-descriptor-store", is_flag=True, help="Take containers in observe all the same."
 )
 @click.pass_obj
 def observe(places: Places, *, without_descriptor_store: bool) -> None:
     """Record evidence, answer the calls of containers in observe, write the metrics.
 
     Where the supervisor keeps no descriptors (FileDescriptorStoreMax= of systemd), containers
-    decided as observe get audit instead.
+    decided as observe get audit instead. With --without-descriptor-store they are taken; if this
+    service ends, their calls fail with ENOSYS.
     """
     environment = {os.fsencode(systemd.KEPT): b"%d" % systemd.kept_descriptors(os.environ)}
     if without_descriptor_store:
@@ -61,9 +59,7 @@ def observe(places: Places, *, without_descriptor_store: bool) -> None:
 def _become(places: Places, role: str, environment: Mapping[bytes, bytes] | None = None) -> None:
     """Replace this process by a service of the installed release."""
     if os.geteuid() != 0:
-        raise Failure(
-            "The agent does not run as root, whose creates it must answer; run it as root."
-        )
+        raise Failure("The agent answers root's creates; run it as root.")
     words = start_command.command_anew(str(places.prefix), role)
     handed = systemd_protocol.received(os.environb)
     variables = {**_FRUGAL, **os.environb, **(environment or {})}

@@ -6,9 +6,8 @@ from typing import Any
 import click
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cli import output, status, tighten
+from runc_wrap.cli import options, output, status, tighten
 from runc_wrap.hotpath.annotations import LOCALHOST
-from runc_wrap.hotpath.decision import Decision
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import deep_verify, redecide
 from runc_wrap.node.container_state.redecide import DecisionChange
@@ -24,17 +23,10 @@ _OF_RULE = ("name", "mode", "profile", "adopt", "record", "candidate")
 
 @click.command()
 @click.option("--check", "only_check", is_flag=True, help="Check only; change nothing.")
-@click.option(
-    "--diff", is_flag=True, help="Check only, and name the running containers that would change."
-)
-@click.option(
-    "--force", is_flag=True, help="Switch between runc and crun even if that orphans containers."
-)
-@click.option(
-    "--live", is_flag=True, help="Lay the overlay on running containers, too: `tighten --overlay`."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@click.option("--diff", is_flag=True, help="Check only; name running containers that would change.")
+@click.option("--force", is_flag=True, help="Switch runc and crun even if that orphans containers.")
+@click.option("--live", is_flag=True, help="Then run `tighten --overlay` on running containers.")
+@options.shows
 def apply(  # noqa: PLR0913 - click gives each option as a parameter
     places: Places, *, only_check: bool, diff: bool, force: bool, live: bool, as_json: bool
 ) -> None:
@@ -103,19 +95,13 @@ def _differences(compiled: Compiled, changes: Sequence[DecisionChange] | None) -
         return
     for change in changes:
         then, entry = change.then, change.entry
-        now = f"refused ({change.refused})" if then is None else _words(then)
-        yield f"{status.named(entry)}: {status.decided(entry)} -> {now}"
+        now = f"{status.decided(then)}: {then.reason}" if then else f"refused ({change.refused})"
+        yield f"{status.named(entry)}: {status.decided(entry.record)} -> {now}"
     for name, calls in compiled.narrowed.items():
         yield f"profile {name}: {narrowed_comparisons.sentence(calls)}"
     yield f"Running containers that would get a different filter or none: {len(changes)}"
     if changes:
         yield "`tighten --overlay` and `tighten --profile` add to them what is denied now."
-
-
-def _words(then: Decision) -> str:
-    beside = f", candidate {then.candidate}" if then.candidate else ""
-    decided = f"{then.profile} ({then.mode}{beside})" if then.action == "inject" else then.action
-    return f"{decided}: {then.reason}"
 
 
 def _summary(compiled: Compiled) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.doctor import checks, remedies
 from runc_wrap.doctor.remedies import Finding
 from runc_wrap.installation import releases
@@ -18,8 +18,7 @@ Tried = tuple[Finding, Exception | None]  # what --fix tried to mend, and why it
 @click.command()
 @click.option("--fix", is_flag=True, help="Mend what is safe to mend without asking.")
 @click.option("--dry-run", is_flag=True, help="With --fix: say what it would do, change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
     """Check this node for problems, and say what mends each.
 
@@ -38,18 +37,12 @@ def doctor(places: Places, *, fix: bool, dry_run: bool, as_json: bool) -> bool:
             mended = remedies.mend(findings)
             findings = checks.run(places) if mended else findings
     if as_json:
-        output.document(_document(findings, mended))
+        failed = [{**_fields(each), "failure": _why(failure)} for each, failure in mended]
+        found = [_fields(each) for each in findings]
+        output.document({"checks": [*checks.CHECKS], "findings": found, "mended": failed})
     else:
         _print(findings, mended, is_rehearsal=dry_run)
     return any(each.severity != "note" for each in findings)
-
-
-def _document(findings: Sequence[Finding], mended: Sequence[Tried]) -> dict[str, Any]:
-    return {
-        "checks": [*checks.CHECKS],
-        "findings": [_fields(each) for each in findings],
-        "mended": [{**_fields(each), "failure": _why(failure)} for each, failure in mended],
-    }
 
 
 def _fields(finding: Finding) -> dict[str, Any]:

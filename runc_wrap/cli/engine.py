@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from runc_wrap.cli import engine_change, output
-from runc_wrap.cli.engine_change import config_option, handler_option, json_option
+from runc_wrap.cli.engine_change import config_option, handler_option
+from runc_wrap.cli.options import shows
 from runc_wrap.engines import engine_status
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import canary_proof, transaction_revert
@@ -32,8 +33,7 @@ engine.add_command(engine_change.remove)
 @engine_change.engine_argument()
 @handler_option
 @config_option
-@json_option
-@click.pass_obj
+@shows
 def prove(
     places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool
 ) -> bool:
@@ -60,8 +60,7 @@ def prove(
 
 
 @engine.command("list")
-@json_option
-@click.pass_obj
+@shows
 def list_(places: Places, /, *, as_json: bool) -> bool:
     """Show the engines of this node and the handlers registered with them."""
     with output.progress("Asking the engines"):
@@ -83,9 +82,8 @@ def _listed(each: dict[str, Any], row: dict[str, Any]) -> list[str]:
 
 
 @engine.command()
-@json_option
 @click.option("--boot", "is_boot", is_flag=True, help="Undo only the files: no engine runs yet.")
-@click.pass_obj
+@shows
 def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
     """Undo each interrupted change of an engine.
 
@@ -105,8 +103,7 @@ def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
 
 
 @engine.command()
-@json_option
-@click.pass_obj
+@shows
 def status(places: Places, /, *, as_json: bool) -> bool:
     """Show what is configured and in force in each engine, since when and by whom.
 

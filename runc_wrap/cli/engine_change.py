@@ -2,14 +2,13 @@
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
-from runc_wrap.cli import engine_output, output
+from runc_wrap.cli import engine_output, options, output
 from runc_wrap.engines import engine_registry, handler_removal
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler, check_name
@@ -28,10 +27,7 @@ _FAILURES = (transaction_run.TakenBack, transaction_revert.NotTakenBackError)
 handler_option = click.option(
     "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
 )
-config_option = click.option(
-    "--config", type=click.Path(path_type=Path), help="The engine's configuration file."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+config_option = click.option("--config", type=options.PATH, help="The engine's configuration file.")
 
 
 def engine_argument(*more: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
@@ -41,40 +37,29 @@ def engine_argument(*more: str) -> Callable[[Callable[..., bool]], Callable[...,
     )
 
 
-def _common_options(command: Callable[..., bool]) -> Callable[..., bool]:
-    """Give a command the options that both have."""
-    for option in (
-        handler_option,
-        config_option,
-        click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
-        json_option,
-        click.option(
-            "--restart",
-            is_flag=True,
-            help="Restart the engine and run a canary; if anything fails, undo everything.",
-        ),
-        click.option(
-            "--stop-containers",
-            "stops",
-            is_flag=True,
-            help="With --restart: even if that ends containers, as Docker's without live-restore.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What the options of `add` ask to register, with one engine or with each."""
+class _Wanted(NamedTuple):
+    """What the options of `add` and `remove` ask for, of one engine or of each."""
 
     handler: str
-    default: bool
+    config: Path | None
     dry_run: bool
-    containerd_version: str | None
+    as_json: bool
     restart: bool
     stops: bool
-    as_json: bool
+    default: bool = False
+    containerd_version: str | None = None
+
+
+_common_options = options.together(
+    "wanted",
+    _Wanted,
+    handler_option,
+    config_option,
+    click.option("--dry-run", is_flag=True, help="Print the changes as a diff, write nothing."),
+    options.as_json,
+    click.option("--restart", is_flag=True, help="Restart the engine, and prove it by a canary."),
+    click.option("--stop-containers", "stops", is_flag=True, help="--restart may end containers."),
+)
 
 
 @click.command()
@@ -83,21 +68,21 @@ class _Wanted:
 @click.option("--default", is_flag=True, help="Make it the engine's default runtime.")
 @click.option("--containerd-version", help="Overrides the output of `containerd --version`.")
 @click.pass_obj
-def add(places: Places, /, *, name: str, config: Path | None, **options: Any) -> bool:  # noqa: ANN401 - click's
+def add(places: Places, /, *, name: str, wanted: _Wanted) -> bool:
     """Register runc-wrap with ENGINE; `auto` means each engine of this node in turn.
 
     With --restart: restart the engine and have it start a container. If anything fails, undo
-    everything.
+    everything. Refused where the restart ends containers, as Docker's without live-restore, unless
+    --stop-containers is given.
     """
-    wanted = _Wanted(**options)
-    _check_restart(restart=wanted.restart, dry_run=wanted.dry_run, stops=wanted.stops)
+    _check_restart(wanted)
     try:
         check_name(wanted.handler)
         if name == _AUTO:
-            return _add_to_all(places, wanted, config)
-        if config and not config.absolute().parent.is_dir():  # misspelled
-            raise EngineError(f"--config {config}: there is no such directory")
-        found = engine_registry.at(name, config) if config else _only_one(name)
+            return _add_to_all(places, wanted)
+        if wanted.config and not wanted.config.absolute().parent.is_dir():  # misspelled
+            raise EngineError(f"--config {wanted.config}: there is no such directory")
+        found = engine_registry.at(name, wanted.config) if wanted.config else _only_one(name)
         document, plan = _added(places, found, wanted)
     except _FAILURES as error:
         _end(name, error, as_json=wanted.as_json)
@@ -112,7 +97,7 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     where = _where_of(places, found.name, found.config)
     with output.progress(f"Asking {found.name}"):
         facts = found.facts(wanted.containerd_version, places.prefix)
-    name, default, dry_run = wanted.handler, wanted.default, wanted.dry_run
+    name, default = wanted.handler, wanted.default
     planned = partial(registration_plan.plan_add, where, name, facts, default=default)
     if wanted.restart:
         job = Job(places, where, name, ADD, planned, default, wanted.stops)
@@ -120,23 +105,31 @@ def _added(places: Places, found: Engine, wanted: _Wanted) -> tuple[dict[str, An
     with output.progress(f"Registering with {found.name}"):
         plan = planned()
         wrong = [*plan.notes]
-        _change_files(places, plan, registration_plan.carry_out_checked, dry_run=dry_run)
+        _change_files(places, plan, registration_plan.carry_out_checked, dry_run=wanted.dry_run)
         handler = Handler(name, str(where.bin_dir / name), default)
-        if not dry_run and (problem := found.problem(handler, facts)):
+        if not wanted.dry_run and (problem := found.problem(handler, facts)):
             wrong.append(problem)
-    return engine_output.document(plan, name, wrong, dry_run=dry_run, added=True), plan
+    return engine_output.document(plan, name, wrong, dry_run=wanted.dry_run, added=True), plan
 
 
-def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
+def _add_to_all(places: Places, wanted: _Wanted) -> bool:
     """Register with each engine that is found; return whether anything was wrong."""
-    if config is not None or wanted.containerd_version is not None:
+    if wanted.config is not None or wanted.containerd_version is not None:
         raise EngineError("`auto` with an engine's own option; try: name the engine instead")
     engines = engine_registry.detected()
     if not engines:
         raise EngineError("no engine is on this node; try: `engine list`")
     documents: list[dict[str, Any]] = []
     for found in engines:
-        document, plan = _attempted(places, found, wanted)
+        document: dict[str, Any] = {"engine": found.name, "config": str(found.config), "wrong": []}
+        plan = None
+        try:
+            if off := found.off():  # its CRI plugin, as in Docker's containerd
+                document["skipped"] = off
+            else:
+                document, plan = _added(places, found, wanted)
+        except (Failure, OSError) as error:
+            document |= {"skipped": str(error), "wrong": [str(error)]}
         documents.append(document)
         if plan is not None and not wanted.as_json:
             engine_output.show(document, plan, as_json=False)
@@ -149,74 +142,52 @@ def _add_to_all(places: Places, wanted: _Wanted, config: Path | None) -> bool:
     return any(each["wrong"] for each in documents)
 
 
-def _attempted(
-    places: Places, found: Engine, wanted: _Wanted
-) -> tuple[dict[str, Any], Plan | None]:
-    """Register with one of all, unless its CRI plugin is off, as in Docker's containerd."""
-    skipped = {"engine": found.name, "config": str(found.config), "wrong": []}
-    try:
-        if off := found.off():
-            return skipped | {"skipped": off}, None
-        return _added(places, found, wanted)
-    except (Failure, OSError) as error:
-        return skipped | {"skipped": str(error), "wrong": [str(error)]}, None
-
-
 def _only_one(name: str) -> Engine:
     """Return the one installation of an engine, the usual one if none is found."""
     found = engine_registry.ENGINES[name].detect()
     if len(found) > 1:
-        raise EngineError(
-            f"several: {', '.join(map(str, found))}; try: --config {found[0].config}, or "
-            "`engine add auto` for all"
-        )
+        names = ", ".join(map(str, found))
+        raise EngineError(f"several: {names}; try: --config {found[0].config}, or `add auto`")
     return found[0] if found else engine_registry.at(name, engine_registry.ENGINES[name].usual)
 
 
 @click.command()
 @engine_argument()
 @_common_options
-@click.option(
-    "--hand-over", is_flag=True, help="If containers need it: lead its name to the real runtime."
-)
+@click.option("--hand-over", is_flag=True, help="If needed, lead its name to the real runtime.")
 @click.pass_obj
-def remove(  # noqa: PLR0913  # one parameter per option
-    places: Places, /, *, name: str, handler: str, config: Path | None, dry_run: bool,
-    as_json: bool, hand_over: bool, restart: bool, stops: bool,
-) -> bool:  # fmt: skip
+def remove(places: Places, /, *, name: str, wanted: _Wanted, hand_over: bool) -> bool:
     """Remove from ENGINE's configuration what `add` wrote.
 
     Refused while containers need the handler; stopped ones of Docker and Podman count. With
     --hand-over it goes on: the handler's name and path then lead to the real runtime, it is no
     longer the default, and runc-wrap forgets it, so that you delete what is left. With --restart:
-    restart the engine and have it start a container. If it does not, undo everything.
+    restart the engine and have it start a container. If it does not, undo everything; as for `add`,
+    --stop-containers lets the restart end containers.
     """
-    _check_restart(restart=restart, dry_run=dry_run, stops=stops)
+    _check_restart(wanted)
+    handler, dry_run = wanted.handler, wanted.dry_run
     try:
-        where = registered(places, name, handler, config)
+        where = registered(places, name, handler, wanted.config)
         with output.progress("Looking who needs the handler"):
             removal = handler_removal.plan(places, where, handler, hands_over=hand_over)
-        again = partial(handler_removal.look_again, places, removal)
-        if restart and not removal.plan.is_empty:
-            ours = (places, where, handler, REMOVE, lambda: removal.plan)
-            job = Job(*ours, stops=stops, look_again=again)
-            document, _ = _restarted(job, as_json=as_json)
-            return _show(document, removal, as_json=as_json)
-        # not checked: what is left is the owner's own
-        execute = partial(registration_plan.carry_out, check=again)
-        _change_files(places, removal.plan, execute, dry_run=dry_run)
+        plan, again = removal.plan, partial(handler_removal.look_again, places, removal)
+        if wanted.restart and not plan.is_empty:
+            what = (places, where, handler, REMOVE, lambda: plan)
+            job = Job(*what, stops=wanted.stops, look_again=again)
+            document, _ = _restarted(job, as_json=wanted.as_json)
+        else:  # not checked: what is left is the owner's own
+            execute = partial(registration_plan.carry_out, check=again)
+            _change_files(places, plan, execute, dry_run=dry_run)
+            wrong, ours = [*plan.notes], Handler(handler, str(where.bin_dir / handler))
+            if plan.is_empty and engine_registry.at(where.engine, where.config).shows(ours):
+                why = f"but {where.state_dir} has no record of it: edit by hand"
+                wrong.append(f"{where.config} has {handler}, {why}")
+            document = engine_output.document(plan, handler, wrong, dry_run=dry_run, added=False)
     except _FAILURES as error:
-        _end(name, error, as_json=as_json)
-    plan = removal.plan
-    wrong = [*plan.notes, *(_left(where, handler) if plan.is_empty else ())]
-    document = engine_output.document(plan, handler, wrong, dry_run=dry_run, added=False)
-    return _show(document, removal, as_json=as_json)
-
-
-def _show(document: dict[str, Any], removal: handler_removal.Removal, *, as_json: bool) -> bool:
-    """Print a removal, with who still needs the handler; return whether anything is wrong."""
-    engine_output.show(document | removal.document(), removal.plan, as_json=as_json)
-    if not as_json:
+        _end(name, error, as_json=wanted.as_json)
+    engine_output.show(document | removal.document(), plan, as_json=wanted.as_json)
+    if not wanted.as_json:
         for each in removal.given:
             output.say(f"yours to delete when no container needs it: {each}")
         for each in removal.named:
@@ -224,21 +195,11 @@ def _show(document: dict[str, Any], removal: handler_removal.Removal, *, as_json
     return bool(document["wrong"])
 
 
-def _left(where: Where, handler: str) -> list[str]:
-    """Return a problem if the engine shows a handler that we have no record of."""
-    ours = Handler(handler, str(where.bin_dir / handler))
-    if not engine_registry.at(where.engine, where.config).shows(ours):
-        return []
-    return [
-        f"{where.config} has {handler}, but {where.state_dir} has no record of it: edit by hand"
-    ]
-
-
-def _check_restart(*, restart: bool, dry_run: bool, stops: bool) -> None:
+def _check_restart(wanted: _Wanted) -> None:
     """Check which options exclude each other. Raises click.UsageError."""
-    if stops and not restart:
+    if wanted.stops and not wanted.restart:
         raise click.UsageError("--stop-containers needs --restart: nothing else ends containers")
-    if restart and dry_run:
+    if wanted.restart and wanted.dry_run:
         raise click.UsageError("--restart and --dry-run exclude each other")
 
 
@@ -295,7 +256,6 @@ def _where_of(places: Places, name: str, config: Path) -> Where:
 
     What a killed command left of a change of it is undone. Raises EngineError and OSError.
     """
-    ours = (places.wrapper.parent, places.engines)
-    where = registration_state.Where(name, config.absolute(), *ours)
+    where = Where(name, config.absolute(), places.wrapper.parent, places.engines)
     registration_plan.settle(where.change)
     return where

@@ -72,8 +72,7 @@ def show(document: dict[str, Any], plan: Plan, *, as_json: bool) -> None:
 
 
 def _changes(document: dict[str, Any], plan: Plan) -> str:
-    removed = {str(change.path) for change in plan.changes if change.after is None}
-    lines = [f"{'removed' if c in removed else 'changed'} {c}" for c in document["changed"]]
+    lines = [f"{'removed' if c.after is None else 'changed'} {c.path}" for c in plan.changes]
     lines += [f"created the link {plan.link_new}"] if plan.link_new else []
     lines += [f"removed the link {plan.link_gone}"] if plan.link_gone and not plan.given else []
     if reload := document["reload"]:

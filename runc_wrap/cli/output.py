@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,7 +42,6 @@ MOMENT = 1.0  # seconds; what is done sooner shows nothing
 _PAUSE = 0.2  # seconds
 _BAR_WIDTH = 20  # columns
 _ERASE = "\x1b[1A\x1b[2K"  # the line above, which is where a bar ends
-_SILENT = ("as_json", "quiet")  # parameters of a command, or of the root command
 
 
 class Number(click.FloatRange):
@@ -128,8 +128,6 @@ def _shrunk(widths: list[int], room: int) -> list[int]:
 
 
 def _folded(line: str, most: int) -> list[str]:
-    import textwrap  # noqa: PLC0415 - few commands print tables
-
     return textwrap.wrap(line, max(most, 1), break_on_hyphens=False) or [""]
 
 
@@ -155,11 +153,8 @@ def _is_progress_wanted() -> bool:
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
         return False
     context = click.get_current_context(silent=True)
-    while context:
-        if any(context.params.get(name) for name in _SILENT):
-            return False
-        context = context.parent
-    return True
+    silent = context and (context.params.get("as_json") or context.find_root().params.get("quiet"))
+    return not silent
 
 
 def _show_progress(what: str, meter: Meter, over: threading.Event) -> None:

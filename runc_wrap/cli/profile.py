@@ -1,15 +1,16 @@
 """runc-wrapctl profile groups | list | show | diff; other commands have modules of their own."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.cli.root_command import Lazy
 from runc_wrap.filters import profile_difference
+from runc_wrap.filters.profile_difference import ProfileChange
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST
@@ -37,11 +38,9 @@ _MODULES = {
     "record": "profile_record",
     "simulate": "profile_check",
 }
+_ENGINES = click.Choice([*engine_names.KNOWN, UNKNOWN])
 engine_option = click.option(
-    "--engine",
-    type=click.Choice([*engine_names.KNOWN, UNKNOWN]),
-    default=UNKNOWN,
-    help="The engine whose runtime-default is meant.",
+    "--engine", type=_ENGINES, default=UNKNOWN, help="Whose runtime-default is meant."
 )
 _SUMMARY = {
     "denies": "denies {} more{}",
@@ -62,7 +61,7 @@ for _name, _module in _MODULES.items():  # what these import takes some 20 ms fo
 
 @profile.command("groups")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.as_json
 def groups_(name: str | None, *, as_json: bool) -> None:
     """List the groups of calls that a composed profile may name, or the calls of one."""
     chosen = {one: systemd_sets.calls(one) for one in ([name] if name else systemd_sets.names())}
@@ -76,8 +75,7 @@ def groups_(name: str | None, *, as_json: bool) -> None:
 
 
 @profile.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def list_(places: Places, *, as_json: bool) -> None:
     """List the built-in profiles and your own, and the engines that each is runtime-default of."""
     rows = _rows(places)
@@ -119,32 +117,18 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 
 @profile.command()
 @click.argument("name")
-@click.option(
-    "--caps",
-    default="",
-    callback=_capabilities,
-    help="The container's bounding set: NET_ADMIN,SYS_TIME or ALL.  [default: none]",
-)
-@click.option(
-    "--arch",
-    default=platform.goarch,
-    help="Architecture by its name in Go: amd64, arm64.  [default: this machine's]",
-)
+@click.option("--caps", default="", callback=_capabilities, help="NET_ADMIN,SYS_TIME, or ALL.")
+@click.option("--arch", default=platform.goarch, help="amd64, arm64.  [default: this machine's]")
 @engine_option
-@click.option(
-    "--explain", "explained", is_flag=True, help="Print which part answers for each call."
-)
-@click.option(
-    "--json",
-    is_flag=True,
-    expose_value=False,
-    help="Accepted for consistency; the output is JSON in any case.",
-)
+@click.option("--explain", is_flag=True, help="Print which part answers for each call.")
+@click.option("--json", is_flag=True, expose_value=False, help="The output is JSON in any case.")
 @click.pass_obj
 def show(  # noqa: PLR0913 - click's parameters
-    places: Places, name: str, caps: frozenset[str], arch: str, engine: str, *, explained: bool
+    places: Places, name: str, caps: frozenset[str], arch: str, engine: str, *, explain: bool
 ) -> None:
     """Print the linux.seccomp object that a container with these capabilities gets.
+
+    --caps is its bounding set, by default none; --arch the architecture by its name in Go.
 
     NAME is runtime-default, a built-in profile with or without a version (containerd@1.7.24), an
     engine's captured one (containerd@captured), localhost/<file>, a composed one
@@ -154,7 +138,7 @@ def show(  # noqa: PLR0913 - click's parameters
     """
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin)
-    if explained:
+    if explain:
         output.document(_answers(found, caps, arch))
     else:
         output.document(resolve(profile_operand.enforced(places, found.profile, arch), caps))
@@ -172,41 +156,11 @@ def _answers(found: Composed, caps: frozenset[str], arch: str) -> dict[str, list
     return {call: found.answers(call, holds) for call in calls}
 
 
-class _Difference(NamedTuple):
-    """What differs of a call, for those ABIs on which the same does."""
-
-    syscall: str
-    capabilities: tuple[str, ...]
-    when: str
-    first: int
-    second: int
-
-    @property
-    def kind(self) -> str:
-        """What the second does: "denies" or "allows" more, denies "otherwise", or "logs"."""
-        first, second = map(actions.denies, (self.first, self.second))
-        if first == second:
-            return "otherwise" if first else "logs"
-        return "allows" if first else "denies"
-
-    def shown(self, abis: list[str]) -> dict[str, Any]:
-        """Return it as the document has it."""
-        return {
-            "syscall": self.syscall,
-            "abis": abis,
-            "capabilities": [*self.capabilities],
-            "arguments": self.when or None,
-            "first": actions.describe(self.first),
-            "second": actions.describe(self.second),
-        }
-
-
 @profile.command()
 @click.argument("first")
 @click.argument("second")
 @engine_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool) -> bool:
     """Print what the profile SECOND does differently from FIRST, call by call.
 
@@ -219,19 +173,32 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     Exit status 1: they differ.
     """
     one, other = profile_operand.sides(places, (first, second), engine)
-    found: dict[_Difference, list[str]] = {}  # each with its ABIs
-    for each in profile_difference.find(one, other, profile_operand.loader(places)):
+    changes = profile_difference.find(one, other, profile_operand.loader(places))
+    found: dict[tuple[Any, ...], list[str]] = {}  # each with its ABIs
+    for each in changes:
         call, caps = each.call, tuple(sorted(each.capabilities))
-        row = _Difference(call.syscall, caps, each.when, call.expected, call.found)
-        found.setdefault(row, []).append(call.abi)
-    rows = [row.shown(abis) for row, abis in found.items()]
+        same = call.syscall, caps, each.when, call.expected, call.found
+        found.setdefault(same, []).append(call.abi)
+    rows = [
+        {"syscall": name, "abis": abis, "capabilities": [*caps], "arguments": when or None,
+         "first": actions.describe(before), "second": actions.describe(after)}
+        for (name, caps, when, before, after), abis in found.items()
+    ]  # fmt: skip
     if as_json:
-        output.document({"summary": _summary(found), "differences": rows})
+        output.document({"summary": _summary(changes), "differences": rows})
     else:
         if rows:
             output.table(("call", "abi", "when", "first", "second"), map(_cells, rows))
-        output.say(_summary(found))
+        output.say(_summary(changes))
     return bool(found)
+
+
+def _kind(change: ProfileChange) -> str:
+    """Return what the second does: denies or allows more, denies "otherwise", or "logs"."""
+    first, second = map(actions.denies, (change.call.expected, change.call.found))
+    if first == second:
+        return "otherwise" if first else "logs"
+    return "allows" if first else "denies"
 
 
 def _cells(shown: dict[str, Any]) -> tuple[str, ...]:
@@ -240,14 +207,14 @@ def _cells(shown: dict[str, Any]) -> tuple[str, ...]:
     return shown["syscall"], ", ".join(shown["abis"]), when, shown["first"], shown["second"]
 
 
-def _summary(found: Iterable[_Difference]) -> str:
+def _summary(found: Iterable[ProfileChange]) -> str:
     said = []
     for kind, text in _SUMMARY.items():
-        some = [one for one in found if one.kind == kind]
-        under = len({one.syscall for one in some if one.when})
+        some = [one for one in found if _kind(one) == kind]
+        under = len({one.call.syscall for one in some if one.when})
         more = f" ({under} under arguments)" if under else ""
         if some:
-            calls = {one.syscall for one in some}
+            calls = {one.call.syscall for one in some}
             named = {one for one in calls if not one.startswith("#")}
             said.append(text.format(syscall_names.counted(named, unnamed=named != calls), more))
     return f"The second {', '.join(said)}." if said else "They do the same for every call."

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runc_wrap.apply import apply_policy
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.engines.capture import capture_run, capture_store
 from runc_wrap.host import engine_names
 from runc_wrap.node.paths import Places
@@ -21,17 +21,10 @@ from runc_wrap.profiles.captured_profile import CapturedProfile
 @click.command()
 @click.argument("engine", type=click.Choice([*engine_names.KNOWN]))
 @click.option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    help="The engine's socket.  [default: where its client looks]",
+    "--socket", type=options.PATH, help="The engine's socket.  [default: where its client looks]"
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The engine's configuration file, if there are several of it.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@click.option("--config", type=options.PATH, help="The engine's, if it has several.")
+@options.shows
 def capture(
     places: Places, engine: str, socket: Path | None, config: Path | None, *, as_json: bool
 ) -> bool:

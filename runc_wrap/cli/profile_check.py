@@ -8,7 +8,7 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.cli.profile import engine_option
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.paths import Places
@@ -24,8 +24,7 @@ _LONGEST = 64 * 1024  # bytes of a line
 @click.command()
 @click.argument("name")
 @engine_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     """Print what this node's runtime, libseccomp and kernel make of a profile, and what to write.
 
@@ -58,8 +57,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
 @click.argument("name")
 @click.argument("calls", type=click.File("rb"), required=False)
 @engine_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def simulate(
     places: Places, name: str, calls: BinaryIO | None, engine: str, *, as_json: bool
 ) -> bool:
@@ -81,15 +79,12 @@ def simulate(
     rows = profile_simulation.simulated(reader.calls(_lines(calls)) if calls else recorded, profile)
     unsure = reader.strace.lacks_modes and len(abis.runnable(syscall_names.native())) > 1
     if unsure:
-        output.warn(
-            "The trace has no numbers of calls, so calls of 32-bit and x32 programs count as "
-            "64-bit ones; trace with `strace -n`."
-        )
+        output.warn("Calls of 32-bit and x32 programs count as 64-bit ones; use `strace -n`.")
     if reader.unread:
+        unread, first = safe_text.number(reader.unread, "line"), reader.first_unread
+        wanted = "`strace -f -n -X raw -o FILE COMMAND` or `ausearch --raw -m SECCOMP`"
         output.warn(
-            f"Not judged: {safe_text.number(reader.unread, 'line')} that may record a call, or say "
-            f"that records are missing; the first is line {reader.first_unread}. Give what `strace "
-            "-f -n -X raw -o FILE COMMAND` writes, or `ausearch --raw -m SECCOMP`."
+            f"Not judged: {unread}, the first is line {first}. Give the output of {wanted}."
         )
     if as_json:
         output.document(rows)

@@ -10,18 +10,17 @@ import click
 from runc_wrap import time_text
 from runc_wrap.agent.observe import recorded_command
 from runc_wrap.apply import profile_operand
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.failure import Failure
 from runc_wrap.host import engine_names
 from runc_wrap.report.recorded_calls import UNSEEN
 from runc_wrap.report.suggestion import profile_reduction
 
-_FILE: click.Path = click.Path(dir_okay=False, path_type=Path)
 _CLIENTS = {"crictl", "ctr", "kubectl", "nerdctl", *engine_names.KNOWN}
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("-o", "--output", "file", required=True, type=_FILE)
+@click.option("-o", "--output", "file", required=True, type=options.FILE)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
 def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> None:
@@ -42,10 +41,8 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
     `runc-wrapctl suggest --recorded`.
     """
     if Path(command[0]).name in _CLIENTS:
-        raise Failure(
-            f"{Path(command[0]).name} would be recorded, and not the container that it starts; "
-            "write record = true in a rule and use `runc-wrapctl suggest --recorded`"
-        )
+        what = f"this would record {Path(command[0]).name}, and not the container that it starts"
+        raise Failure(f"{what}; write record = true in a rule, and use `suggest --recorded`")
     is_shown = str(file) == profile_operand.STDIN
     if not is_shown and not os.access(file if file.exists() else file.parent, os.W_OK):
         raise Failure(f"{file} cannot be written; the command was not run")

@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.doctor import installation_checks
 from runc_wrap.evidence.sources import source_status
 from runc_wrap.hotpath import policy_file
-from runc_wrap.hotpath.decision import ENGINE_DEFAULT
+from runc_wrap.hotpath.decision import ENGINE_DEFAULT, Decision
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.container_state import (
     container_processes,
     container_status,
@@ -42,8 +43,7 @@ namespace pod container image action mode profile candidate reason rule ignored 
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def status(places: Places, *, as_json: bool) -> None:
     """Show every container: its identity, what it declared, the decision, the kernel's state.
 
@@ -117,7 +117,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         named(entry),
         str(entry.container.pid or entry.container.state),
         _declared(entry) or "-",
-        decided(entry),
+        decided(entry.record),
         kernel_words(first.seccomp, first.filters) if first else "-",
         _AGREES[entry.agrees],
         _reason(entry),
@@ -174,25 +174,22 @@ def _declared(entry: Entry) -> str | None:
     return entry.record and entry.record.declared
 
 
-def decided(entry: Entry) -> str:
+def decided(found: Record | Decision | None) -> str:
     """Return the decision for a container, in a few words."""
-    record = entry.record
-    if record is None or record.action is None:
+    if found is None or found.action is None:
         return "-"
-    if record.action != "inject":
-        return record.action
-    how = "restored as dumped" if record.restored else record.mode
-    beside = f", candidate {record.candidate}" if record.candidate else ""
-    return f"{record.profile} ({how}{beside})"
+    if found.action != "inject":
+        return found.action
+    how = "restored as dumped" if found.restored else found.mode
+    beside = f", candidate {found.candidate}" if found.candidate else ""
+    return f"{found.profile} ({how}{beside})"
 
 
 def kernel_words(seccomp: int, filters: int | None) -> str:
     """Return the seccomp state of /proc/PID/status in words."""
     if seccomp != container_processes.FILTERED:
         return "strict" if seccomp else "no filter"
-    if filters is None:
-        return "filtered"
-    return f"{filters} filter" + "s" * (filters != 1)
+    return "filtered" if filters is None else safe_text.number(filters, "filter")
 
 
 def _reason(entry: Entry) -> str:
@@ -201,9 +198,7 @@ def _reason(entry: Entry) -> str:
     laid = " Tightened since it started." if entry.laid else ""
     if record is None:
         return f"No decision in the ledger: not started by runc-wrap, or its line is gone.{laid}"
-    why = (record.reason or "") + laid
-    unheard = f" {unheard_words(entry)}." if entry.unheard else ""
-    return why + unheard
+    return (record.reason or "") + laid + (f" {unheard_words(entry)}." if entry.unheard else "")
 
 
 def unheard_words(entry: Entry) -> str:

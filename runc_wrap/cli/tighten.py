@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.cli.status import identity, kernel_words, look, named
 from runc_wrap.failure import Failure
 from runc_wrap.node.container_state.container_status import Entry, Node
@@ -32,31 +32,12 @@ _SHOWN = 5
 @click.option("--named", metavar="NAME", help="Lay this profile, as for `profile show`.")
 @click.option("--canary", type=click.IntRange(1), help="So many containers of each workload only.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
-@click.option(
-    "--set-no-new-privs",
-    is_flag=True,
-    help="Set no_new_privs where the kernel asks for it: in processes without it and without "
-    "CAP_SYS_ADMIN. It cannot be unset: in them and their children, programs with set-user-ID bits "
-    "or file capabilities (sudo, su, ping) give no privileges any more.",
-)
+@click.option("--set-no-new-privs", is_flag=True, help="Set no_new_privs if the kernel needs it.")
 @click.option("--even-if-denied", is_flag=True, help="Also where records show that it breaks.")
 @click.option("--yes", is_flag=True, help="Do not ask on a terminal.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
-def tighten(  # noqa: PLR0913 - the options
-    places: Places,
-    /,
-    names: tuple[str, ...],
-    *,
-    overlay: bool,
-    profile: bool,
-    named: str | None,
-    canary: int | None,
-    dry_run: bool,
-    set_no_new_privs: bool,
-    even_if_denied: bool,
-    yes: bool,
-    as_json: bool,
+@options.shows
+def tighten(
+    places: Places, /, names: tuple[str, ...], named: str | None, canary: int | None, **flags: bool
 ) -> None:
     """Add a filter to every process of containers that already run, and to each later exec in them.
 
@@ -65,9 +46,14 @@ def tighten(  # noqa: PLR0913 - the options
     were created now; --overlay with a name also tightens those that opted out or have a profile of
     their own. A container that has the filter is left as it is.
 
+    The kernel needs no_new_privs in processes without CAP_SYS_ADMIN. It cannot be unset: in them
+    and their children, programs with set-user-ID bits or file capabilities (sudo, su, ping) give no
+    privileges any more.
+
     Exit status 1: a container is refused, or a process could not be tightened.
     """
-    if overlay + profile + bool(named) != 1:
+    overlay, dry_run = flags["overlay"], flags["dry_run"]
+    if overlay + flags["profile"] + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
     if sentence := tightening_plan.obstacle():
         raise Failure(sentence)
@@ -75,14 +61,14 @@ def tighten(  # noqa: PLR0913 - the options
     choice = FilterChoice(places, None if overlay else named or "", is_named=bool(names))
     with output.progress("Reading the processes' filters") as meter:
         chosen = meter.counting(_chosen(node, names))
-        found = [planned(one, choice, set_no_new_privs=set_no_new_privs) for one in chosen]
+        found = [planned(one, choice, set_no_new_privs=flags["set_no_new_privs"]) for one in chosen]
     plans = [plan for plan in found if plan]
     if left := len(found) - len(plans):
         output.warn(f"left as they are, since the policy gives them no such filter: {left}")
-    _refuse_denied(places, plans, even_if_denied=even_if_denied)
+    _refuse_denied(places, plans, even_if_denied=flags["even_if_denied"])
     _leave(plans, canary)
     todo = [] if dry_run else _todo(plans)
-    if todo and not yes and sys.stdin.isatty():
+    if todo and not flags["yes"] and sys.stdin.isatty():
         question = f"Add the filter to {len(todo)} containers? Only a restart takes it away."
         click.confirm(question, abort=True, err=True)
     if not dry_run:
@@ -91,7 +77,7 @@ def tighten(  # noqa: PLR0913 - the options
     with output.progress("Tightening containers") as meter:
         for plan in meter.counting(todo):
             container_tightening.tighten(places, plan, containers)
-    _show(plans, as_json=as_json)
+    _show(plans, as_json=flags["as_json"])
     if any(plan.reasons for plan in plans):
         raise SystemExit(output.WRONG)
 
@@ -107,10 +93,7 @@ def _chosen(node: Node, names: Sequence[str]) -> list[Entry]:
     running += users
     for name in names:
         if not any(_is_named(one, name) for one in running):
-            raise Failure(
-                f"{name}: no container or workload of this name runs here under runc or crun; "
-                "`runc-wrapctl status` lists them"
-            )
+            raise Failure(f"{name}: no such container or workload runs here; `status` lists them")
     return [one for one in running if any(_is_named(one, name) for name in names)]
 
 

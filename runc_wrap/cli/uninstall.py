@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.failure import Failure
@@ -17,11 +17,8 @@ from runc_wrap.node.paths import Places
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--purge", is_flag=True, help="Remove your settings, profiles and records, too.")
-@click.option(
-    "--hand-over", is_flag=True, help="Lead what is still called to the real runtime, and go on."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@click.option("--hand-over", is_flag=True, help="Lead what is called to the real runtime; go on.")
+@options.shows
 def uninstall(
     places: Places, *, dry_run: bool, purge: bool, hand_over: bool, as_json: bool
 ) -> None:
@@ -34,10 +31,7 @@ def uninstall(
     """
     if dry_run:
         if registration_state.unfinished(places):  # which planning takes back
-            raise Failure(
-                "a change of an engine is under way or was interrupted: run it without --dry-run, "
-                "or `runc-wrapctl engine revert` first"
-            )
+            raise Failure("a change of an engine is not over; run it without --dry-run")
         plan = _planned(places, purge=purge, hand_over=hand_over)
         lines = [f"would {what}" for what, _ in uninstaller.steps(plan)]
         _tell(plan, lines, as_json=as_json, dry_run=True)
@@ -66,11 +60,9 @@ def _planned(places: Places, *, purge: bool, hand_over: bool) -> UninstallPlan:
 
 
 def _tell(plan: UninstallPlan, lines: list[str], *, as_json: bool, dry_run: bool) -> None:
-    left = uninstaller.left(plan)
+    left = [each._asdict() for each in uninstaller.left(plan)]
     if as_json:
-        output.document(
-            {"dry_run": dry_run, "steps": lines, "left": [each._asdict() for each in left]}
-        )
+        output.document({"dry_run": dry_run, "steps": lines, "left": left})
         return
-    for line in [*lines, *(f"left: {each.what}: {each.why}" for each in left)]:
+    for line in [*lines, *(f"left: {each['what']}: {each['why']}" for each in left)]:
         output.say(line)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from runc_wrap import safe_text
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.cli.status import identity, kernel_words, look, named, unheard_words
 from runc_wrap.filters.evaluate.bpf_arguments import MOST_CALLS
 from runc_wrap.filters.filter_comparison import FilterDifference
@@ -21,16 +21,14 @@ _FEW = 3  # processes of one container that could not be checked, in text
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.option(
-    "--deep",
-    is_flag=True,
-    help="Read the filters back from the kernel and compare every call; stops each process for "
-    "some microseconds.",
-)
+@options.as_json
+@click.option("--deep", is_flag=True, help="Compare every call with the filters in the kernel.")
 @click.pass_obj
 def verify(places: Places, *, as_json: bool, deep: bool) -> bool:
     """Check that the kernel confines every process of every container as decided.
+
+    With --deep, it reads the filters back from the kernel, and stops each process for some
+    microseconds.
 
     Exit status 1: a process is not, and its container is named; 2: a process could not be checked.
     Users' own containers are listed separately, are not read deeply, and never decide the exit
@@ -41,8 +39,10 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> bool:
     unknown = [sentence for entry, result in results for sentence in _unknown(entry, result)]
     for sentence in unknown:
         output.warn(f"not checked: {sentence}")
-    for sentence in [each for one in results for each in _sampled(*one)] if not as_json else ():
-        output.warn(sentence)
+    sampled = [(entry, sorted(one.sampled)) for entry, one in results if one.sampled]
+    for entry, calls in sampled if not as_json else ():
+        some = f"{len(calls)} calls only {MOST_CALLS} combinations of arguments each were compared"
+        output.warn(f"{named(entry)}: of {some}: {', '.join(calls[:_SHOWN])}")
     checked = sum(entry.agrees is not None for entry in node.entries)
     if node.entries and not any(one.record or one.laid for one in node.entries):
         output.warn("note: no container here has a decision in the ledger; `status` lists them")
@@ -52,11 +52,7 @@ def verify(places: Places, *, as_json: bool, deep: bool) -> bool:
     if as_json:
         document = {"checked": checked, "disagreeing": [_document(*one) for one in wrong]}
         document["unchecked"] = [_unchecked(*one) for one in results if one[1].unchecked]
-        document["sampled"] = [
-            {"id": entry.container.id, "calls": sorted(result.sampled)}
-            for entry, result in results
-            if result.sampled
-        ]
+        document["sampled"] = [{"id": one.container.id, "calls": calls} for one, calls in sampled]
         output.document({**document, "users": [_user(user) for user in node.users]})
     else:
         for sentence in dict.fromkeys(_sentence(*one) for one in wrong):
@@ -115,16 +111,6 @@ def _unknown(entry: Entry, result: Result) -> Iterator[str]:
     more = len(result.unchecked) - _FEW
     if more > 0:
         yield f"{name}: and {more} more of its processes were not checked"
-
-
-def _sampled(entry: Entry, result: Result) -> Iterator[str]:
-    """Yield a sentence about calls of which only a part was compared."""
-    if result.sampled:
-        some = ", ".join(sorted(result.sampled)[:_SHOWN])
-        yield (
-            f"{named(entry)}: of {len(result.sampled)} calls only {MOST_CALLS} combinations of "
-            f"arguments each were compared: {some}"
-        )
 
 
 def _unchecked(entry: Entry, result: Result) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from runc_wrap.cli import output
+from runc_wrap.cli import options, output
 from runc_wrap.node import component_versions
 from runc_wrap.node.paths import Places
 
@@ -13,8 +13,7 @@ Json = dict[str, Any]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@click.pass_obj
+@options.shows
 def version(places: Places, *, as_json: bool) -> None:
     """Print the versions of runc-wrap, of its parts, and of this node's runtimes and kernel."""
     found = component_versions.gather(places)

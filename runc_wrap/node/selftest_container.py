@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,10 @@ class TrialFailed(Failure):
     """The container did not run; the message is the runtime's."""
 
 
-@dataclass(frozen=True)
-class Confinement:
-    """Values of /proc/self/status inside: `seccomp` is 0 (none) or 2 (filter)."""
+def run(runtime: Path, var: Path, annotations: dict[str, str] | None = None) -> int:
+    """Run `cat /proc/self/status` in a container by this runtime; return `Seccomp:` of it.
 
-    seccomp: int
-    filters: int
-
-
-def run(runtime: Path, var: Path, annotations: dict[str, str] | None = None) -> Confinement:
-    """Run `cat /proc/self/status` in a container by this runtime. Raises TrialFailed.
-
+    That is 0 (none) or 2 (filter). Raises TrialFailed.
     Its bundle is in `var`, the installation's: a caller's TMPDIR may be another user's.
     """
     ended = _run(runtime, var, annotations or {})
@@ -70,10 +62,10 @@ def _run(runtime: Path, var: Path, annotations: dict[str, str]) -> program.Ended
         raise TrialFailed(f"{what}; run it as root, with room and rights in {var}") from None
 
 
-def _parsed(status: str) -> Confinement:
+def _parsed(status: str) -> int:
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     try:
-        return Confinement(int(fields["Seccomp"]), int(fields.get("Seccomp_filters", "0")))
+        return int(fields["Seccomp"])
     except (KeyError, ValueError):
         raise TrialFailed(f"the container printed no Seccomp line: {status[:80]!r}") from None
 
