@@ -186,7 +186,7 @@ def test_a_full_disk_changes_nothing(
     one: FakeNode, monkeypatch: pytest.MonkeyPatch, *, is_second: bool
 ) -> None:
     """From any write on, the disk is full: a revert needs no room, of our own record neither."""
-    write, left = files._write, 0  # noqa: SLF001 - of every file
+    write, left = files.write_new, 0
     if is_second:
         one.run()
         one.hangs = True
@@ -199,7 +199,7 @@ def test_a_full_disk_changes_nothing(
             raise OSError(28, "No space left on device", path)
         write(path, *words, **named)
 
-    monkeypatch.setattr(files, "_write", full)
+    monkeypatch.setattr(files, "write_new", full)
     for room in range(MOST_CHANGES):
         left = room
         try:
