@@ -12,7 +12,6 @@ from runc_wrap.node import installed_programs
 from runc_wrap.node.paths import Places
 
 CANDIDATE = "candidate"
-ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
 
 
 def decided(policy: CompiledPolicy) -> set[tuple[str, str]]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import profiles_in_force, remedies
-from runc_wrap.doctor.profiles_in_force import ALLOWING, CANDIDATE
+from runc_wrap.doctor.profiles_in_force import CANDIDATE
 from runc_wrap.doctor.remedies import Finding
 from runc_wrap.evidence.sources.audit_obstacles import warnings
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import installed_programs, runtime_loader, seccomp_features
 from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.node.paths import Places
+from runc_wrap.node.runtime_loader import ALLOWING
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
 
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it

@@ -1,4 +1,4 @@
-"""One decision in the ledger: the typed value of a line."""
+"""What a ledger says: a decision, the typed value of a line, and all of them together."""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +6,7 @@ from runc_wrap.hotpath.decision import AUDIT, ENFORCE, ENFORCE_LOG, OBSERVE, for
 
 Json = dict[str, Any]
 Key = tuple[str, str]  # as hotpath.ledger_file has it
+Starts = dict[Key, tuple[str | None, int]]
 LOGGED_MODES = (AUDIT, ENFORCE_LOG)  # in which the kernel logs what the profile denies
 HAD_CANDIDATE = "had_candidate"  # whole_ledger adds it: of an earlier line
 SELFTEST = "runc-wrap-selftest"  # the id of the containers that `selftest` runs
@@ -123,6 +124,28 @@ class LaidFilters(NamedTuple):
 
     laid: tuple[str, ...]
     first: tuple[object, ...]
+
+
+class Ledger(NamedTuple):
+    """The last record of each container, and how many lines were malformed.
+
+    `starts`: {container: (time of the first decision, how many)}: engines may start one again.
+    `tightened`: the last line of `runc-wrapctl tighten` for a container, whoever started it.
+    """
+
+    records: dict[Key, Record]
+    damaged: int = 0
+    starts: Starts = {}  # noqa: RUF012 - it is never changed
+    tightened: dict[Key, LaidFilters] = {}  # noqa: RUF012 - likewise
+
+    def of(self, root: str, container: str) -> Record | None:
+        """Return the record that counts for a container, None if there is none."""
+        return self.records.get((root, container))
+
+    @property
+    def roots(self) -> set[str]:
+        """The runtimes' roots in the records."""
+        return {root for root, _ in self.records if root}
 
 
 def tightened(line: Json) -> LaidFilters:

@@ -8,37 +8,11 @@ malformed lines are counted and skipped, and every read is bounded.
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from runc_wrap.hotpath import ledger_file
-from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger import decision_record
-from runc_wrap.ledger.decision_record import Json, LaidFilters, Record
+from runc_wrap.ledger.decision_record import Json, Key, LaidFilters, Ledger, Starts
 from runc_wrap.ledger.new_records import LARGEST, opened
-
-Starts = dict[Key, tuple[str | None, int]]
-
-
-class Ledger(NamedTuple):
-    """The last record of each container, and how many lines were malformed.
-
-    `starts`: {container: (time of the first decision, how many)}: engines may start one again.
-    `tightened`: the last line of `runc-wrapctl tighten` for a container, whoever started it.
-    """
-
-    records: dict[Key, Record]
-    damaged: int = 0
-    starts: Starts = {}  # noqa: RUF012 - it is never changed
-    tightened: dict[Key, LaidFilters] = {}  # noqa: RUF012 - likewise
-
-    def of(self, root: str, container: str) -> Record | None:
-        """Return the record that counts for a container, None if there is none."""
-        return self.records.get((root, container))
-
-    @property
-    def roots(self) -> set[str]:
-        """The runtimes' roots in the records."""
-        return {root for root, _ in self.records if root}
 
 
 def read(directory: Path, largest: int = LARGEST) -> Ledger:

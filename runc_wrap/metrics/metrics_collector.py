@@ -19,8 +19,7 @@ from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
 from runc_wrap.hotpath.ledger_file import Key, is_late, replaces
 from runc_wrap.ledger import new_records, whole_ledger
-from runc_wrap.ledger.decision_record import Record
-from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.ledger.decision_record import Ledger, Record
 from runc_wrap.metrics import prometheus_series
 from runc_wrap.metrics.prometheus_series import OTHER, CounterState, MetricFamily
 from runc_wrap.node.paths import Places

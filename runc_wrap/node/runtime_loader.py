@@ -24,7 +24,7 @@ from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.source_profile import ProfileError
 
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
-_ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
+ALLOWING = frozenset({"SCMP_ACT_ALLOW", "SCMP_ACT_LOG"})
 _VERSION = re.compile(r"\d[\d.]{0,30}")
 
 
@@ -60,9 +60,9 @@ def of_other_libraries(block: Block, loader: Loader) -> list[Loader]:
     """
     entries = block.get("syscalls") or ()
     names = {name for entry in entries for name in entry["names"]}
-    denials = [entry["names"] for entry in entries if entry["action"] not in _ALLOWING]
+    denials = [entry["names"] for entry in entries if entry["action"] not in ALLOWING]
     denied = {name for each in denials for name in each}
-    is_open = block["defaultAction"] in _ALLOWING
+    is_open = block["defaultAction"] in ALLOWING
     releases = [None, *libseccomp_releases.with_other_tables()]
     made = {_lacking(release) & names: release for release in releases}
     made.pop(_lacking(loader.library) & names, None)

@@ -14,9 +14,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.hotpath.decision import OBSERVE
-from runc_wrap.hotpath.ledger_file import Key
-from runc_wrap.ledger.decision_record import Record
-from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.ledger.decision_record import Key, Ledger, Record
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.container_evidence import CANDIDATE

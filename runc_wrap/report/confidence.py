@@ -17,7 +17,7 @@ removed; any process without a loginuid and session may set them itself.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from runc_wrap import safe_text, time_text
@@ -35,7 +35,7 @@ from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_outcomes, container_evidence, filter_conflicts
-from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, CallOutcome, Filter
+from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, CallOutcome
 from runc_wrap.report.container_evidence import CANDIDATE, ContainerEvidence, NodeFacts
 
 Kind = tuple[object, ...]
@@ -98,12 +98,12 @@ class Suspicion:
     """Counts the calls of unknown origin for each workload, those before `since` left out."""
 
     def __init__(self, facts: NodeFacts) -> None:
-        self._facts = facts
+        self.facts = facts
         self._known: dict[tuple[Kind, Kind], bool] = {}
 
     def count(self, group: Iterable[ContainerEvidence]) -> int:
         """Return how many calls may be these containers'."""
-        strays = self._facts.evidence.unattributed
+        strays = self.facts.evidence.unattributed
         lives: dict[Kind, list[Interval]] = defaultdict(list)
         records: dict[Kind, Record] = {}
         for one in group:
@@ -111,7 +111,7 @@ class Suspicion:
                 record = one.record
                 kind = (record.mode, record.profile, record.digest, record.root)
                 records[kind] = record
-                lives[kind].append((max(one.begin, self._facts.since), one.until))
+                lives[kind].append((max(one.begin, self.facts.since), one.until))
         found = self._within(strays.beyond, [each for one in lives.values() for each in one])
         for call, spans in strays.spans.items() if lives else ():
             times = [
@@ -133,7 +133,7 @@ class Suspicion:
     def _may_be(self, call: CallKind, kind: Kind, record: Record) -> bool:
         key = (kind, call[:4])
         if key not in self._known:
-            profile = self._facts.profile_of(record)
+            profile = self.facts.profile_of(record)
             outcome = None if isinstance(profile, str) else call_outcomes.of(call, profile)
             self._known[key] = may_be(call, str(record.mode), outcome) or (
                 record.mode == AUDIT and filter_conflicts.is_one(call, profile)
@@ -205,10 +205,7 @@ def watched_well(seconds: float, *, doubtful: bool) -> str:
 
 
 def confidence(
-    group: Iterable[ContainerEvidence],
-    watched: float,
-    doubts: Doubts,
-    unshown: str | None,
+    group: Iterable[ContainerEvidence], watched: float, doubts: Doubts, unshown: str | None
 ) -> str:
     """Return in words how much a verdict is worth; `unshown` is what no mode can show."""
     if not watched:
@@ -239,9 +236,7 @@ def gaps(group: list[ContainerEvidence], facts: NodeFacts) -> Iterator[str]:
         yield CLEARED
 
 
-def doubtful(
-    group: list[ContainerEvidence], suspicion: Suspicion, doubts: Doubts, facts: NodeFacts
-) -> Iterator[str]:
+def doubtful(group: list[ContainerEvidence], suspicion: Suspicion, doubts: Doubts) -> Iterator[str]:
     """Yield sentences on calls that may be the workload's, or that may have been lost."""
     if doubts.lost.end:
         yield doubts.lost.sentence
@@ -256,7 +251,7 @@ def doubtful(
             f"the flags of {unreadable} of {safe_text.number(doubts.of, 'call')} of clone3 could "
             "not be read, and with those for new namespaces clone is denied too."
         )
-    if unsure := _either(group, facts.profile_of):
+    if unsure := _either(group, suspicion.facts):
         names = safe_text.some([name for name, _ in unsure.most_common()], _MOST_NAMED)
         yield (
             f"{safe_text.number(unsure.total(), 'call')} ({names}) came as its program started: "
@@ -264,13 +259,11 @@ def doubtful(
         )
 
 
-def _either(
-    group: Iterable[ContainerEvidence], profile_of: Callable[[Record], Filter | str]
-) -> Counter[str]:
+def _either(group: Iterable[ContainerEvidence], facts: NodeFacts) -> Counter[str]:
     """Return the calls that matter and that the runtime or the program may have made, by name."""
     found: Counter[str] = Counter()
     for one in group:
-        profile = profile_of(one.record)
+        profile = facts.profile_of(one.record)
         for call, tally in one.seen.part(EITHER).calls.items():
             candidate = one.record.candidate
             outcome = call_outcomes.of_record(call, profile, candidate)

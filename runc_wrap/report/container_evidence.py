@@ -1,23 +1,16 @@
 """One container in a report: its decision, its evidence, when it ran and when it was watched."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap import time_text
 from runc_wrap.evidence.store.call_counts import Tallies
+from runc_wrap.evidence.store.evidence_memory import Evidence, Interval
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from runc_wrap.evidence.store.evidence_memory import Evidence, Interval
-    from runc_wrap.hotpath.ledger_file import Key
-    from runc_wrap.ledger.decision_record import Record
-    from runc_wrap.ledger.whole_ledger import Ledger
-    from runc_wrap.report.call_outcomes import Filter
+from runc_wrap.ledger.decision_record import Key, Ledger, Record
+from runc_wrap.report.call_outcomes import Filter
 
 CANDIDATE = "candidate"  # the mode in a report on candidates: what they would deny is logged
 _LOOKING = (AUDIT, OBSERVE, ENFORCE_LOG, CANDIDATE)  # modes in which calls are recorded

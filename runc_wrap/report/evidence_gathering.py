@@ -18,8 +18,7 @@ from runc_wrap.host import runtime_state
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath import decision
-from runc_wrap.hotpath.ledger_file import Key
-from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.ledger.decision_record import Key, Ledger
 from runc_wrap.node import agent_flush, installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.paths import Places

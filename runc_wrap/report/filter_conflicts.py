@@ -15,19 +15,18 @@ then fails leaves no other record in any mode.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import HIDES
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
-from runc_wrap.ledger.decision_record import Key, Record
 from runc_wrap.profiles import return_codes
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.call_outcomes import Filter
-from runc_wrap.report.container_evidence import CANDIDATE, Carried, ContainerEvidence
+from runc_wrap.report.container_evidence import CANDIDATE, Carried, ContainerEvidence, NodeFacts
 
 Json = dict[str, Any]
 _MOST_PROGRAMS, _MOST_SHOWN = 10, 3
@@ -109,11 +108,7 @@ def _shown(programs: Counter[str]) -> str:
     return f"{time_text.times(sum(programs.values()))}, by {shown}"
 
 
-def of(
-    group: Iterable[ContainerEvidence],
-    profile_of: Callable[[Record], Filter | str],
-    carried: Mapping[Key, Carried],
-) -> OwnFilters:
+def of(group: Iterable[ContainerEvidence], facts: NodeFacts) -> OwnFilters:
     """Return the own filters of a workload's containers."""
     containers = list(group)
     programs: Counter[str] = Counter()
@@ -121,9 +116,9 @@ def of(
     unheard: Counter[str] = Counter()
     strict: Counter[str] = Counter()
     hidden = []
-    found = [carried.get(one.record.key, Carried(0, 0)) for one in containers]
+    found = [facts.carried.get(one.record.key, Carried(0, 0)) for one in containers]
     for one, present in zip(containers, found, strict=True):
-        profile = profile_of(one.record)
+        profile = facts.profile_of(one.record)
         installing = [each for each in one.seen.calls if is_one(each, profile)]
         own = _programs(one.seen, installing)
         programs += own

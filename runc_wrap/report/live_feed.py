@@ -16,9 +16,8 @@ from runc_wrap.evidence.sources.audit_netlink import Live
 from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.evidence.store.evidence_memory import is_repeated
-from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.ledger.decision_record import Record
+from runc_wrap.ledger.decision_record import Key, Ledger, Record
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_outcomes, call_row
@@ -109,7 +108,7 @@ class DeniedCalls:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._profile_of = Profiles(places.prefix).of
-        self._ledger = whole_ledger.Ledger({})
+        self._ledger = Ledger({})
 
     def of(self, seen: Iterable[SeenCall]) -> Iterator[tuple[SeenCall, Record | None, CallRow]]:
         """Yield each call that the profile does not let through, its container and its row."""

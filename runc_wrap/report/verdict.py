@@ -84,7 +84,7 @@ class Judging(NodeFacts):
     def _recording(self, group: list[ContainerEvidence]) -> RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
         found = recorded_calls.of(group, self)
-        own = filter_conflicts.of(group, self.profile_of, self.carried)
+        own = filter_conflicts.of(group, self)
         lost = confidence.lost(group, self)
         found.lost = lost.records
         more = [*confidence.gaps(group, self), *own.sentences, lost.sentence]
@@ -95,12 +95,12 @@ class Judging(NodeFacts):
         group.sort(key=lambda one: one.begin)
         calls, runtimes, problems = self._calls(group)
         rows = calls.values()
-        own = filter_conflicts.of(group, self.profile_of, self.carried)
+        own = filter_conflicts.of(group, self)
         conclusive = own.conclusive(group)
         watched = max(one.watched for one in conclusive)
         doubts = self._doubts(group, rows)
         problems += [*confidence.gaps(group, self), *own.sentences]
-        problems += confidence.doubtful(group, self._suspicion, doubts, self)
+        problems += confidence.doubtful(group, self._suspicion, doubts)
         unwatched = None if watched > 0 else confidence.unwatched(group, self)
         verdict, reason = _verdict(rows, group, problems, unwatched)
         unshown = self._unshown(group[-1], rows)

@@ -17,8 +17,7 @@ from typing import Any
 
 from runc_wrap.host import bounded_work, container_discovery, procfs, runtime_state
 from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
-from runc_wrap.ledger.decision_record import LaidFilters, Record
-from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.ledger.decision_record import LaidFilters, Ledger, Record
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.container_state.container_processes import FILTERED, Process, inherited
 from runc_wrap.node.container_state.users_containers import User

@@ -132,9 +132,7 @@ def counted(records: Iterable[Record], known: Recognizer) -> Counter[str]:
 
 def sentence(found: Mapping[str, int], policy: CompiledPolicy) -> str:
     """Return what to tell the owner about the containers that keep an engine's default."""
-    return kept_default_sentence.of(
-        sum(found.values()), ", ".join(sorted(found)), adopts=adopts(policy)
-    )
+    return kept_default_sentence.of(found, adopts=adopts(policy))
 
 
 def adopts(policy: CompiledPolicy) -> bool:

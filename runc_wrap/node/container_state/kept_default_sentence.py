@@ -1,13 +1,17 @@
 """The sentence on containers that keep their engine's default profile, of a node or of many."""
 
+from collections.abc import Mapping
+
 from runc_wrap.hotpath.decision import ADOPT
 
 
-def of(number: int, names: str, *, adopts: bool, where: str = "") -> str:
-    """Return the sentence for a number of containers, and the names of what they keep.
+def of(kept: Mapping[str, int], names: str = "", where: str = "", *, adopts: bool) -> str:
+    """Return the sentence for the containers that keep defaults, {profile: how many}.
 
-    `where` stands behind the containers, from its space on.
+    `names` are those of the profiles, all if left out. `where` stands behind the containers, from
+    its space on.
     """
+    number, names = sum(kept.values()), names or ", ".join(sorted(kept))
     noun, verb, whom = "containers", "keep their", "them"
     if number == 1:
         noun, verb, whom = "container", "keeps its", "it"

@@ -21,8 +21,7 @@ from runc_wrap.host.runtime_state import RUN_DIRECTORIES
 from runc_wrap.hotpath.main import INITIAL
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.ledger.decision_record import Record
-from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.ledger.decision_record import Ledger, Record
 
 SECONDS = 5.0  # for all users' states together
 _AT_ONCE = 64  # users

@@ -250,7 +250,5 @@ class FleetKept:
                 words = [safe_text.word(name) for name, _ in found.most_common()]
                 names = safe_text.some(words, _MOST_PROFILES)
                 where = f" on {safe_text.number(self._nodes[adopts], 'node')}"
-                said.append(
-                    kept_default_sentence.of(found.total(), names, adopts=adopts, where=where)
-                )
+                said.append(kept_default_sentence.of(found, names, where, adopts=adopts))
         return said

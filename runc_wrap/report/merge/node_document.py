@@ -106,9 +106,8 @@ class Kept:
     @property
     def sentence(self) -> str:
         """Return what to tell the node's owner, "" if there are none."""
-        total = sum(self.profiles.values())
-        names = ", ".join(sorted(self.profiles))
-        return kept_default_sentence.of(total, names, adopts=self.adopts) if total else ""
+        is_any = any(self.profiles.values())
+        return kept_default_sentence.of(self.profiles, adopts=self.adopts) if is_any else ""
 
 
 @record

@@ -13,15 +13,12 @@ pages. Left out of those: mbind, move_pages, set_mempolicy and the like, which d
 which change the caller's own memory; name_to_handle_at, which opens nothing.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.profiles.composition import systemd_sets
+from runc_wrap.report.call_row import CallRow
 
-if TYPE_CHECKING:
-    from runc_wrap.report.call_row import CallRow
+Args = tuple[int | None, ...]
+
 
 _GROUPS = {
     "@clock": "all containers share one clock",
@@ -93,7 +90,3 @@ def _is_of_a_usual_family(args: Args) -> bool:
     if family & _INT == _NETLINK:
         return protocol is not None and protocol & _INT != _NETLINK_AUDIT
     return family & _INT in (_UNIX, _INET, _INET6)
-
-
-if TYPE_CHECKING:
-    Args = tuple[int | None, ...]

@@ -1,19 +1,13 @@
 """How to give a workload its suggested profile: file name, policy rule, annotation."""
 
-from __future__ import annotations
-
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from runc_wrap.hotpath.annotations import LOCALHOST, OWN_KEY
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.policy_rule_match import matches_any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 _LONGEST_NAME = 100
 _DIGITS = 12

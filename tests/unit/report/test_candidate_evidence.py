@@ -9,7 +9,7 @@ from runc_wrap.evidence.sightings import AUDIT, OBSERVE
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.ledger.whole_ledger import Ledger
+from runc_wrap.ledger.decision_record import Ledger
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import candidate_evidence
 from runc_wrap.report.call_outcomes import Filter

@@ -10,7 +10,6 @@ from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import EITHER, ELSEWHERE, PROGRAM, RUNTIME, Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence, file_name
 from runc_wrap.ledger import decision_record as ledger_record
-from runc_wrap.ledger import whole_ledger
 from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.verdict import Judging
@@ -58,7 +57,7 @@ class Case:
     def judge(self, since: float = 0.0) -> list[dict[str, Any]]:
         return [one.as_json() for one in self.workloads(since)]
 
-    def decided(self) -> whole_ledger.Ledger:
+    def decided(self) -> ledger_record.Ledger:
         starts: dict[Any, Any] = {}
         records = {}
         for one in self.lines:
@@ -66,7 +65,7 @@ class Case:
             records[key] = ledger_record.of(one)
             first, often = starts.get(key, (one["time"], 0))
             starts[key] = (first, often + 1)
-        return whole_ledger.Ledger(records, 0, starts)
+        return ledger_record.Ledger(records, 0, starts)
 
     def judging(self, since: float = 0.0, **more: Any) -> Judging:
         return Judging(
