@@ -14,18 +14,18 @@ from runc_wrap.engines.transaction import transaction_revert
 from runc_wrap.host import program
 from runc_wrap.node import paths
 from runc_wrap.node.paths import Places
-from tests.unit.engines.transaction.killed_node import FakeEngine, FakeNode, job, node, proved, run
+from tests.unit.engines.transaction.killed_node import FakeEngine, FakeNode, node, proved
 
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeNode, Places]:
     proved(monkeypatch)
-    one, places = node(tmp_path, "version = 2\n")
-    run(job(places, one.config), one)
+    one = node(tmp_path, "version = 2\n")
+    one.run()
     monkeypatch.setattr(engine_registry, "installed", lambda *_: FakeEngine(one))
-    monkeypatch.setattr(paths, "installed", lambda: places)
+    monkeypatch.setattr(paths, "installed", lambda: one.places)
     monkeypatch.setattr(program, "FIXED_PATH", (str(tmp_path / "nothing"),))
-    return one, places
+    return one, one.places
 
 
 def test_what_is_left_is_found_and_removed(made: tuple[FakeNode, Places]) -> None:

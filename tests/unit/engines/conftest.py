@@ -19,7 +19,7 @@ def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeNode:
     """A node whose engine has read its owner's file, where a canary proves what it should."""
     proved(monkeypatch)
     monkeypatch.setattr(FakeNode, "started", lambda *_: None, raising=False)
-    return node(tmp_path)[0]
+    return node(tmp_path)
 
 
 @pytest.fixture

@@ -4,37 +4,25 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_state import Where
 
-CONFIGS = {
-    "containerd": "config.toml",
-    "crio": "crio.conf",
-    "podman": "containers.conf",
-    "docker": "daemon.json",
-}
-
-
-FACTS: dict[str, dict[str, Any]] = {
-    "containerd": {"major": 1},
-    "crio": {},
-    "podman": {"crun": False},
-    "docker": {},
-}
+FACTS: dict[str, dict[str, Any]] = {"containerd": {"major": 1}, "podman": {"crun": False}}
 
 
 def node(tmp_path: Path, engine: str, folder: str = "etc") -> Where:
     binaries = tmp_path / "bin"
     binaries.mkdir(exist_ok=True)
     (binaries / "runc-wrap").touch()
-    config = tmp_path / folder / CONFIGS[engine]
+    config = tmp_path / folder / engine_registry.ENGINES[engine].usual.name
     return Where(engine, config, binaries, tmp_path / "var" / "engines")
 
 
 def add(where: Where, name: str = "runc-wrap", *, default: bool = False, **facts: Any) -> None:
     if where.engine != "containerd":
         facts.pop("major", None)  # a fact of containerd's only
-    wanted = FACTS[where.engine] | facts
+    wanted = FACTS.get(where.engine, {}) | facts
     registration_plan.carry_out(registration_plan.plan_add(where, name, wanted, default=default))
 
 

@@ -101,21 +101,6 @@ state = "/run/k3s/containerd"
   SystemdCgroup = true
 """
 VERSION_2 = VERSION_3.replace(NEW, OLD).replace("-v3", "").replace("version = 3", "version = 2")
-MICROK8S = f"""version = 2
-oom_score = 0
-
-[plugins."{OLD}".containerd]
-    snapshotter = "${{SNAPSHOTTER}}"
-    default_runtime_name = "${{RUNTIME}}"
-
-    [plugins."{OLD}".containerd.runtimes.runc]
-      runtime_type = "${{RUNTIME_TYPE}}"
-
-    [plugins."{OLD}".containerd.runtimes.kata]
-      runtime_type = "io.containerd.kata.v2"
-      [plugins."{OLD}".containerd.runtimes.kata.options]
-        BinaryName = "kata-runtime"
-"""
 K0S_MANAGED = "# k0s_managed=true\n# This is a placeholder configuration\nversion = {}\n"
 # Of containerd 1: k0s merges the drop-ins into its one import. Until 1.29 its first line is empty.
 K0S_OF_1 = K0S_MANAGED.format(2) + 'imports = [\n\t"/run/k0s/containerd-cri.toml",\n]\n'
@@ -253,7 +238,7 @@ WAITING = [
     (K3S, "config.toml", _without_imports(VERSION_3), True),
     (K0S, "containerd.toml", K0S_MANAGED.format(3, "%s"), False),
     (K0S, "containerd.toml", K0S_OF_1, True),
-    (SNAP, "containerd-template.toml", MICROK8S, True),
+    (SNAP, "containerd-template.toml", "version = 2\n", True),
     ("etc/containerd", "config.toml", "version = 2\n", False),
 ]
 

@@ -79,7 +79,7 @@ def test_a_configuration_that_cannot_be_added_to_is_refused(case: str, tmp_path:
     for name, text in texts.items():
         write(where.config.parent / name, text)
     with pytest.raises(EngineError, match=said):
-        registration_plan.plan_add(where, "runc-wrap", FACTS[engine] | {"major": major})
+        registration_plan.plan_add(where, "runc-wrap", FACTS.get(engine, {}) | {"major": major})
 
 
 def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: Path) -> None:
@@ -98,19 +98,14 @@ def test_every_podman_drop_in_lists_all_handlers_and_the_earlier_list(tmp_path: 
 
 
 # as CRI-O's own packages have it
-PACKAGED = """[crio.image]
-signature_policy = "/etc/crio/policy.json"
-
-[crio.runtime]
+PACKAGED = """[crio.runtime]
 default_runtime = "crun"
 
 [crio.runtime.runtimes.crun]
 runtime_path = "/usr/libexec/crio/crun"
 runtime_root = "/run/crun"
 monitor_path = "/usr/libexec/crio/conmon"
-allowed_annotations = [
-    "io.containers.trace-syscall",
-]
+allowed_annotations = ["io.containers.trace-syscall"]
 default_annotations = {"a.b/c" = "d"}
 platform_runtime_paths = {"linux/arm64" = "/usr/bin/crun-arm64"}
 inherit_default_runtime = true

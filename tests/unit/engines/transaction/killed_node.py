@@ -19,6 +19,7 @@ from runc_wrap.engines import engine_status, toml_text
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
+from runc_wrap.engines.registration.registration_plan import Plan
 from runc_wrap.engines.transaction import (
     canary_proof,
     engine_restart,
@@ -123,13 +124,32 @@ class FakeNode(Systemd):
 
     @property
     def where(self) -> registration_state.Where:
-        return job(self.places, self.config).where
+        bin_dir, state = self.places.wrapper.parent, self.places.engines
+        return registration_state.Where("containerd", self.config, bin_dir, state)
 
-    def run(
-        self, action: str = transaction_run.ADD, **more: Any
-    ) -> tuple[registration_plan.Plan, str]:
+    def job(self, action: str, handler: str = "runc-wrap", **more: Any) -> transaction_run.Job:
+        """Return the registration of a handler, or its removal."""
+
+        def plan() -> Plan:
+            if action == transaction_run.REMOVE:
+                return registration_plan.plan_remove(self.where, handler)
+            default = bool(more.get("default"))
+            return registration_plan.plan_add(self.where, handler, {"major": 1}, default=default)
+
+        return transaction_run.Job(self.places, self.where, handler, action, plan, **more)
+
+    def run(self, action: str = transaction_run.ADD, **more: Any) -> tuple[Plan, str]:
         """Carry out the registration of a handler, or its removal, without a word."""
-        return run(job(self.places, self.config, action, **more), self)
+        return transaction_run.run(self.job(action, **more), self, lambda _: None)
+
+    def interrupted(self, how: str = "restart", how_back: str = "restart") -> Path:
+        """Leave what a command leaves that is killed while its canary runs; return the record."""
+        named = ("1", "containerd", str(self.config), "runc-wrap", "add", UNIT)
+        note = Note(*named, how, how_back, 1e9, "alice")
+        self.guard(self.places, UNIT, note.timer, transaction_revert.command(self.places))
+        registration_plan.carry_out(self.job(transaction_run.ADD).plan(), asdict(note))
+        self.restart(UNIT, "restart")
+        return self.where.change
 
     def take_back(self, *, is_boot: bool = False) -> list[Note]:
         return transaction_revert.everything(self.places, self, is_boot=is_boot)
@@ -198,7 +218,7 @@ def _handlers(path: Path) -> dict[str, str | None]:
     }
 
 
-def node(tmp_path: Path, text: str = TEXT) -> tuple[FakeNode, Places]:
+def node(tmp_path: Path, text: str = TEXT) -> FakeNode:
     """Return a node with a configuration that its engine has read, and the wrapper installed."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "runc-wrap").touch()
@@ -208,26 +228,7 @@ def node(tmp_path: Path, text: str = TEXT) -> tuple[FakeNode, Places]:
     (found.units / "multi-user.target.wants").mkdir(parents=True)
     found.config.write_text(text)
     found.read.write_text(text)
-    return found, Places(tmp_path)
-
-
-def job(
-    places: Places,
-    config: Path,
-    action: str = transaction_run.ADD,
-    handler: str = "runc-wrap",
-    **more: Any,
-) -> transaction_run.Job:
-    """Return the registration of a handler, or its removal."""
-    where = registration_state.Where("containerd", config, places.wrapper.parent, places.engines)
-
-    def plan() -> registration_plan.Plan:
-        if action == transaction_run.REMOVE:
-            return registration_plan.plan_remove(where, handler)
-        default = bool(more.get("default"))
-        return registration_plan.plan_add(where, handler, {"major": 1}, default=default)
-
-    return transaction_run.Job(places, where, handler, action, plan, **more)
+    return found
 
 
 def proved(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
@@ -245,22 +246,6 @@ def engine_says(patch: pytest.MonkeyPatch, **answers: Any) -> None:
     """Let the engine answer each of these questions so."""
     for name, answer in answers.items():
         patch.setattr(FakeEngine, name, lambda _, answer=answer: answer)
-
-
-def run(one: transaction_run.Job, where: FakeNode) -> tuple[registration_plan.Plan, str]:
-    """Carry out a job without a word."""
-    return transaction_run.run(one, where, lambda _: None)
-
-
-def interrupted(one: FakeNode, how: str = "restart", how_back: str = "restart") -> Path:
-    """Leave what a command leaves that is killed while its canary runs; return the record."""
-    places, made = one.places, job(one.places, one.config)
-    named = ("1", "containerd", str(one.config), "runc-wrap", "add", UNIT)
-    note = Note(*named, how, how_back, 1e9, "alice")
-    one.guard(places, UNIT, note.timer, transaction_revert.command(places))
-    registration_plan.carry_out(made.plan(), asdict(note))
-    FakeNode.restart(one, UNIT, "restart")
-    return made.where.change
 
 
 def killed(at: int, work: Callable[[], object]) -> bool:

@@ -23,7 +23,6 @@ from tests.unit.engines.transaction.killed_node import (
     FakeEngine,
     FakeNode,
     engine_says,
-    interrupted,
     proved,
 )
 
@@ -63,7 +62,7 @@ def test_a_handler_that_is_the_default_is_proved_without_its_name_too(
 def test_what_is_not_registered_or_being_changed_is_not_proved(one: FakeNode) -> None:
     with pytest.raises(EngineError, match="other is not registered"):
         one.prove("other")
-    interrupted(one)
+    one.interrupted()
     with pytest.raises(EngineError, match="is being changed by"):
         one.prove()
 

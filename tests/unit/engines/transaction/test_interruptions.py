@@ -23,7 +23,7 @@ from runc_wrap.engines.transaction import (
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
-from tests.unit.engines.transaction.killed_node import TEXT, FakeNode, interrupted, job
+from tests.unit.engines.transaction.killed_node import TEXT, FakeNode
 
 
 def _is_as_before(one: FakeNode) -> bool:
@@ -44,7 +44,7 @@ def test_without_its_terminal_it_is_taken_back_all_the_same(one: FakeNode, said:
             raise BrokenPipeError(32, "Broken pipe")
 
     with pytest.raises(transaction_run.TakenBack):
-        transaction_run.run(job(one.places, one.config), one, tell)
+        transaction_run.run(one.job(transaction_run.ADD), one, tell)
     assert _is_as_before(one)
 
 
@@ -164,7 +164,7 @@ def test_a_canary_that_a_kubelet_ended_is_started_again_a_few_times(
 
 def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(one: FakeNode) -> None:
     """As a dockerd that died of the new file: systemd does not reload what does not run."""
-    interrupted(one, "restart", "reload")
+    one.interrupted("restart", "reload")
     restart, asked = one.restart, list[str]()
 
     def dead(unit: str, how: str) -> str:
@@ -179,7 +179,7 @@ def test_what_a_reload_does_not_mend_is_restarted_when_it_is_taken_back(one: Fak
 
 def test_an_engine_killed_before_its_restart_is_restarted_by_who_comes_next(one: FakeNode) -> None:
     """The record stays until the engine has read its former files again."""
-    change = interrupted(one)
+    change = one.interrupted()
     one.restart = lambda unit, how: f"{how} of {unit} fails"  # type: ignore[method-assign]
     for _ in range(2):
         with pytest.raises(transaction_revert.NotTakenBackError, match="fails"):
@@ -191,7 +191,7 @@ def test_an_engine_killed_before_its_restart_is_restarted_by_who_comes_next(one:
 
 
 def test_an_engine_uninstalled_meanwhile_keeps_nothing_from_being_taken_back(one: FakeNode) -> None:
-    interrupted(one)
+    one.interrupted()
 
     def access(engine: str, config: Path) -> NoReturn:
         del config
@@ -219,7 +219,7 @@ def test_a_masked_unit_is_not_restarted(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])
 def test_an_unreadable_record_keeps_no_other_from_going_back(one: FakeNode, text: str) -> None:
-    change = interrupted(one)
+    change = one.interrupted()
     hostile = change.with_name("another.json")
     hostile.write_text(text)
     with pytest.raises(

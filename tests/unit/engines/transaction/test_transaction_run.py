@@ -15,14 +15,7 @@ from runc_wrap.engines.transaction import transaction_revert, transaction_run
 from runc_wrap.host import change_set, files, locks
 from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import snapshot
-from tests.unit.engines.transaction.killed_node import (
-    TEXT,
-    FakeNode,
-    interrupted,
-    killed,
-    node,
-    proved,
-)
+from tests.unit.engines.transaction.killed_node import TEXT, FakeNode, killed, node, proved
 
 MANY, MOST_CHANGES = 20, 400
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
@@ -127,7 +120,7 @@ def test_what_the_engine_refuses_beforehand_is_never_in_place(
 
 def test_at_boot_only_files_are_put_back(one: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engines start after that: none could be asked, or would be right to be started."""
-    interrupted(one)
+    one.interrupted()
     for name in ("access", "restart", "state"):
         monkeypatch.setattr(one, name, pytest.fail)
     (note,) = one.take_back(is_boot=True)
@@ -138,7 +131,7 @@ def test_at_boot_only_files_are_put_back(one: FakeNode, monkeypatch: pytest.Monk
 
 
 def test_a_stopped_engine_is_not_started(one: FakeNode) -> None:
-    interrupted(one)
+    one.interrupted()
     one.stopped = True
     one.restart = lambda unit, how: pytest.fail(unit + how)  # type: ignore[method-assign]
     one.take_back()
@@ -146,7 +139,7 @@ def test_a_stopped_engine_is_not_started(one: FakeNode) -> None:
 
 
 def test_a_file_that_its_owner_changed_meanwhile_is_left_and_named(one: FakeNode) -> None:
-    interrupted(one)
+    one.interrupted()
     own = one.config.read_text() + "# the owner's again\n"
     one.config.write_text(own)
     with pytest.raises(transaction_revert.NotTakenBackError, match=f"but for {one.config}"):
@@ -158,7 +151,7 @@ def test_a_file_that_its_owner_changed_meanwhile_is_left_and_named(one: FakeNode
 
 
 def test_the_next_command_takes_back_what_was_interrupted(one: FakeNode) -> None:
-    interrupted(one)
+    one.interrupted()
     one.canaries.append("left")
     one.run(handler="other")
     (state,) = registration_state.states(one.places.engines)
@@ -219,7 +212,7 @@ def test_killed_anywhere_it_is_taken_back(tmp_path: Path, monkeypatch: pytest.Mo
     proved(monkeypatch)
     for at in range(MOST_CHANGES):
         (tmp_path / str(at)).mkdir()
-        one, _ = node(tmp_path / str(at))
+        one = node(tmp_path / str(at))
         was_killed = killed(at, one.run)
         one.take_back()
         registration_plan.settle(one.where.change)  # as the next command does
@@ -240,7 +233,7 @@ def test_killed_anywhere_it_is_taken_back(tmp_path: Path, monkeypatch: pytest.Mo
 def test_killed_on_the_way_back_it_goes_back_later(first: int, second: int, action: str) -> None:
     with short_directory("kill") as directory, pytest.MonkeyPatch.context() as patch:
         proved(patch)
-        one = node(directory)[0]
+        one = node(directory)
         if action == "remove":
             one.run()
         before = _engine(one)
