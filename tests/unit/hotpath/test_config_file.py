@@ -29,14 +29,21 @@ def _names(directory: Path) -> list[str]:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
 def test_the_new_file_has_mode_owner_and_group_of_the_old(config: Path) -> None:
     before = os.umask(0o077)
-    for mode, *owner in ((0o600, 0, 0), (0o644, 1234, 4321), (0o640, 0, 4321), (0o666, 1234, 0)):
-        os.chown(config, *owner)
-        config.chmod(mode)
-        config_file.replace(config_file.read(str(config)), b"new")
-        assert config.read_bytes() == b"new"
-        found = config.stat()
-        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, *owner)
-    os.umask(before)
+    try:
+        for mode, *owner in (
+            (0o600, 0, 0),
+            (0o644, 1234, 4321),
+            (0o640, 0, 4321),
+            (0o666, 1234, 0),
+        ):
+            os.chown(config, *owner)
+            config.chmod(mode)
+            config_file.replace(config_file.read(str(config)), b"new")
+            assert config.read_bytes() == b"new"
+            found = config.stat()
+            assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, *owner)
+    finally:
+        os.umask(before)
     assert _names(config.parent) == ["config.json"]
 
 

@@ -90,6 +90,8 @@ def test_the_same_cgroup_name_elsewhere_proves_nothing(machine: Machine) -> None
         machine.cgroup(path.replace("..", "up"))
         machine.process(PID, f"0::{path}\n", PODS)
         assert machine.of(PID) is None, path
+    machine.process(PID, f"0::/system.slice/docker-{ID}.scope\n", PODS)
+    assert machine.of(PID) == KEY
 
 
 @pytest.mark.parametrize("owned", ["/s", f"/s/{ID}", f"/s/{ID}/x", f"/s/{ID}/x/y"])
