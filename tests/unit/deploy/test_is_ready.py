@@ -38,15 +38,10 @@ def _asked(probe: Path, sentence: str | None, *, is_ready: bool) -> tuple[int, s
 def test_it_says_the_state_and_ends_by_it(probe: Path) -> None:
     assert _asked(probe, "ready", is_ready=True) == (0, "ready\n")
     assert _asked(probe, "refused: it is Docker", is_ready=False) == (1, "refused: it is Docker\n")
-
-
-def test_before_the_installer_has_written_anything_it_says_so(probe: Path) -> None:
     for sentence in (None, ""):
         status, said = _asked(probe, sentence, is_ready=False)
         assert (status, said) == (1, "the installer has not looked at its node yet\n")
-
-
-def test_what_is_too_long_is_cut(probe: Path) -> None:
+    # what is too long is cut
     assert _asked(probe, "x" * 5000, is_ready=True) == (0, "x" * 1023 + "\n")
 
 

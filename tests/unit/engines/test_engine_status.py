@@ -44,13 +44,9 @@ REACHED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "default", "drift"), REACHED)
+@pytest.mark.parametrize(("path", "default", "said"), REACHED)
 def test_what_does_not_reach_us_is_not_called_in_force(
-    one: FakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-    path: str | None,
-    default: str | None,
-    drift: str,
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch, path: str | None, default: str | None, said: str
 ) -> None:
     one.run(default=True)
     found = str(one.places.wrapper) if path == "ours" else path
@@ -59,8 +55,8 @@ def test_what_does_not_reach_us_is_not_called_in_force(
     (handler,) = shown["handlers"]
     assert handler["in_force"] is (path != "")
     assert handler["default_in_force"] is (default and default == "runc-wrap")
-    assert len(shown["drift"]) == bool(drift)
-    assert drift in "".join(shown["drift"])
+    assert len(shown["drift"]) == bool(said)
+    assert said in "".join(shown["drift"])
 
 
 UNTOLD = [

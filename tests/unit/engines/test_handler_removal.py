@@ -130,20 +130,16 @@ STORAGES = [
 ]
 
 
-@pytest.mark.parametrize(("of_owner", "of_vendor", "directory"), STORAGES)
+@pytest.mark.parametrize(("own", "vendor", "found"), STORAGES)
 def test_the_storage_is_where_the_first_of_its_files_says(
-    of_owner: str | None,
-    of_vendor: str | None,
-    directory: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    own: str | None, vendor: str | None, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = (tmp_path / "own", tmp_path / "vendor")
-    for path, content in zip(paths, (of_owner, of_vendor), strict=True):
+    for path, content in zip(paths, (own, vendor), strict=True):
         if content is not None:
             path.write_text(content)
     monkeypatch.setattr(podman_engine, "_STORAGE_FILES", paths)
-    assert str(podman_engine.storage()) == directory
+    assert str(podman_engine.storage()) == found
 
 
 # Users' Podman ------------------------------------------------------------------------------------

@@ -97,13 +97,10 @@ def test_a_rule_that_either_of_two_capabilities_brings_is_found() -> None:
     assert [rule.includes.caps for rule in found.rules] == [("CAP_BPF",), ("CAP_PERFMON",)]
 
 
-def test_a_capture_reads_back_as_it_was_written() -> None:
+def test_a_capture_reads_back_as_it_was_written_and_equal_ones_have_equal_names() -> None:
     chosen = replace(CAPTURED, config="/srv/k3s/config.toml")
     for each in (CAPTURED, chosen):
         assert captured_profile.parse(captured_profile.text(each), "file") == each
-
-
-def test_equal_profiles_have_equal_names_and_others_do_not() -> None:
     killing = {**PROFILE, "defaultAction": "SCMP_ACT_KILL"}
     other = CapturedProfile("containerd", "2", "", "", "", "", killing)
     again = CapturedProfile("containerd", "2", "later", "arm64", "7.0", "", PROFILE)

@@ -58,12 +58,10 @@ def test_arithmetic_of_12_and_2(operation: int, result: int) -> None:
     assert run(x, (bpf.LD_IMM, 0, 0, 12), (0x0C | operation, 0, 0, 0), RETURN_A) == result
 
 
-def test_results_wrap_at_32_bits() -> None:
+def test_results_wrap_at_32_bits_and_a_division_by_zero_returns_zero() -> None:
     assert run((bpf.LD_IMM, 0, 0, 1), (bpf.NEG, 0, 0, 0), RETURN_A) == 0xFFFFFFFF
     assert run((bpf.LD_IMM, 0, 0, 0xFFFFFFFF), (0x04, 0, 0, 2), RETURN_A) == 1
-
-
-def test_division_by_a_zero_in_x_returns_zero() -> None:
+    # and a division by a zero in X ends the filter, with 0
     assert run((bpf.LD_IMM, 0, 0, 7), (0x3C, 0, 0, 0), (bpf.RET_K, 0, 0, 9)) == 0
 
 

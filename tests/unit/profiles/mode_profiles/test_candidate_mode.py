@@ -66,6 +66,10 @@ def rule(name: str, action: str = ALLOW, *args: tuple[int, str, int, int]) -> Js
     return {"names": [name], "action": action, **({"args": found} if found else {})}
 
 
+FIVE, NO_KEYCTL = rule("keyctl", ERRNO, (0, "EQ", 5, 0)), rule("keyctl", ERRNO)
+WITH_0 = rule("keyctl", ALLOW, (1, "EQ", 0, 0))
+
+
 def _meant(simulation: Simulation, call: str, args: tuple[int, ...]) -> int | None:
     """Return what a profile's text says of a call, None if it says several things."""
     said = simulation.meant(ABIS["x86_64"], numbers(ABIS["x86_64"])[call], args)
@@ -79,17 +83,8 @@ def _meant(simulation: Simulation, call: str, args: tuple[int, ...]) -> int | No
     st.lists(st.sampled_from(VALUES), min_size=2, max_size=2),
 )
 @example(profile(rule("keyctl")), profile(rule("keyctl", ALLOW, (0, "NE", 40, 0))), set(), [40, 0])
-@example(
-    profile(
-        {**rule("keyctl", ERRNO, (0, "EQ", 5, 0)), "errnoRet": 95},
-        rule("keyctl", ALLOW, (1, "EQ", 0, 0)),
-    ),
-    profile(), set(), [5, 40],
-)  # fmt: skip
-@example(
-    profile(rule("keyctl", ERRNO, (0, "EQ", 5, 0)), default=ALLOW),
-    profile(rule("keyctl", ERRNO), default=ALLOW), set(), [5, 40],
-)  # fmt: skip
+@example(profile({**FIVE, "errnoRet": 95}, WITH_0), profile(), set(), [5, 40])
+@example(profile(FIVE, default=ALLOW), profile(NO_KEYCTL, default=ALLOW), set(), [5, 40])
 @settings(deadline=None, max_examples=150)
 def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
     current: Any, candidate: Any, held: set[str], values: list[int]

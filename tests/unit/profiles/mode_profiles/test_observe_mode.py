@@ -177,27 +177,17 @@ _rules = st.lists(
 )
 
 
-@example(
-    [
-        _conditional(compare("NE", 0), action="SCMP_ACT_KILL"),
-        _conditional(compare("MASKED_EQ", 0)),  # always holds, so it beats the other
-    ],
-    "SCMP_ACT_ERRNO",
-    (0,) * 6,
-)
-@example(  # all but 0 and 8: one argument compared twice, which only the agent can be told
-    [_conditional(compare("NE", 0)), _conditional(compare("EQ", 8), action="SCMP_ACT_KILL")],
-    "SCMP_ACT_ERRNO",
-    (1,) * 6,
-)
-@example(  # two denials that overlap with different errors: neither takes from the other
-    [
-        _conditional(compare("NE", 1), action="SCMP_ACT_ERRNO"),
-        _conditional(compare("NE", 0), action="SCMP_ACT_KILL"),
-    ],
-    "SCMP_ACT_ALLOW",
-    (1,) * 6,
-)
+KILL_NOT_0 = _conditional(compare("NE", 0), action="SCMP_ACT_KILL")
+ALWAYS, NOT_0 = _conditional(compare("MASKED_EQ", 0)), _conditional(compare("NE", 0))
+KILL_8 = _conditional(compare("EQ", 8), action="SCMP_ACT_KILL")
+DENY_NOT_1 = _conditional(compare("NE", 1), action="SCMP_ACT_ERRNO")
+
+
+@example([KILL_NOT_0, ALWAYS], "SCMP_ACT_ERRNO", (0,) * 6)  # the second beats the first
+# all but 0 and 8: one argument compared twice, which only the agent can be told
+@example([NOT_0, KILL_8], "SCMP_ACT_ERRNO", (1,) * 6)
+# two denials that overlap with different errors: neither takes from the other
+@example([DENY_NOT_1, KILL_NOT_0], "SCMP_ACT_ALLOW", (1,) * 6)
 @given(_rules, st.sampled_from(["SCMP_ACT_ERRNO", "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"]), _args)
 def test_no_call_that_the_owners_profile_denies_is_missed(
     rules: list[dict[str, Any]], default: str, args: bpf.Args
