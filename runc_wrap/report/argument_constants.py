@@ -32,7 +32,6 @@ PTRACE=0x2000 VFORK=0x4000 PARENT=0x8000 THREAD=0x10000 SYSVSEM=0x40000 SETTLS=0
 PARENT_SETTID=0x100000 CHILD_CLEARTID=0x200000 DETACHED=0x400000 UNTRACED=0x800000
 CHILD_SETTID=0x1000000 IO=0x80000000 CLEAR_SIGHAND=0x100000000 INTO_CGROUP=0x200000000
 """)
-NEWTIME = {0x80: "CLONE_NEWTIME"}  # unshare, setns, clone3; in clone the bit belongs to a signal
 FAMILIES = _names("""
 AF_ UNSPEC UNIX INET AX25 IPX APPLETALK NETROM BRIDGE ATMPVC X25 INET6 ROSE DECnet NETBEUI SECURITY
 KEY NETLINK PACKET ASH ECONET ATMSVC RDS SNA IRDA PPPOX WANPIPE LLC IB MPLS CAN TIPC BLUETOOTH IUCV
@@ -119,7 +118,8 @@ GET_RW_HINT SET_RW_HINT GET_FILE_RW_HINT SET_FILE_RW_HINT
 # 6.17 (two) and 6.19, and unknown to libseccomp 2.6.0
 NEWER = {"#467": "open_tree_attr", "#468": "file_getattr", "#469": "file_setattr", "#470": "listns"}
 
-_NAMESPACES = Flags({**CLONE, **NEWTIME})
+# of unshare, setns and clone3; in clone the bit of NEWTIME belongs to a signal
+_NAMESPACES = Flags({**CLONE, 0x80: "CLONE_NEWTIME"})
 _SOCKET: dict[int, dict[int, str] | str] = {0: FAMILIES, 1: "socket type", 2: "protocol"}
 # call -> index of an argument -> its constants, or the word for how call_text shows it
 ARGUMENTS: dict[str, dict[int, dict[int, str] | str]] = {

@@ -133,12 +133,11 @@ class ContainerMembers:
         return [cgroup for cgroup, places in self._own.items() if place in places]
 
     def _add_cgroups(self) -> None:
-        own = self._own
         known: dict[str, set[int]] = {}
         for process in self._processes.values():
             for cgroup in process.cgroups:
                 if cgroup not in known:
-                    known[cgroup] = {p for one in _upwards(cgroup) for p in own.get(one, ())}
+                    known[cgroup] = {p for one in _upwards(cgroup) for p in self._own.get(one, ())}
                 for place in known[cgroup]:
                     self._members[place].setdefault(process.pid, process)
 

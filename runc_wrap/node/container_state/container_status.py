@@ -225,7 +225,6 @@ def _again(entry: Entry, running: Mapping[int, Process]) -> Entry:
     looked = [(one.pid, container_processes.look(one.handle)) for one in entry.deviating]
     still = {pid: now for pid, now in looked if now and now.handle.is_running()}
     found = _too_few(entry.needed, still.values(), entry.members, running)
-    members = [still.get(one.pid, one) for one in entry.members]
     gone = {one.pid for one in entry.deviating} - still.keys()
-    members = [one for one in members if one.pid not in gone]
+    members = [still.get(one.pid, one) for one in entry.members if one.pid not in gone]
     return replace(entry, members=members, deviating=found)

@@ -57,7 +57,7 @@ def decide_now(  # noqa: PLR0913 - what decides
     profile_of: ProfileOf = policy_file.load_profile,
     *,
     text: bytes | None = None,
-    handler: str = "",
+    handler: str | None = None,
 ) -> Outcome:
     """Decide for a container, by default by the policy in force. Raises Refusal.
 
@@ -66,10 +66,11 @@ def decide_now(  # noqa: PLR0913 - what decides
     """
     given = bundle_config.text(bundle) if text is None else text
     text = as_it_came(given, record, lambda name: profile_of(policy, name, AS_APPLIED))
-    called = handler or (record.handler if record else None) or DEFAULT_HANDLER
+    if handler is None:
+        handler = (record.handler if record else None) or DEFAULT_HANDLER
     name = record.id if record else bundle.rpartition("/")[2]
     invocation = Invocation("create", {"bundle": bundle}, name)
-    call = Call(invocation, policy["runtime"]["kind"], called, main.own_capabilities)
+    call = Call(invocation, policy["runtime"]["kind"], handler, main.own_capabilities)
     return main.consider(text, call, policy, profile_of)
 
 
