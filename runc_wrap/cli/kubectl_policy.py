@@ -21,7 +21,6 @@ from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyAnswers, PolicyCh
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
 
-_COLUMNS = ("WORKLOAD", "CONTAINERS", "NOW", "THEN")
 _SHOWN_NODES, _LONGEST = 5, 600
 _MODE_KEY = Path(MODE).name
 _PROFILE = ".json"
@@ -144,7 +143,7 @@ def _show(found: PolicyAnswers) -> None:
         where = nodes_named(on.names, _SHOWN_NODES, on.nodes)
         output.say(f"On {where}: {safe_text.name(remark, _LONGEST)}")
     if found.changes:
-        output.table(_COLUMNS, map(_row, found.ordered()))
+        output.table(("WORKLOAD", "CONTAINERS", "NOW", "THEN"), map(_row, found.ordered()))
     elif found.taken:
         output.say("No container that runs there would get another filter.")
     say_who_is_left_out(found.not_linux)

@@ -16,7 +16,6 @@ from runc_wrap.report.merge.fleet_report import FleetReport
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 
 Json = dict[str, Any]
-_STDIN = "-"
 _MOST_NAMED = 100  # nodes that did not answer, or documents that were refused, on the page
 
 
@@ -48,7 +47,7 @@ def gathered(
     with output.progress("Reading nodes' reports"), memory_bound.bounded() as check:
         found = FleetReport(without, form, check)
         for name in names:
-            where = "stdin" if name == _STDIN else safe_text.word(name)
+            where = "stdin" if name == "-" else safe_text.word(name)
             try:
                 with click.open_file(name, "rb") as file:
                     found.read(file.readline, where)

@@ -39,8 +39,6 @@ COMMANDS = {
 }
 # for whoever installs, and for the image of a cluster's installer
 HIDDEN = ("cluster",)
-# Without releases, registrations can be taken back and what was recorded can be read.
-_OF_INSTALLATIONS = ("lib/releases", "var")
 _WRONG, _INTERRUPTED, _UNREAD = 1, 130, 141  # as in output.py, which is not imported here
 
 
@@ -131,7 +129,8 @@ def main(context: click.Context, prefix: Path | None, *, quiet: bool) -> None:  
     """
     context.obj = paths.Places(prefix.absolute()) if prefix else paths.installed()
     # install.sh and the packages apply the first policy before `lib/current` is there
-    is_one = not prefix or any((prefix / name).is_dir() for name in _OF_INSTALLATIONS)
+    # without releases, registrations can be taken back, and what was recorded can be read
+    is_one = not prefix or any((prefix / name).is_dir() for name in ("lib/releases", "var"))
     if prefix and context.invoked_subcommand not in HIDDEN and not is_one:
         from runc_wrap.installation import releases  # noqa: PLC0415 - for a failure only
 

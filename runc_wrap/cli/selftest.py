@@ -11,7 +11,6 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node import selftest_container
 from runc_wrap.node.paths import Places
 
-_OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
 _NONE, _FILTER = 0, 2  # Seccomp: in /proc/PID/status
 Json = dict[str, str | int | bool | None]
 
@@ -28,7 +27,7 @@ def selftest(places: Places, *, as_json: bool) -> bool:
     containers: tuple[tuple[str, dict[str, str]], ...] = (
         (f"without runc-wrap ({policy['runtime']['path']})", {}),
         (f"with runc-wrap ({places.wrapper})", {}),
-        ("with runc-wrap, opted out by annotation", _OPT_OUT),
+        ("with runc-wrap, opted out by annotation", {"runc-wrap/seccomp": "unconfined"}),
     )
     with output.progress("Running three containers") as meter:
         results = [_result(places, policy, *one) for one in meter.counting(containers)]

@@ -19,9 +19,7 @@ from runc_wrap.node.paths import Places
 @click.option("--purge", is_flag=True, help="Remove your settings, profiles and records, too.")
 @click.option("--hand-over", is_flag=True, help="Lead what is called to the real runtime; go on.")
 @options.shows
-def uninstall(
-    places: Places, *, dry_run: bool, purge: bool, hand_over: bool, as_json: bool
-) -> None:
+def uninstall(places: Places, *, dry_run: bool, as_json: bool, **wanted: bool) -> None:
     """Take back what install.sh and `engine add` did, and list what is left.
 
     Refused while containers or engines need runc-wrap. With --hand-over it goes on: the paths and
@@ -32,14 +30,14 @@ def uninstall(
     if dry_run:
         if registration_state.unfinished(places):  # which planning takes back
             raise Failure("a change of an engine is not over; run it without --dry-run")
-        plan = _planned(places, purge=purge, hand_over=hand_over)
+        plan = _planned(places, **wanted)
         lines = [f"would {what}" for what, _ in uninstaller.steps(plan)]
         _tell(plan, lines, as_json=as_json, dry_run=True)
         return
     uninstaller.check(places)
     # what is planned is still so when it is done: no engine is changed meanwhile, either
     with locked(places.var, "install"), transaction_revert.exclusive(places):
-        plan = _planned(places, purge=purge, hand_over=hand_over)
+        plan = _planned(places, **wanted)
         releases.keep(places.prefix)  # not before: a refusal changes nothing
         done = []
         for what, do in uninstaller.steps(plan):
@@ -50,7 +48,7 @@ def uninstall(
             do()
         _tell(plan, done, as_json=as_json, dry_run=False)
         sys.stdout.flush()
-        for line in uninstaller.finish(places, purges=purge):
+        for line in uninstaller.finish(places, purges=wanted["purge"]):
             sys.stdout.write("" if as_json else f"{line}\n")
 
 

@@ -37,7 +37,6 @@ _SHORTEST_ID = 4
 _MOST_NAMES = 20
 OF_RUNTIMES = "made by the runtime itself before the container's program, not part of the verdict:"
 MOST_CALLS = 12  # of one workload
-_COLUMNS = ("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE")
 
 
 def chosen(workloads: Sequence[MergedWorkload], name: str) -> MergedWorkload:
@@ -63,7 +62,7 @@ def show(workloads: Sequence[MergedWorkload], *, everyone: bool) -> list[MergedW
     """Print the table, and how many were left out as nothing needs attention; return the rest."""
     shown = [one for one in workloads if everyone or not one.is_calm]
     if shown:
-        output.table(_COLUMNS, (_row(one) for one in shown))
+        output.table(("WORKLOAD", "SEEN IN", "VERDICT", "CALLS", "CONFIDENCE"), map(_row, shown))
     if calm := len(workloads) - len(shown):
         before = "\n" if shown else ""
         number = safe_text.number(calm, "workload")

@@ -39,7 +39,6 @@ _KNOWN = {
     "engine": (*engine_names.KNOWN,),
 }
 _KEPT = {OWN_PROFILE: "own-profile", ENGINE_DEFAULT: "engine-default", READY_MADE: "ready-made"}
-_OTHERS = (OTHER, OTHER, OTHER, OTHER)
 
 
 def gather(places: Places) -> list[MetricFamily]:
@@ -184,7 +183,7 @@ class _Denied:
         self._kinds += len(grouped)
         left = self._kept.grown(f"all\0{name}", sum(grouped.values()))
         if self._kinds > MOST_KINDS:
-            self._kept.add_bounded(prometheus_series.DENIED_CALLS, _OTHERS, left)
+            self._kept.add_bounded(prometheus_series.DENIED_CALLS, (OTHER,) * 4, left)
             return
         for kind, total in grouped.items():
             call = CallKind(*kind, "", "")

@@ -24,7 +24,6 @@ MOST_SERIES = 500  # of one metric
 OTHER = "other"
 _VERSION = 1
 _LARGEST = 64 * 1024 * 1024  # bytes of the file
-_FILE = "tally.json"
 LONGEST_LABEL = 100  # characters
 DENIED_CALLS, LOST, DECISIONS, FALLBACKS = "denied_calls", "lost_records", "decisions", "fallbacks"
 OPTED_OUT, PRIVILEGED, DAMAGED, GAPS = "opted_out", "privileged", "damaged", "gaps"
@@ -111,7 +110,7 @@ def kept(directory: Path) -> Iterator[CounterState]:
     after a power failure a counter that fell would count again as a whole in Prometheus.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = directory / _FILE
+    file = directory / "tally.json"
     with locks.locked(directory.parent, "metrics"):
         try:
             before = files.read(file, _LARGEST)
