@@ -24,7 +24,6 @@ import os
 import socket
 import struct
 import time
-from contextlib import suppress
 
 from runc_wrap.host import runtime_state, socket_peers
 
@@ -169,8 +168,11 @@ class Questions:
         """Answer all waiting connections; ignore those that were closed."""
         packet = f"{VERSION}\0{until:.3f}\0".encode()
         for _, connection in self._waiting:
-            with suppress(OSError):  # it was closed
+            try:
                 connection.send(packet, socket.MSG_NOSIGNAL)
-            connection.close()
+            except OSError:  # it was closed
+                continue
+            finally:
+                connection.close()
         self._waiting = []
         self._last = time.monotonic()
