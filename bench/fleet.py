@@ -25,7 +25,6 @@ from harness.node import node_reports
 NODES, ASKED, EACH = 5000, 1000, 200
 KINDS = 50  # of answers: nodes that run the same workloads are alike
 _IMAGES = 50  # that a kubelet names in its node's status: nodeStatusMaxImages
-_CODE = "from bench import fleet; fleet.{name}"
 # Ends by telling what the process took, and the kubectls that it has waited for
 _START = """import atexit, json, sys
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -130,7 +129,8 @@ def served(place: Path, nodes: int, each: int) -> Iterator[tuple[Cluster, list[U
     for at, document in enumerate(documents):
         (place / f"{at}.json").write_bytes(document)
     ended: list[Used] = []
-    words = _python(f"serve({str(place)!r}, {nodes})")
+    code = f"from bench import fleet; fleet.serve({str(place)!r}, {nodes})"
+    words = [sys.executable, "-c", code]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin  # noqa: S101 - both are pipes
         assert process.stdout  # noqa: S101
@@ -148,7 +148,8 @@ def serve(place: str, nodes: int) -> None:
     with stand_in_api_server.serving() as cluster:
         answers = [(Path(place) / f"{at}.json").read_bytes() for at in range(KINDS)]
         cluster.answers = {f"n{at}": answers[at % KINDS] for at in range(nodes)}
-        cluster.statuses = {"Node": _node_status(), "Pod": _pod_status()}
+        conditions = [{"type": f"Type{at}", "status": "True"} for at in range(5)]
+        cluster.statuses = {"Node": _node_status(), "Pod": {"conditions": conditions}}
         cluster.kubeconfig(Path(place) / "kubeconfig")
         sys.stdout.write("\n")
         sys.stdout.flush()
@@ -170,19 +171,9 @@ def _environment(place: Path) -> dict[str, str]:
     return {**found, **own, "KUBECONFIG": str(place / "kubeconfig")}
 
 
-def _python(call: str) -> list[str]:
-    return [sys.executable, "-c", f"import sys; {_CODE.format(name=call)}"]
-
-
 def _node_status() -> dict[str, Any]:
     """Return what makes a node as large as real ones: the images that it has."""
     digest = "sha256:" + "0123456789abcdef" * 4
     names = [f"registry.example/team/service-{at}" for at in range(_IMAGES)]
-    images = [
-        {"names": [f"{name}@{digest}", f"{name}:1.2.3"], "sizeBytes": 123456789} for name in names
-    ]
-    return {"images": images}
-
-
-def _pod_status() -> dict[str, Any]:
-    return {"conditions": [{"type": f"Type{at}", "status": "True"} for at in range(5)]}
+    each = ([f"{name}@{digest}", f"{name}:1.2.3"] for name in names)
+    return {"images": [{"names": both, "sizeBytes": 123456789} for both in each]}

@@ -52,26 +52,18 @@ def prepared() -> Iterator[Places]:
     with short_directory("bench") as directory, contextlib.ExitStack() as stack:
         bundles = directory / "bundles"
         bundles.mkdir()
-        _mount_memory(stack, bundles)
+        # Bundles and states are in memory, as beneath /run on a node.
+        run(["mount", "-t", "tmpfs", "-o", "size=1g", "bench", bundles])
+        stack.callback(run, ["umount", "--lazy", bundles])
         rootfs = images.root_directory(directory / "rootfs")
-        places = Places(directory, rootfs, bundles, _nothing(directory / "nothing"))
+        sources = [install.SOURCE / "bench" / "runtime.c"]  # built as the launcher is
+        nothing = launchers.as_released(directory / "nothing", "musl-gcc", sources)
+        places = Places(directory, rootfs, bundles, str(nothing))
         base = install.install(directory / "base")
         for runtime in RUNTIMES:
             _install(places, base, runtime, stack)
             _add_subjects(places, runtime, stack)
         yield places
-
-
-def _nothing(target: Path) -> str:
-    """Build the runtime that does nothing, as the launcher is built; return its path."""
-    sources = [install.SOURCE / "bench" / "runtime.c"]
-    return str(launchers.as_released(target, "musl-gcc", sources))
-
-
-def _mount_memory(stack: contextlib.ExitStack, place: Path) -> None:
-    """Bundles and states are in memory, as beneath /run on a node."""
-    run(["mount", "-t", "tmpfs", "-o", "size=1g", "bench", place])
-    stack.callback(run, ["umount", "--lazy", place])
 
 
 def _install(

@@ -126,7 +126,10 @@ class Subject:
     def final_block(self) -> Json:
         """Return the linux.seccomp that a create through `program` leaves in config.json."""
         self.create()
-        return block_of(self.bundle / "config.json")
+        block: Json = json.loads((self.bundle / "config.json").read_bytes())["linux"].get(
+            "seccomp", {}
+        )
+        return block
 
     def _create_words(self, program: str, identity: str) -> list[str]:
         files = ("--bundle", str(self.bundle), "--pid-file", str(self.directory / "pid"))
@@ -144,14 +147,28 @@ def plain(name: str, rootfs: str, args: list[str]) -> bytes:
     """Return a config as compact JSON."""
     config: Json = {
         "ociVersion": "1.0.2",
-        "process": _process(args),
+        "process": {
+            "user": {"uid": 0, "gid": 0, "additionalGids": [0]},
+            "args": args,
+            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "cwd": "/",
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
+            "noNewPrivileges": True,
+            "oomScoreAdj": 1000,
+        },
         "root": {"path": rootfs},
         "mounts": [
             {"destination": place, "type": kind, "source": source, "options": options}
             for place, kind, source, options in _MOUNTS
         ],
         "annotations": {"io.kubernetes.cri.container-type": "container"},
-        "linux": _linux(name),
+        "linux": {
+            "resources": {"devices": [{"allow": False, "access": "rwm"}], "cpu": {"shares": 2}},
+            "cgroupsPath": f"/{name}",
+            "namespaces": [{"type": kind} for kind in ("pid", "mount")],
+            "maskedPaths": [f"/proc/{entry}" for entry in _MASKED],
+            "readonlyPaths": [f"/proc/{entry}" for entry in _READ_ONLY],
+        },
     }
     return json.dumps(config, separators=(",", ":")).encode()  # as Go's encoder writes it
 
@@ -159,31 +176,3 @@ def plain(name: str, rootfs: str, args: list[str]) -> bytes:
 def with_block(text: bytes, block: Json) -> bytes:
     """Return the config that the wrapper makes from `text`, for a runtime without wrapper."""
     return splice.with_seccomp(text, json.loads(text), block) if block else text
-
-
-def _process(args: list[str]) -> Json:
-    return {
-        "user": {"uid": 0, "gid": 0, "additionalGids": [0]},
-        "args": args,
-        "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-        "cwd": "/",
-        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
-        "noNewPrivileges": True,
-        "oomScoreAdj": 1000,
-    }
-
-
-def _linux(name: str) -> Json:
-    return {
-        "resources": {"devices": [{"allow": False, "access": "rwm"}], "cpu": {"shares": 2}},
-        "cgroupsPath": f"/{name}",
-        "namespaces": [{"type": kind} for kind in ("pid", "mount")],
-        "maskedPaths": [f"/proc/{entry}" for entry in _MASKED],
-        "readonlyPaths": [f"/proc/{entry}" for entry in _READ_ONLY],
-    }
-
-
-def block_of(path: Path) -> Json:
-    """Return a config file's linux.seccomp, {} for none."""
-    block: Json = json.loads(path.read_bytes())["linux"].get("seccomp", {})
-    return block
