@@ -2,14 +2,15 @@
 
     python -m tests.mutants --base main [--minutes 20] [MODULE...]
 
-cosmic-ray plants one at a time, in a copy of the tree, and runs the unit tests that import the
-module by name: a defect that only other tests would detect counts as undetected. Implausible
-defects (+ for **) and those in type annotations are not planted. Defects for which there was no
-time are listed. Exits with 1 if a defect was not detected.
+cosmic-ray makes them; each is planted in a copy of the tree, one at a time, and the unit tests that
+import the module by name run on it: a defect that only other tests would detect counts as
+undetected. Implausible defects (+ for **) and those in type annotations are not planted. Defects
+for which there was no time are counted. Exits with 1 if a defect was not detected.
 """
 
 import argparse
 import ast
+import difflib
 import os
 import re
 import shutil
@@ -19,14 +20,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 300  # for the tests without a defect
-_PATIENCE = 10.0  # seconds beyond four times their duration: a hanging test counts as a detection
 AT_ONCE = 2
+SECONDS = 600  # for tests: a hanging one counts as a detection
+_PATIENCE = 10.0  # seconds beyond four times what the module's tests take with nothing planted
+_HURRIED = ("-p", "harness.hypothesis_quick")
 PLANTED = re.compile(
     r"core/(ReplaceComparisonOperator_(Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Is_IsNot|IsNot_Is)"
     r"|ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_FloorDiv|FloorDiv_Mul|Mod_FloorDiv|Pow_Mul"
@@ -35,30 +35,6 @@ PLANTED = re.compile(
     r"|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceBreakWithContinue|ReplaceContinueWithBreak"
     r"|ExceptionReplacer|NumberReplacer|RemoveDecorator|ZeroIterationForLoop)"
 )
-CONFIG = """[cosmic-ray]
-module-path = "{module}"
-timeout = {seconds}
-excluded-modules = []
-test-command = "{python} -m pytest -q -x -p no:cacheprovider -p harness.hypothesis_quick {tests}"
-[cosmic-ray.distributor]
-name = "local"
-"""
-
-
-class ToolError(Exception):
-    """The tool failed; the message is its own."""
-
-
-@dataclass
-class Told:
-    """The result for one module; `unseen` are the undetected defects, each as a few lines."""
-
-    module: str
-    planted: int = 0
-    seen: int = 0
-    left: int = 0
-    unseen: list[str] = field(default_factory=list)
-    trouble: str = ""
 
 
 def changed(base: str) -> list[str]:
@@ -85,6 +61,35 @@ def _imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
+def copied(to: Path) -> Path:
+    """Copy this checkout, in which a defect may be planted."""
+    ignored = shutil.ignore_patterns(".git", ".venv*", "build", ".*_cache", ".hypothesis")
+    return Path(shutil.copytree(ROOT, to, symlinks=True, ignore=ignored, dirs_exist_ok=True))
+
+
+def detected(path: Path, text: str, tree: Path, tests: list[str], seconds: float = SECONDS) -> bool:
+    """Return whether tests of a tree fail while a file of it has this text.
+
+    Tests that take longer detect it. Raises SystemExit with pytest's words if there are no tests.
+    """
+    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        done = subprocess.run(
+            words, cwd=tree, env=environment, capture_output=True, text=True, timeout=seconds,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        path.write_text(before)
+    if done.returncode in (4, 5):  # pytest's: wrong words, no tests
+        raise SystemExit(f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode != 0
+
+
 def annotated(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return the spans of annotations, from and to, as (line, column)."""
     found: list[ast.expr | None] = []
@@ -100,86 +105,51 @@ def annotated(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     ]
 
 
-def plant(module: str, until: float) -> Told:
-    """Plant defects in one module while there is time."""
-    told = Told(module)
-    tests = concerned(module)
-    if not tests:
-        told.trouble = "no unit test imports it"
-        return told
-    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
-        copy = Path(name) / "tree"
-        ignored = shutil.ignore_patterns(".git", ".venv*", "build", ".*_cache", ".hypothesis")
-        shutil.copytree(ROOT, copy, symlinks=True, ignore=ignored)
-        try:
-            _configure(copy, module, tests, SECONDS)
-            begun = time.monotonic()
-            _run(copy, until, "baseline", "mutants.toml")
-            _configure(copy, module, tests, _PATIENCE + 4 * (time.monotonic() - begun))
-            _run(copy, until, "init", "mutants.toml", "mutants.sqlite")
-            _leave_out(copy, module)
-            _run(copy, until, "exec", "mutants.toml", "mutants.sqlite")
-        except subprocess.TimeoutExpired:
-            told.trouble = "the time was too short"
-        except ToolError as error:  # the tests fail with nothing planted, say
-            told.trouble = str(error)
-        if (copy / "mutants.sqlite").exists():
-            _take(told, copy)
-    return told
+def mutants(text: str) -> Iterator[str]:
+    """Yield a module's text with one plausible defect each."""
+    from cosmic_ray import ast as tree  # noqa: PLC0415 - of `make mutants` alone
+    from cosmic_ray import mutating, plugins  # noqa: PLC0415
 
-
-def _configure(copy: Path, module: str, tests: list[str], seconds: float) -> None:
-    given = {"module": module, "seconds": seconds, "tests": " ".join(tests)}
-    (copy / "mutants.toml").write_text(CONFIG.format(**given, python=sys.executable))
-
-
-def _run(copy: Path, until: float, *words: str) -> None:
-    tool = Path(sys.executable).with_name("cosmic-ray")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    left = max(until - time.monotonic(), 1)
-    done = subprocess.run(
-        [tool, *words], cwd=copy, env=environment, capture_output=True, text=True, timeout=left,
-        check=False,
-    )  # fmt: skip
-    if done.returncode:
-        said = (done.stdout + done.stderr).replace("\\n", "\n")
-        raise ToolError(f"cosmic-ray {words[0]}: {said[-2000:]}")
-
-
-def _leave_out(copy: Path, module: str) -> None:
-    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415 - it loads sqlalchemy, for one command
-    from cosmic_ray.work_item import WorkerOutcome, WorkResult  # noqa: PLC0415
-
-    text = (copy / module).read_text()
     spans, lines = annotated(text), text.splitlines()
-    with use_db(str(copy / "mutants.sqlite"), WorkDB.Mode.open) as known:
-        for item in list(known.pending_work_items):
-            (one,) = item.mutations
-            of_types = any(begin <= one.start_pos and one.end_pos <= end for begin, end in spans)
-            of_types = of_types or "TYPE_CHECKING" in lines[one.start_pos[0] - 1]
-            if of_types or not PLANTED.fullmatch(one.operator_name):
-                known.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
+    nodes = [*tree.ast_nodes(tree.get_ast(text))]
+    for name in filter(PLANTED.fullmatch, plugins.operator_names()):
+        operator = plugins.get_operator(name)()
+        places = [place for node in nodes for place in operator.mutation_positions(node)]
+        for number, (start, end) in enumerate(places):
+            of_types = any(begin <= start and end <= stop for begin, stop in spans)
+            if not of_types and "TYPE_CHECKING" not in lines[start[0] - 1]:
+                yield mutating.mutate_code(text, operator, number)
 
 
-def _take(told: Told, copy: Path) -> None:
-    from cosmic_ray.work_db import WorkDB, use_db  # noqa: PLC0415
+def plant(module: str, until: float) -> tuple[bool, str]:
+    """Plant defects in a module while there is time; return whether all were seen, and the words.
 
-    with use_db(str(copy / "mutants.sqlite"), WorkDB.Mode.open) as known:
-        told.left = len(list(known.pending_work_items))
-        for _, result in known.results:
-            if result.worker_outcome != "skipped":
-                told.planted += 1
-                told.seen += bool(result.is_killed)
-                if not result.is_killed:
-                    told.unseen.append(_shown(result))
+    They are each undetected defect as its place and its lines, and how many were seen.
+    """
+    tests = [*_HURRIED, *concerned(module)]
+    if tests == [*_HURRIED]:
+        return False, f"{module}: no unit test imports it\n"
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        tree = copied(Path(name))
+        path, text, begun = tree / module, (tree / module).read_text(), time.monotonic()
+        if detected(path, text, tree, tests):
+            return False, f"{module}: its tests fail with nothing planted, or take too long\n"
+        seconds = _PATIENCE + 4 * (time.monotonic() - begun)
+        told, planted, seen, every = "", 0, 0, [*mutants(text)]
+        while planted < len(every) and time.monotonic() < until:
+            mutant, planted = every[planted], planted + 1
+            if detected(path, mutant, tree, tests, seconds):
+                seen += 1
+            else:
+                told += f"{module}\n{_difference(text, mutant)}\n"
+    more = f", {len(every) - planted} not tried" if planted < len(every) else ""
+    return seen == len(every), f"{told}{module}: {seen} of {planted} seen{more}\n"
 
 
-def _shown(result: Any) -> str:
-    """Return a defect as its place and its two lines."""
-    lines = (result.diff or "").splitlines()
-    place = next((line.split()[1] for line in lines if line.startswith("@@")), "?")
-    edits = [line for line in lines if re.match(r"[-+](?![-+]{2} )", line)]
-    return "\n".join([f"  about line {place.lstrip('-').split(',')[0]}", *edits])
+def _difference(text: str, mutant: str) -> str:
+    lines = [*difflib.unified_diff(text.split("\n"), mutant.split("\n"), lineterm="", n=0)][2:]
+    place = lines[0].split()[1].lstrip("-").split(",")[0]
+    return "\n".join([f"  line {place}", *(line for line in lines if not line.startswith("@@"))])
 
 
 def main() -> int:
@@ -187,23 +157,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="mutants", description="Plants defects; lists the unseen."
     )
-    parser.add_argument(
-        "--base", default="main", help="the commit that changes are looked for from"
-    )
+    parser.add_argument("--base", default="main", help="the commit to look for changes from")
     parser.add_argument("--minutes", type=float, default=20, help="for all of it")
     parser.add_argument("modules", nargs="*", help="instead of those that changed")
     given = parser.parse_args()
     until = time.monotonic() + given.minutes * 60
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda one: plant(one, until), given.modules or changed(given.base)))
-    for told in found:
-        for one in sorted(told.unseen):
-            sys.stdout.write(f"{told.module}\n{one}\n")
-    for told in found:
-        more = f", {told.left} not tried" if told.left else ""
-        more += f" ({told.trouble})" if told.trouble else ""
-        sys.stdout.write(f"{told.module}: {told.seen} of {told.planted} seen{more}\n")
-    return int(any(told.unseen or told.trouble for told in found))
+    sys.stdout.write("".join(told for _, told in found))
+    return int(not all(is_well for is_well, _ in found))
 
 
 if __name__ == "__main__":

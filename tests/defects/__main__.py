@@ -11,8 +11,6 @@ with 1 if one was not seen.
 import argparse
 import importlib
 import io
-import os
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,10 +20,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants import ROOT, concerned
+from tests.mutants import ROOT, concerned, copied, detected
 
 DATA = Path(__file__).with_name("defects.toml")
-SECONDS = 600
 _PRODUCT = (
     "runc_wrap/**/*.py",
     "runc_wrap/**/*.[ch]",
@@ -91,32 +88,13 @@ def tried(defect: Defect, tree: Path, tests: list[str], coverage: Path | None) -
         tests = [*concerned(str(name), tree), *_of_room(name.parts[1], tree)]
     if not tests:
         return UNREACHED
-    before = path.read_text()
-    path.write_text(before.replace(defect.old, defect.new))
-    try:
-        return SEEN if _fails(tree, tests) else UNSEEN
-    finally:
-        path.write_text(before)
+    text = path.read_text().replace(defect.old, defect.new)
+    return SEEN if detected(path, text, tree, tests) else UNSEEN
 
 
 def _of_room(room: str, tree: Path) -> list[str]:
     places = (f"tests/unit/{room}", f"tests/{room}")  # the launcher's are in the second
     return [place for place in places if (tree / place).is_dir()]
-
-
-def _fails(tree: Path, tests: list[str]) -> bool:
-    words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            words, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS,
-            check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return True
-    if done.returncode in (4, 5):  # pytest's: wrong words, no tests
-        raise SystemExit(f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.returncode != 0
 
 
 def _copy(commit: str, to: Path) -> Path:
@@ -126,8 +104,7 @@ def _copy(commit: str, to: Path) -> Path:
         with tarfile.open(fileobj=io.BytesIO(text)) as archive:
             archive.extractall(to, filter="tar")
         return to
-    ignored = shutil.ignore_patterns(".git", ".venv*", "build", ".*_cache", ".hypothesis")
-    return Path(shutil.copytree(ROOT, to, symlinks=True, ignore=ignored, dirs_exist_ok=True))
+    return copied(to)
 
 
 def main() -> int:
