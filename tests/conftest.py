@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness.containers import bundles
 from harness.host.processes import run
 from harness.node import install
 from harness.node.requirements import program
@@ -53,6 +54,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
 def own_installation(installed: install.Installed, tmp_path: Path) -> install.Installed:
     """An installation that the test may configure and break."""
     return install.copy_of(installed, tmp_path / "own")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> bundles.Bundle:
+    """A bundle of runc's, whose container sleeps."""
+    return bundles.make(tmp_path / "bundle", "runc")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.host.processes import environment, run, wait_until
+from harness.host.processes import attempt, environment, run, wait_until
 from harness.node.requirements import program
 
 UID = 4242
@@ -118,13 +118,7 @@ def _preloaded(forger: Path, forge: dict[str, str]) -> list[str]:
 def joins_in_words(forger: Path, runtime: str, root: Path, name: str) -> None:
     """Have the real runtime claim to join a container, and make calls that are logged."""
     words = [runtime, "--root", str(root), "exec", name, "true"]
-    subprocess.run(
-        [*_preloaded(forger, {"FORGE": "calls"}), *words],
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-        check=False,  # there is no such container for it
-    )
+    attempt([*_preloaded(forger, {"FORGE": "calls"}), *words])  # there is none for it
 
 
 def hierarchies() -> list[Path]:

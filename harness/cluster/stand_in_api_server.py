@@ -64,10 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         prefix = self.cluster.path + "/"
-        words = parts.path.removeprefix(prefix).strip("/").split("/")
-        if not parts.path.startswith(prefix):
-            self._answer(404, {"kind": "Status", "status": "Failure", "code": 404})
-            return
+        is_ours = parts.path.startswith(prefix)
+        words = parts.path.removeprefix(prefix).strip("/").split("/") if is_ours else [""]
         if words[-1] == "exec":
             self.cluster.requests.append(("get", "pods/exec"))
             self._exec(words[-2], parse_qs(parts.query))
@@ -93,9 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return _page("Node", found, self._node, query)
             case ["api", "v1", "namespaces", "runc-wrap", "pods"]:
                 self.cluster.requests.append(("list", "pods"))
-                names = [
-                    name for name in self.cluster.answers if name not in self.cluster.without_pod
-                ]
+                names = [one for one in self.cluster.answers if one not in self.cluster.without_pod]
                 return _page("Pod", names, lambda name: self._pod(f"pod-{name}", name), query)
             case ["api", "v1", "namespaces", "runc-wrap", "pods", name]:
                 self.cluster.requests.append(("get", "pods"))
@@ -131,8 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _exec(self, pod: str, query: dict[str, list[str]]) -> None:
         node = pod.removeprefix("pod-")
         if why := _unnamed(pod, query):
-            status = {"kind": "Status", "status": "Failure", "message": why, "code": 400}
-            self._answer(400, status)
+            self._answer(400, {"kind": "Status", "status": "Failure", "message": why, "code": 400})
             return
         self.cluster.commands.append(query["command"])
         self.cluster.containers += query["container"]
@@ -178,11 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _object(kind: str, name: str, labels: Json, **more: Any) -> Json:
-    metadata = {
-        "name": name,
-        "namespace": None if kind == "Node" else "runc-wrap",
-        "labels": labels,
-    }
+    namespace = None if kind == "Node" else "runc-wrap"
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
 
 

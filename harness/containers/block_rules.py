@@ -31,6 +31,21 @@ def of_bundle(directory: Path) -> Json:
     return found
 
 
+def rule(action: str, *names: str, **more: Any) -> Json:
+    """Return a profile's rule; the action is without SCMP_ACT_."""
+    return {"names": [*names], "action": f"SCMP_ACT_{action}", **more}
+
+
+def profile(*rules: Json, default: str = "ALLOW", **more: Any) -> Json:
+    """Return a profile of these rules."""
+    return {"defaultAction": f"SCMP_ACT_{default}", **more, "syscalls": [*rules]}
+
+
+def equals(index: int, value: int, op: str = "EQ") -> list[Json]:
+    """Return the condition of a rule that compares an argument."""
+    return [{"index": index, "value": value, "op": f"SCMP_CMP_{op}"}]
+
+
 def differences(theirs: Json, ours: Json) -> list[str]:
     """Return one line per rule or field that only one side has; none if the blocks are equal."""
     left, right = _lines(theirs), _lines(ours)

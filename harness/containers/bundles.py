@@ -4,6 +4,7 @@ crun refuses the hybrid cgroup hierarchy, so it runs in a separate mount namespa
 """
 
 import json
+import os
 import shutil
 import subprocess
 import uuid
@@ -97,9 +98,7 @@ class Bundle:
     ) -> Run:
         """Make one call; return its result, even a failure. `before` are words in front of it."""
         words = [*before, *self.argv(runtime, command, *flags), *after]
-        config = self.config_now()
-        done = self._called(words, seconds)
-        return self._called(words, seconds) if self.was_not_sealed(done, config) else done
+        return self._called(words, self.path / "output", seconds)
 
     def config_now(self) -> bytes | None:
         return self.config.read_bytes() if self.config.is_file() else None
@@ -114,19 +113,25 @@ class Bundle:
         self.log.unlink(missing_ok=True)
         return True
 
-    def _called(self, words: list[str], seconds: float) -> Run:
-        with (self.path / "output").open("w+") as output:  # a pipe would stay open in the container
-            done = subprocess.run(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=seconds,
-                check=False,
-                env=environment(),
-            )
-            output.seek(0)
-            return Run(done.args, done.returncode, output.read(), "")
+    def _called(self, words: list[str], output: Path, seconds: float) -> Run:
+        """Make a call whose output is a file: a pipe would stay open in the container."""
+
+        def once() -> Run:
+            with output.open("w") as file:
+                done = subprocess.run(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    timeout=seconds,
+                    check=False,
+                    env=environment(),
+                )
+            return Run(words, done.returncode, output.read_text(), "")
+
+        config = self.config_now()
+        done = once()
+        return once() if self.was_not_sealed(done, config) else done
 
     def create(self, runtime: Path | str, command: str = "create", *flags: str) -> int:
         """Create and start, with /dev/null for the container's stdio; return the init's pid."""
@@ -140,9 +145,11 @@ class Bundle:
     def only_create(self, runtime: Path | str, command: str = "create", *flags: str) -> Run:
         """Create likewise and return the result, even a failure."""
         argv = self.argv(runtime, command, "--pid-file", str(self.path / "pid"), *flags)
-        config = self.config_now()
-        done = _silently(argv)
-        return _silently(argv) if self.was_not_sealed(done, config) else done
+        return self._called(argv, Path(os.devnull), 120)
+
+    def seccomp(self, runtime: Path | str, command: str = "create", *flags: str) -> int:
+        """Create and start likewise; return the Seccomp value of the init."""
+        return process_status.seccomp(self.create(runtime, command, *flags))
 
     @property
     def pid(self) -> int:
@@ -152,12 +159,6 @@ class Bundle:
     def delete(self, runtime: Path | str) -> None:
         """Remove the container if there is one."""
         self.call(runtime, "delete", "--force")
-
-
-def _silently(argv: list[str]) -> Run:
-    null = subprocess.DEVNULL
-    done = subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=120, check=False)
-    return Run(done.args, done.returncode, "", "")
 
 
 def make(path: Path, kind: str, annotations: Json | None = None, **linux: Any) -> Bundle:

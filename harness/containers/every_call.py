@@ -4,13 +4,10 @@ The program is denials.c. With a sentinel errno in the profile (SENTINEL), four 
 denied by us, denied by the kernel, allowed, and no such call.
 """
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from harness.node.requirements import program
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 
@@ -42,15 +39,6 @@ class Result:
         """Return whether the filter denied it: an errno of ours, or a kill."""
         ours = self.kind == "errno" and self.value in (SENTINEL, SENTINEL_RULE)
         return ours or (self.kind == "signal" and self.value == SIGSYS)
-
-
-def build(target: Path) -> Path:
-    """Compile denials.c to a static program at `target`; skip if there is no compiler."""
-    source = Path(__file__).parents[1] / "programs/denials.c"
-    command = [program("cc"), "-static", "-O1", "-Wall", "-Werror", "-o", str(target), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
 
 
 def words(abi: Abi) -> tuple[str, ...]:

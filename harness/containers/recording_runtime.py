@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.host.processes import script
+
 SANDBOX = '"io.kubernetes.cri.container-type":"sandbox"'
 REFUSAL = "the recorder refuses on purpose"
 
@@ -54,7 +56,7 @@ status=$?
 (cd "$bundle" && {after}) </dev/null >/dev/null 2>&1
 exit $status
 """
-    return _script(path, text)
+    return script(path, text)
 
 
 def spoils_config(path: Path, behind: str | Path) -> Path:
@@ -86,10 +88,4 @@ def refusing_recorder(directory: Path, name: str, behind: str) -> Recorder:
 fi
 exec {shlex.quote(behind)} "$@"
 """
-    return Recorder(_script(directory / name, text), seen)
-
-
-def _script(path: Path, text: str) -> Path:
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
+    return Recorder(script(directory / name, text), seen)

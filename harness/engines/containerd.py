@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.engines.cri import Cri, client
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Daemon, Run, attempt, run
@@ -67,6 +68,13 @@ class Containerd:
 
         self.daemon.wait_ready(answers, "containerd")
 
+    @contextlib.contextmanager
+    def kubelet(self) -> Iterator[Cri]:
+        """Call it as a kubelet does; the pods end with that."""
+        socket = self.space.inside(self.socket)
+        with client(socket, self.space.cgroup, self.directory / "logs") as cri:
+            yield cri
+
     def ctr(self, *words: str | Path, namespace: str = "default") -> Run:
         """Run ctr and insist on success."""
         return run(self._ctr(namespace, words), again=lambda: self._again(namespace, words))
@@ -106,12 +114,10 @@ def containerd(directory: Path, handlers: Mapping[str, Handler]) -> Iterator[Con
     config.write_text(configuration(directory, {"runc": Handler(program("runc")), **handlers}))
     with private_mounts(directory, {directory / "state": SMALL}) as space:
         argv = [*space.prefix, program("containerd"), "-c", str(config)]
-        engine = Containerd(directory, Daemon(argv, directory / "containerd.log"), space)
-        try:
+        with Daemon(argv, directory / "containerd.log") as daemon:
+            engine = Containerd(directory, daemon, space)
             engine.wait_ready()
             yield engine
-        finally:
-            engine.daemon.stop()
 
 
 def configuration(directory: Path, handlers: Mapping[str, Handler]) -> str:

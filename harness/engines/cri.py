@@ -9,15 +9,17 @@ have users of their own (hostUsers: false), for whose network see tests/worlds/t
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.engines.cri_client import api
 from harness.engines.images import IDLE, REFERENCE
 from harness.host.processes import is_not_sealed, wait_until
+from harness.kernel import process_status
 
+Answer = TypeVar("Answer")
 UNCONFINED, RUNTIME_DEFAULT = "Unconfined", "RuntimeDefault"
 # A pod's users: as many as a kubelet gives to each, from a multiple of it.
 FIRST_ID, IDS = 10 * 65536, 65536
@@ -39,7 +41,6 @@ class Pod:
 
     id: str
     config: Any
-    logs: Path
 
     def annotated(self, annotations: Mapping[str, str]) -> "Pod":
         """Return the same pod with these annotations.
@@ -50,7 +51,7 @@ class Pod:
         config.CopyFrom(self.config)
         config.annotations.clear()
         config.annotations.update(annotations)
-        return Pod(self.id, config, self.logs)
+        return Pod(self.id, config)
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class Ask:
 class Cri:
     """A client of one containerd."""
 
-    def __init__(self, socket: Path, cgroup: str) -> None:
+    def __init__(self, socket: Path, cgroup: str, logs: Path) -> None:
         self.api = api()
-        self.cgroup = cgroup
+        self.cgroup, self.logs = cgroup, logs
         self.channel = self.api.grpc.insecure_channel(f"unix://{socket}")
         self.runtime = self.api.services.RuntimeServiceStub(self.channel)
         self.images = self.api.services.ImageServiceStub(self.channel)
@@ -87,9 +88,15 @@ class Cri:
         except self.api.grpc.RpcError as error:
             raise CriError(error.details()) from None
 
-    def wait_image(self) -> None:
-        """Wait until CRI has noticed the image that ctr imported."""
-        wait_until(lambda: self.call("ImageStatus", image=self.image()).HasField("image"), "image")
+    def wait_ready(self) -> None:
+        """Wait until CRI answers, and has noticed the image that ctr imported."""
+
+        def has_image() -> bool:
+            with contextlib.suppress(CriError):
+                return bool(self.call("ImageStatus", image=self.image()).HasField("image"))
+            return False
+
+        wait_until(has_image, "CRI and the image")
 
     def image(self) -> Any:
         """Return the ImageSpec of the test image."""
@@ -133,7 +140,6 @@ class Cri:
     def run_pod(
         self,
         handler: str,
-        logs: Path,
         annotations: Mapping[str, str] | None = None,
         *,
         privileged: bool = False,
@@ -143,44 +149,29 @@ class Cri:
         name: str = "",
     ) -> Pod:
         """RunPodSandbox as for a pod of this namespace with a new uid, and a name of its own."""
-        context = self.api.messages.LinuxSandboxSecurityContext(
+        make = self.api.messages
+        context = make.LinuxSandboxSecurityContext(
             namespace_options=self.host_network() if host_users else self.own_users(),
             privileged=privileged,
             seccomp=self.profile(UNCONFINED if privileged else seccomp),
         )
 
         def once() -> Pod:
-            return self._run_pod(handler, logs, annotations or {}, context, (namespace, name))
+            uid = str(uuid.uuid4())
+            named = {"name": name or f"pod-{uid[:8]}", "namespace": namespace, "uid": uid}
+            config = make.PodSandboxConfig(
+                metadata=make.PodSandboxMetadata(**named),
+                log_directory=str(self.logs / uid),
+                labels={f"io.kubernetes.pod.{key}": value for key, value in named.items()},
+                annotations={"kubernetes.io/config.source": "api", **(annotations or {})},
+                linux=make.LinuxPodSandboxConfig(
+                    cgroup_parent=_pods_cgroup(self.cgroup, uid), security_context=context
+                ),
+            )
+            answer = self.call("RunPodSandbox", config=config, runtime_handler=handler)
+            return Pod(answer.pod_sandbox_id, config)
 
-        try:
-            return once()
-        except CriError as error:
-            if not is_not_sealed(str(error)):
-                raise
-            return once()
-
-    def _run_pod(
-        self,
-        handler: str,
-        logs: Path,
-        annotations: Mapping[str, str],
-        context: Any,
-        named: tuple[str, str],
-    ) -> Pod:
-        make = self.api.messages
-        uid = str(uuid.uuid4())
-        namespace, name = named[0], named[1] or f"pod-{uid[:8]}"
-        config = make.PodSandboxConfig(
-            metadata=make.PodSandboxMetadata(name=name, namespace=namespace, uid=uid),
-            log_directory=str(logs),
-            labels=_labels(namespace, name, uid),
-            annotations={"kubernetes.io/config.source": "api", **annotations},
-            linux=make.LinuxPodSandboxConfig(
-                cgroup_parent=_pods_cgroup(self.cgroup, uid), security_context=context
-            ),
-        )
-        answer = self.call("RunPodSandbox", config=config, runtime_handler=handler)
-        return Pod(answer.pod_sandbox_id, config, logs)
+        return _sealed(once)
 
     def create(self, pod: Pod, ask: Ask) -> str:
         """CreateContainer; return the container's id."""
@@ -221,31 +212,32 @@ class Cri:
 
     def run(self, pod: Pod, ask: Ask) -> str:
         """Create and start; return the id."""
-        container = self.create(pod, ask)
-        try:
-            self.start(container)
-        except CriError as error:
-            if not is_not_sealed(str(error)):
-                raise
-            self.remove(container)  # it cannot be started once more, and has the name
-            container = self.create(pod, ask)
-            self.start(container)
-        return container
+        made: list[str] = []
+
+        def once() -> str:
+            for container in made:
+                self.remove(container)  # it cannot be started once more, and has the name
+            made[:] = [self.create(pod, ask)]
+            self.start(made[0])
+            return made[0]
+
+        return _sealed(once)
+
+    def seccomp(self, container: str) -> int:
+        """Return the Seccomp value of the container's first process."""
+        return process_status.seccomp(self.pid(container))
+
+    def started(self, pod: Pod, ask: Ask | None = None) -> int:
+        """Create and start; return the Seccomp value of its first process."""
+        return self.seccomp(self.run(pod, ask or Ask()))
 
     def exec(self, container: str, *command: str) -> str:
         """ExecSync, as an exec probe does; return what it printed."""
-        try:
-            answer = self._exec(container, *command)
-        except CriError as error:
-            if not is_not_sealed(str(error)):
-                raise
-            answer = self._exec(container, *command)
+        asked: Any = {"container_id": container, "cmd": command, "timeout": 60}
+        answer = _sealed(lambda: self.call("ExecSync", **asked))
         if answer.exit_code != 0:
             raise CriError(answer.stderr.decode())
         return str(answer.stdout.decode())
-
-    def _exec(self, container: str, *command: str) -> Any:
-        return self.call("ExecSync", container_id=container, cmd=command, timeout=60)
 
     def state(self, container: str) -> str:
         """Return CONTAINER_RUNNING, CONTAINER_EXITED and so on."""
@@ -268,7 +260,7 @@ class Cri:
 
     def log(self, pod: Pod) -> str:
         """Return the log of its container `main` as the kubelet would read it."""
-        return (pod.logs / "main.log").read_text()
+        return (Path(pod.config.log_directory) / "main.log").read_text()
 
     def remove(self, container: str) -> None:
         """StopContainer without grace, RemoveContainer."""
@@ -299,19 +291,25 @@ def _pods_cgroup(parent: str, uid: str) -> str:
     return f"{parent}/{Path(parent).stem}-pod{uid.replace('-', '_')}.slice"
 
 
-def _labels(namespace: str, name: str, uid: str) -> dict[str, str]:
-    return {
-        "io.kubernetes.pod.name": name,
-        "io.kubernetes.pod.namespace": namespace,
-        "io.kubernetes.pod.uid": uid,
-    }
+def _sealed(call: Callable[[], Answer]) -> Answer:
+    """Make a call, and repeat it if runc did not even start."""
+    try:
+        return call()
+    except CriError as error:
+        if not is_not_sealed(str(error)):
+            raise
+        return call()
 
 
 @contextlib.contextmanager
-def client(socket: Path, cgroup: str) -> Iterator[Cri]:
-    """Connect; create pods beneath this cgroup, and remove all of them at the end."""
-    speaking = Cri(socket, cgroup)
+def client(socket: Path, cgroup: str, logs: Path) -> Iterator[Cri]:
+    """Connect; create pods beneath this cgroup, and remove all of them at the end.
+
+    containerd makes a directory for each one's logs beneath `logs`.
+    """
+    speaking = Cri(socket, cgroup, logs)
     try:
+        speaking.wait_ready()
         yield speaking
     finally:
         speaking.close()

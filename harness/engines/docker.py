@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engines.containers import Containers
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Daemon, Run, attempt, environment, run
@@ -16,10 +17,12 @@ from harness.node.requirements import program, requires
 
 SMALL = "32m"  # of the exec-root, where bundles are; on a node it is /run, a tmpfs too
 ARGUMENTS = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--userland-proxy=false")
+_PLACES = """--config-file={0}/daemon.json --data-root={0}/data --exec-root={0}/exec
+    --pidfile={0}/dockerd.pid --host=unix://{0}/d.sock"""
 
 
 @dataclass(frozen=True)
-class Docker:
+class Docker(Containers):
     """A running dockerd; `docker(...)` calls it."""
 
     directory: Path
@@ -44,13 +47,12 @@ class Docker:
         words = ["--detach", "--network", "none", "--runtime", runtime, *options]
         return self.docker("run", *words, REFERENCE, *command).stdout.strip()
 
-    def pid(self, container: str) -> int:
-        """Return the host's pid of the container's first process."""
-        return int(self.docker("inspect", "--format", "{{.State.Pid}}", container).stdout)
+    def inspected(self, container: str, field: str) -> str:
+        return self.docker("inspect", "--format", f"{{{{.{field}}}}}", container).stdout.strip()
 
     def bundle(self, container: str) -> Path:
         """Return the host's path of a running container's bundle."""
-        full = self.docker("inspect", "--format", "{{.Id}}", container).stdout.strip()
+        full = self.inspected(container, "Id")
         tasks = self.directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby"
         return self.space.inside(tasks / full)
 
@@ -88,7 +90,8 @@ def dockerd(directory: Path, runtimes: Mapping[str, Path | str]) -> Iterator[Doc
             "seccomp-profile": "unconfined",
         }
         (directory / "daemon.json").write_text(json.dumps(document))
-        command = [*space.prefix, program("dockerd"), *ARGUMENTS, *_places(directory)]
+        places = _PLACES.format(directory).split()
+        command = [*space.prefix, program("dockerd"), *ARGUMENTS, *places]
         engine = Docker(directory, Daemon(command, directory / "dockerd.log"), space)
         try:
             engine.daemon.wait_ready(
@@ -100,13 +103,3 @@ def dockerd(directory: Path, runtimes: Mapping[str, Path | str]) -> Iterator[Doc
             with contextlib.suppress(AssertionError):
                 engine.remove_all()
             engine.daemon.stop()
-
-
-def _places(directory: Path) -> list[str]:
-    return [
-        f"--config-file={directory}/daemon.json",
-        f"--data-root={directory}/data",
-        f"--exec-root={directory}/exec",
-        f"--pidfile={directory}/dockerd.pid",
-        f"--host=unix://{directory}/d.sock",
-    ]

@@ -9,11 +9,11 @@ import json
 import platform
 import shutil
 import struct
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
 
+from harness.host.processes import run
 from harness.node.requirements import program, unmet
 
 REFERENCE = "localhost/runc-wrap-busybox:test"
@@ -37,10 +37,8 @@ def root_directory(target: Path) -> Path:
     for name in DIRECTORIES:
         (target / name).mkdir(parents=True, exist_ok=True)
     (target / "etc/passwd").write_text(PASSWD)
-    program_file = target / "bin/busybox"
-    program_file.write_bytes(busybox().read_bytes())
-    program_file.chmod(0o755)
-    for applet in _applets():
+    shutil.copy(busybox(), target / "bin/busybox")
+    for applet in {*run([busybox(), "--list"]).stdout.split()} - {"busybox"}:
         (target / "bin" / applet).symlink_to("busybox")
     return target
 
@@ -53,7 +51,10 @@ def archive(directory: Path, *programs: Path) -> Path:
     root = root_directory(directory / "rootfs")
     for program_file in programs:
         shutil.copy(program_file, root)
-    layer = _layer(root)
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as tar:
+        tar.add(root, arcname=".", filter=_of_no_time)
+    layer = memory.getvalue()
     config = _json(_config(hashlib.sha256(layer).hexdigest()))
     name = hashlib.sha256(config).hexdigest()
     manifest = [{"Config": f"{name}.json", "RepoTags": [REFERENCE], "Layers": ["layer.tar"]}]
@@ -67,24 +68,9 @@ def archive(directory: Path, *programs: Path) -> Path:
 
 def _has_interpreter(elf: bytes) -> bool:
     """Return whether a 64-bit little-endian ELF file has a PT_INTERP header (elf(5))."""
-    start, size, count = (
-        *struct.unpack_from("<Q", elf, 32),
-        *struct.unpack_from("<HH", elf, 54),
-    )
+    start, size, count = (*struct.unpack_from("<Q", elf, 32), *struct.unpack_from("<HH", elf, 54))
     kinds = [struct.unpack_from("<I", elf, start + size * index)[0] for index in range(count)]
     return PT_INTERP in kinds
-
-
-def _applets() -> list[str]:
-    listed = subprocess.run([busybox(), "--list"], capture_output=True, text=True, check=True)
-    return sorted(set(listed.stdout.split()) - {"busybox"})
-
-
-def _layer(root: Path) -> bytes:
-    memory = io.BytesIO()
-    with tarfile.open(fileobj=memory, mode="w") as tar:
-        tar.add(root, arcname=".", filter=_of_no_time)
-    return memory.getvalue()
 
 
 def _of_no_time(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engines.containers import Containers
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Argv, Run, attempt, environment, run
@@ -29,7 +30,7 @@ _IN_CGROUP = 'echo $$ >"$0"/cgroup.procs; exec "$@"'
 
 
 @dataclass(frozen=True)
-class Podman:
+class Podman(Containers):
     """One storage; `podman(...)` works on it."""
 
     directory: Path
@@ -58,18 +59,12 @@ class Podman:
         words = [*front, "--runtime", runtime, "run", "--detach", *options, REFERENCE, *command]
         return self.podman(*words, override=override).stdout.strip()
 
-    def inside(self, argv: Sequence[str | Path]) -> Run:
-        """Run another program in the mount namespace of this Podman; a failure is returned."""
-        return attempt([*self.space.prefix, *argv])
-
-    def pid(self, container: str) -> int:
-        """Return the host's pid of the container's first process."""
-        return int(self.podman("inspect", "--format", "{{.State.Pid}}", container).stdout)
+    def inspected(self, container: str, field: str) -> str:
+        return self.podman("inspect", "--format", f"{{{{.{field}}}}}", container).stdout.strip()
 
     def bundle(self, container: str) -> Path:
         """Return the host's path of a container's bundle."""
-        asked = self.podman("inspect", "--format", "{{.OCIConfigPath}}", container)
-        return self.space.inside(Path(asked.stdout.strip()).parent)
+        return self.space.inside(Path(self.inspected(container, "OCIConfigPath")).parent)
 
     def override(self, name: str, text: str) -> Path:
         """Write a file for CONTAINERS_CONF_OVERRIDE, the strongest of containers.conf files."""
@@ -209,8 +204,10 @@ class Rootless:
 
 @contextlib.contextmanager
 def rootless(directory: Path, image: Path, runtimes: Mapping[str, Path]) -> Iterator[Rootless]:
-    """Yield a user's Podman with these runtimes; the user must be able to enter the directory."""
+    """Yield a user's Podman with this image and these runtimes, in a directory of root's."""
     requires("podman", "conmon", "newuidmap", "setpriv", "nsenter", root=True)
+    directory.chmod(0o755)  # the user must be able to enter it
+    seen = Path(shutil.copyfile(image, directory / "image.tar"))
     (directory / "home").mkdir()
     os.chown(directory / "home", UID, UID)
     (directory / "containers.conf").write_text(configuration(directory / "home", runtimes, ()))
@@ -220,7 +217,7 @@ def rootless(directory: Path, image: Path, runtimes: Mapping[str, Path]) -> Iter
         made.cgroup.mkdir(parents=True)
         run([*space.prefix, "mkdir", "-p", OWN.parent])
         run([*space.prefix, "install", "-d", "-m", "700", "-o", str(UID), "-g", str(UID), OWN])
-        made.podman("load", "--input", image)
+        made.podman("load", "--input", seen)
         try:
             yield made
         finally:

@@ -205,9 +205,8 @@ class _Model:
         """Record the changes since the last look as one call's changes to each directory."""
         self._look(self._root)
 
-    def _look(self, directory: str) -> int:
-        number = self._number(directory)
-        node = self._nodes[number]
+    def _look(self, directory: str) -> None:
+        node = self._nodes[self._number(directory)]
         now = {one.name: self._number(one.path) for one in os.scandir(directory)}
         gone = dict.fromkeys(name for name in node.names if name not in now)
         changed = {name: one for name, one in now.items() if node.names.get(name) != one}
@@ -217,18 +216,13 @@ class _Model:
         for name, one in now.items():
             if isinstance(self._nodes[one].durable, dict):
                 self._look(f"{directory}/{name}")
-        return number
 
     def _number(self, path: str) -> int:
         found = os.lstat(path)
         if found.st_ino not in self._nodes:
             self._held.append(self._open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC))
-            empty: bytes | str | dict[str, int] = b""
-            if stat.S_ISDIR(found.st_mode):
-                empty = {}
-            elif stat.S_ISLNK(found.st_mode):
-                empty = str(Path(path).readlink())
-            self._nodes[found.st_ino] = _Node(empty)
+            link = str(Path(path).readlink()) if stat.S_ISLNK(found.st_mode) else b""
+            self._nodes[found.st_ino] = _Node({} if stat.S_ISDIR(found.st_mode) else link)
         return found.st_ino
 
     def sync(self, descriptor: int) -> None:

@@ -51,8 +51,7 @@ def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[Mount
     outside = mounts_of(os.getpid())
     unshare = ["unshare", "--mount", "--propagation", "private"]
     python = [sys.executable, "-I", "-S", holding.__file__, outside]
-    holder = Daemon([*unshare, *python], directory / "mounts.log")
-    try:
+    with Daemon([*unshare, *python], directory / "mounts.log") as holder:
         holder.wait_ready(lambda: holding.READY in holder.tail(), "unshare")
         space = MountNamespace(holder.pid)
         attempt([*space.prefix, "umount", UNIFIED])
@@ -60,5 +59,3 @@ def private_mounts(directory: Path, small: Mapping[Path, str]) -> Iterator[Mount
             place.mkdir(exist_ok=True)
             run([*space.prefix, "mount", "-t", "tmpfs", "-o", f"size={size}", "test", place])
         yield space
-    finally:
-        holder.stop()

@@ -4,13 +4,17 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Self
 
 from harness.node.requirements import SEARCH, program, unmet
 
@@ -48,44 +52,47 @@ def attempt(
     env: dict[str, str] | None = None,
     stdin: str = "",
     seconds: float = 150,
+    cwd: Path | None = None,
     again: Callable[[], Argv] | None = None,
 ) -> Run:
     """Run to the end; both outputs are text. Any exit status is a result.
 
     Repeat it if runc did not even start: `again` cleans up and returns the words for that.
     """
-    done = _once(argv, env, stdin, seconds)
+
+    def once(words: Argv) -> Run:
+        return subprocess.run(  # noqa: PLW1510 - the status is what the caller looks at
+            words,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            cwd=cwd,
+            env=environment() if env is None else env,
+        )
+
+    done = once(argv)
     if done.returncode and is_not_sealed(done.stdout + done.stderr):
-        done = _once(again() if again else argv, env, stdin, seconds)
+        done = once(again() if again else argv)
     return done
 
 
-def _once(argv: Argv, env: dict[str, str] | None, stdin: str, seconds: float) -> Run:
-    return subprocess.run(  # noqa: PLW1510 - the status is what the caller looks at
-        _words(argv),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=seconds,
-        env=env or environment(),
-    )
-
-
-def run(
-    argv: Argv,
-    *,
-    env: dict[str, str] | None = None,
-    stdin: str = "",
-    seconds: float = 150,
-    again: Callable[[], Argv] | None = None,
-) -> Run:
-    """Run as `attempt` does and insist on exit status 0."""
-    done = attempt(argv, env=env, stdin=stdin, seconds=seconds, again=again)
+def run(argv: Argv, **options: Any) -> Run:
+    """Run as `attempt` does, with its options, and insist on exit status 0."""
+    done = attempt(argv, **options)
     if done.returncode:
-        words = " ".join(_words(argv))
+        words = " ".join(map(str, argv))
         raise CommandError(f"{words}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def script(path: Path, text: str) -> Path:
+    """Write a program, which is one of sh where it does not say another; return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
 
 
 def installed_version(name: str, *words: str) -> str:
@@ -104,10 +111,6 @@ def is_not_sealed(told: str) -> bool:
     return False
 
 
-def _words(argv: Argv) -> list[str]:
-    return [os.fspath(word) for word in argv]
-
-
 def wait_until(
     condition: Callable[[], bool], what: str, seconds: float = 20, *, pause: float = 0.02
 ) -> None:
@@ -123,9 +126,10 @@ def wait_until(
 
 
 @contextlib.contextmanager
-def short_directory(name: str) -> Iterator[Path]:
+def short_directory(name: str, mode: int = 0o700) -> Iterator[Path]:
     """Yield a directory whose path is short enough for unix sockets (108 bytes), then remove it."""
     directory = Path(tempfile.mkdtemp(prefix=f"rw-{name}-", dir="/tmp"))
+    directory.chmod(mode)
     try:
         yield directory
     finally:
@@ -148,13 +152,19 @@ class Daemon:
     def _started(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *_words(self._argv)],
+                ["setpriv", "--pdeathsig", "TERM", *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=self._env or environment(),
                 start_new_session=True,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def pid(self) -> int:
@@ -193,13 +203,38 @@ class Daemon:
             self.process.wait(15)
 
 
-def wait_for_next_second() -> None:
-    """Wait for the clock's next whole second.
+@contextlib.contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Keep processes from running during the block, like those without CPU."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
-    The ledger has a container's start to the second, so records of another test in the same second
-    could be taken for its own.
-    """
-    time.sleep(1.0 - time.time() % 1.0)
+
+@contextlib.contextmanager
+def repeating(
+    do: Callable[[], object], *, pause: Callable[[], float] = lambda: 0, threads: int = 1
+) -> Iterator[None]:
+    """Do it again and again during the block, after pauses in seconds; its error is raised then."""
+    over = threading.Event()
+
+    def loop() -> None:
+        while not over.wait(pause()):
+            do()
+
+    with ThreadPoolExecutor(threads) as pool:
+        loops = [pool.submit(loop) for _ in range(threads)]
+        try:
+            yield
+        finally:
+            over.set()
+    for one in loops:
+        one.result()
 
 
 @contextlib.contextmanager

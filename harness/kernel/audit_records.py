@@ -1,8 +1,9 @@
 """Causing audit records, and text as the kernel and its readers write it."""
 
-import subprocess
 import sys
 from pathlib import Path
+
+from harness.host.processes import run
 
 STAMP = b"audit(1795542341.092:12589): "
 FIELDS = (
@@ -29,14 +30,7 @@ for comm in sys.argv[1:]:
 def provoke(*comms: bytes) -> int:
     """Run a process that calls getppid under a logging filter, once per name; return its pid."""
     words = [comm.hex() for comm in comms]
-    done = subprocess.run(
-        [sys.executable, "-c", _PROVOKER, *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return int(done.stdout)
+    return int(run([sys.executable, "-c", _PROVOKER, *words]).stdout)
 
 
 def untrusted(text: bytes) -> bytes:

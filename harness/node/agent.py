@@ -5,15 +5,16 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.host.processes import Daemon, wait_for_next_second, wait_until
+from harness.host.processes import Daemon, wait_until
 from harness.node.install import Installed
+from harness.node.launchers import VERSION, message
 from harness.node.systemd import Manager
 
-VERSION = b"runc-wrap/1"
 ROLES = ("decide", "observe")
 SOCKETS = ["decide", "evidence", "exec", "notify"]
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -64,9 +65,13 @@ class Agent:
         return all(pid and self.said(f"ready: pid {pid},") for pid in self.both)
 
     def wait_ready(self) -> None:
-        """Wait until both have started: earlier events may be missed."""
+        """Wait until both have started: earlier events may be missed.
+
+        And for the clock's next whole second: the ledger has a container's start to the second, so
+        records of another test in the same second could be taken for its own.
+        """
         self.wait_both()
-        wait_for_next_second()
+        time.sleep(1.0 - time.time() % 1.0)
 
     def wait_answering(self) -> None:
         """Wait until a request gets an answer, even an empty one."""
@@ -119,15 +124,11 @@ def running(
     observe = ["observe", *without_store, *flags]
     ctl = str(installed.ctl)
     services = [[*inside, ctl, "agent", *words] for words in (["decide"], observe)]
-    daemons = [Daemon(words, agent.log) for words in services]
-    try:
-        for one in daemons:
+    with contextlib.ExitStack() as stack:
+        stack.callback(end_all, installed.prefix)
+        for one in [stack.enter_context(Daemon(words, agent.log)) for words in services]:
             one.wait_ready(lambda one=one: agent.said(f"ready: pid {one.pid},") > 0, "it")  # type: ignore[misc]  # bound now
         yield agent
-    finally:
-        for one in daemons:
-            one.stop()
-        end_all(installed.prefix)
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,7 @@ def request(
     kind: str, *words: str, called_as: str = "/usr/bin/runc-wrap", entry: str = ""
 ) -> bytes:
     """Return a launcher's packet; `entry` is its XDG_RUNTIME_DIR=..."""
-    fields = ["runc-wrap/1", kind, entry, called_as, *words]
-    return b"".join(os.fsencode(field) + b"\0" for field in fields)
+    return message(VERSION, kind, entry, called_as, *words)
 
 
 @contextlib.contextmanager

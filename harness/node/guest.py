@@ -223,15 +223,14 @@ class Node:
 @contextlib.contextmanager
 def kubelet(machine: Guest) -> Iterator[Cri]:
     """Call a guest's containerd as its kubelet, with systemd's cgroups; its pods end with that."""
-    with client(machine.forward("/run/containerd/containerd.sock"), "/kubepods.slice") as cri:
-        cri.wait_image()
+    socket = machine.forward("/run/containerd/containerd.sock")
+    with client(socket, "/kubepods.slice", Path("/var/log/pods-of-the-test")) as cri:
         yield cri
 
 
 def started(cri: Cri, handler: str, *command: str) -> int:
     """Start a pod by a handler; return the guest's pid of its container."""
-    pod = cri.run_pod(handler, Path("/var/log/pods-of-the-test"))
-    return cri.pid(cri.run(pod, Ask(command=command or IDLE)))
+    return cri.pid(cri.run(cri.run_pod(handler), Ask(command=command or IDLE)))
 
 
 def release_for(architecture: str, variable: str, place: Path) -> Path:

@@ -3,14 +3,18 @@
 import json
 import os
 import shutil
-import subprocess
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from harness.host.processes import Argv, Run, attempt, script
 from runc_wrap.evidence.store import evidence_reader
-from runc_wrap.evidence.store.evidence_memory import Evidence
+from runc_wrap.evidence.store.call_counts import CallKind, Tally
+from runc_wrap.evidence.store.evidence_memory import Evidence, lost_records
 
+Key = TypeVar("Key")
 SOURCE = Path(__file__).resolve().parents[2]
 SECOND = "new"  # the name of a second release
 OPTIONS = ("--no-services",)  # the machine's own systemd is not the tests'
@@ -34,15 +38,17 @@ class Installed:
     def release(self) -> Path:
         return (self.prefix / "lib" / "current").resolve()
 
-    def control(
-        self, *words: str | Path, ok: bool = True, seconds: float = 120
-    ) -> subprocess.CompletedProcess[str]:
+    def control(self, *words: str | Path, ok: bool = True, seconds: float = 120) -> Run:
         """Run runc-wrapctl; unless `ok` is False, its failure fails the test."""
-        done = subprocess.run(
-            [self.ctl, *words], capture_output=True, text=True, timeout=seconds, check=False
-        )
+        done = attempt([self.ctl, *words], seconds=seconds)
         assert not ok or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def shown(self, *words: str | Path) -> Any:
+        """Return the document of a command with --json that finds something, or nothing."""
+        done = self.control(*words, "--json", ok=False)
+        assert done.returncode in (0, 1), done.stderr
+        return json.loads(done.stdout)
 
     def configure(self, text: str) -> None:
         """Write config.toml and put it in force."""
@@ -51,9 +57,7 @@ class Installed:
 
     def workload(self, container: str, *words: str | Path) -> dict[str, Any]:
         """Return the workload of `report` that has a container of this id."""
-        done = self.control("report", "--json", *words, ok=False)
-        assert done.returncode in (0, 1), done.stderr
-        (found,) = (one for one in json.loads(done.stdout) if container in one["ids"])
+        (found,) = (one for one in self.shown("report", *words) if container in one["ids"])
         return dict(found)
 
     def ledger(self, container: str = "") -> list[dict[str, Any]]:
@@ -67,33 +71,40 @@ class Installed:
         """What is in the store."""
         return evidence_reader.load(self.prefix / "var" / "evidence")
 
+    def calls(self, container: tuple[str, str]) -> dict[CallKind, Tally]:
+        """Return the calls in the store of a container, by its key."""
+        seen = self.evidence.containers.get(container)
+        return seen.calls if seen else {}
+
+    def lost_by_observe(self) -> int:
+        """Return how many calls the store says were lost in observe."""
+        lost = self.evidence.lost.items()
+        return sum(lost_records(told) for (source, _), told in lost if source == "observe")
+
+
+def totals(calls: Mapping[CallKind, Tally], by: Callable[[CallKind], Key]) -> Counter[Key]:
+    """Add up how often calls were seen, by something of theirs."""
+    found: Counter[Key] = Counter()
+    for call, tally in calls.items():
+        found[by(call)] += tally.count
+    return found
+
 
 def install(prefix: Path, python: str = "/usr/bin/python3") -> Installed:
     """Run install.sh, whose selftest must pass."""
-    told(prefix, python)
+    done = attempted(prefix, python)
+    assert done.returncode == 0, done.stdout + done.stderr
     return Installed(prefix)
 
 
-def told(prefix: Path, python: str = "/usr/bin/python3") -> str:
-    """Run install.sh; return what it printed."""
-    done = attempted(prefix, python)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def attempted(
-    prefix: Path, python: str = "/usr/bin/python3", *words: str, before: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
+    prefix: Path, python: str = "/usr/bin/python3", *words: str, before: Sequence[str] = ()
+) -> Run:
     """Run install.sh with additional arguments; `before` are words in front of it."""
     compiler = os.environ.get("CC")
     more = ["--cc", compiler, *words] if compiler else words
-    return subprocess.run(
-        [*before, SOURCE / "install.sh", "--prefix", prefix, "--python", python, *OPTIONS, *more],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    argv: Argv = [*before, SOURCE / "install.sh", "--prefix", prefix, "--python", python]
+    return attempt([*argv, *OPTIONS, *more], seconds=300)
 
 
 def copy_of(installed: Installed, prefix: Path) -> Installed:
@@ -112,9 +123,7 @@ def copy_of(installed: Installed, prefix: Path) -> Installed:
     shutil.copytree(installed.prefix / "lib/runtime", prefix / "lib/runtime", symlinks=True)
     (prefix / "hooks").symlink_to("lib/current/hooks")
     (prefix / "bin" / "runc-wrapctl").unlink()
-    script = f'#!/bin/sh\nexec {installed.ctl} --prefix {prefix} "$@"\n'
-    (prefix / "bin" / "runc-wrapctl").write_text(script)
-    (prefix / "bin" / "runc-wrapctl").chmod(0o755)
+    script(prefix / "bin" / "runc-wrapctl", f'exec {installed.ctl} --prefix {prefix} "$@"')
     return Installed(prefix)
 
 

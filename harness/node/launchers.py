@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 
 from harness.host.processes import run
@@ -41,8 +41,9 @@ def as_released(target: Path, compiler: str, sources: list[Path] | None = None) 
 
 def message(*fields: str | bytes | int | Path) -> bytes:
     """Return the fields as one message, each terminated by NUL."""
-    words = (field if isinstance(field, bytes) else str(field).encode() for field in fields)
-    return b"".join(word + b"\0" for word in words)
+    return b"".join(
+        os.fsencode(str(one) if isinstance(one, int) else one) + b"\0" for one in fields
+    )
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -100,12 +101,8 @@ def listening(installed: Installed, backlog: int = 5) -> socket.socket:
     path = installed.prefix / "var" / "agent" / "decide.sock"
     path.parent.mkdir(mode=0o700)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    before = Path.cwd()
-    os.chdir(path.parent)  # for paths that are too long to bind to
-    try:
+    with chdir(path.parent):  # for paths that are too long to bind to
         listener.bind(path.name)
-    finally:
-        os.chdir(before)
     listener.listen(backlog)
     return listener
 

@@ -38,12 +38,10 @@ class Manager:
                 (place / "systemd" / "user" / name).write_text(text)
             apart = [program("unshare"), "--mount", "--propagation", "slave"]
             words = [*apart, "/bin/sh", "-c", _BEGIN, _SYSTEMD, "unified" if _is_unified() else ""]
-            manager = cls(place, Daemon(words, place / "log", cls._environment(place)))
-            try:
-                manager.daemon.wait_ready(manager._answers, "systemd")
+            with Daemon(words, place / "log", cls._environment(place)) as daemon:
+                manager = cls(place, daemon)
+                daemon.wait_ready(manager._answers, "systemd")
                 yield manager
-            finally:
-                manager.daemon.stop()
 
     @staticmethod
     def _environment(place: Path) -> dict[str, str]:

@@ -71,19 +71,12 @@ def running(
     wanted = {"global": every, "scrape_configs": jobs or [job("runc-wrap", scraped, {}, [])]}
     (directory / "prometheus.yml").write_text(json.dumps(wanted))  # which is YAML, too
     server = Prometheus(f"http://127.0.0.1:{free_port()}")
-    words = [
-        program("prometheus"),
-        f"--config.file={directory / 'prometheus.yml'}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address={server.url.removeprefix('http://')}",
-        "--log.level=warn",
-    ]
-    daemon = Daemon(words, directory / "prometheus.log")
-    try:
+    words = [program("prometheus"), "--log.level=warn", f"--storage.tsdb.path={directory}/data"]
+    words.append(f"--config.file={directory}/prometheus.yml")
+    words.append(f"--web.listen-address={server.url.removeprefix('http://')}")
+    with Daemon(words, directory / "prometheus.log") as daemon:
         daemon.wait_ready(server.is_ready, "Prometheus")
         yield server
-    finally:
-        daemon.stop()
 
 
 @contextlib.contextmanager
@@ -97,12 +90,9 @@ def metrics_pod(node: Installed, place: Path, state: str, *, has_agent: bool) ->
     file = (node.prefix / "var" / "metrics" if has_agent else place) / metrics_file.NAME
     port = free_port()
     words: list[str | Path] = ["--port", str(port), "--file", file, "--state", place / "state"]
-    daemon = Daemon([node.ctl, "cluster", "metrics", *words], place / "log")
-    try:
+    with Daemon([node.ctl, "cluster", "metrics", *words], place / "log") as daemon:
         daemon.wait_ready(lambda: _accepts(port), "the container `metrics`")
         yield port
-    finally:
-        daemon.stop()
 
 
 def _accepts(port: int) -> bool:

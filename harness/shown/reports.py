@@ -115,17 +115,7 @@ def hostile() -> list[Json]:
     return [
         {
             **workload("a/b/c|d", "denied", call("mount", "denied", 1)),
-            **dict.fromkeys(
-                (
-                    "name",
-                    "image",
-                    "confidence",
-                    "reason",
-                    "addition",
-                    "rule",
-                ),
-                text,
-            ),
+            **dict.fromkeys(("name", "image", "confidence", "reason", "addition", "rule"), text),
             "warnings": [text] * 30,
             "calls": [
                 call("mount", "denied", 1)

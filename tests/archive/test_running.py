@@ -14,7 +14,7 @@ import pytest
 
 from harness.containers import bundles
 from harness.containers.bundles import Bundle
-from harness.host.processes import Run, attempt, environment, run
+from harness.host.processes import Run, attempt, environment, run, script
 from harness.kernel import process_status
 from harness.node import archive, install, launchers
 from harness.node.archive import EmptyRoot
@@ -97,9 +97,7 @@ def test_the_real_runtime_gets_the_environment_as_it_was(
     requires("runc", root=True)
     unpacked.control("apply")
     shown = tmp_path / "shown"
-    runtime = tmp_path / "runtime"
-    runtime.write_text(f"#!/bin/sh\n/usr/bin/env -0 | /usr/bin/sort -z > {shown}\n")
-    runtime.chmod(0o755)
+    runtime = script(tmp_path / "runtime", f"/usr/bin/env -0 | /usr/bin/sort -z > {shown}")
     install.use_runtime(unpacked, runtime)
     bundle = _bundle(tmp_path / "bundle")
     given = {"PATH": "/usr/bin", "A": "b c"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.containers import bundles
-from harness.host.processes import environment
+from harness.host.processes import attempt
 from harness.node.install import Installed
 
 Json = dict[str, Any]
@@ -79,24 +79,12 @@ class Creator:
         """Run one create and return its result."""
         before = self._prepare(name, variant)
         try:
-            done = self._made(name, fault)
+            done = attempt(self._argv(name, fault), seconds=_SECONDS)
         except subprocess.TimeoutExpired:
             return Result(name, HUNG if fault.before else LOST, f"no end in {_SECONDS} s")
         calls, status, is_faulty = _told(done.stdout)
         outcome, why = self._judged(before, variant, fault, status, done.stderr)
         return Result(name, outcome, why, calls, is_faulty)
-
-    def _made(self, name: str, fault: Fault) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._argv(name, fault),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_SECONDS,
-            check=False,
-            env=environment(),
-        )
 
     @property
     def config(self) -> Path:
@@ -172,9 +160,7 @@ class Creator:
     def block_in_force(self) -> Json:
         """Return the block that the policy in force injects into a plain config."""
         self._prepare("first", "plain")
-        done = subprocess.run(
-            self._argv("first", Fault()), capture_output=True, text=True, check=False, timeout=60
-        )
+        done = attempt(self._argv("first", Fault()))
         assert self.seen.exists(), done.stderr
         block: Json = json.loads(self.seen.read_bytes())["linux"]["seccomp"]
         return block

@@ -8,9 +8,11 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from random import Random
 
+from harness.host.processes import repeating
 from harness.node import agent, install
 from harness.node.install import Installed
 
@@ -20,29 +22,9 @@ _LONGEST = 0.2  # seconds between two disturbances
 _STOPPED = 0.05  # seconds that a service is stopped
 
 
-@contextlib.contextmanager
-def repeated(disturb: Callable[[Random], None], chance: Random) -> Iterator[None]:
+def repeated(disturb: Callable[[Random], None], chance: Random) -> AbstractContextManager[None]:
     """Disturb at random times until the end; an error in that is the caller's."""
-    over = threading.Event()
-    errors: list[BaseException] = []
-
-    def go_on() -> None:
-        while not over.wait(chance.uniform(0, _LONGEST)):
-            try:
-                disturb(chance)
-            except BaseException as error:  # noqa: BLE001 - raised below, in the caller's thread
-                errors.append(error)
-                return
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    if errors:
-        raise errors[0]
+    return repeating(lambda: disturb(chance), pause=lambda: chance.uniform(0, _LONGEST))
 
 
 def of_services(installed: Installed) -> Callable[[Random], None]:

@@ -72,7 +72,7 @@ def config(data: bytes) -> None:
         raise Defect(f"runc sees {before['seccomp']}, we see {existing}")
     if after is None or after["rest"] != before["rest"]:
         raise Defect("something else was changed, or runc reads it no more")
-    if after["seccomp"] != _as_runc_shows(BLOCK):
+    if after["seccomp"] != _shown(json.dumps(BLOCK)):
         raise Defect(f"runc sees another block: {after['seccomp']}")
 
 
@@ -88,10 +88,6 @@ def _shown(text: str) -> Json:
     if told is None:
         raise Defect("the decoder does not read our own block")
     return dict(told["seccomp"])
-
-
-def _as_runc_shows(block: Json) -> Json:
-    return _shown(json.dumps(block))
 
 
 def decoded(data: bytes) -> Json | None:

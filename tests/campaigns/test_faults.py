@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from harness.host.processes import Daemon, run
+from harness.host.processes import Daemon, run, script
 from harness.node import agent, install
 from harness.node.install import Installed
 from harness.node.requirements import program, requires
@@ -94,15 +94,9 @@ def in_few_steps(chance: Random) -> Fault:
 
 def in_memory(chance: Random) -> Fault:
     """Return a limit of memory, of files' size or of descriptors."""
-    limit = chance.choice(
-        (
-            f"--as={chance.randrange(1 << 20, 96 << 20)}",
-            f"--fsize={chance.randrange(0, 8192)}",
-            f"--nofile={chance.randrange(5, 14)}",
-            f"--data={chance.randrange(1 << 18, 16 << 20)}",
-        )
-    )
-    return Fault(before=(program("prlimit"), limit))
+    limits = [("as", 1 << 20, 96 << 20), ("fsize", 0, 8192), ("nofile", 5, 14)]
+    name, least, beyond = chance.choice([*limits, ("data", 1 << 18, 16 << 20)])
+    return Fault(before=(program("prlimit"), f"--{name}={chance.randrange(least, beyond)}"))
 
 
 def in_nothing(chance: Random) -> Fault:  # noqa: ARG001 - as the others
@@ -153,14 +147,12 @@ def _agent(installed: Installed, inside: Sequence[str]) -> Iterator[None]:
         return
     # One that fails now and then may never be whole: it is there or not, and creates go on.
     log = installed.prefix / "var" / "agent.log"
-    both = [Daemon([*inside, str(installed.ctl), "agent", role], log) for role in agent.ROLES]
-    time.sleep(1)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(agent.end_all, installed.prefix)
+        for role in agent.ROLES:
+            stack.enter_context(Daemon([*inside, installed.ctl, "agent", role], log))
+        time.sleep(1)
         yield
-    finally:
-        for one in both:
-            one.stop()
-        agent.end_all(installed.prefix)
 
 
 def batch(kind: str, machine: Machine, chance: Random, size: int, tally: Tally) -> None:
@@ -219,19 +211,13 @@ def prepared(shared: Installed) -> Iterator[Machine]:
             words = ["-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o"]
             run([program("cc"), *words, directory / source, code])
         installed = install.copy_of(shared, directory / "prefix")
-        runtime = str(directory / "witness")
-        creators = []
-        for number in range(WORKERS):
-            (directory / f"bundle{number}").mkdir()
-            creators.append(
-                Creator(
-                    installed,
-                    directory / f"bundle{number}",
-                    directory / "inject",
-                    directory / "witness",
-                )
-            )
-        made = Machine(installed, creators, runtime, str(directory / "inject"))
+        inject, witness = directory / "inject", directory / "witness"
+        runtime = str(witness)
+        bundles = [directory / f"bundle{number}" for number in range(WORKERS)]
+        for each in bundles:
+            each.mkdir()
+        creators = [Creator(installed, each, inject, witness) for each in bundles]
+        made = Machine(installed, creators, runtime, str(inject))
         for policy in (disturbances.AUDIT, disturbances.ENFORCE):
             installed.configure(f'runtime = ["{runtime}"]\n{policy}')
             made.both.append(creators[0].block_in_force())
@@ -293,8 +279,9 @@ PLANTED = {
 def test_a_wrong_wrapper_is_detected(machine: Machine, tmp_path: Path, outcome: str) -> None:
     creator = machine.creators[0]
     assert creator.create("sound", "plain", Fault()).outcome == STARTED
-    script = PLANTED[outcome].format(witness=creator.witness, config=creator.config)
-    planted = _wrapped_by(creator, tmp_path, script)
+    text = PLANTED[outcome].format(witness=creator.witness, config=creator.config)
+    script(Installed(tmp_path).wrapper, text)
+    planted = replace(creator, installed=Installed(tmp_path))
     assert planted.create("planted", "plain", Fault()).outcome == outcome
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from harness.host.processes import short_directory
 from harness.node import install
+from harness.node.install import Installed
 from harness.node.requirements import machine, requires
 from tests.corpus import measure, nodes
 from tests.corpus.catalogue import Entry, sample
@@ -26,18 +27,16 @@ def chosen(count: int, seed: int) -> list[Entry]:
 
 
 @pytest.fixture(scope="session")
-def crun(installed: install.Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def crun(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     yield from _node("crun", installed, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def runc(installed: install.Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def runc(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     yield from _node("runc", installed, tmp_path_factory)
 
 
-def _node(
-    kind: str, installed: install.Installed, factory: pytest.TempPathFactory
-) -> Iterator[Node]:
+def _node(kind: str, installed: Installed, factory: pytest.TempPathFactory) -> Iterator[Node]:
     requires("runc", "crun", "unshare", root=True)
     machine("x86_64")
     own = install.copy_of(installed, factory.mktemp(kind) / "prefix")

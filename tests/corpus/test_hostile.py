@@ -47,7 +47,7 @@ class Case(NamedTuple):
     def exe(self) -> str:
         """The kernel's name of the program, as text for JSON."""
         path = f"{DIRECTORY}/".encode() + self.file + b" (deleted)" * self.deleted
-        return _text(path)
+        return path.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
 
 
 CASES = (
@@ -72,10 +72,6 @@ CASES = (
 EXPECTED = {("x86_64", case.call): case for case in CASES}
 
 
-def _text(text: bytes) -> str:
-    return text.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()
-
-
 @dataclass
 class Happened:
     """All cases run on a node, in both modes, under `watch`."""
@@ -95,15 +91,12 @@ def happened(
 ) -> Happened:
     node: Node = request.getfixturevalue(request.param)
     outputs = tmp_path_factory.mktemp("watched")
-    watching = {
-        "text": Daemon([node.installed.ctl, "watch", "--seconds", "300"], outputs / "text"),
-        "json": Daemon([node.installed.ctl, "watch", "--json", "--seconds", "300"], outputs / "j"),
-    }
-    try:
-        return _happen(node, built("hostile").read_bytes(), watching)
-    finally:
-        for one in watching.values():
-            one.stop()
+    watch = [str(node.installed.ctl), "watch", "--seconds", "300"]
+    with (
+        Daemon(watch, outputs / "text") as text,
+        Daemon([*watch, "--json"], outputs / "j") as lines,
+    ):
+        return _happen(node, built("hostile").read_bytes(), {"text": text, "json": lines})
 
 
 def _happen(node: Node, program: bytes, watching: dict[str, Daemon]) -> Happened:

@@ -6,10 +6,12 @@ Every engine has the same runtimes registered: `runc` and `crun`, the bare ones;
 that truncates config.json or fills the disk.
 """
 
+import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +21,9 @@ from harness.engines import images
 from harness.engines.buildah import Buildah, buildah
 from harness.engines.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
 from harness.engines.cri import Cri
-from harness.engines.cri import client as cri_client
 from harness.engines.docker import Docker, dockerd
 from harness.engines.podman import Podman, podman
-from harness.host.processes import Run, installed_version, short_directory
-from harness.kernel import process_status
+from harness.host.processes import Run, attempt, installed_version, short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 
@@ -185,8 +185,7 @@ def node(place: Path, image: Path, runtimes: Runtimes) -> Iterator[Containerd]:
 @pytest.fixture(scope="session")
 def kubelet(node: Containerd) -> Iterator[Cri]:
     """A CRI client of `node`, for the session."""
-    with cri_client(node.socket, node.space.cgroup) as speaking:
-        speaking.wait_image()
+    with node.kubelet() as speaking:
         yield speaking
 
 
@@ -250,13 +249,44 @@ class Client:
     profile: str
     unmasked: str
 
-    def seccomp(self, container: str) -> int:
-        """Return the Seccomp value of a container's first process."""
-        return process_status.seccomp(self.engine.pid(container))
 
-    def started(self, runtime: str, *options: str) -> int:
-        """Start a container; return the Seccomp value of its first process."""
-        return self.seccomp(self.engine.start(runtime, *options))
+@dataclass(frozen=True)
+class Ctl:
+    """runc-wrapctl of an installation, where an engine's files are seen."""
+
+    installed: Installed
+    before: Sequence[str]
+
+    def __call__(self, *words: str | Path) -> Run:
+        """Run it; a failure is returned."""
+        return attempt([*self.before, self.installed.ctl, *words], seconds=300)
+
+    def shown(self, *words: str | Path) -> Any:
+        """Return the document that it prints with --json, and nothing on stderr, with success."""
+        done = self(*words, "--json")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def status(self) -> dict[str, Any]:
+        """Return {id: status}."""
+        done = self("status", "--json")
+        assert done.returncode == 0, done.stderr
+        return {one["id"]: one for one in json.loads(done.stdout)}
+
+    def verified(self, *flags: str) -> tuple[int, Any]:
+        done = self("verify", "--json", *flags)
+        assert done.stderr == ""
+        return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture
+def pods_ctl(node: Containerd, installed: Installed) -> Ctl:
+    return Ctl(installed, node.space.prefix)
+
+
+@pytest.fixture
+def podmans_ctl(podman: Podman, installed: Installed) -> Ctl:
+    return Ctl(installed, podman.space.prefix)
 
 
 @pytest.fixture(params=["docker", "podman"])

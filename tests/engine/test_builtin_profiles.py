@@ -87,9 +87,9 @@ def check(configs: list[Json], case: Case, profile: Profile) -> None:
 
 
 @pytest.fixture(scope="module")
-def pod(kubelet: Cri, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def pod(kubelet: Cri) -> Any:
     """One pod for all containers: only its sandbox ever runs."""
-    return kubelet.run_pod("recorded", tmp_path_factory.mktemp("logs"))
+    return kubelet.run_pod("recorded")
 
 
 @EACH_CASE

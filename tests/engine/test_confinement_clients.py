@@ -13,7 +13,6 @@ from harness.containers.block_rules import as_the_kernel_compares, differences, 
 from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
 from harness.engines.podman import Podman
-from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER, seccomp_in
 from harness.node.install import Installed
 from tests.engine.conftest import Client
@@ -25,7 +24,7 @@ OPT_OUT = ("--annotation", "runc-wrap/seccomp=unconfined")
 def test_a_container_and_its_execs_are_confined(client: Client, bare: str, wrapped: str) -> None:
     for runtime, expected in ((bare, DISABLED), (wrapped, FILTER)):
         container = client.engine.start(runtime)
-        assert client.seccomp(container) == expected
+        assert client.engine.seccomp(container) == expected
         shown = client.call("exec", container, "cat", "/proc/self/status").stdout
         assert seccomp_in(shown) == expected
 
@@ -40,14 +39,14 @@ def test_the_injected_block_equals_the_engines_default(client: Client) -> None:
 
 
 def test_a_container_opts_out_by_annotation(client: Client) -> None:
-    assert client.started("wrapped", "--annotation", "other=unconfined") == FILTER
-    assert client.started("wrapped", *OPT_OUT) == DISABLED
+    assert client.engine.started("wrapped", "--annotation", "other=unconfined") == FILTER
+    assert client.engine.started("wrapped", *OPT_OUT) == DISABLED
 
 
 def test_a_privileged_container_is_left_unchanged(client: Client) -> None:
     nearly = ("--cap-add", "ALL", "--security-opt", client.unmasked)
-    assert client.started("wrapped", *nearly) == FILTER
-    assert client.started("wrapped", "--privileged") == DISABLED
+    assert client.engine.started("wrapped", *nearly) == FILTER
+    assert client.engine.started("wrapped", "--privileged") == DISABLED
 
 
 def test_a_profile_of_the_containers_own_is_kept(client: Client, tmp_path: Path) -> None:
@@ -65,22 +64,15 @@ def test_a_restarted_container_is_confined_again(client: Client) -> None:
     before = client.engine.pid(wrapped)
     client.call("restart", "--time", "0", bare, wrapped)
     assert client.engine.pid(wrapped) != before
-    assert (client.seccomp(bare), client.seccomp(wrapped)) == (DISABLED, FILTER)
+    assert (client.engine.seccomp(bare), client.engine.seccomp(wrapped)) == (DISABLED, FILTER)
 
 
 def test_dockers_option_does_not_opt_out_and_podmans_does(docker: Docker, podman: Podman) -> None:
     """Docker writes the same config for both; Podman notes the option in an annotation."""
     unconfined = ("--security-opt", "seccomp=unconfined")
-    found = []
-    for engine in (docker, podman):
-        assert process_status.seccomp(engine.pid(engine.start("wrapped"))) == FILTER
-        found.append(process_status.seccomp(engine.pid(engine.start("wrapped", *unconfined))))
-    assert found == [FILTER, DISABLED]
-
-
-def started(podman: Podman, runtime: str, *options: str) -> int:
-    """Start a container; return the Seccomp value of its first process."""
-    return process_status.seccomp(podman.pid(podman.start(runtime, *options)))
+    for engine, found in ((docker, FILTER), (podman, DISABLED)):
+        assert engine.started("wrapped") == FILTER
+        assert engine.started("wrapped", *unconfined) == found
 
 
 def test_a_container_that_only_claims_privilege_is_confined_where_annotations_do_not_count(
@@ -88,9 +80,9 @@ def test_a_container_that_only_claims_privilege_is_confined_where_annotations_do
 ) -> None:
     nearly = ["--cap-add", "ALL", "--security-opt", "unmask=ALL"]
     says_so = [*nearly, "--annotation", "io.podman.annotations.privileged=TRUE"]
-    assert started(podman, "wrapped", *says_so) == DISABLED
-    assert started(podman, "strict", *says_so) == FILTER
-    assert started(podman, "strict", "--privileged") == DISABLED
+    assert podman.started("wrapped", *says_so) == DISABLED
+    assert podman.started("strict", *says_so) == FILTER
+    assert podman.started("strict", "--privileged") == DISABLED
 
 
 @pytest.mark.parametrize("runtime", ["runc", "wrapped", "renamed", "wrapped-crun"])
@@ -121,6 +113,6 @@ def test_annotations_alone_do_not_make_a_container_a_pod_of_crio(
     runtime = str(own_installation.wrapper)
     forged = [word for key in FORGED.items() for word in ("--annotation", "=".join(key))]
     own_installation.configure(ONLY_CRIO + EXEMPT)
-    assert started(podman, runtime, *forged) == DISABLED
+    assert podman.started(runtime, *forged) == DISABLED
     own_installation.configure(EXEMPT)
-    assert started(podman, runtime, *forged) == FILTER
+    assert podman.started(runtime, *forged) == FILTER

@@ -10,18 +10,17 @@ import contextlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 import tomlkit
 
 from harness.engines.containerd import CRI_NAMESPACE, SMALL, Containerd, Handler, configuration
-from harness.engines.cri import Ask, client
 from harness.host.namespaces import MountNamespace, private_mounts
 from harness.host.processes import Daemon, Run, attempt, run, short_directory
-from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
@@ -172,8 +171,7 @@ class MicroK8s(Layout):
             self.space.inside(directory).mkdir(parents=True)
         run([*self.space.prefix, "mount", "-t", "tmpfs", "test", run_directory])  # as on a node
         for name in ("json", "os", "re", "orjson"):
-            module = self.space.inside(modules / f"{name}.py")
-            module.write_text("raise SystemExit('not ours')\n")
+            self.space.inside(modules / f"{name}.py").write_text("raise SystemExit('not ours')\n")
         self.space.inside(self.config).write_text(self._template())
         self.generate()
 
@@ -208,14 +206,11 @@ class MicroK8s(Layout):
         return self.space.inside(self.config.with_name("containerd.toml"))
 
 
-def of(name: str, place: Path, space: MountNamespace) -> Layout:
-    """Return a distribution's layout; nothing is written yet."""
-    if name in _RANCHER:
-        return Rancher(name, place, space)
-    return {"k0s": K0s, "microk8s": MicroK8s}[name](place, space)
-
-
-NAMES = ("k3s", "rke2", "k0s", "microk8s")
+LAYOUTS: dict[str, Callable[[Path, MountNamespace], Layout]] = {
+    **{name: partial(Rancher, name) for name in _RANCHER},
+    "k0s": K0s,
+    "microk8s": MicroK8s,
+}
 
 
 @dataclass(frozen=True)
@@ -252,21 +247,19 @@ def _mount_point(path: Path) -> Iterator[None]:
             path.rmdir()
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=LAYOUTS)
 def layout(request: pytest.FixtureRequest) -> Iterator[Layout]:
     """The layout on a node that does not know us."""
     requires("containerd", "ctr", "containerd-shim-runc-v2", "runc", "unshare", root=True)
     if request.param == "k0s" and not HAS_CONTAINERD_1:
         pytest.skip("with containerd 2 k0s' main file is of version 3, as the drop-ins then are")
-    with contextlib.ExitStack() as stack:
-        if request.param == "microk8s":
-            stack.enter_context(_mount_point(Path("/snap")))
-        place = stack.enter_context(short_directory("dist"))
+    snap = _mount_point(Path("/snap")) if request.param == "microk8s" else contextlib.nullcontext()
+    with snap, short_directory("dist") as place:
         small = {place / "state": SMALL, place / "over": SMALL}
-        space = stack.enter_context(private_mounts(place, small))
-        made = of(request.param, place, space)
-        made.write()
-        yield made
+        with private_mounts(place, small) as space:
+            made = LAYOUTS[request.param](place, space)
+            made.write()
+            yield made
 
 
 @pytest.fixture
@@ -275,9 +268,8 @@ def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> I
     ours = copy_of(installed, tmp_path / "own")
     before = layout.files()
     layout.generate()
-    daemon = Daemon(layout.argv(), layout.place / "containerd.log")
-    engine = Brought(layout.place, daemon, layout.space, layout, ours)
-    try:
+    with Daemon(layout.argv(), layout.place / "containerd.log") as daemon:
+        engine = Brought(layout.place, daemon, layout.space, layout, ours)
         engine.wait_ready()
         done = engine.control("engine", "add", "containerd")
         assert done.returncode == 0, done.stderr
@@ -289,19 +281,13 @@ def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> I
         assert done.returncode == 0, done.stderr
         layout.generate()
         assert layout.files() == before
-    finally:
-        engine.daemon.stop()
 
 
 def test_a_pod_is_confined_and_the_default_captured_by_the_handler_that_was_added(
-    node: Brought, tmp_path: Path
+    node: Brought,
 ) -> None:
-    with client(node.space.inside(node.socket), node.space.cgroup) as cri:
-        cri.wait_image()
-        found = [
-            process_status.seccomp(cri.pid(cri.run(cri.run_pod(handler, tmp_path), Ask())))
-            for handler in ("runc", "runc-wrap")
-        ]
+    with node.kubelet() as cri:
+        found = [cri.started(cri.run_pod(handler)) for handler in ("runc", "runc-wrap")]
         refused = node.control("engine", "remove", "containerd", "--dry-run")
         cri.remove_pods()
     assert found == [DISABLED, FILTER]

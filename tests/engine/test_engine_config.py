@@ -6,7 +6,6 @@ Every file belongs to the test; Podman reads it in a mount namespace over /etc/c
 import json
 import os
 import shutil
-import subprocess
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from harness.host.processes import Run, attempt, run, script
 from runc_wrap.cli.root_command import main
 from runc_wrap.doctor import engine_checks
 from runc_wrap.engines.containerd.containerd_engine import Containerd
@@ -38,12 +38,8 @@ def _needs(name: str) -> str:
 
 
 def _node(tmp_path: Path) -> Path:
-    (tmp_path / "bin").mkdir()
-    wrapper = tmp_path / "bin" / "runc-wrap"
-    wrapper.write_text(f'#!/bin/sh\nexec {_needs("crun")} "$@"\n')
-    wrapper.chmod(0o755)
     (tmp_path / "lib" / "releases").mkdir(parents=True)
-    return wrapper
+    return script(tmp_path / "bin" / "runc-wrap", f'exec {_needs("crun")} "$@"')
 
 
 def _ctl(tmp_path: Path, *arguments: str) -> dict[str, Any]:
@@ -56,19 +52,13 @@ def _main(tmp_path: Path, *arguments: str) -> Result:
     return result
 
 
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def _containerd(config: Path) -> dict[str, Any]:
     """Return the CRI plugin's containerd section as containerd 1.7 merges it."""
-    binary = _needs("containerd")
-    if " 1.7." not in _run(binary, "--version"):
+    if " 1.7." not in run([_needs("containerd"), "--version"]).stdout:
         pytest.skip("this containerd is not 1.7")
-    dump = tomllib.loads(_run(binary, "-c", str(config), "config", "dump"))
-    return dict(dump["plugins"][OLD_CRI]["containerd"])
+    found = _dumped(config)
+    assert found
+    return found
 
 
 @given(text=documents, default=st.booleans())
@@ -103,11 +93,10 @@ def test_containerd_reads_of_any_file_what_it_read_before_and_our_handler(
 
 
 def _dumped(config: Path) -> dict[str, Any] | None:
-    done = subprocess.run(
-        [_needs("containerd"), "-c", config, "config", "dump"], capture_output=True, check=False
-    )
-    plugins = tomllib.loads(done.stdout.decode())["plugins"] if done.returncode == 0 else None
-    return None if plugins is None else dict(plugins[OLD_CRI]["containerd"])
+    done = attempt([_needs("containerd"), "-c", config, "config", "dump"])
+    if done.returncode:
+        return None
+    return dict(tomllib.loads(done.stdout)["plugins"][OLD_CRI]["containerd"])
 
 
 def _cgroup(section: dict[str, Any]) -> bool:
@@ -119,7 +108,7 @@ def test_containerds_whole_default_configuration_gets_handlers_and_is_restored(
 ) -> None:
     """As many write it to config.toml."""
     wrapper, config = _node(tmp_path), tmp_path / "config.toml"
-    text = _run(_needs("containerd"), "config", "default")
+    text = run([_needs("containerd"), "config", "default"]).stdout
     config.write_text(text)
     for name in "ab":
         _ctl(tmp_path, "add", "containerd", "--config", str(config), "--default", "--handler", name)
@@ -158,15 +147,11 @@ def test_dockerd_accepts_the_file(text: str | None, tmp_path: Path) -> None:
     if text:
         config.write_text(text)
     _ctl(tmp_path, "add", "docker", "--config", str(config), "--default")
-    done = _validate(dockerd, config)
+    validate = [dockerd, "--validate", f"--config-file={config}"]
+    done = attempt(validate)
     assert (done.returncode, done.stderr) == (0, "configuration OK\n")
     config.write_text(config.read_text().replace('"default-runtime": "runc-wrap"', '"nope": 1'))
-    assert _validate(dockerd, config).returncode == 1
-
-
-def _validate(dockerd: str, config: Path) -> subprocess.CompletedProcess[str]:
-    command = [dockerd, "--validate", f"--config-file={config}"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    assert attempt(validate).returncode == 1
 
 
 @pytest.fixture
@@ -180,12 +165,11 @@ def containers(tmp_path: Path) -> Path:
     return copy
 
 
-def _podman(tmp_path: Path, containers: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = 'mount --bind "$0" /etc/containers && exec "$@"'
+def _podman(tmp_path: Path, containers: Path, *arguments: str) -> Run:
+    text = 'mount --bind "$0" /etc/containers && exec "$@"'
     own = [f"--root={tmp_path}/s", f"--runroot={tmp_path}/r", f"--tmpdir={tmp_path}/t"]
     podman = [_needs("podman"), *own, "--storage-driver=vfs", "--cgroup-manager=cgroupfs"]
-    command = ["unshare", "-m", "sh", "-c", script, str(containers), *podman, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return attempt(["unshare", "-m", "sh", "-c", text, containers, *podman, *arguments])
 
 
 @given(text=of_podman, default=st.booleans())
@@ -196,9 +180,7 @@ def test_podman_reads_of_any_file_what_it_read_before_and_our_handler(
     folder = tmp_path_factory.mktemp("node")
     config = engine_node.write(containers / "containers.conf", text)
     where = replace(engine_node.node(folder, "podman"), config=config)
-    engine_node.write(where.bin_dir / "runc-wrap", "#!/bin/sh\necho runc version 1.1\n").chmod(
-        0o755
-    )
+    script(where.bin_dir / "runc-wrap", "echo runc version 1.1")
     before = _shown(folder, containers)
     try:
         engine_node.add(where, "x", default=default)
@@ -310,15 +292,11 @@ def _built(tmp_path: Path, containers: Path) -> str:
     log = tmp_path / "argv"
     log.write_text("")
     own = f"--root {tmp_path}/s --runroot {tmp_path}/r --storage-driver vfs"
-    script = (
-        f"mount --bind {containers} /etc/containers || exit 2\n"
-        f"b='{_needs('buildah')} {own}'\n"
-        "c=$($b from scratch) || exit 3\n"
-        "$b run --isolation oci --network host $c /x\n"
-        "$b rm $c >/dev/null || exit 4\n"
-    )
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    text = f"""mount --bind {containers} /etc/containers || exit 2
+        b='{_needs("buildah")} {own}'
+        c=$($b from scratch) || exit 3
+        $b run --isolation oci --network host $c /x
+        $b rm $c >/dev/null || exit 4
+    """
+    run(["unshare", "-m", "sh", "-c", text])
     return log.read_text()

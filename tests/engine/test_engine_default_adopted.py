@@ -4,8 +4,6 @@
 `adopts-weaker` (crun) takes over for `audit` and opt-outs, too.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +11,10 @@ import pytest
 from harness.containers.block_rules import of_bundle
 from harness.engines.containerd import Containerd
 from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri
-from harness.host.namespaces import MountNamespace
-from harness.host.processes import attempt, installed_version
-from harness.kernel import process_status
+from harness.host.processes import installed_version
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed
-from tests.engine.conftest import Client
+from tests.engine.conftest import Client, Ctl
 
 Json = dict[str, Any]
 OPT_OUT = {"runc-wrap/seccomp": "unconfined"}
@@ -26,21 +22,8 @@ DENIED_TOO = {"names": ["mincore"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
 BROUGHT = Ask(seccomp=RUNTIME_DEFAULT)
 
 
-def _status(installed: Installed, space: MountNamespace, container: str) -> Json:
-    done = attempt([*space.prefix, installed.ctl, "status", "--json"])
-    found: Json = next(one for one in json.loads(done.stdout) if one["id"] == container)
-    return found
-
-
-def _said(installed: Installed, space: MountNamespace, *words: str | Path) -> str:
-    done = attempt([*space.prefix, installed.ctl, *words])
-    return done.stdout + done.stderr
-
-
-def _verified(installed: Installed, space: MountNamespace) -> None:
-    done = attempt([*space.prefix, installed.ctl, "verify", "--deep", "--json"], seconds=300)
-    assert (done.returncode, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
+def _verified(ctl: Ctl) -> None:
+    found = ctl.shown("verify", "--deep")
     assert (found["disagreeing"], found["checked"] > 0) == ([], True)
 
 
@@ -50,75 +33,74 @@ def containerds() -> str:
 
 
 def test_without_adopt_a_runtime_default_container_is_kept_and_said_to_be_the_engines(
-    node: Containerd, cri: Cri, installed: Installed, tmp_path: Path, containerds: str
+    node: Containerd, cri: Cri, installed: Installed, containerds: str
 ) -> None:
-    container = cri.run(cri.run_pod("wrapped", tmp_path), BROUGHT)
+    ctl = Ctl(installed, node.space.prefix)
+    container = cri.run(cri.run_pod("wrapped"), BROUGHT)
     line = installed.ledger(container)[0]
     assert (line["action"], line["declared"]) == ("keep", "own profile")
     assert "replaced" not in line
-    shown = _status(installed, node.space, container)
+    shown = ctl.status()[container]
     assert (shown["declared"], shown["engine_default"]) == ("engine's default", containerds)
     told = f"engine's default profile ({containerds})"
     for words in (["status"], ["apply", "--check"], ["report"]):
-        assert told in _said(installed, node.space, *words), words
-    explained = _said(installed, node.space, "explain", node.bundle(container))
+        done = ctl(*words)
+        assert told in done.stdout + done.stderr, words
+    explained = ctl("explain", node.bundle(container)).stdout
     assert f"the engine's default, {containerds}, call by call" in explained
 
 
 @pytest.mark.parametrize("add", [[], ["SYS_ADMIN"], ["ALL"]], ids=str)
-def test_adopt_takes_over_a_runtime_default_container(  # noqa: PLR0917 - as above
-    node: Containerd,
-    cri: Cri,
-    governed: dict[str, Installed],
-    tmp_path: Path,
-    containerds: str,
-    add: list[str],
+def test_adopt_takes_over_a_runtime_default_container(
+    node: Containerd, cri: Cri, governed: dict[str, Installed], containerds: str, add: list[str]
 ) -> None:
     ask = Ask(seccomp=RUNTIME_DEFAULT, add=add)
-    before = of_bundle(node.bundle(cri.run(cri.run_pod("runc", tmp_path / "a"), ask)))
-    kept = of_bundle(node.bundle(cri.run(cri.run_pod("wrapped", tmp_path / "b"), ask)))
+    before = of_bundle(node.bundle(cri.run(cri.run_pod("runc"), ask)))
+    kept = of_bundle(node.bundle(cri.run(cri.run_pod("wrapped"), ask)))
     assert kept == before
-    container = cri.run(cri.run_pod("adopts", tmp_path / "c"), ask)
+    container = cri.run(cri.run_pod("adopts"), ask)
     line = governed["adopts"].ledger(container)[0]
     assert (line["action"], line["mode"], line["profile"]) == ("inject", "enforce", containerds)
     assert (line["declared"], line["replaced"]) == ("engine's default", containerds)
     assert DENIED_TOO in of_bundle(node.bundle(container))["syscalls"]
-    shown = _status(governed["adopts"], node.space, container)
+    ctl = Ctl(governed["adopts"], node.space.prefix)
+    shown = ctl.status()[container]
     assert (shown["agrees"], shown["replaced"]) == (True, containerds)
-    _verified(governed["adopts"], node.space)
-    changes = _said(governed["adopts"], node.space, "apply", "--diff")
+    _verified(ctl)
+    changes = ctl("apply", "--diff").stdout
     assert "Running containers that would get a different filter or none: 0\n" in changes
 
 
 def test_what_lets_more_through_leaves_the_engines_default_in_place(
-    cri: Cri, governed: dict[str, Installed], tmp_path: Path
+    cri: Cri, governed: dict[str, Installed]
 ) -> None:
-    watched = cri.run(cri.run_pod("adopts", tmp_path / "a", namespace="watched"), BROUGHT)
-    exempt = cri.run(cri.run_pod("adopts", tmp_path / "b", OPT_OUT), BROUGHT)
+    watched = cri.run(cri.run_pod("adopts", namespace="watched"), BROUGHT)
+    exempt = cri.run(cri.run_pod("adopts", OPT_OUT), BROUGHT)
     for container, why in ((watched, '"look first" applies'), (exempt, "opts out")):
         line = governed["adopts"].ledger(container)[0]
         assert (line["action"], line["declared"]) == ("keep", "engine's default")
         assert why in line["reason"]
         assert "replaced" not in line
-        assert process_status.seccomp(cri.pid(container)) == FILTER
-    without = cri.run(cri.run_pod("adopts", tmp_path / "c", OPT_OUT), Ask())
-    assert process_status.seccomp(cri.pid(without)) == DISABLED  # the annotation counts
+        assert cri.seccomp(container) == FILTER
+    without = cri.run_pod("adopts", OPT_OUT)
+    assert cri.started(without) == DISABLED  # the annotation counts
 
 
 def test_also_weaker_takes_over_for_audit_and_takes_the_filter_away_for_an_opt_out(
-    node: Containerd, cri: Cri, governed: dict[str, Installed], tmp_path: Path, containerds: str
+    node: Containerd, cri: Cri, governed: dict[str, Installed], containerds: str
 ) -> None:
     weaker = governed["adopts-weaker"]
-    audited = cri.run(cri.run_pod("adopts-weaker", tmp_path / "a"), BROUGHT)
+    audited = cri.run(cri.run_pod("adopts-weaker"), BROUGHT)
     line = weaker.ledger(audited)[0]
     assert (line["action"], line["mode"], line["replaced"]) == ("inject", "audit", containerds)
     assert of_bundle(node.bundle(audited))["defaultAction"] == "SCMP_ACT_LOG"
-    exempt = cri.run(cri.run_pod("adopts-weaker", tmp_path / "b", OPT_OUT), BROUGHT)
-    assert process_status.seccomp(cri.pid(exempt)) == DISABLED
+    exempt = cri.run(cri.run_pod("adopts-weaker", OPT_OUT), BROUGHT)
+    assert cri.seccomp(exempt) == DISABLED
     line = weaker.ledger(exempt)[0]
     assert (line["action"], line["filters"], line["replaced"]) == ("leave", 0, containerds)
-    assert _status(weaker, node.space, exempt)["agrees"] is True
-    _verified(weaker, node.space)
+    ctl = Ctl(weaker, node.space.prefix)
+    assert ctl.status()[exempt]["agrees"] is True
+    _verified(ctl)
 
 
 def test_a_clients_default_is_kept_recognized_and_taken_over(
@@ -126,7 +108,8 @@ def test_a_clients_default_is_kept_recognized_and_taken_over(
 ) -> None:
     kept = client.with_default("wrapped")
     assert installed.ledger(kept)[0]["action"] == "keep"
-    name = _status(installed, client.engine.space, kept)["engine_default"]
+    inside = client.engine.space.prefix
+    name = Ctl(installed, inside).status()[kept]["engine_default"]
     assert name.startswith(client.profile)
     for add in ([], ["--cap-add=SYS_ADMIN"]):
         container = client.with_default("adopts", *add)
@@ -136,6 +119,6 @@ def test_a_clients_default_is_kept_recognized_and_taken_over(
     weaker = governed["adopts-weaker"]
     assert weaker.ledger(client.with_default("adopts-weaker"))[0]["mode"] == "audit"
     out = ("--annotation", "runc-wrap/seccomp=unconfined")
-    assert client.seccomp(client.with_default("adopts-weaker", *out)) == DISABLED
+    assert client.engine.seccomp(client.with_default("adopts-weaker", *out)) == DISABLED
     for one in ("adopts", "adopts-weaker"):
-        _verified(governed[one], client.engine.space)
+        _verified(Ctl(governed[one], inside))

@@ -42,20 +42,20 @@ def test_ctr_prints_the_message(
     assert sentence in failed.stderr
 
 
-def test_the_kubelet_gets_the_message(cri: Cri, tmp_path: Path) -> None:
+def test_the_kubelet_gets_the_message(cri: Cri) -> None:
     key, _, value = NO_PROFILE.partition("=")
     annotations = {f"{key}.main": value}
-    cri.run(cri.run_pod("runc", tmp_path, annotations), Ask())
-    pod = cri.run_pod("wrapped", tmp_path, annotations)
+    cri.run(cri.run_pod("runc", annotations), Ask())
+    pod = cri.run_pod("wrapped", annotations)
     with pytest.raises(CriError, match=f"{CONTAINERD_SAYS}runc-wrap: .*{MISSING}"):
         cri.run(pod, Ask())
 
 
-def test_the_kubelet_gets_the_message_when_the_sandbox_fails(cri: Cri, tmp_path: Path) -> None:
+def test_the_kubelet_gets_the_message_when_the_sandbox_fails(cri: Cri) -> None:
     annotations = dict([NO_PROFILE.split("=")])
-    cri.run_pod("runc", tmp_path, annotations, seccomp=UNCONFINED)
+    cri.run_pod("runc", annotations, seccomp=UNCONFINED)
     with pytest.raises(CriError, match=f"{CONTAINERD_SAYS}runc-wrap: .*{MISSING}"):
-        cri.run_pod("wrapped", tmp_path, annotations, seccomp=UNCONFINED)
+        cri.run_pod("wrapped", annotations, seccomp=UNCONFINED)
 
 
 def test_docker_prints_the_message(docker: Docker) -> None:

@@ -12,18 +12,17 @@ from harness.containers.block_rules import of_bundle
 from harness.engines.images import REFERENCE
 from harness.engines.podman import Podman
 from harness.host.processes import attempt
-from harness.kernel import process_status
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.json_codec import digest
+from tests.engine.conftest import Ctl
 
 BOTH = pytest.mark.parametrize("runtime", ["runc", "crun"])
 
 
-@pytest.fixture
-def own(own_installation: Installed) -> Installed:
-    """The test's own installation."""
+@pytest.fixture(name="own")
+def _own(own_installation: Installed) -> Installed:
     return own_installation
 
 
@@ -43,10 +42,9 @@ def block(podman: Podman, container: str) -> Any:
     return of_bundle(podman.bundle(container))
 
 
-def control(podman: Podman, own: Installed, *words: str) -> tuple[int, Any]:
-    """Run runc-wrapctl in the mount namespace of this Podman."""
-    done = podman.inside([own.ctl, *words])
-    return done.returncode, json.loads(done.stdout)
+@pytest.fixture
+def ctl(podman: Podman, own: Installed) -> Ctl:
+    return Ctl(own, podman.space.prefix)
 
 
 def test_the_definition_names_the_installation(installed: Installed) -> None:
@@ -60,19 +58,17 @@ def test_the_definition_names_the_installation(installed: Installed) -> None:
 
 @BOTH
 def test_precreate_confines_without_replacing_the_runtime(
-    podman: Podman, own: Installed, runtime: str
+    podman: Podman, own: Installed, ctl: Ctl, runtime: str
 ) -> None:
-    assert process_status.seccomp(podman.pid(podman.start(runtime))) == DISABLED
+    assert podman.started(runtime) == DISABLED
     hooks = hooks_dir(own, "precreate", "--runtime", runtime)
     container = podman.start(runtime, hooks=hooks)
-    assert process_status.seccomp(podman.pid(container)) == FILTER
+    assert podman.seccomp(container) == FILTER
     (line,) = own.ledger(container)
     assert (line["via"], line["engine"], line["action"]) == ("hook", "podman", "inject")
-    code, shown = control(podman, own, "status", "--json")
-    one = next(one for one in shown if one["id"] == container)
-    assert (code, one["agrees"], one["action"]) == (0, True, "inject")
-    code, found = control(podman, own, "verify", "--deep", "--json")
-    assert (code, found["disagreeing"]) == (0, [])
+    one = ctl.status()[container]
+    assert (one["agrees"], one["action"]) == (True, "inject")
+    assert ctl.shown("verify", "--deep")["disagreeing"] == []
 
 
 def test_precreate_injects_what_the_runtime_would(podman: Podman, own: Installed) -> None:
@@ -85,7 +81,7 @@ def test_precreate_honours_opt_outs_and_own_profiles(podman: Podman, own: Instal
     hooks = hooks_dir(own, "precreate")
     opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
     container = podman.start("runc", *opt_out, hooks=hooks)
-    assert process_status.seccomp(podman.pid(container)) == DISABLED
+    assert podman.seccomp(container) == DISABLED
     assert own.ledger(container)[0]["declared"] == "unconfined"
     profile = own.prefix / "profile.json"
     profile.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
@@ -117,7 +113,7 @@ def test_precreate_in_observe_without_an_agent_audits_as_a_create_does(
     """Both runtimes refuse a config with a listener path at which no agent listens."""
     own.configure(f'runtime = ["{runtime}"]\n{OBSERVE}')
     container = podman.start(runtime, hooks=hooks_dir(own, "precreate", "--runtime", runtime))
-    assert process_status.seccomp(podman.pid(container)) == FILTER
+    assert podman.seccomp(container) == FILTER
     (line,) = own.ledger(container)
     assert (line["action"], line["mode"]) == ("inject", "audit")
     assert line["reason"].endswith("No agent listens, so the mode is audit instead of observe.")
@@ -130,11 +126,12 @@ def test_precreate_confines_although_the_ledger_is_full(podman: Podman, own: Ins
     os.mknod(full, 0o600 | stat.S_IFCHR, Path("/dev/full").stat().st_rdev)
     with pytest.raises(OSError, match="No space left"):
         full.write_text("a line")
-    container = podman.start("runc", hooks=hooks_dir(own, "precreate"))
-    assert process_status.seccomp(podman.pid(container)) == FILTER
+    assert podman.started("runc", hooks=hooks_dir(own, "precreate")) == FILTER
 
 
-def test_the_digest_is_of_the_profile_as_podman_writes_it(podman: Podman, own: Installed) -> None:
+def test_the_digest_is_of_the_profile_as_podman_writes_it(
+    podman: Podman, own: Installed, ctl: Ctl
+) -> None:
     odd = {
         "args": [{"value": 1, "op": "SCMP_CMP_NE", "valueTwo": 0, "index": 0}],
         "errnoRet": 0,
@@ -148,4 +145,4 @@ def test_the_digest_is_of_the_profile_as_podman_writes_it(podman: Podman, own: I
     container = podman.start("runc", *words, hooks=hooks_dir(own, "precreate"))
     written = json_codec.dumps(block(podman, container))
     assert own.ledger(container)[0]["digest"] == digest(written)
-    assert control(podman, own, "verify", "--deep", "--json")[0] == 0
+    ctl.shown("verify", "--deep")

@@ -1,12 +1,9 @@
 """Modes by rule, through CRI: the pod's namespace decides how it is confined."""
 
-from pathlib import Path
-
 import pytest
 
 from harness.containers import logged_calls
 from harness.engines.cri import Ask, Cri
-from harness.kernel import process_status
 from harness.node.install import Installed
 
 # keyctl(99): an operation that does not exist, so the kernel's own answer is harmless
@@ -16,41 +13,35 @@ LOGGED, DENIED_AND_LOGGED = "7ffc0000", "50000"
 PROBE = [f"/{logged_calls.PROGRAM}", KEYCTL]
 
 
-def _answers(cri: Cri, handler: str, namespace: str, logs: Path) -> dict[str, str]:
-    logs.mkdir()
-    pod = cri.run_pod(handler, logs, namespace=namespace)
-    container = cri.run(pod, Ask())
+def _answers(cri: Cri, handler: str, namespace: str) -> dict[str, str]:
+    container = cri.run(cri.run_pod(handler, namespace=namespace), Ask())
     return dict(line.split(" ", 1) for line in cri.exec(container, *PROBE).splitlines())
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
-def test_a_rule_decides_denial_and_logging_by_namespace(
-    cri: Cri, tmp_path: Path, runtime: str
-) -> None:
-    free = _answers(cri, runtime, "team", tmp_path / "free")
+def test_a_rule_decides_denial_and_logging_by_namespace(cri: Cri, runtime: str) -> None:
+    free = _answers(cri, runtime, "team")
     assert free[KEYCTL] not in (DENIED, "errno 38"), "the kernel itself must let keyctl through"
     with logged_calls.audited() as silent:
-        enforced = _answers(cri, f"ruled-{runtime}", "team", tmp_path / "enforced")
+        enforced = _answers(cri, f"ruled-{runtime}", "team")
     assert enforced[KEYCTL] == DENIED
     with logged_calls.audited() as audit:
-        looked = _answers(cri, f"ruled-{runtime}", "batch-7", tmp_path / "audit")
+        looked = _answers(cri, f"ruled-{runtime}", "batch-7")
     assert looked == free
-    assert _answers(cri, f"ruled-{runtime}", "legacy", tmp_path / "off") == free
+    assert _answers(cri, f"ruled-{runtime}", "legacy") == free
     assert (*logged_calls.number(KEYCTL), LOGGED) in audit
     assert not {record for record in silent if record[:2] == logged_calls.number(KEYCTL)}
 
 
-def test_enforce_log_denies_and_logs_if_the_runtime_supports_it(cri: Cri, tmp_path: Path) -> None:
+def test_enforce_log_denies_and_logs_if_the_runtime_supports_it(cri: Cri) -> None:
     with logged_calls.audited() as log:
-        answers = _answers(cri, "ruled-crun", "watched", tmp_path / "log")
+        answers = _answers(cri, "ruled-crun", "watched")
     assert answers[KEYCTL] == DENIED
     assert (*logged_calls.number(KEYCTL), DENIED_AND_LOGGED) in log
 
 
-def test_the_ledger_names_the_rule_and_the_pod(
-    cri: Cri, governed: dict[str, Installed], tmp_path: Path
-) -> None:
-    pod = cri.run_pod("ruled-runc", tmp_path, namespace="batch-7")
+def test_the_ledger_names_the_rule_and_the_pod(cri: Cri, governed: dict[str, Installed]) -> None:
+    pod = cri.run_pod("ruled-runc", namespace="batch-7")
     container = cri.run(pod, Ask(name="app"))
     (line,) = governed["ruled-runc"].ledger(container)
     assert (line["namespace"], line["container"]) == ("batch-7", "app")
@@ -58,9 +49,9 @@ def test_the_ledger_names_the_rule_and_the_pod(
     assert line["engine"] == "containerd"
 
 
-def test_a_pod_cannot_claim_an_exemption(cri: Cri, tmp_path: Path) -> None:
+def test_a_pod_cannot_claim_an_exemption(cri: Cri) -> None:
     forged = {"io.kubernetes.cri.sandbox-namespace": "legacy"}
     for namespace, found in (("team", 2), ("legacy", 0)):
-        pod = cri.run_pod("open-ruled", tmp_path / namespace, forged, namespace=namespace)
+        pod = cri.run_pod("open-ruled", forged, namespace=namespace)
         container = cri.run(pod, Ask(annotations=forged))
-        assert process_status.seccomp(cri.pid(container)) == found
+        assert cri.seccomp(container) == found

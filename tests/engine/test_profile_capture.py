@@ -7,7 +7,6 @@ The harness' engines are in mount namespaces of their own; runc-wrapctl runs in 
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from harness.engines.cri import RUNTIME_DEFAULT, Ask, Cri, CriError
 from harness.engines.docker import Docker
 from harness.engines.images import REFERENCE
 from harness.host.namespaces import MountNamespace, private_mounts
-from harness.host.processes import run, short_directory
+from harness.host.processes import attempt, run, script, short_directory
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program, requires
 from runc_wrap.hotpath.main import CAPTURE
@@ -54,8 +53,7 @@ def node_of_ours(place: Path, installed: Installed) -> Installed:
     text = SPY
     for word, path in words.items():
         text = text.replace(word, str(path))
-    made.wrapper.write_text(text)
-    made.wrapper.chmod(0o755)
+    script(made.wrapper, text)
     return made
 
 
@@ -63,10 +61,8 @@ def _capture(ours: Installed, space: MountNamespace, *words: str | Path) -> Json
     """Run `profile capture`; insist that it finds the table to be right, and shows no token."""
     seen = ours.prefix.with_name("seen")
     seen.unlink(missing_ok=True)
-    done = subprocess.run(
-        [*space.prefix, ours.ctl, "profile", "capture", *words, "--json"],
-        capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+    argv = [*space.prefix, ours.ctl, "profile", "capture", *words, "--json"]
+    done = attempt(argv, seconds=240)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     document: Json = json.loads(done.stdout)
     assert document["differences"] == []
@@ -93,9 +89,9 @@ def of_containerd(node_of_ours: Installed, node: Containerd) -> Json:
 
 @pytest.mark.parametrize("add", [[], ["NET_ADMIN", "SYS_TIME", "BPF"], ["ALL"]])
 def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
-    of_containerd: Json, kubelet: Cri, recorded: Recorder, tmp_path: Path, add: list[str]
+    of_containerd: Json, kubelet: Cri, recorded: Recorder, add: list[str]
 ) -> None:
-    pod = kubelet.run_pod("recorded", tmp_path)
+    pod = kubelet.run_pod("recorded")
     recorded.taken()
     container = kubelet.create(pod, Ask(seccomp=RUNTIME_DEFAULT, add=add))
     with pytest.raises(CriError, match=recording_runtime.REFUSAL):

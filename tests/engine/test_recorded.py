@@ -41,18 +41,12 @@ def _allowed(printed: str) -> set[tuple[str, str]]:
 
 
 def test_two_nodes_recordings_are_added_up_and_enough_for_both(
-    node: Containerd,
-    cri: Cri,
-    governed: Nodes,
-    configured: Configured,
-    tmp_path: Path,
+    node: Containerd, cri: Cri, governed: Nodes, configured: Configured, tmp_path: Path
 ) -> None:
     nodes = {kind: governed[f"ruled-{kind}"] for kind in OWN}
 
     def run(kind: str, script: str) -> str:
-        logs = tmp_path / kind
-        logs.mkdir(exist_ok=True)
-        pod = cri.run_pod(f"ruled-{kind}", logs, namespace="shop", name=POD)
+        pod = cri.run_pod(f"ruled-{kind}", namespace="shop", name=POD)
         return cri.run(pod, Ask(command=["sh", "-c", f"{script} && {READY}"]))
 
     files, seen = [], []

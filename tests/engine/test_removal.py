@@ -3,56 +3,45 @@
 Each test first takes our lines out by hand, and shows what then fails.
 """
 
-import contextlib
 import json
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.engines.containerd import CRI_NAMESPACE, Containerd, containerd
-from harness.engines.cri import Ask, Cri, CriError, Pod, client
+from harness.engines.cri import Ask, Cri, CriError, Pod
 from harness.engines.docker import Docker, dockerd
 from harness.engines.images import IDLE, REFERENCE
 from harness.engines.podman import OwnPodman, own_podman
-from harness.host.processes import Run, attempt, run, short_directory, wait_until
-from harness.kernel import process_status
+from harness.host.processes import run, short_directory, wait_until
 from harness.kernel.process_status import DISABLED, FILTER
 from harness.node.install import Installed, copy_of
 from harness.node.requirements import program
+from tests.engine.conftest import Ctl
 
 
-@dataclass(frozen=True)
-class Node:
-    """An installation of its own; `ctl` runs where its engine's files are seen."""
-
-    installed: Installed
-    before: tuple[str, ...]
-
-    def ctl(self, *words: str | Path) -> Run:
-        """Run runc-wrapctl; a failure is returned."""
-        return attempt([*self.before, self.installed.ctl, *words])
+class Node(Ctl):
+    """That of an installation of its own."""
 
     def engine(self, *words: str | Path) -> dict[str, Any]:
         """Run runc-wrapctl engine; return its document."""
-        done = self.ctl("engine", *words, "--json")
+        done = self("engine", *words, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         return dict(json.loads(done.stdout))
 
     def refused(self, *words: str | Path) -> str:
         """Run runc-wrapctl engine, which refuses; return why."""
-        done = self.ctl("engine", *words)
+        done = self("engine", *words)
         assert done.returncode == 2, done.stdout + done.stderr
         return " ".join(done.stderr.split())
 
 
 @pytest.fixture(name="directory")
 def short() -> Iterator[Path]:
-    """A directory with a short path."""
     with short_directory("removal") as directory:
         yield directory
 
@@ -69,12 +58,6 @@ def own_dockerd(directory: Path, image: Path) -> Iterator[Docker]:
         yield engine
 
 
-@pytest.fixture(name="docker_node")
-def node_of_docker(docker: Docker, directory: Path, installed: Installed) -> Node:
-    """A node whose runc-wrapctl reaches that daemon."""
-    return Node(copy_of(installed, directory / "p"), tuple(docker.space.prefix))
-
-
 def _reload(docker: Docker, *, knows: bool) -> None:
     """Let dockerd read its runtimes, and wait until it has: that is asynchronous."""
     os.kill(docker.daemon.pid, signal.SIGHUP)
@@ -87,16 +70,17 @@ def _reload(docker: Docker, *, knows: bool) -> None:
 
 
 def test_a_stopped_docker_container_can_be_started_after_the_removal(
-    docker: Docker, docker_node: Node, directory: Path
+    docker: Docker, directory: Path, installed: Installed
 ) -> None:
+    node = Node(copy_of(installed, directory / "p"), docker.space.prefix)
     config = directory / "daemon.json"
     words = ("docker", "--config", config)
     before = config.read_bytes()
-    docker_node.engine("add", *words)
+    node.engine("add", *words)
     _reload(docker, knows=True)
     for name in ("stopped", "running"):
         docker.docker("run", "--detach", "--runtime", "runc-wrap", "--name", name, REFERENCE)
-    assert process_status.seccomp(docker.pid("stopped")) == FILTER
+    assert docker.seccomp("stopped") == FILTER
     docker.docker("stop", "--time", "0", "stopped")
 
     config.write_bytes(before)
@@ -104,13 +88,13 @@ def test_a_stopped_docker_container_can_be_started_after_the_removal(
     refused = docker.try_docker("start", "stopped")
     assert "unknown or invalid runtime name: runc-wrap" in refused.stderr
 
-    docker_node.engine("add", *words, "--default")
+    node.engine("add", *words, "--default")
     _reload(docker, knows=True)
     registered = config.read_bytes()
     told = "2 containers: running (docker, running), stopped (docker, exited)"
-    assert told in docker_node.refused("remove", *words)
+    assert told in node.refused("remove", *words)
     assert config.read_bytes() == registered
-    removed = docker_node.engine("remove", *words, "--hand-over")
+    removed = node.engine("remove", *words, "--hand-over")
     path = json.loads(config.read_text())["runtimes"]["runc-wrap"]["path"]
     assert Path(path).resolve() == Path(program("runc")).resolve()
     assert removed["handed_over"] == [f"the handler runc-wrap in {config}, which leads to {path}"]
@@ -120,11 +104,11 @@ def test_a_stopped_docker_container_can_be_started_after_the_removal(
     shown = docker.docker("inspect", "--format", "{{.HostConfig.Runtime}}", "new").stdout
     assert shown == "runc\n"
     docker.docker("start", "stopped")
-    assert process_status.seccomp(docker.pid("stopped")) == DISABLED  # not through us any more
+    assert docker.seccomp("stopped") == DISABLED  # not through us any more
     docker.docker("exec", "running", "true")
     docker.docker("stop", "--time", "0", "running")
     docker.docker("rm", "--force", "stopped", "running", "new")
-    done = docker_node.ctl("engine", "remove", *words, "--json")
+    done = node("engine", "remove", *words, "--json")
     assert json.loads(done.stdout)["nothing"] == "not registered"
 
 
@@ -141,7 +125,7 @@ def podman_of_one_test(directory: Path, image: Path) -> Iterator[OwnPodman]:
 def test_podman_can_enter_stop_and_remove_a_container_after_the_removal(
     podman: OwnPodman, directory: Path, installed: Installed
 ) -> None:
-    node = Node(copy_of(installed, directory / "p"), tuple(podman.space.prefix))
+    node = Node(copy_of(installed, directory / "p"), podman.space.prefix)
     node.engine("add", "podman")
     through = ("--runtime", "runc-wrap", "run", "--detach", "--name")
     for name in ("one", "two"):
@@ -189,20 +173,6 @@ def own_containerd(directory: Path, image: Path) -> Iterator[Containerd]:
         yield engine
 
 
-@contextlib.contextmanager
-def _kubelet(own: Containerd) -> Iterator[Cri]:
-    with client(own.socket, own.space.cgroup) as speaking:
-        wait_until(lambda: _is_ready(speaking), "CRI")
-        speaking.wait_image()
-        yield speaking
-
-
-def _is_ready(cri: Cri) -> bool:
-    with contextlib.suppress(CriError):
-        return bool(cri.call("Version"))
-    return False
-
-
 def _started(cri: Cri, pod: Pod, name: str) -> str:
     return cri.run(pod, Ask(name=name, command=tuple(IDLE)))
 
@@ -210,21 +180,20 @@ def _started(cri: Cri, pod: Pod, name: str) -> str:
 def test_a_pods_containers_can_be_started_again_after_the_removal(
     own: Containerd, directory: Path, installed: Installed
 ) -> None:
-    node = Node(copy_of(installed, directory / "p"), tuple(own.space.prefix))
+    node = Node(copy_of(installed, directory / "p"), own.space.prefix)
     words = ("containerd", "--config", own.config)
     before = own.config.read_bytes()
     node.engine("add", *words)
     own.restart()
-    (directory / "logs").mkdir()
-    with _kubelet(own) as cri:
-        pod = cri.run_pod("runc-wrap", directory / "logs")
+    with own.kubelet() as cri:
+        pod = cri.run_pod("runc-wrap")
         first = _started(cri, pod, "first")
-        assert process_status.seccomp(cri.pid(first)) == FILTER
+        assert cri.seccomp(first) == FILTER
 
         registered = own.config.read_bytes()
         own.config.write_bytes(before)
         own.restart()
-        wait_until(lambda: _is_ready(cri), "CRI")
+        cri.wait_ready()
         with pytest.raises(CriError, match='no runtime for "runc-wrap" is configured'):
             _started(cri, pod, "second")
         own.config.write_bytes(registered)
@@ -234,14 +203,14 @@ def test_a_pods_containers_can_be_started_again_after_the_removal(
         assert all(each in refused for each in told.split(" and ")), refused
         node.engine("remove", *words, "--hand-over")
         own.restart()
-        wait_until(lambda: _is_ready(cri), "CRI")
+        cri.wait_ready()
         second = _started(cri, pod, "second")
-        assert process_status.seccomp(cri.pid(second)) == FILTER  # the pod's shim has our path
+        assert cri.seccomp(second) == FILTER  # the pod's shim has our path
         cri.exec(first, "true")
         cri.remove_pod(pod.id)
 
-        late = cri.run_pod("runc-wrap", directory / "logs")  # by the name that was handed over
-        assert process_status.seccomp(cri.pid(_started(cri, late, "third"))) == DISABLED
+        late = cri.run_pod("runc-wrap")  # by the name that was handed over
+        assert cri.seccomp(_started(cri, late, "third")) == DISABLED
         cri.remove_pod(late.id)
 
 

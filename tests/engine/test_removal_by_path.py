@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.engines.images import REFERENCE
-from harness.engines.podman import UID, OwnPodman, Rootless, own_podman, rootless
-from harness.host.processes import attempt, short_directory
+from harness.engines.podman import UID, Rootless, rootless
+from harness.host.processes import short_directory
 from harness.node.install import Installed, install
 from harness.node.requirements import program
 
@@ -21,8 +21,7 @@ NAME = "one"
 @pytest.fixture(name="directory")
 def open_directory() -> Iterator[Path]:
     """A directory that a user may enter, with a short path."""
-    with short_directory("bypath") as place:
-        place.chmod(0o755)
+    with short_directory("bypath", 0o755) as place:
         yield place
 
 
@@ -32,29 +31,20 @@ def an_installation(directory: Path) -> Installed:
     return install(directory / "p")
 
 
-@pytest.fixture(name="podman")
-def roots_podman(directory: Path, image: Path) -> Iterator[OwnPodman]:
-    """Root's Podman, which knows no name of ours."""
-    with own_podman(directory, image) as engine:
-        yield engine
-
-
 @pytest.fixture(name="users")
 def users_podman(directory: Path, image: Path) -> Iterator[Rootless]:
     """A user's Podman, which knows no name of ours."""
-    seen = directory / "image.tar"
-    seen.write_bytes(image.read_bytes())
-    with rootless(directory, seen, {}) as engine:
+    with rootless(directory, image, {}) as engine:
         yield engine
 
 
-def _handed_over(prefix: list[str], node: Installed) -> str:
+def _handed_over(users: Rootless, node: Installed) -> str:
     """Uninstall, and return why our path leads to the real runtime."""
-    done = attempt([*prefix, node.ctl, "uninstall", "--json", "--hand-over", "--purge"])
+    done = users.root(node.ctl, "uninstall", "--json", "--hand-over", "--purge")
     assert done.returncode == 0, done.stderr
     left = {each["what"]: each["why"] for each in json.loads(done.stdout)["left"]}
     real = next(each for each in left if each.startswith(f"{node.wrapper}, which leads to "))
-    assert node.wrapper.resolve() == type(node.wrapper)(program("runc")).resolve()
+    assert node.wrapper.resolve() == Path(program("runc")).resolve()
     assert [*node.prefix.rglob("*")] == [node.wrapper.parent, node.wrapper]
     return str(left[real])
 
@@ -69,10 +59,10 @@ def test_a_user_can_stop_a_container_of_our_path_afterwards(
     aside.rename(node.prefix)
 
     told = f"{id_} (podman of uid {UID}, running) needs runc-wrap"
-    dry = attempt([*users.space.prefix, node.ctl, "uninstall", "--dry-run"])
+    dry = users.root(node.ctl, "uninstall", "--dry-run")
     assert dry.returncode == 0, dry.stderr  # named, and no veto: any user could start one
     assert told in dry.stdout
-    assert _handed_over(users.space.prefix, node).startswith(told)
+    assert _handed_over(users, node).startswith(told)
     users.podman("exec", NAME, "true")
     users.podman("stop", "--time", "0", NAME)
     users.podman("rm", NAME)

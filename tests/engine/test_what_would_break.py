@@ -70,8 +70,8 @@ def _works(cri: Cri, container: str) -> bool:
     return cri.exec(container, "sh", "-c", f"{NEW_USERS} && echo made || true") == "made\n"
 
 
-def test_a_workload_runs_under_enforce_with_the_suggested_profile(  # noqa: PLR0917 - as above
-    cri: Cri, node: Containerd, governed: Nodes, configured: Configured, way: Way, tmp_path: Path
+def test_a_workload_runs_under_enforce_with_the_suggested_profile(
+    cri: Cri, node: Containerd, governed: Nodes, configured: Configured, way: Way
 ) -> None:  # fmt: skip
     owned = governed[f"ruled-{way.kind}"]
 
@@ -79,7 +79,7 @@ def test_a_workload_runs_under_enforce_with_the_suggested_profile(  # noqa: PLR0
         configured(owned, "\n".join([f'runtime = ["{way.kind}"]', *rules]))
 
     def pod() -> Pod:
-        return cri.run_pod(f"ruled-{way.kind}", tmp_path, namespace="build")
+        return cri.run_pod(f"ruled-{way.kind}", namespace="build")
 
     policy()
     assert not _runs(cri, pod()), "the default profile must deny it"
@@ -136,7 +136,7 @@ def test_a_pods_runtime_default_gets_a_candidate_which_is_judged_over_nodes(
         own = governed[handler]
         configured(own, POLICY.format(kind, "namespace", "next", mode))
         with agent.running(own, node.space.prefix):
-            pod = cri.run_pod(handler, tmp_path, namespace="next", name=POD)
+            pod = cri.run_pod(handler, namespace="next", name=POD)
             container = cri.run(pod, Ask(seccomp=RUNTIME_DEFAULT))
             for _ in range(TIMES):
                 assert cri.exec(container, *CALLS) == ANSWERS

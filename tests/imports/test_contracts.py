@@ -1,15 +1,15 @@
 """A planted defect breaks each import contract of pyproject.toml."""
 
 import contextlib
-import os
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from harness.host.processes import attempt, environment
 
 SOURCE = Path(__file__).resolve().parents[2]
 TYPES = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    "
@@ -140,16 +140,8 @@ def _planted(copy: Path, plants: list[Plant]) -> Iterator[None]:
 def _linted(root: Path) -> tuple[set[str], str]:
     """Return the names of the broken contracts, and their messages."""
     linter = str(Path(sys.executable).with_name("lint-imports"))
-    environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "1000"}
-    done = subprocess.run(
-        [linter, "--no-cache", "--no-logo"],
-        cwd=root,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    env = environment(PYTHONPATH=str(root), COLUMNS="1000")
+    done = attempt([linter, "--no-cache", "--no-logo"], cwd=root, env=env)
     lines = done.stdout.splitlines()
     broken = {line.partition(" BROKEN")[0] for line in lines if " BROKEN" in line}
     assert done.returncode == bool(broken), done.stdout + done.stderr

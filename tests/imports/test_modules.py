@@ -7,7 +7,6 @@ node, so an additional one fails here.
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers import bundles
 from harness.containers.bundles import Bundle
+from harness.host.processes import attempt, run
 from harness.node import install
 from harness.node.requirements import unmet
 from runc_wrap.agent import start
@@ -58,18 +57,13 @@ class Interpreter:
         release = self.installed.release
         argv: list[str | Path] = [
             release.joinpath("python").readlink(),
-            "-I",
-            "-S",
-            "-B",
-            "-X",
-            "utf8",
+            *"-I -S -B -X utf8".split(),
         ]
         argv += ["-X", "importtime", release / "hotpath" / "cold.py"]
         argv += ["--prefix", self.installed.prefix, "--kind", "runc", "--runtime", "/bin/true"]
-        argv += ["--called-as", "runc-wrap", "--", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        told = attempt([*argv, "--called-as", "runc-wrap", "--", *words]).stderr
         return frozenset(
-            re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", done.stderr, re.MULTILINE)
+            re.findall(r"^import time:\s+\d+ \|\s+\d+ \|\s+(\S+)$", told, re.MULTILINE)
         )
 
 
@@ -86,26 +80,13 @@ def interpreter(
     if not path:
         unmet("needs a second Python, which `make` looks for")
     told = [path, "-c", "import sys; print(*sys.version_info[:2])"]
-    major, minor = subprocess.run(told, capture_output=True, text=True, check=True).stdout.split()
+    major, minor = run(told).stdout.split()
     prefix = tmp_path_factory.mktemp(f"python{minor}") / "prefix"
     return Interpreter((int(major), int(minor)), install.install(prefix, path))
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return bundles.make(tmp_path / "bundle", "runc")
-
-
 def _create(bundle: Bundle) -> list[str]:
     return ["create", "--bundle", str(bundle.path), "ID"]
-
-
-def _missing(bundle: Bundle) -> None:
-    bundle.config.unlink()
-
-
-def _no_json(bundle: Bundle) -> None:
-    bundle.config.write_text("{")
 
 
 def _asks(value: str) -> Callable[[Bundle], None]:
@@ -119,8 +100,8 @@ def _asks(value: str) -> Callable[[Bundle], None]:
 PATHS: dict[str, Callable[[Bundle], object]] = {
     "a profile is injected": lambda _: None,
     "the container opted out": _asks("unconfined"),
-    "the config is missing": _missing,
-    "the config is no JSON": _no_json,
+    "the config is missing": lambda bundle: bundle.config.unlink(),
+    "the config is no JSON": lambda bundle: bundle.config.write_text("{"),
     "the profile does not exist": _asks("localhost/none"),
     "the annotation is nonsense": _asks("nonsense"),
 }
@@ -214,8 +195,7 @@ def test_the_hot_path_cannot_import_the_commands_dependencies(
     release = interpreter.installed.release
     program = f"import sys; sys.path.insert(0, {str(release / 'hotpath')!r}); import {module}"
     argv = [str(release / "python"), "-I", "-S", "-c", program]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-    assert "ModuleNotFoundError" in done.stderr
+    assert "ModuleNotFoundError" in attempt(argv).stderr
 
 
 def test_a_planted_import_is_detected(
@@ -267,10 +247,7 @@ def _loaded(interpreter: Interpreter, role: str, planted: str = "") -> tuple[int
         "print(*sorted(set(sys.modules) - before))"
     )
     argv = [str(release / "python"), "-I", "-S", "-B", "-X", "utf8", "-c"]
-    done = subprocess.run(
-        [*argv, code, str(root)], capture_output=True, text=True, check=True, timeout=60
-    )
-    names = set(done.stdout.split())
+    names = set(run([*argv, code, root]).stdout.split())
     ours = {name for name in names if name.split(".")[0] == "runc_wrap"}
     return len(ours), names - ours
 

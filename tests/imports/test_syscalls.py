@@ -43,11 +43,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
     return made
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return bundles.make(tmp_path / "bundle", "runc")
-
-
 def _trace(installed: install.Installed, bundle: Bundle) -> str:
     """Return strace's lines of one create."""
     output = bundle.path / "trace"

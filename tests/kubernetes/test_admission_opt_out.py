@@ -140,17 +140,8 @@ def test_an_update_keeps_all_or_leaves_no_opt_out(
         assert _is_admitted(either, request) is is_admitted
 
 
-_KEYS = st.sampled_from(
-    [
-        OWN,
-        OLD,
-        *(f"{prefix}{name}" for prefix in (f"{OWN}.", OLD_OF) for name in ("app", "init", "debug")),
-        PODMAN_KEY,
-        CRUN_BPF_KEY,
-        "runc-wrap/other",
-        *MIRROR,
-    ]
-)
+_OF_ONE = [f"{prefix}{name}" for prefix in (f"{OWN}.", OLD_OF) for name in ("app", "init", "debug")]
+_KEYS = st.sampled_from([OWN, OLD, *_OF_ONE, PODMAN_KEY, CRUN_BPF_KEY, "runc-wrap/other", *MIRROR])
 _VALUES = st.sampled_from(
     ["unconfined", "runtime-default", "runtime/default", "docker/default", "localhost/x", "", "X"]
 )
@@ -184,10 +175,8 @@ def test_nothing_admitted_takes_a_container_out_of_the_default(
     groups = NODES if by_node else ("system:authenticated",)
     if way == "create":
         assume(not (by_node and MIRROR.keys() & (new or {})))  # a static pod runs in any case
-        request, after = (
-            Request(_with(before, new), None, "CREATE", groups=groups),
-            _with(before, new),
-        )
+        after = _with(before, new)
+        request = Request(after, None, "CREATE", groups=groups)
         before = _with(before, None)
     elif way.endswith(("binding", "bindings")):
         assume(_is_admitted(either, Request(before)))

@@ -6,7 +6,6 @@ kubectl's discovery, its lists and its exec over WebSockets are real; the cluste
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import yaml
 
 from harness.cluster import stand_in_api_server
 from harness.cluster.stand_in_api_server import Cluster
-from harness.host.processes import environment
+from harness.host.processes import Run, attempt, environment, script
 from harness.node.node_reports import call, document, workload
 from harness.node.requirements import unmet
 
@@ -34,22 +33,14 @@ def cluster() -> Iterator[Cluster]:
         yield found
 
 
-def _run(cluster: Cluster, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def _run(cluster: Cluster, tmp_path: Path, *words: str) -> Run:
     """Run the plugin as kubectl does: as a program of this name in PATH."""
-    program = tmp_path / "kubectl-runc_wrap"
     code = "from runc_wrap.cli.kubectl_plugin import start; start()"
-    program.write_text(f"#!{sys.executable}\n{code}\n")
-    program.chmod(0o755)
-    variables = {
-        **environment(),
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "KUBECONFIG": str(cluster.kubeconfig(tmp_path / "kubeconfig")),
-        "HOME": str(tmp_path),
-    }
-    words = ("kubectl", "runc-wrap", *words)
-    return subprocess.run(
-        words, capture_output=True, text=True, env=variables, check=False, timeout=120
-    )
+    script(tmp_path / "kubectl-runc_wrap", f"#!{sys.executable}\n{code}\n")
+    config = cluster.kubeconfig(tmp_path / "kubeconfig")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    variables = environment(PATH=path, KUBECONFIG=str(config), HOME=str(tmp_path))
+    return attempt(["kubectl", "runc-wrap", *words], env=variables)
 
 
 def _answer(cluster: Cluster, node: str, *workloads: Any) -> None:
@@ -99,10 +90,7 @@ def test_a_policy_is_checked_by_each_node(cluster: Cluster, tmp_path: Path) -> N
     assert found["not_reached"] == [{"node": "plane"}]
     assert found["refused"] == [{"why": "no such mode", "nodes": ["b"]}]
     assert cluster.commands == [["/runc-wrap/bin/runc-wrapctl", "cluster", "check-policy"]] * 2
-    files = {
-        "config.toml": config.read_text(),
-        "conf.d/0-mode.toml": (overlay / "0-mode.toml").read_text(),
-    }
+    files = {"config.toml": config.read_text(), "conf.d/0-mode.toml": Path(mode).read_text()}
     assert {node: json.loads(one) for node, one in cluster.given.items()} == {
         "a": files,
         "b": files,

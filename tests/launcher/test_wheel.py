@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.processes import run
+from harness.host.processes import run, script
 from harness.node import install
 from harness.node.requirements import program, requires
 
@@ -84,12 +84,6 @@ def test_without_a_compiler_the_wheel_has_the_reason_instead_of_the_launcher(
     assert _reason(build(NO_COMPILER)) == told
 
 
-def _compiler(path: Path, then: str) -> str:
-    path.write_text(f"#!/bin/sh\n{then}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
 GLIBC = b"glibc.cpu."  # of its tunables: only what is linked statically with it has them
 
 
@@ -103,7 +97,7 @@ def test_musl_is_used_if_it_is_installed_and_works(
 ) -> None:
     requires("musl-gcc")
     assert GLIBC not in _launcher(build(""))
-    _compiler(tmp_path / "musl-gcc", "exit 1")
+    script(tmp_path / "musl-gcc", "exit 1")
     assert GLIBC in _launcher(build("", str(tmp_path)))
     assert GLIBC in _launcher(build(program("cc")))  # what is asked for
 
@@ -111,7 +105,7 @@ def test_musl_is_used_if_it_is_installed_and_works(
 def _refusing(path: Path, words: str) -> str:
     """Return a compiler that rejects these arguments, a pattern of sh."""
     refused = f'for word; do case $word in {words}) echo "no $word" >&2; exit 1 ;; esac; done'
-    return _compiler(path, f'{refused}\nexec {program("cc")} "$@"')
+    return str(script(path, f'{refused}\nexec {program("cc")} "$@"'))
 
 
 @dataclass(frozen=True)
@@ -172,7 +166,7 @@ def test_a_compiler_that_refuses_to_harden_builds_the_launcher(
 def test_an_installation_whose_compiler_fails_is_refused_with_its_message_and_the_archive(
     build: Callable[..., Path], tmp_path: Path
 ) -> None:
-    failing = _compiler(tmp_path / "cc", "echo 'ld: cannot find -lc' >&2; exit 3")
+    failing = str(script(tmp_path / "cc", "echo 'ld: cannot find -lc' >&2; exit 3"))
     told = f"the C compiler {failing} failed with status 3\nld: cannot find -lc\n"
     assert _reason(build(failing)) == told
     requires("runc", root=True)

@@ -1,46 +1,29 @@
 """Containers start, confined, at each moment of an upgrade: dpkg replaces file by file."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.host.processes import CommandError, run
+from harness.host.processes import CommandError, repeating, run
 from harness.node.packages import PREFIX, Node
 from harness.node.requirements import program, requires
 
 CONFINED, BARE = 2, 0
 INSTALL = ("dpkg", "-i")
-AT_ONCE = 2  # as many as there are cores
 
 
 @contextlib.contextmanager
 def creating(node: Node) -> Iterator[list[int]]:
-    """Start containers all the time; yields what the kernel said of each."""
+    """Start containers all the time, two at once; yields what the kernel said of each."""
     seen: list[int] = []
-    ended = threading.Event()
-    failed: list[BaseException] = []
-
-    def start() -> None:
-        bundle = node.bundle()
-        while not ended.is_set():
-            try:
-                seen.append(node.seccomp(bundle))
-            except (CommandError, OSError, ValueError) as error:
-                failed.append(error)
-
-    threads = [threading.Thread(target=start) for _ in range(AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    try:
+    one, other = node.bundle(), node.bundle()
+    with (
+        repeating(lambda: seen.append(node.seccomp(one))),
+        repeating(lambda: seen.append(node.seccomp(other))),
+    ):
         yield seen
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
-    assert not failed, failed[0]
 
 
 def _install(node: Node, package: Path) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness import measurement
-from harness.containers import bundles
 from harness.containers.bundles import Bundle
-from harness.host.processes import short_directory
+from harness.host.processes import script, short_directory
 from harness.measurement import seconds_of
 from harness.node import agent as agents
 from harness.node import install
@@ -40,11 +39,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> install.Installed:
     return made
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return bundles.make(tmp_path / "bundle", "runc")
-
-
 def _fastest(
     measured: Callable[[], float], base: Callable[[], float], count: int = ROUNDS
 ) -> float:
@@ -58,9 +52,7 @@ def _fastest(
 def _untouched(wrapper: str) -> float:
     """Return how much longer `state` takes through a wrapper than the runtime alone takes."""
     return _fastest(
-        lambda: seconds_of([wrapper, "state", "ID"]),
-        lambda: seconds_of(["/bin/true"]),
-        FAST_ROUNDS,
+        lambda: seconds_of([wrapper, "state", "ID"]), lambda: seconds_of(["/bin/true"]), FAST_ROUNDS
     )
 
 
@@ -105,9 +97,7 @@ def test_a_command_that_needs_no_config_costs_little_more_than_an_exec(
 
 def test_a_slow_wrapper_is_detected(installed: install.Installed, tmp_path: Path) -> None:
     """The control of the test above: a shell in front."""
-    slow = tmp_path / "slow"
-    slow.write_text(f'#!/bin/sh\nexec {installed.wrapper} "$@"\n')
-    slow.chmod(0o755)
+    slow = script(tmp_path / "slow", f'exec {installed.wrapper} "$@"')
     assert _untouched(str(slow)) > MOST_UNTOUCHED
 
 

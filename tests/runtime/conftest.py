@@ -198,8 +198,7 @@ def node(installed: install.Installed) -> Iterator[install.Installed]:
 def everybodys(installed: install.Installed) -> Iterator[install.Installed]:
     """A separate installation whose launcher every user may execute."""
     requires("setpriv", "unshare", root=True)
-    with short_directory("everybodys") as place:
-        place.chmod(0o755)
+    with short_directory("everybodys", 0o755) as place:
         own = install.copy_of(installed, place / "p")
         releases = own.prefix / "lib" / "releases"
         releases.unlink()

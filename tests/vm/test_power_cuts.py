@@ -8,13 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.node.containerd_change import (
-    LEFT,
-    answers,
-    is_new,
-    unregistered,
-    wait_as_before,
-)
+from harness.node.containerd_change import LEFT, answers, is_new, unregistered, wait_as_before
 from harness.node.guest import PREFIX, Node, wait
 from tests.vm import reset_after_step
 from tests.vm.machine import Machine

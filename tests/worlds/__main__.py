@@ -17,15 +17,10 @@ from tests.worlds.debian import World, WorldError
 SOURCE = Path(__file__).resolve().parents[2]
 ENTER = Path(__file__).with_name("enter.sh")
 # How the machine resolves names and reaches its package registry: copied at each run.
-MACHINES = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pip.conf",
-    "/etc/xdg/pip",
-    "~/.config/pip",
-    "~/.pip",
-)
+MACHINES = """
+/etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt /etc/pip.conf /etc/xdg/pip
+~/.config/pip ~/.pip
+""".split()
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WORLD = "RUNC_WRAP_WORLD"  # its suite, for questions that only arise there
 # What this process got from make, a virtual environment or another world's toolchain.

@@ -18,8 +18,15 @@ import pytest
 
 from harness.engines import images
 from harness.engines.containerd import CRI_NAMESPACE, Containerd, Handler, containerd
-from harness.engines.cri import FIRST_ID, IDS, Ask, Cri, client
-from harness.host.processes import attempt, installed_version, run, short_directory, wait_until
+from harness.engines.cri import FIRST_ID, IDS, Ask, Cri
+from harness.host.processes import (
+    attempt,
+    installed_version,
+    run,
+    script,
+    short_directory,
+    wait_until,
+)
 from harness.kernel.process_status import DISABLED, FILTER, seccomp
 from harness.node.install import Installed
 
@@ -70,16 +77,15 @@ def _write_network_plugin(programs: Path, configurations: Path) -> None:
     for directory in (programs, configurations):
         directory.mkdir(parents=True)
     for name in _PLUGINS:
-        (programs / name).write_text(_PLUGIN)
-        (programs / name).chmod(0o755)
+        script(programs / name, _PLUGIN)
     (configurations / "50-stand-in.conflist").write_text(_CONFIGURATION)
 
 
 @pytest.fixture(scope="module")
 def node(installed: Installed) -> Iterator[Containerd]:
     """containerd with a network for pods."""
-    with short_directory("users") as place:
-        place.chmod(0o755)  # the pods' users come through it to their root directories
+    # the pods' users come through it to their root directories
+    with short_directory("users", 0o755) as place:
         _write_network_plugin(place / "cni/bin", place / "cni/conf")
         with containerd(place, {OURS: Handler(installed.wrapper)}) as engine:
             engine.load(images.archive(place), CRI_NAMESPACE)
@@ -88,18 +94,17 @@ def node(installed: Installed) -> Iterator[Containerd]:
 
 @pytest.fixture(scope="module")
 def cri(node: Containerd) -> Iterator[Cri]:
-    with client(node.socket, node.space.cgroup) as made:
-        made.wait_image()
+    with node.kubelet() as made:
         wait_until(made.has_network, "the network's configuration")
         yield made
 
 
 def test_a_pod_with_users_of_its_own_is_confined_through_us_and_verified(
-    node: Containerd, cri: Cri, installed: Installed, tmp_path: Path
+    node: Containerd, cri: Cri, installed: Installed
 ) -> None:
     assert [cri.has_user_namespaces(each) for each in ("runc", OURS)] == [True, True]
     for handler, expected in (("runc", DISABLED), (OURS, FILTER)):
-        container = cri.run(cri.run_pod(handler, tmp_path, host_users=False), Ask())
+        container = cri.run(cri.run_pod(handler, host_users=False), Ask())
         pid = cri.pid(container)
         assert seccomp(pid) == expected
         users = Path(f"/proc/{pid}/uid_map").read_text().split()

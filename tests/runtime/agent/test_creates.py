@@ -14,10 +14,10 @@ import pytest
 from harness.containers import bundles
 from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, traced, wait_until
-from harness.kernel import process_status
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.agent import Agent
+from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.agent.decide import wire
 from runc_wrap.hotpath.create_facts import bounding
@@ -42,9 +42,9 @@ def test_an_engines_default_is_taken_over_through_the_agent(runc: Lab, agent: Ag
     made = compile_profile(builtin.load(name), arch=platform.goarch(), kernel=platform.kernel())
     brought = resolve(made, bounding(runc.bundle().read()))
     opted = {"runc-wrap/seccomp": "unconfined"}
-    assert process_status.seccomp(runc.bundle(opted, seccomp=brought).create(runc.bare)) == 2
+    assert runc.bundle(opted, seccomp=brought).seccomp(runc.bare) == 2
     several = [runc.bundle(each, seccomp=brought) for each in ({}, opted) for _ in range(FEW)]
-    found = [process_status.seccomp(one.create(runc.wrapper)) for one in several]
+    found = [one.seccomp(runc.wrapper) for one in several]
     assert found == [2] * FEW + [0] * FEW
     lines = [runc.node.ledger(one.name) for one in several]
     assert {each[-1]["replaced"] for each in lines} == {name}
@@ -53,7 +53,7 @@ def test_an_engines_default_is_taken_over_through_the_agent(runc: Lab, agent: Ag
 
 
 def test_a_hundred_creates_at_once_are_all_confined(
-    own_installation: install.Installed, tmp_path: Path
+    own_installation: Installed, tmp_path: Path
 ) -> None:
     """/bin/true is the runtime: only the path to it is measured."""
     install.use_runtime(own_installation, "/bin/true")
@@ -83,7 +83,7 @@ def _steps_of_one_answer(agent: Agent, bundle: Bundle, log: Path) -> list[str]:
 
 
 def test_an_agent_killed_at_any_step_loses_no_container(
-    own_installation: install.Installed, tmp_path: Path
+    own_installation: Installed, tmp_path: Path
 ) -> None:
     """The service dies at each of its system calls in turn."""
     requires("strace", root=True)
@@ -110,9 +110,7 @@ def test_an_agent_killed_at_any_step_loses_no_container(
     assert {("cold",), ("agent", "cold")} <= via <= {("cold",), ("agent", "cold"), ("agent",)}
 
 
-def test_a_users_own_containers_take_the_cold_path(
-    everybodys: install.Installed, tmp_path: Path
-) -> None:
+def test_a_users_own_containers_take_the_cold_path(everybodys: Installed, tmp_path: Path) -> None:
     place = everybodys.prefix.parent
     install.use_runtime(everybodys, "/bin/true")
     with agents.running(everybodys):
@@ -185,7 +183,7 @@ except (ConnectionResetError, BrokenPipeError):
 """
 
 
-def test_another_user_is_disconnected(agent: Agent, node: install.Installed) -> None:
+def test_another_user_is_disconnected(agent: Agent, node: Installed) -> None:
     """Even if the directory lets them in."""
     requires("setpriv")
     path = agents.socket_of(node.prefix)

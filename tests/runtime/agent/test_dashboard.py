@@ -19,29 +19,16 @@ from harness.shown.prometheus import Prometheus
 Json = dict[str, Any]
 
 SCRAPES = 5  # seconds between them, each of which may take as long
+DENIED = 'runc_wrap_denied_calls_total{syscall="unshare",outcome="denied"}'
 BEFORE = f"offset {SCRAPES + 1}s"
 DASHBOARD = Path(__file__).resolve().parents[3] / "deploy" / "monitoring" / "dashboard.json"
 # What Grafana fills in
-VARIABLES = {
-    "$__rate_interval": "1m",
-    "$__range": "5m",
-    "$instance": ".*",
-    "$namespace": ".*",
-}
+VARIABLES = {"$__rate_interval": "1m", "$__range": "5m", "$instance": ".*", "$namespace": ".*"}
 # The first panels' numbers; a counter's first value is no increase
 NUMBERS = {
-    "Nodes": 1,
-    "Without a policy": 0,
-    "Started unmodified": 0,
-    "Blind sources": 0,
-    "Agents that do not answer": 1,
-    "Nodes not ready": 1,
+    **dict.fromkeys(("Nodes", "Agents that do not answer", "Nodes not ready"), 1),
+    **dict.fromkeys(("Without a policy", "Started unmodified", "Blind sources"), 0),
 }
-
-
-def _dashboard() -> Json:
-    found: Json = json.loads(DASHBOARD.read_text())
-    return found
 
 
 def _queries(panel: Json) -> list[str]:
@@ -86,7 +73,7 @@ def scraped(
 def _answers(server: Prometheus) -> dict[str, list[list[Json]]]:
     return {
         panel["title"]: [server.query(query) for query in _queries(panel)]
-        for panel in _dashboard()["panels"]
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
     }
 
 
@@ -96,14 +83,10 @@ def test_every_query_has_an_answer(scraped: Prometheus) -> None:
     def are_all_there() -> bool:
         """A scrape that takes too long, on a machine with other work, leaves a gap."""
         found.update(_answers(scraped))
-        return (
-            all(all(panel) for panel in found.values())
-            and scraped.query(
-                f'runc_wrap_denied_calls_total{{syscall="unshare",outcome="denied"}} {BEFORE}'
-            )
-            != []
-            and float(found["Opted out"][0][0]["value"][1]) > 0
-        )
+        if not all(all(panel) for panel in found.values()):
+            return False
+        is_counted = float(found["Opted out"][0][0]["value"][1]) > 0
+        return is_counted and scraped.query(f"{DENIED} {BEFORE}") != []
 
     wait_until(are_all_there, "an answer to every query", 120)
     for title, wanted in NUMBERS.items():
@@ -111,9 +94,7 @@ def test_every_query_has_an_answer(scraped: Prometheus) -> None:
     assert {row["metric"]["via"] for row in found["Decisions, by who made them"][0]} == {"agent"}
     assert scraped.label_values("runc_wrap_build_info", "instance") == ["n1"]
     states = found["Nodes, by the state of the installer"][0]
-    assert {row["metric"]["state"]: row["value"][1] for row in states} == {
-        "ready": "1",
-        "refused": "1",
-    }
+    shown = {row["metric"]["state"]: row["value"][1] for row in states}
+    assert shown == {"ready": "1", "refused": "1"}
     (other,) = found["Nodes that are in another state than ready"][0]
     assert other["metric"] == {"instance": "n2", "state": "refused"}

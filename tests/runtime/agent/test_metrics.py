@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,8 +15,7 @@ import yaml
 from harness.containers.bundles import Bundle
 from harness.host.processes import attempt, run, wait_until
 from harness.node import agent as agents
-from harness.node import install
-from harness.node.install import SOURCE
+from harness.node.install import SOURCE, Installed
 from harness.node.requirements import program, requires
 from harness.shown import prometheus
 from harness.shown.prometheus import Prometheus
@@ -31,7 +29,7 @@ def _as_user(group: int, file: Path) -> int:
 
 
 def test_the_agent_writes_it_for_root_and_for_the_group_that_the_directory_has(
-    node: install.Installed,
+    node: Installed,
 ) -> None:
     requires("setpriv", "promtool", root=True)
     file = node.prefix / "var" / "metrics" / "runc-wrap.prom"
@@ -55,12 +53,12 @@ def test_the_agent_writes_it_for_root_and_for_the_group_that_the_directory_has(
         assert _as_user(USER, link) != 0
 
 
-def test_without_an_agent_the_command_leaves_the_file_alone(node: install.Installed) -> None:
+def test_without_an_agent_the_command_leaves_the_file_alone(node: Installed) -> None:
     node.control("metrics")
     assert not (node.prefix / "var" / "metrics" / "runc-wrap.prom").exists()
 
 
-def test_when_it_was_written_is_in_it(node: install.Installed) -> None:
+def test_when_it_was_written_is_in_it(node: Installed) -> None:
     begin = time.time()
     text = node.control("metrics").stdout
     (line,) = (one for one in text.splitlines() if one.startswith("runc_wrap_metrics_written"))
@@ -92,7 +90,7 @@ PLAIN = "without the relabelings"
 class Scene:
     """A node, its pod's container that serves at `port`, and a Prometheus that scrapes that."""
 
-    node: install.Installed
+    node: Installed
     server: Prometheus
     state: Path
     port: int
@@ -107,9 +105,7 @@ def _own_relabelings() -> list[Json]:
 
 
 @pytest.fixture
-def scene(
-    node: install.Installed, make_bundle: Callable[..., Bundle], tmp_path: Path
-) -> Iterator[Scene]:
+def scene(node: Installed, make_bundle: Callable[..., Bundle], tmp_path: Path) -> Iterator[Scene]:
     requires("prometheus", "runc", root=True)
     node.configure('runtime = ["runc"]\n[default]\nmode = "observe"\n')
     (tmp_path / "data").mkdir()
@@ -135,7 +131,7 @@ def scene(
 def _curl(port: int) -> str:
     words = [program("curl"), "--silent", "--fail", "--noproxy", "*", "--max-time", "20"]
     words.append(f"http://127.0.0.1:{port}/metrics")
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    return attempt(words).stdout
 
 
 def _expressions() -> dict[str, str]:

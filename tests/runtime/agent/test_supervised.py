@@ -14,30 +14,31 @@ from harness.host.processes import attempt, environment, run, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.agent import Supervised
+from harness.node.install import Installed
 
 BOUND = 0.5  # seconds for a create that the service does not answer, on a busy machine
 
 
 @pytest.fixture
-def agent(node: install.Installed) -> Iterator[Supervised]:
+def agent(node: Installed) -> Iterator[Supervised]:
     with agents.supervised(node) as started:
         yield started
 
 
 @pytest.fixture
-def impatient(node: install.Installed) -> Iterator[Supervised]:
+def impatient(node: Installed) -> Iterator[Supervised]:
     """Units whose watchdog waits for two seconds."""
     with agents.supervised(node, agents.impatient) as started:
         yield started
 
 
-def _inodes(node: install.Installed) -> dict[str, int]:
+def _inodes(node: Installed) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in (node.prefix / "var/agent").glob("*.sock")}
 
 
 @pytest.mark.parametrize("role", agents.ROLES)
 def test_a_killed_service_is_started_again_and_its_sockets_stay(
-    agent: Supervised, node: install.Installed, role: str
+    agent: Supervised, node: Installed, role: str
 ) -> None:
     sockets = _inodes(node)
     for _ in range(2):
@@ -49,7 +50,7 @@ def test_a_killed_service_is_started_again_and_its_sockets_stay(
 
 
 def test_decide_needs_no_more_than_its_unit_leaves_it(
-    agent: Supervised, node: install.Installed, tmp_path: Path
+    agent: Supervised, node: Installed, tmp_path: Path
 ) -> None:
     """A bundle that only its owner may read, and a runtime that keeps its state elsewhere."""
     node.configure('runtime = ["crun"]\n')
@@ -78,7 +79,7 @@ def test_observe_needs_no_more_than_its_unit_leaves_it(agent: Supervised) -> Non
 
 def test_a_killed_decide_keeps_no_create_waiting(agent: Supervised, tmp_path: Path) -> None:
     """A create in its socket also makes systemd start it, without the pause."""
-    install.use_runtime(install.Installed(agent.prefix), "/bin/true")
+    install.use_runtime(Installed(agent.prefix), "/bin/true")
     took = []
     for number in range(6):
         bundle = bundles.make(tmp_path / f"b{number}", "runc")
@@ -122,9 +123,7 @@ def test_what_counts_calls_is_stored_before_any_comes_and_outlives_a_stop(
     assert found == ["1"] * 4
 
 
-def test_one_that_cannot_be_killed_does_not_keep_the_next_from_starting(
-    node: install.Installed,
-) -> None:
+def test_one_that_cannot_be_killed_does_not_keep_the_next_from_starting(node: Installed) -> None:
     """It would hold the lock. Without systemd, which sees to that, one more is refused."""
     with agents.supervised(node) as agent:
         with (node.prefix / "var/agent/observe.lock").open() as file:
@@ -136,7 +135,7 @@ def test_one_that_cannot_be_killed_does_not_keep_the_next_from_starting(
         assert (refused.returncode, "another program listens" in refused.stderr) == (2, True)
 
 
-def test_stopped_sockets_leave_nothing_behind(node: install.Installed) -> None:
+def test_stopped_sockets_leave_nothing_behind(node: Installed) -> None:
     """So a create that finds none does not wait, and one in observe gets audit."""
     with agents.supervised(node) as agent:
         agent.control("stop", *(f"runc-wrap-{role}.socket" for role in agents.ROLES))

@@ -7,23 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.processes import CommandError, wait_until
+from harness.host.processes import CommandError, script, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.install import Installed
 
 NEW = f"/{install.SECOND}/"
 
 
-def _words(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") if pid else ""
-
-
 def _are_new(agent: agents.Agent) -> bool:
-    return all(NEW in _words(pid) for pid in agent.both)
+    return all(pid and NEW in Path(f"/proc/{pid}/cmdline").read_text() for pid in agent.both)
 
 
 def test_a_request_after_an_upgrade_takes_the_cold_path_and_both_become_the_new_release(
-    node: install.Installed, tmp_path: Path
+    node: Installed, tmp_path: Path
 ) -> None:
     install.lay_out_second(node)
     (tmp_path / "config.json").write_text('{"linux":{}}')
@@ -53,7 +50,7 @@ def _break_its_python(release: Path) -> None:
 
 @pytest.mark.parametrize("broken", [_break_a_module, _break_its_python])
 def test_a_broken_release_is_noticed_and_the_former_one_goes_on_once_it_is_back(
-    node: install.Installed, broken: Callable[[Path], None]
+    node: Installed, broken: Callable[[Path], None]
 ) -> None:
     broken(install.lay_out_second(node))
     with agents.supervised(node) as agent:
@@ -68,13 +65,10 @@ def test_a_broken_release_is_noticed_and_the_former_one_goes_on_once_it_is_back(
         assert agents.sockets(node.prefix) == agents.SOCKETS
 
 
-def test_a_service_that_cannot_become_the_new_release_is_started_again(
-    node: install.Installed,
-) -> None:
+def test_a_service_that_cannot_become_the_new_release_is_started_again(node: Installed) -> None:
     python = install.lay_out_second(node) / "python"
     python.unlink()
-    python.write_text("#!/nonexistent\n")
-    python.chmod(0o755)
+    script(python, "#!/nonexistent\n")
     with agents.supervised(node) as agent:
         before = agent.both
         install.switch_release(node.prefix)

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pytest
 
 from harness.containers import bundles
 from harness.containers.bundles import Bundle
-from harness.host.processes import attempt, limited, run, traced, wait_until
+from harness.host.processes import attempt, limited, run, stopped, traced, wait_until
 from harness.node import agent as agents
 from harness.node import install, launchers
 from harness.node.agent import Agent
@@ -66,18 +66,9 @@ def _confined(bundle: Bundle) -> bool:
     return block["defaultAction"] == "SCMP_ACT_ERRNO" and text.count('"seccomp":') == 1
 
 
-@contextlib.contextmanager
-def _stopped(agent: Agent) -> Iterator[None]:
+def _stopped(agent: Agent) -> contextlib.AbstractContextManager[None]:
     """Both services are stopped, and nobody replaces them."""
-    both = agent.both
-    for pid in both:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in both:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+    return stopped(*agent.both)
 
 
 def _without_memory(agent: Agent) -> contextlib.AbstractContextManager[None]:

@@ -1,7 +1,6 @@
 """The completions of an installation in the real shells, through its own entry point."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,12 +40,7 @@ def session(request: pytest.FixtureRequest, installed: Installed, share: Path) -
 
 @pytest.mark.parametrize(
     ("typed", "shown"),
-    [
-        ("re", "port"),
-        ("engine ad", "d"),
-        ("report --aud", "it-log"),
-        ("engine add cont", "ainerd"),
-    ],
+    [("re", "port"), ("engine ad", "d"), ("report --aud", "it-log"), ("engine add cont", "ainerd")],
 )
 def test_bash_and_zsh_complete_commands_and_options(
     session: Session, typed: str, shown: str
@@ -67,14 +61,8 @@ def _fish(installed: Installed, share: Path, line: str) -> list[str]:
 
 def test_fish_completes_commands_and_options(installed: Installed, share: Path) -> None:
     assert _fish(installed, share, "runc-wrapctl re") == ["report"]
-    assert _fish(installed, share, "runc-wrapctl engine ") == [
-        "add",
-        "list",
-        "prove",
-        "remove",
-        "revert",
-        "status",
-    ]
+    commands = ["add", "list", "prove", "remove", "revert", "status"]
+    assert _fish(installed, share, "runc-wrapctl engine ") == commands
 
 
 def test_completing_needs_nothing_of_the_callers_python(
@@ -82,13 +70,7 @@ def test_completing_needs_nothing_of_the_callers_python(
 ) -> None:
     """The entry point is isolated: a caller's module cannot take click's place."""
     (tmp_path / "click.py").write_text("raise SystemExit('not click')\n")
-    env = environment(
-        PYTHONPATH=str(tmp_path),
-        COMP_WORDS="runc-wrapctl re",
-        COMP_CWORD="1",
-        _RUNC_WRAPCTL_COMPLETE="bash_complete",
-    )
-    told = subprocess.run(
-        [installed.ctl], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    typed = {"COMP_WORDS": "runc-wrapctl re", "COMP_CWORD": "1"}
+    asked = {"_RUNC_WRAPCTL_COMPLETE": "bash_complete", "PYTHONPATH": str(tmp_path)}
+    told = run([installed.ctl], env=environment(**typed, **asked), cwd=tmp_path)
     assert told.stdout == "plain,report\n"

@@ -5,10 +5,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from harness.host.processes import script
 from harness.node.node_reports import document, workload
 from harness.node.systemd import Manager as Systemd
 from runc_wrap.cluster import policy_directory
@@ -123,10 +125,9 @@ def test_a_command_that_somebody_ends_is_told(
             time.sleep(0.05)
         systemd.control("stop", command.unit)
 
-    thread = threading.Thread(target=stop)
-    thread.start()
-    ended = transient_unit.run(manager, tmp_path, command)
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(stop)
+        ended = transient_unit.run(manager, tmp_path, command)
     assert not ended.is_well
 
 
@@ -140,21 +141,13 @@ MANY = [workload(f"w{at}") for at in range(2000)]  # more than the installer's o
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    (tmp_path / "bin").mkdir()
     return Places(tmp_path)
-
-
-def _installed(places: Places, script: str) -> None:
-    program = places.prefix / "bin" / "runc-wrapctl"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
 
 
 def _printing(places: Places, text: str, status: int = 1) -> None:
     (places.prefix / "answer").write_text(text)
-    _installed(
-        places, f'echo "$@" >> {places.prefix}/words; cat {places.prefix}/answer; exit {status}'
-    )
+    does = f'echo "$@" >> {places.prefix}/words; cat {places.prefix}/answer; exit {status}'
+    script(places.prefix / "bin" / "runc-wrapctl", does)
 
 
 def test_the_report_comes_whole_even_if_something_would_break(
@@ -181,9 +174,9 @@ WITHOUT = {
 def test_without_a_report_it_says_why_and_leaves_nothing(
     manager: Manager, places: Places, kind: str
 ) -> None:
-    script, why = WITHOUT[kind]
-    if script is not None:
-        _installed(places, script)
+    does, why = WITHOUT[kind]
+    if does is not None:
+        script(places.prefix / "bin" / "runc-wrapctl", does)
     with pytest.raises(Failure, match=why):
         kubectl_requests.report(places, manager, "n1")
     assert not places.cluster.exists() or [*places.cluster.iterdir()] == []
@@ -194,8 +187,8 @@ def test_what_an_interrupted_request_left_is_removed(manager: Manager, places: P
     _printing(places, "[]")
     places.cluster.mkdir(parents=True)
     left = []
-    for request, script in (("report-0a", "true"), ("check-0b", "exit 1")):
-        command = Command(request, ("/bin/sh", "-c", script), 300.0, stays=False)
+    for request, does in (("report-0a", "true"), ("check-0b", "exit 1")):
+        command = Command(request, ("/bin/sh", "-c", does), 300.0, stays=False)
         out, err = (places.cluster / f"{request}.{name}" for name in ("out", "err"))
         manager.start(command.unit, command.argv, out, err, seconds=300.0, stays=False)
         assert transient_unit.wait(manager, command.unit, 300.0).state == GONE

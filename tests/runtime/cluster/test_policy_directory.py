@@ -146,9 +146,7 @@ def test_a_link_that_leads_nowhere_is_refused_and_never_the_default(places: Plac
     assert _in_force(places) == "audit"
 
 
-def test_the_nodes_own_settings_count_and_stay_and_its_config_toml_does_not(
-    places: Places,
-) -> None:
+def test_the_nodes_own_settings_count_and_stay_and_its_config_toml_does_not(places: Places) -> None:
     places.config.write_bytes(b'[default]\nmode = "off"\n')
     (places.config_directory / "00-node.toml").write_bytes(ENFORCE)  # after the overlay's mode
     (places.etc / "profiles" / "own.json").write_bytes(b"{}")

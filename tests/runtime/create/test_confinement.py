@@ -8,15 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness.containers.block_rules import profile, rule
 from harness.containers.bundles import seccomp_of_exec
-from harness.kernel import process_status
 from runc_wrap.hotpath import json_codec
 from tests.runtime.conftest import Lab
 
-DENY_MKDIR = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 111}],
-}
+DENY_MKDIR = profile(rule("ERRNO", "mkdir", "mkdirat", errnoRet=111))
 
 
 @pytest.mark.parametrize(("command", "flags"), [("create", ()), ("run", ("--detach",))])
@@ -24,9 +21,9 @@ def test_a_container_without_a_profile_gets_one(
     lab: Lab, command: str, flags: tuple[str, ...]
 ) -> None:
     bare = lab.bundle()
-    assert process_status.seccomp(bare.create(lab.bare, command, *flags)) == 0
+    assert bare.seccomp(lab.bare, command, *flags) == 0
     wrapped = lab.bundle()
-    assert process_status.seccomp(wrapped.create(lab.wrapped, command, *flags)) == 2
+    assert wrapped.seccomp(lab.wrapped, command, *flags) == 2
     assert seccomp_of_exec(wrapped, lab.wrapped) == 2
 
 
@@ -35,17 +32,17 @@ def test_a_container_without_a_profile_gets_one(
 )
 def test_a_config_without_a_profile_for_runc_has_none_for_us(runc: Lab, seccomp: Any) -> None:
     bare = runc.bundle(seccomp=seccomp)
-    assert process_status.seccomp(bare.create(runc.bare)) == 0
+    assert bare.seccomp(runc.bare) == 0
     wrapped = runc.bundle(seccomp=seccomp)
-    assert process_status.seccomp(wrapped.create(runc.wrapped)) == 2
+    assert wrapped.seccomp(runc.wrapped) == 2
 
 
 def test_a_container_that_opted_out_is_unchanged(lab: Lab) -> None:
     confined = lab.bundle({"other": "unconfined"})
-    assert process_status.seccomp(confined.create(lab.wrapped)) == 2
+    assert confined.seccomp(lab.wrapped) == 2
     bundle = lab.bundle({"runc-wrap/seccomp": "unconfined"})
     before = bundle.config.read_bytes()
-    assert process_status.seccomp(bundle.create(lab.wrapped)) == 0
+    assert bundle.seccomp(lab.wrapped) == 0
     assert bundle.config.read_bytes() == before
     line = lab.installed.ledger()[-1]
     found = [line[name] for name in ("id", "action", "declared", "digest")]
@@ -55,7 +52,7 @@ def test_a_container_that_opted_out_is_unchanged(lab: Lab) -> None:
 def test_an_existing_profile_is_kept(lab: Lab) -> None:
     bundle = lab.bundle(seccomp=DENY_MKDIR)
     before = bundle.config.read_bytes()
-    assert process_status.seccomp(bundle.create(lab.wrapped)) == 2
+    assert bundle.seccomp(lab.wrapped) == 2
     assert bundle.config.read_bytes() == before
 
 
@@ -79,7 +76,7 @@ def test_a_precompiled_filter_is_used_by_crun_and_ignored_by_runc(runc: Lab, cru
     for lab in (crun, runc):
         bundle = lab.bundle({"run.oci.seccomp_bpf_data": allow_all})
         before = bundle.config.read_bytes()
-        assert process_status.seccomp(bundle.create(lab.wrapped)) == 2
+        assert bundle.seccomp(lab.wrapped) == 2
         assert (bundle.config.read_bytes() == before) == (lab is crun)
 
 
@@ -95,9 +92,8 @@ def test_the_second_container_with_the_same_profile_has_the_same_bytes(lab: Lab)
     first, second = lab.bundle(), lab.bundle()
     for bundle in (first, second):
         bundle.create(lab.wrapped)
-    assert json.dumps(first.read()["linux"]["seccomp"]) == json.dumps(
-        second.read()["linux"]["seccomp"]
-    )
+    blocks = [json.dumps(one.read()["linux"]["seccomp"]) for one in (first, second)]
+    assert blocks[0] == blocks[1]
 
 
 def test_each_create_writes_one_line_with_its_decision(lab: Lab) -> None:
@@ -130,7 +126,7 @@ def test_a_container_starts_although_the_ledger_cannot_be_written(runc: Lab) -> 
     aside.write_text("a file in its place")
     _exchange(ledger, aside)
     try:
-        assert process_status.seccomp(runc.bundle().create(runc.wrapped)) == 2
+        assert runc.bundle().seccomp(runc.wrapped) == 2
         assert ledger.is_file()
     finally:
         _exchange(ledger, aside)

@@ -4,14 +4,13 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.attackers import hostile_user
-from harness.host.processes import attempt, short_directory
+from harness.host.processes import Run, attempt, short_directory
 from harness.node import install
 from harness.node.requirements import requires
 from runc_wrap.node import selftest_container
@@ -37,8 +36,7 @@ class Trap:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.ran = place.parent / "ran"
-        for where in (place, place / "bin", place / "home", place / "temporary"):
-            where.mkdir(parents=True)
+        (place / "temporary").mkdir(parents=True)
         for name in MODULES:
             self._write(place / f"{name}.py", _MARK.format(str(self.ran), name.encode()))
         for name in PROGRAMS:
@@ -47,16 +45,14 @@ class Trap:
         self._write(place / "pip.conf", f"[global]\nno-index = 1\ntarget = {place}/temporary\n")
         for client in (".docker", ".config"):
             plugin = place / "home" / client / "cli-plugins" / "docker-trap"
-            plugin.parent.mkdir(parents=True)
             self._write(plugin, f"#!/bin/sh\necho docker >> {self.ran}\n")
-        macros = f"%_dbpath %(echo rpm >> {self.ran})\n"
-        (place / "home" / ".rpmmacros").write_text(macros)
-        configuration = place / "home" / ".config" / "pip" / "pip.conf"
-        configuration.parent.mkdir(parents=True)
-        configuration.write_text((place / "pip.conf").read_text())
+        self._write(place / "home" / ".rpmmacros", f"%_dbpath %(echo rpm >> {self.ran})\n")
+        configuration = (place / "pip.conf").read_text()
+        self._write(place / "home" / ".config" / "pip" / "pip.conf", configuration)
         hostile_user.own(place, *place.rglob("*"))
 
     def _write(self, path: Path, text: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755)
 
@@ -80,19 +76,9 @@ class Trap:
             "BASH_FUNC_printf%%": f"() {{ echo printf >> {self.ran}; }}",
         }
 
-    def run(
-        self, *argv: str | Path, stdin: str = "", **more: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            argv,
-            env={**self.environment, **more},
-            cwd=self.place,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=250,
-            check=False,
-        )
+    def run(self, *argv: str | Path, stdin: str = "", **more: str) -> Run:
+        env = {**self.environment, **more}
+        done = attempt(argv, env=env, cwd=self.place, stdin=stdin, seconds=250)
         ran = self.ran.read_text() if self.ran.exists() else ""
         assert ran == "", f"as root, from uid {hostile_user.UID}'s directory: {ran}"
         return done
@@ -183,16 +169,8 @@ def test_a_package_with_another_hash_is_not_installed(tmp_path: Path, trap: Trap
 def node(installed: install.Installed) -> Iterator[install.Installed]:
     """An installation that every user can read."""
     requires("setpriv", "flock", root=True)
-    with short_directory("locks") as place:
-        place.chmod(0o755)
+    with short_directory("locks", 0o755) as place:
         yield install.copy_of(installed, place / "p")
-
-
-def _without_waiting(node: install.Installed, *words: str | Path) -> str:
-    argv: list[str | Path] = [node.ctl, *words]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_a_users_locks_do_not_block_apply_metrics_or_engine_add(
@@ -205,16 +183,15 @@ def test_a_users_locks_do_not_block_apply_metrics_or_engine_add(
     node.control("metrics")
     with hostile_user.locking_all_he_can(node.prefix) as held:
         assert held > 10  # he does reach what everybody may read
-        assert "In force" in _without_waiting(node, "apply")
-        _without_waiting(node, "metrics")
-        _without_waiting(node, *with_state)
-        _without_waiting(node, "engine", "remove", "docker", "--config", engine)
+        assert "In force" in node.control("apply", seconds=30).stdout
+        node.control("metrics", seconds=30)
+        node.control(*with_state, seconds=30)
+        node.control("engine", "remove", "docker", "--config", engine, seconds=30)
 
 
 def test_a_users_locks_do_not_block_an_upgrade() -> None:
     requires("setpriv", "flock", "runc", root=True)
-    with short_directory("upgrade") as place:
-        place.chmod(0o755)
+    with short_directory("upgrade", 0o755) as place:
         installed = install.install(place / "p")
         with hostile_user.locking_all_he_can(installed.prefix) as held:
             assert held > 10
@@ -247,8 +224,7 @@ def test_a_link_that_replaces_the_old_lock_is_not_followed(tmp_path: Path) -> No
 @pytest.fixture
 def place() -> Iterator[Path]:
     requires("runc", "setpriv", root=True)
-    with short_directory("prefix") as made:
-        made.chmod(0o755)
+    with short_directory("prefix", 0o755) as made:
         yield made
 
 
@@ -326,7 +302,7 @@ def test_a_user_can_install_for_themselves(place: Path) -> None:
     """All but the final containers, which runc does not start for a user without namespaces."""
     _his(place / "home")
     prefix = place / "home" / "p"
-    done = install.attempted(prefix, before=tuple(hostile_user.AS_USER))
+    done = install.attempted(prefix, before=hostile_user.AS_USER)
     assert "runc-wrap is installed in" in done.stdout, done.stdout + done.stderr
     assert "rootless container requires user namespaces" in done.stderr
     assert prefix.stat().st_uid == hostile_user.UID

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from harness.containers.block_rules import equals, profile, rule
 from runc_wrap.profiles import abis, syscall_names
 from tests.runtime.conftest import Lab
 
@@ -16,41 +17,31 @@ PASSED, DENIED = "returned", "errno 1"
 EVERYTHING = {UNIX: PASSED, UNIX_HIGH: PASSED, INET: DENIED, INET_X86: DENIED}
 
 
+ABIS = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+
+
 def denying() -> dict[str, Any]:
     """Return a profile that denies AF_INET by a separate rule."""
-    family = {"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}
-    rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [family]}
-    return {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
-        "syscalls": [rule],
-    }
+    denied = rule("ERRNO", "socket", errnoRet=1, args=equals(0, 2))
+    return profile(denied, architectures=ABIS)
 
 
 def allowing() -> dict[str, Any]:
     """Return a profile that names every call, and of socket(2) allows all but AF_INET."""
     named = {name for abi in ("x86_64", "x86") for name in syscall_names.numbers(abis.ABIS[abi])}
-    plain = sorted(named - {"socket"})
-    families = [{"index": 0, "value": 2, "op": "SCMP_CMP_NE"}]
-    return {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": 1,
-        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
-        "syscalls": [
-            {"names": plain, "action": "SCMP_ACT_ALLOW"},
-            {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": families},
-        ],
-    }
+    plain = rule("ALLOW", *sorted(named - {"socket"}))
+    families = rule("ALLOW", "socket", args=equals(0, 2, "NE"))
+    return profile(plain, families, default="ERRNO", defaultErrnoRet=1, architectures=ABIS)
 
 
-@pytest.mark.parametrize("profile", [denying, allowing])
+@pytest.mark.parametrize("make", [denying, allowing])
 @pytest.mark.parametrize(
     ("setting", "high"),
     [("", DENIED), ('int_arguments = "kernel"\n', DENIED), ('int_arguments = "engine"\n', PASSED)],
 )
 def test_upper_bits_bypass_a_rule_as_written_and_not_a_narrowed_one(
-    lab: Lab, *, profile: Callable[[], dict[str, Any]], setting: str, high: str
+    lab: Lab, *, make: Callable[[], dict[str, Any]], setting: str, high: str
 ) -> None:
-    lab.own_profile(profile())
+    lab.own_profile(make())
     lab.configure(f'[default]\nprofile = "localhost/own.json"\n{setting}')
     assert lab.calls(*CALLS) == {**EVERYTHING, INET_HIGH: high}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.containers.bundles import Bundle
+from harness.host.processes import script
 from harness.node.install import Installed
 from harness.node.requirements import program, requires
 from tests.runtime.create.test_confinement import DENY_MKDIR
@@ -22,10 +23,8 @@ def runsc(tmp_path: Path) -> Callable[..., Path]:
     requires("runsc", root=True)
 
     def make(*more: str) -> Path:
-        path = tmp_path / f"runsc{len(more)}"
-        path.write_text(ALONE.format(runsc=program("runsc"), more=" ".join(more)))
-        path.chmod(0o755)
-        return path
+        text = ALONE.format(runsc=program("runsc"), more=" ".join(more))
+        return script(tmp_path / f"runsc{len(more)}", text)
 
     return make
 

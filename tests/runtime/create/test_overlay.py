@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from harness.containers import logged_calls
+from harness.containers.block_rules import equals, profile, rule
 from runc_wrap.hotpath.overlay import with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
@@ -18,30 +19,13 @@ INET, INET_HIGH = "x86_64:41:2:1:0", "x86_64:41:0xffffffff00000002:1:0"
 INET_X86, INET_PAIR = "x86:359:2:1:0", "x86_64:53:2:1:0"
 CALLS = (UNAME, UNAME_X86, CLONE3, UNIX, UNIX_HIGH, INET, INET_HIGH, INET_X86, INET_PAIR)
 OVERLAY: Any = {"deny": ["uname", "clone3"], "deny_sockets": [AF_INET], "existing": True}
-EXPECTED = {
-    UNAME: "errno 1",
-    UNAME_X86: "errno 1",
-    CLONE3: "errno 38",
-    UNIX: "returned",
-    UNIX_HIGH: "returned",
-    INET: "errno 1",
-    INET_HIGH: "errno 1",
-    INET_X86: "errno 1",
-    INET_PAIR: "errno 1",
-}
-ALLOWING = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
-    "syscalls": [
-        {"names": ["uname"], "action": "SCMP_ACT_LOG"},
-        {
-            "names": ["socket"],
-            "action": "SCMP_ACT_ERRNO",
-            "errnoRet": 111,
-            "args": [{"index": 0, "value": 16, "op": "SCMP_CMP_EQ"}],
-        },
-    ],
-}
+OTHERS = {CLONE3: "errno 38", UNIX: "returned", UNIX_HIGH: "returned"}
+EXPECTED = {**dict.fromkeys(CALLS, "errno 1"), **OTHERS}
+ALLOWING = profile(
+    rule("LOG", "uname"),
+    rule("ERRNO", "socket", errnoRet=111, args=equals(0, 16)),
+    architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+)
 
 
 def _resolved(spec: str, mode: str, *caps: str) -> dict[str, Any]:
@@ -59,20 +43,14 @@ def test_a_denied_call_is_denied_on_every_profile_in_every_mode(
     assert lab.under(with_overlay(block, OVERLAY), *CALLS) == EXPECTED
 
 
-def test_a_profile_that_allows_by_default_denies_a_denied_call(
-    lab: Lab,
-) -> None:
+def test_a_profile_that_allows_by_default_denies_a_denied_call(lab: Lab) -> None:
     assert lab.under(with_overlay(ALLOWING, OVERLAY), *CALLS) == EXPECTED
     netlink = "x86_64:41:16:3:0"
     assert lab.under(with_overlay(ALLOWING, OVERLAY), netlink) == {netlink: "errno 111"}
 
 
-def test_a_family_with_upper_bits_bypasses_a_plain_comparison_and_not_the_overlay(
-    lab: Lab,
-) -> None:
-    family = [{"index": 0, "value": 40, "op": "SCMP_CMP_EQ"}]
-    rule = {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": family}
-    block = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+def test_a_family_with_upper_bits_bypasses_a_plain_comparison_and_not_the_overlay(lab: Lab) -> None:
+    block = profile(rule("ERRNO", "socket", errnoRet=1, args=equals(0, 40)))
     plain, high = "x86_64:41:40:99:0", "x86_64:41:0x100000028:99:0"
     assert lab.under(block, plain)[plain] == "errno 1"
     assert lab.under(block, high)[high] != "errno 1"
@@ -96,9 +74,7 @@ def _native(name: str) -> int:
     return int(pyseccomp.resolve_syscall(pyseccomp.Arch.X86_64, name))
 
 
-def test_socketcall_bypasses_a_denied_family_until_the_abi_is_left_out(
-    lab: Lab,
-) -> None:
+def test_socketcall_bypasses_a_denied_family_until_the_abi_is_left_out(lab: Lab) -> None:
     socketcall = "x86:102:1:0"  # SYS_SOCKET with no arguments behind it: EFAULT if it is let in
     block = _resolved("moby", "enforce")
     over: Any = {"deny": [], "deny_sockets": [AF_INET], "existing": False}
@@ -148,10 +124,8 @@ def test_a_ring_cannot_make_a_denied_call_either(
     lab.configure(f'{RINGS}mode = "{mode}"\n[overlay]\n{over}')
     assert tried("calls", SPLICE) == {SPLICE: splice}
     beyond = "errno 9" if ring == "returned" else ring  # without a ring: EBADF
-    assert tried("ring", *operations) == {
-        **dict.fromkeys(operations[:3], ring),
-        **dict.fromkeys(operations[3:], beyond),
-    }
+    answers = [*[ring] * 3, beyond, beyond]
+    assert tried("ring", *operations) == dict(zip(operations, answers, strict=True))
 
 
 @pytest.mark.parametrize("existing", [False, True])

@@ -4,8 +4,6 @@ So it is refused if its profile must be enforced, unless the policy says otherwi
 decides about processes that are exec'd later: it is edited as at a create.
 """
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from harness.containers.bundles import Bundle, seccomp_of_exec
 from harness.host.processes import Run
 from harness.kernel import process_status
 from harness.node.install import Installed
-from harness.node.requirements import requires
+from harness.node.requirements import program, requires
 
 AS_DUMPED = 'restore = "as-dumped"\n'
 
@@ -31,10 +29,9 @@ def images(bundle: Bundle) -> tuple[str, ...]:
 class Dumped:
     """A container that ran without us, and so without a filter, and was dumped."""
 
-    def __init__(self, installed: Installed, bundle: Bundle, bare: str) -> None:
-        self.installed = installed
-        self.bundle = bundle
-        self.bare = bare
+    def __init__(self, installed: Installed, bundle: Bundle) -> None:
+        self.installed, self.bundle = installed, bundle
+        self.bare = program(bundle.kind)
 
     def restored(self, settings: str) -> Run:
         """Restore it through us, by this policy."""
@@ -61,14 +58,13 @@ def bundle(
 ) -> Bundle:
     """A bundle whose process CRIU can restore: busybox's sleep crashes after a restore here."""
     requires("criu", request.param, "cc")
-    made = make_bundle(request.param)
-    return made.running(built("pause"))
+    return make_bundle(request.param).running(built("pause"))
 
 
 @pytest.fixture
 def dumped(own_installation: Installed, bundle: Bundle) -> Dumped:
-    made = Dumped(own_installation, bundle, shutil.which(bundle.kind) or "")
-    assert process_status.seccomp(bundle.create(made.bare)) == 0
+    made = Dumped(own_installation, bundle)
+    assert bundle.seccomp(made.bare) == 0
     made.checkpoint()
     return made
 
@@ -90,12 +86,10 @@ def test_a_restore_as_dumped_is_recorded_as_not_enforced_and_found_by_verify(
     line = dumped.decision
     assert (line["action"], line["mode"], line["restored"]) == ("inject", None, True)
     assert "restored from a checkpoint, with the filters that its processes had" in line["reason"]
-    found = dumped.installed.control("verify", "--json", ok=False)
-    assert found.returncode == 1
-    wrong = json.loads(found.stdout)["disagreeing"]
+    wrong = dumped.installed.shown("verify")["disagreeing"]
     name = dumped.bundle.name
     assert [one["found"]["filters"] for one in wrong if one["id"] == name] == [0]
-    shown = json.loads(dumped.installed.control("status", "--json").stdout)
+    shown = dumped.installed.shown("status")
     assert [(one["mode"], one["agrees"]) for one in shown if one["id"] == name] == [(None, False)]
 
 
@@ -105,7 +99,7 @@ def test_in_audit_a_restored_container_starts_and_its_workload_is_not_called_saf
     assert dumped.restored('default.mode = "audit"\n').returncode == 0
     line = dumped.decision
     assert (line["mode"], line["restored"]) == ("audit", True)
-    (workload,) = json.loads(dumped.installed.control("report", "--json", ok=False).stdout)
+    (workload,) = dumped.installed.shown("report")
     assert workload["verdict"] is None
     assert "restored from a checkpoint" in workload["reason"]
 
@@ -114,9 +108,9 @@ def test_a_process_execd_after_a_restore_is_confined_under_runc(
     own_installation: Installed, bundle: Bundle
 ) -> None:
     without = bundle.config.read_bytes()  # what the engine writes anew for a restore
-    dumped = Dumped(own_installation, bundle, shutil.which(bundle.kind) or "")
+    dumped = Dumped(own_installation, bundle)
     own_installation.configure(f'runtime = ["{bundle.kind}"]\n')
-    assert process_status.seccomp(bundle.create(own_installation.wrapper)) == 2
+    assert bundle.seccomp(own_installation.wrapper) == 2
     dumped.checkpoint()
 
     bundle.config.write_bytes(without)

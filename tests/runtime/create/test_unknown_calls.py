@@ -9,20 +9,14 @@ from typing import Any
 
 import pytest
 
+from harness.containers.block_rules import profile, rule
 from runc_wrap.node import seccomp_features
 from runc_wrap.profiles import abis, engine_versions, syscall_names
 from tests.runtime.conftest import Lab
 
 NAME, CALL = "file_getattr", "x86_64:468:0:0:0:0"
 KNOWN, KNOWN_CALL = "getcpu", "x86_64:309:0:0:0"
-PROFILES: dict[str, dict[str, Any]] = {
-    "allowing": {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": 1,
-        "architectures": ["SCMP_ARCH_X86_64"],
-    },
-    "denying": {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"]},
-}
+PROFILES = ("allowing", "denying")
 # profile, runtime -> what the unknown call gets, how doctor grades that, and its words
 OUTCOMES = {
     ("allowing", "runc"): ("errno 38", "note", "containers get ENOSYS"),
@@ -34,12 +28,11 @@ OUTCOMES = {
 
 def _profile(kind: str) -> dict[str, Any]:
     """Return a profile of which file_getattr and getcpu are two of the calls that it names."""
+    native = ["SCMP_ARCH_X86_64"]
     if kind == "denying":
-        rule = {"names": [NAME, KNOWN], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
-    else:
-        named = {*syscall_names.numbers(abis.ABIS["x86_64"]), NAME}
-        rule = {"names": sorted(named), "action": "SCMP_ACT_ALLOW"}
-    return {**PROFILES[kind], "syscalls": [rule]}
+        return profile(rule("ERRNO", NAME, KNOWN, errnoRet=1), architectures=native)
+    named = rule("ALLOW", *sorted({*syscall_names.numbers(abis.ABIS["x86_64"]), NAME}))
+    return profile(named, default="ERRNO", defaultErrnoRet=1, architectures=native)
 
 
 def _needs_old_library(runtime: Path) -> None:
@@ -61,11 +54,9 @@ def test_an_unknown_call_gets_what_doctor_says(lab: Lab, kind: str) -> None:
     found = lab.calls(CALL, KNOWN_CALL)
     assert found[KNOWN_CALL] == ("errno 1" if kind == "denying" else "returned")
     assert found[CALL] == (free[CALL] if gets == "not denied" else gets)
-    document = json.loads(lab.node.control("doctor", "--json", ok=False).stdout)
-    [told] = [each for each in document["findings"] if each["check"] == "libseccomp"]
+    findings = lab.node.shown("doctor")["findings"]
+    (told,) = (each for each in findings if each["check"] == "libseccomp")
     assert (told["severity"], words in told["sentence"]) == (severity, True)
     assert f"which does not know {NAME}" in told["sentence"] or kind == "allowing"
-    assert (told["remedy"], told["command"]) == (
-        f"upgrade the libseccomp that `ldd {path}` names",
-        "",
-    )
+    remedy = f"upgrade the libseccomp that `ldd {path}` names"
+    assert (told["remedy"], told["command"]) == (remedy, "")

@@ -4,7 +4,6 @@ And no call waits for such a user's unreadable memory, nor for a container's sil
 """
 
 import contextlib
-import json
 import shutil
 import subprocess
 import threading
@@ -16,11 +15,13 @@ import pytest
 
 from harness.attackers import hostile_user as attacker
 from harness.attackers.hostile_user import LOGGED
+from harness.containers.block_rules import profile, rule
 from harness.containers.bundles import Bundle
 from harness.host.hung_files import mounted
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.install import totals
 from harness.node.requirements import program as installed
 from runc_wrap.agent.observe import container_limits
 from runc_wrap.evidence.attribution.process_lifetimes import Family
@@ -33,8 +34,7 @@ KEYCTL, CALLS = 250, 20
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that every user may read."""
-    with short_directory("forge") as directory:
-        directory.chmod(0o777)
+    with short_directory("forge", 0o777) as directory:
         yield directory
 
 
@@ -43,21 +43,15 @@ def forger(place: Path) -> Path:
     return attacker.library(place)
 
 
-def _counts(node: install.Installed, bundle: Bundle | None) -> dict[int, int]:
-    """Return how often each call of a container was seen; None: unattributed calls."""
-    evidence = node.evidence
-    seen = evidence.containers.get(bundle.key) if bundle else evidence.unattributed
-    both = [seen.calls] if seen else []
-    both += [evidence.unattributed.part(ELSEWHERE).calls] if bundle is None else []
-    found: dict[int, int] = {}
-    for call, tally in [pair for one in both for pair in one.items()]:
-        found[call.number] = found.get(call.number, 0) + tally.count
-    return found
+def _counts(node: install.Installed, bundle: Bundle) -> dict[int, int]:
+    """Return how often each call of a container was seen."""
+    return totals(node.calls(bundle.key), lambda call: call.number)
 
 
 def _are_strays(node: install.Installed) -> bool:
     """Return whether all of the user's logged calls are unattributed."""
-    return _counts(node, None).keys() >= LOGGED
+    strays = node.evidence.unattributed
+    return {call.number for call in (*strays.calls, *strays.part(ELSEWHERE).calls)} >= LOGGED
 
 
 def test_a_runtime_with_unreadable_memory_delays_no_observed_container(
@@ -70,9 +64,7 @@ def test_a_runtime_with_unreadable_memory_delays_no_observed_container(
         with attacker.holding_its_lock(forger, lab.bare, place, 12):
             time.sleep(4 * container_limits.WAKE_EVERY)
             assert observed.call(lab.wrapper, "run").returncode == 0
-            wait_until(
-                lambda: _counts(lab.node, observed) == {KEYCTL: CALLS}, "all calls in the store"
-            )
+            wait_until(lambda: _counts(lab.node, observed) == {KEYCTL: CALLS}, "all in the store")
             assert agents.is_there(before)
         assert agent.observe == before
 
@@ -98,13 +90,7 @@ def test_a_users_cgroup_with_a_containers_name_is_not_the_containers(
 ) -> None:
     lab.mode("audit")
     victim = lab.bundle()
-    with (
-        agents.running(lab.node) as agent,
-        attacker.delegated(hierarchy) as own,
-        short_directory("f") as place,
-    ):
-        agent.wait_ready()
-        place.chmod(0o755)
+    with lab.agent(), attacker.delegated(hierarchy) as own, short_directory("f", 0o755) as place:
         program = Path(shutil.copy(lab.built("forger"), place))
         victim.create(lab.wrapper)
         for shape in SHAPES:
@@ -137,8 +123,7 @@ def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(
             wait_until(lambda: victim.name in there.read_text(), "it to be in its cgroup")
             now = int(time.time()) + 1
             log.write_text(RECORD.format(now, 1, forged.pid) + RECORD.format(now, 2, pid))
-            told = lab.node.control("report", "--json", "--audit-log", log, ok=False)
-            (found,) = json.loads(told.stdout)
+            (found,) = lab.node.shown("report", "--audit-log", log)
         finally:
             forged.kill()
             forged.wait(30)
@@ -161,10 +146,7 @@ def test_a_process_that_joins_without_our_launcher_is_known_by_cgroup_and_namesp
 
 
 CAPSET, TIMES = 126, 2
-PROFILE = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "syscalls": [{"names": ["capset"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
-}
+PROFILE = profile(rule("ERRNO", "capset", errnoRet=1))
 
 
 @BOTH
@@ -172,8 +154,7 @@ PROFILE = {
 def test_the_runtimes_calls_before_the_program_are_counted_separately(lab: Lab, mode: str) -> None:
     """Both set capabilities under the filter, at create as at exec; so does the program here."""
     lab.own_profile(PROFILE, "capset")
-    policy = f'[default]\nmode = "{mode}"\nprofile = "localhost/capset.json"\n'
-    lab.configure(policy)
+    lab.configure(f'[default]\nmode = "{mode}"\nprofile = "localhost/capset.json"\n')
     calls = f"/short {TIMES} {CAPSET}"
     bundle = lab.running("short")
     bundle.executing("/bin/sh", "-c", f"{calls}; exec /bin/sleep 1000")

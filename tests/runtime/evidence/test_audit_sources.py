@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from harness.host.processes import run, wait_until
+from harness.host.processes import Daemon, run, wait_until
 from harness.kernel import kernel_log
 from harness.kernel.audit_records import FIELDS, provoke
 from harness.node.requirements import program, requires, unmet
@@ -52,9 +52,8 @@ def needs() -> None:
 
 @pytest.fixture
 def live() -> Iterator[audit_netlink.Live]:
-    source = audit_netlink.Live()
-    yield source
-    source.close()
+    with closing(audit_netlink.Live()) as source:
+        yield source
 
 
 def by(pid: int, found: Iterator[Sighting | LossSpan] | Found) -> list[Sighting]:
@@ -170,16 +169,6 @@ def audit_user(text: bytes) -> None:
         sender.sendto(header + text + b"\0", (0, 0))
 
 
-@contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """End the process, which may end before, and wait for it."""
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
 _AUDITD = """\
 local_events = yes
 write_logs = yes
@@ -210,9 +199,7 @@ def audit_log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "auditd.conf").write_text(_AUDITD.format(log=log, form=request.param))
     tmp_path.chmod(0o750)
     argv = [daemon, "-n", "-c", str(tmp_path), "-s", "nochange"]
-    with (tmp_path / "output").open("wb") as output:
-        process = subprocess.Popen(argv, stdout=output, stderr=output)
-    with ended(process):
+    with Daemon(argv, tmp_path / "output"):
         # auditd discards what arrives while it starts.
         wait_until(lambda: by(provoke(b"early"), written(log)) != [], "auditd to write")
         yield log
@@ -288,10 +275,7 @@ def journal(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "journal"
     directory.mkdir()
     argv = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", _JOURNALD, "sh"]
-    output = (tmp_path / "output").open("wb")
-    process = subprocess.Popen([*argv, str(directory), daemon], stdout=output, stderr=output)
-    output.close()
-    with ended(process):
+    with Daemon([*argv, directory, daemon], tmp_path / "output"):
         wait_until(lambda: any(directory.glob("*/*.journal")), "journald to begin")
         yield directory
 

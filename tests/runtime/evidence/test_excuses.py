@@ -6,17 +6,23 @@ Each test is an attack that once made a workload `safe` whose processes made den
 import shutil
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.containers.block_rules import profile, rule
 from harness.containers.bundles import Bundle
 from harness.node import agent as agents
 from harness.node import install
-from runc_wrap.evidence.store.call_counts import EITHER, ELSEWHERE, CallKind, Tally
+from harness.node.install import totals
+from runc_wrap.evidence.store.call_counts import EITHER, ELSEWHERE
 from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import BOTH, Lab
+from tests.runtime.evidence.conftest import IN_AUDIT
+
+pytestmark = IN_AUDIT
 
 Json = dict[str, Any]
 NUMBERS = syscall_names.numbers(syscall_names.native())
@@ -31,20 +37,12 @@ sys.exit(status)
 """
 
 
-@pytest.fixture
-def lab(lab: Lab) -> Lab:
-    lab.mode("audit")
-    return lab
-
-
 def _seen(node: install.Installed, bundle: Bundle) -> dict[str, int]:
     """Return how often each call was counted as the container's, doubtful ones included."""
+    names = {number: name for name, number in NUMBERS.items()}
     seen = node.evidence.containers.get(bundle.key)
-    found: dict[str, int] = {}
-    for call, tally in [*seen.calls.items(), *seen.part(EITHER).calls.items()] if seen else ():
-        name = next(name for name, number in NUMBERS.items() if number == call.number)
-        found[name] = found.get(name, 0) + tally.count
-    return found
+    both = [seen.calls, seen.part(EITHER).calls] if seen else []
+    return sum((totals(one, lambda call: names[call.number]) for one in both), Counter())
 
 
 @BOTH
@@ -118,10 +116,7 @@ def _add_probes_names(found: list[str]) -> None:
 
 
 CALM, GUESTS = 5, 20
-LOGS = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_LOG"}],
-}
+LOGS = profile(rule("LOG", "keyctl"))
 
 
 def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services(lab: Lab) -> None:
@@ -139,11 +134,8 @@ def test_short_containers_of_a_runtime_without_us_cast_no_doubt_on_calm_services
             assert one.call(lab.bare, "run").returncode == 0
         found = [lab.workload(one) for one in calm]
     strays = lab.node.evidence.unattributed
-    known, doubtful = _guests(strays.part(ELSEWHERE).calls), _guests(strays.calls)
+    both = [totals(one.calls, lambda call: call.exe) for one in (strays.part(ELSEWHERE), strays)]
+    known, doubtful = (counts["/guest"] for counts in both)
 
     assert known + doubtful == GUESTS
     assert doubtful == 0 or all("Recreate it" in one["reason"] for one in found), found[0]
-
-
-def _guests(calls: dict[CallKind, Tally]) -> int:
-    return sum(tally.count for call, tally in calls.items() if call.exe == "/guest")

@@ -9,6 +9,9 @@ import pytest
 from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from tests.runtime.conftest import Lab
+from tests.runtime.evidence.conftest import IN_AUDIT
+
+pytestmark = IN_AUDIT
 
 Json = dict[str, Any]
 KEYCTL, GETPID = 250, 39
@@ -19,12 +22,6 @@ REFUSED = {
     "PTRACE_SECCOMP_GET_FILTER": str(EACCES),
     "SECCOMP_SET_MODE_STRICT": str(EINVAL),
 }
-
-
-@pytest.fixture
-def lab(lab: Lab) -> Lab:
-    lab.mode("audit")
-    return lab
 
 
 def run(lab: Lab, bundle: Bundle, *words: str) -> dict[str, str]:

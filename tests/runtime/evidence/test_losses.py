@@ -6,18 +6,14 @@ namespace; elsewhere joining them works or fails silently.
 """
 
 import contextlib
-import json
-import os
-import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.containers.bundles import Bundle
-from harness.host.processes import run, wait_until
+from harness.host.processes import run, stopped, wait_until
 from harness.node import agent as agents
 from harness.node.install import Installed
 from harness.node.requirements import program
@@ -47,8 +43,7 @@ def test_records_suppressed_by_a_rate_limit_are_reported_lost_and_lower_the_conf
     lab: Lab,
 ) -> None:
     def reported(bundle: Bundle) -> dict[str, Any]:
-        told = lab.node.control("report", "--json", ok=False).stdout
-        found = [one for one in json.loads(told) if bundle.name in one["ids"]]
+        found = [one for one in lab.node.shown("report") if bundle.name in one["ids"]]
         return dict(found[0]) if found else {}
 
     lab.mode("audit")
@@ -65,16 +60,6 @@ def test_records_suppressed_by_a_rate_limit_are_reported_lost_and_lower_the_conf
     assert f"meanwhile at most {found['lost']} records lost" in found["confidence"]
 
 
-@contextlib.contextmanager
-def _stopped(pid: int) -> Iterator[None]:
-    """Keep a process from reading meanwhile, like one without CPU."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(lab: Lab) -> None:
     """The kernel's whole queue is full; it drops later records until the queue is read."""
     lab.mode("audit")
@@ -82,7 +67,7 @@ def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(lab: L
         before = lab.run("short", 1, GETPID)
         assert lab.workload(before)["verdict"] == "safe"
         time.sleep(2.5)  # a hole begins a second early, and ends are known within a second
-        with _stopped(agent.observe):
+        with stopped(agent.observe):
             flood = lab.run("repeat", RECORDS, 1, seconds=300)
             harmless = lab.run("short", 1, GETPID)
             denied = lab.run("short", 3, UNSHARE)
@@ -102,7 +87,7 @@ def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(lab: L
 def test_while_process_events_were_lost_nothing_is_safe(lab: Lab) -> None:
     lab.mode("audit")
     with lab.agent() as agent:
-        with _stopped(agent.observe):
+        with stopped(agent.observe):
             lab.run("short", STARTED, GETPID, seconds=300)
             within = lab.run("short", 1, GETPID)
         found = lab.workload(within)
@@ -150,11 +135,8 @@ def test_calls_of_ended_processes_remove_safe_from_workloads_that_ran_then(
             pass
     script = f"while :; do /short 1 {UNSHARE}; /bin/sleep 0.5; done"
     bundle = _running(lab, script)
-    wait_until(
-        lambda: "may have been its own" in str(lab.workload(bundle)["reason"]),
-        "its calls as nobody's",
-        LONG,
-    )
+    why = "may have been its own"
+    wait_until(lambda: why in str(lab.workload(bundle)["reason"]), "its calls as nobody's", LONG)
     assert lab.workload(bundle)["verdict"] is None
 
 
@@ -162,31 +144,23 @@ def _sight(node: Installed) -> dict[str, str]:
     return source_status.read(node.prefix / "var" / "evidence")
 
 
-def _calling(bundle: Bundle, built: Path, number: int) -> Bundle:
-    script = f"while :; do /short 1 {number}; /bin/sleep 1; done"
-    bundle.running(built).executing("/bin/sh", "-c", script)
-    return bundle
-
-
 def test_an_agent_that_receives_no_records_says_so_and_has_watched_nothing(lab: Lab) -> None:
     lab.mode("audit")
-    bundle = _calling(lab.bundle(), lab.built("short"), UNSHARE)
+    script = f"while :; do /short 1 {UNSHARE}; /bin/sleep 1; done"
+    bundle = lab.running("short").executing("/bin/sh", "-c", script)
     with agents.running(lab.node, inside=(program("unshare"), "--net")) as agent:
         agent.wait_ready()
         bundle.create(lab.wrapper)
         bundle.call(lab.bare, "start")
-        wait_until(
-            lambda: bool(_sight(lab.node).get(AUDIT)), "it to know that it hears nothing", LONG
-        )
+        wait_until(lambda: bool(_sight(lab.node).get(AUDIT)), "it to know of its deafness", LONG)
         assert "the first network namespace" in _sight(lab.node)[AUDIT]
-        doctor = lab.node.control("doctor", ok=False).stdout
-        assert "receives none of the audit records" in doctor
-        assert "hostNetwork: true" in doctor
-        assert "receives none of the audit records" in lab.node.control("status", ok=False).stderr
+        told = {each: lab.node.control(each, ok=False) for each in ("doctor", "status", "report")}
+        assert "hostNetwork: true" in told["doctor"].stdout
+        said = [told["doctor"].stdout, told["status"].stderr, told["report"].stderr]
+        for text in (*said, agent.log.read_text()):
+            assert "receives none of the audit records" in text
         gauge = 'runc_wrap_evidence_sources_seeing{source="audit"} 0.0'
         assert gauge in lab.node.control("metrics").stdout
-        assert "receives none of the audit records" in agent.log.read_text()
-        assert "receives none of the audit records" in lab.node.control("report", ok=False).stderr
     assert AUDIT not in lab.node.evidence.watched
     found = lab.node.workload(bundle.name, "--audit-log", "/dev/null")
     assert found["verdict"] is None, found["confidence"]

@@ -6,24 +6,24 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.containers.bundles import Bundle
-from harness.host.processes import wait_until
+from harness.host.processes import repeating, wait_until
 from harness.kernel import kernel_log
 from harness.node import agent as agents
 from harness.node.install import Installed
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from tests.runtime.conftest import Lab
+from tests.runtime.evidence.conftest import IN_AUDIT
+
+pytestmark = IN_AUDIT
 
 Json = dict[str, Any]
 UNSHARE, MOUNT, KEYCTL, CLONE, GETPID = 272, 165, 250, 56, 39
@@ -31,17 +31,9 @@ NEWUSER, NEWNET = 0x10000000, 0x40000000
 TIMES = 8
 
 
-@pytest.fixture
-def lab(lab: Lab) -> Lab:
-    lab.mode("audit")
-    return lab
-
-
 def _report(installed: Installed, *words: str) -> dict[str, Json]:
     """Return the workloads by their container's name; the exit status is looked at elsewhere."""
-    done = installed.control("report", "--json", *words, ok=False)
-    assert done.returncode in (0, 1), done.stderr
-    return {one["container"]: one for one in json.loads(done.stdout)}
+    return {one["container"]: one for one in installed.shown("report", *words)}
 
 
 def _syscalls(workload: Json) -> dict[str, int]:
@@ -57,10 +49,9 @@ def test_short_lived_children_are_attributed_to_their_workloads(lab: Lab) -> Non
         done = list(pool.map(lambda one: one.call(lab.wrapper, "run"), [*made.values(), quiet]))
         assert [one.returncode for one in done] == [0, 0, 0, 0], [one.stdout for one in done]
         found = _report(lab.node)
-    assert {name: _syscalls(found[made[name].name]) for name in made} == {
-        name: {name: 50} for name in made
-    }
-    assert {found[made[name].name]["verdict"] for name in made} == {"denied"}
+    for name, bundle in made.items():
+        assert _syscalls(found[bundle.name]) == {name: 50}
+        assert found[bundle.name]["verdict"] == "denied"
     assert found[quiet.name]["verdict"] == "safe"
     assert found[made["unshare"].name]["calls"][0]["programs"] == ["/short"]
     assert found[made["unshare"].name]["calls"][0]["errno"] == "EPERM"
@@ -85,46 +76,25 @@ def test_records_of_running_processes_in_an_audit_log_are_counted_once(
         + line.format(now - 5000, 2, pid, MOUNT)  # before this process began
         + line.format(now + 2, 9, 2**22 + 1, KEYCTL)  # of nobody that is there
     )
-    done = lab.node.control("report", "--json", "--audit-log", log, ok=False)
-    (found,) = json.loads(done.stdout)
+    (found,) = lab.node.shown("report", "--audit-log", log)
     assert _syscalls(found) == {"unshare": 2}
     shown = lab.node.control("report", "--audit-log", log, ok=False).stdout
     assert "2 calls of no known container (" in shown
 
 
-@contextmanager
-def _pids_come_again(first: int) -> Iterator[None]:
-    """Make the kernel assign the free pids from `first` on repeatedly."""
-    last = Path("/proc/sys/kernel/ns_last_pid")
-    stopping = threading.Event()
-
-    def keep_writing() -> None:
-        while not stopping.wait(0.06):
-            last.write_text(str(first))
-
-    thread = threading.Thread(target=keep_writing)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
-
-
 def test_a_pid_reused_at_once_never_names_the_wrong_container(lab: Lab) -> None:
     calls = {"unshare": UNSHARE, "mount": MOUNT}
     made = {name: lab.running("short", 1500, number) for name, number in calls.items()}
+    last = Path("/proc/sys/kernel/ns_last_pid")  # the kernel assigns the free pids from here on
     with (
         lab.agent(),
         kernel_log.told() as told,
         ThreadPoolExecutor(2) as pool,
-        _pids_come_again(20_000),
+        repeating(lambda: last.write_text("20000"), pause=lambda: 0.06),
     ):
         list(pool.map(lambda one: one.call(lab.wrapper, "run"), made.values()))
-    unshared, mounted = (
-        {one.pid for one in told.records if one.number == number} for number in calls.values()
-    )
-    assert len(unshared & mounted) >= 3  # pids that both had
+    pids = [{one.pid for one in told.records if one.number == each} for each in calls.values()]
+    assert len(pids[0] & pids[1]) >= 3  # pids that both had
     report = _report(lab.node)
     for name in calls:
         assert set(_syscalls(report[made[name].name])) == {name}
@@ -148,12 +118,9 @@ def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_
         for _ in range(100):
             subprocess.run(["true"], check=True)
         (lost, *_) = tree.read()
-        _set_buffer(
-            tree.news.fileno(), 1 << 20
-        )  # other programs of this machine start processes, too
+        _set_buffer(tree.news.fileno(), 1 << 20)  # others start processes here, too
         assert (lost.source, lost.records) == ("processes", 1)
-        key = (str(bundle.path / "state"), bundle.name)
-        assert tree.container_of(pid, time.time()) == key
+        assert tree.container_of(pid, time.time()) == bundle.key
         assert tree.read() == []
     finally:
         tree.news.close()

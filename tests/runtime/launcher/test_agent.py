@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.containers import bundles
 from harness.containers.bundles import Bundle
-from harness.host.processes import short_directory, wait_until
+from harness.host.processes import attempt, run, short_directory, wait_until
 from harness.node import install, launchers
+from harness.node.agent import socket_of
 from harness.node.launchers import VERSION, agent, identity, message
-from tests.runtime.launcher.test_exec_runtime import _same
+from tests.runtime.launcher.test_exec_runtime import Probed, inheritable
 
 Answer = list[bytes]
 BLOCK = {"defaultAction": "SCMP_ACT_ALLOW"}
@@ -47,35 +47,16 @@ def node(
 
 
 @pytest.fixture
-def probed(node: install.Installed, built: Callable[[str], Path]) -> install.Installed:
-    """The same with the probe as its runtime."""
+def probed(node: install.Installed, bundle: Bundle, built: Callable[[str], Path]) -> Probed:
     install.use_runtime(node, built("probe"))
-    return node
+    return Probed(node, bundle)
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return bundles.make(tmp_path / "bundle", "runc")
-
-
-def _words(bundle: Bundle) -> list[str]:
-    return ["create", "--bundle", str(bundle.path), "ID"]
-
-
-def _confined(bundle: Bundle) -> bool:
-    return "seccomp" in bundle.read()["linux"]
-
-
-def _deciders(node: install.Installed) -> list[str]:
-    """Return who decided each create so far; the launcher itself writes no line."""
-    ledger = node.prefix / "var" / "ledger" / "ledger.jsonl"
-    lines = ledger.read_text().splitlines() if ledger.exists() else []
-    return [json.loads(line)["via"] for line in lines]
-
-
-def _without_python(node: install.Installed) -> None:
-    """From here on the cold path refuses, so a create that succeeds has not started Python."""
-    (node.prefix / "lib" / "current").unlink()
+def no_python(probed: Probed) -> Probed:
+    """The cold path refuses, so a create that succeeds has not started Python."""
+    (probed.node.prefix / "lib" / "current").unlink()
+    return probed
 
 
 def _go(config: Path) -> Answer:
@@ -91,55 +72,42 @@ def _rename(config: Path) -> Answer:
     return [message(VERSION, "rename", config, *identity(config), new, config, identity(new)[1])]
 
 
-def test_an_answer_that_takes_a_moment_is_waited_for(
-    probed: install.Installed, bundle: Bundle
-) -> None:
+def test_an_answer_that_takes_a_moment_is_waited_for(no_python: Probed) -> None:
     """tests/runtime/agent/test_waits.py shows that none is waited for long."""
-    _without_python(probed)
 
     def answer(_: list[bytes]) -> Answer:
         time.sleep(0.025)  # the kernel rounds a wait up to its tick
-        return _go(bundle.config)
+        return _go(no_python.bundle.config)
 
-    with agent(probed, answer):
-        _same(probed, _words(bundle))
+    with agent(no_python.node, answer):
+        no_python.same()
 
 
 @pytest.mark.parametrize("run_directory", [None, "", "/run/user/\udcff=0"])
 def test_the_agent_receives_the_unchanged_arguments(
-    probed: install.Installed, bundle: Bundle, run_directory: str | None
+    probed: Probed, run_directory: str | None
 ) -> None:
     """And XDG_RUNTIME_DIR, in which crun keeps its state: the agent may not read where we run."""
     odd = os.fsdecode(b"\xff\xfe")
-    words = ["--log", "", *_words(bundle), odd]
+    words = ["--log", "", *probed.create, odd]
     entry = "" if run_directory is None else f"XDG_RUNTIME_DIR={run_directory}"
     environment = dict([entry.split("=", 1)] if entry else [])
-    with agent(probed, lambda _: [message(VERSION, "cold")]) as asked:
-        subprocess.run(
-            [probed.wrapper, *words], capture_output=True, check=False, timeout=30, env=environment
-        )
-    first = [VERSION, b"runc", os.fsencode(entry), os.fsencode(probed.wrapper)]
+    with agent(probed.node, lambda _: [message(VERSION, "cold")]) as asked:
+        attempt([probed.node.wrapper, *words], env=environment)
+    first = [VERSION, b"runc", os.fsencode(entry), os.fsencode(probed.node.wrapper)]
     assert asked.requests == [[*first, *map(os.fsencode, words)]]
 
 
 @pytest.mark.parametrize("make", [_go, _rename])
 def test_the_answer_is_obeyed_and_the_runtime_gets_the_same_process_state_as_without_us(
-    probed: install.Installed, bundle: Bundle, make: Callable[[Path], Answer]
+    no_python: Probed, make: Callable[[Path], Answer]
 ) -> None:
+    bundle = no_python.bundle
     before = bundle.config.read_bytes()
-    _without_python(probed)
-    descriptors = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
-    try:
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)
-        environment = {"PATH": "/nowhere", "LC_CTYPE": "C", "EMPTY": ""}
-        with agent(probed, lambda _: make(bundle.config)) as asked:
-            words = _words(bundle)
-            seen = _same(probed, words, pass_fds=descriptors, env=environment)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-    assert seen["argv"][0] == str((probed.prefix / "lib/runtime/runc").readlink())
+    environment = {"PATH": "/nowhere", "LC_CTYPE": "C", "EMPTY": ""}
+    with inheritable(3) as fds, agent(no_python.node, lambda _: make(bundle.config)) as asked:
+        seen = no_python.same(pass_fds=fds, env=environment)
+    assert seen["argv"][0] == str((no_python.node.prefix / "lib/runtime/runc").readlink())
     assert len(asked.requests) == 1
     assert (bundle.config.read_bytes() == before) == (make is _go)
     assert bundle.read()["linux"].get("seccomp") == (BLOCK if make is _rename else None)
@@ -147,18 +115,16 @@ def test_the_answer_is_obeyed_and_the_runtime_gets_the_same_process_state_as_wit
 
 
 @pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "kill", "create"], []])
-def test_other_commands_do_not_ask_the_agent(probed: install.Installed, words: list[str]) -> None:
-    with agent(probed, lambda _: []) as asked:
-        subprocess.run([probed.wrapper, *words], capture_output=True, check=True, timeout=30)
+def test_other_commands_do_not_ask_the_agent(probed: Probed, words: list[str]) -> None:
+    with agent(probed.node, lambda _: []) as asked:
+        run([probed.node.wrapper, *words])
     assert asked.requests == []
 
 
 def test_without_a_runtime_the_agent_is_not_asked(node: install.Installed, bundle: Bundle) -> None:
     install.use_runtime(node, node.wrapper)
     with agent(node, lambda _: _go(bundle.config)) as asked:
-        done = subprocess.run(
-            [node.wrapper, *_words(bundle)], capture_output=True, text=True, check=False, timeout=30
-        )
+        done = attempt([node.wrapper, *Probed(node, bundle).create])
     assert (done.returncode, asked.requests) == (1, [])
     assert "is runc-wrap itself" in done.stderr
 
@@ -207,42 +173,37 @@ COLD: dict[str, Spoil] = {
 
 
 @pytest.mark.parametrize("case", COLD)
-def test_anything_but_a_clear_answer_takes_the_cold_path(
-    probed: install.Installed, bundle: Bundle, case: str
-) -> None:
-    before = len(_deciders(probed))
-    with agent(probed, lambda _: COLD[case](bundle.config)) as asked:
-        _same(probed, _words(bundle))
+def test_anything_but_a_clear_answer_takes_the_cold_path(probed: Probed, case: str) -> None:
+    with agent(probed.node, lambda _: COLD[case](probed.bundle.config)) as asked:
+        probed.same()
     assert len(asked.requests) == 1
-    assert _deciders(probed)[before:] == ["cold"]
-    assert _confined(bundle)
+    assert [line["via"] for line in probed.node.ledger()] == ["cold"]  # the launcher writes none
+    assert probed.is_confined
 
 
-def test_a_refused_connection_takes_the_cold_path(
-    probed: install.Installed, bundle: Bundle
-) -> None:
-    launchers.listening(probed).close()
-    _same(probed, _words(bundle))
-    assert _confined(bundle)
+def test_a_refused_connection_takes_the_cold_path(probed: Probed) -> None:
+    launchers.listening(probed.node).close()
+    probed.same()
+    assert probed.is_confined
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 def test_a_socket_of_another_type_takes_the_cold_path(
-    probed: install.Installed, bundle: Bundle, kind: socket.SocketKind
+    probed: Probed, kind: socket.SocketKind
 ) -> None:
-    path = probed.prefix / "var" / "agent" / "decide.sock"
+    path = socket_of(probed.node.prefix)
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX, kind) as other:
         other.bind(str(path))
-        _same(probed, _words(bundle))
-    assert _confined(bundle)
+        probed.same()
+    assert probed.is_confined
 
 
-def test_another_users_agent_is_not_trusted(probed: install.Installed, bundle: Bundle) -> None:
-    launchers.listening(probed).close()
-    path = probed.prefix / "var" / "agent" / "decide.sock"
+def test_another_users_agent_is_not_trusted(probed: Probed) -> None:
+    launchers.listening(probed.node).close()
+    path = socket_of(probed.node.prefix)
     path.unlink()
-    answer = _go(bundle.config)[0]
+    answer = _go(probed.bundle.config)[0]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(path))
         os.seteuid(65534)  # whose socket it is, is settled when it listens
@@ -250,59 +211,56 @@ def test_another_users_agent_is_not_trusted(probed: install.Installed, bundle: B
             listener.listen()
         finally:
             os.seteuid(0)
-        process = subprocess.Popen([probed.wrapper, *_words(bundle)], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([probed.node.wrapper, *probed.create], stdout=subprocess.DEVNULL)
         with listener.accept()[0] as connection:
             assert connection.recv(1 << 16) == b""
             with pytest.raises(BrokenPipeError):
                 connection.send(answer)
         assert process.wait(30) == 0
-    assert _confined(bundle)
+    assert probed.is_confined
 
 
-def test_stopping_the_agent_in_between_loses_no_create(
-    probed: install.Installed, bundle: Bundle
-) -> None:
+def test_stopping_the_agent_in_between_loses_no_create(probed: Probed) -> None:
     """Stopped and continued, a wait with a time limit is not resumed by the kernel (signal(7)).
 
     tests/runtime/agent/test_waits.py checks how long others wait.
     """
-    with agent(probed, lambda _: [], hold=True) as asked:
-        process = subprocess.Popen([probed.wrapper, *_words(bundle)], stdout=subprocess.DEVNULL)
+    with agent(probed.node, lambda _: [], hold=True) as asked:
+        process = subprocess.Popen([probed.node.wrapper, *probed.create], stdout=subprocess.DEVNULL)
         wait_until(lambda: len(asked.requests) > 0, "the request")
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         process.send_signal(signal.SIGCONT)
         assert process.wait(60) == 0
-    assert _confined(bundle)
+    assert probed.is_confined
 
 
-def test_a_request_that_is_too_large_is_not_sent(probed: install.Installed, bundle: Bundle) -> None:
-    words = ["create", *["--pid-file", "x" * 1000] * 70, "--bundle", str(bundle.path), "ID"]
-    with agent(probed, lambda _: _go(bundle.config)) as asked:
-        _same(probed, words)
+def test_a_request_that_is_too_large_is_not_sent(probed: Probed) -> None:
+    command, *rest = probed.create
+    with agent(probed.node, lambda _: _go(probed.bundle.config)) as asked:
+        probed.same([command, *["--pid-file", "x" * 1000] * 70, *rest])
     assert asked.requests == []
-    assert _confined(bundle)
+    assert probed.is_confined
 
 
 def test_a_socket_whose_path_is_too_long_is_not_used(
     installed: install.Installed, bundle: Bundle, built: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    own = install.copy_of(installed, tmp_path / ("long" * 25))
-    install.use_runtime(own, built("probe"))
-    with agent(own, lambda _: _go(bundle.config)) as asked:
-        _same(own, _words(bundle))
+    probed = Probed(install.copy_of(installed, tmp_path / ("long" * 25)), bundle)
+    install.use_runtime(probed.node, built("probe"))
+    with agent(probed.node, lambda _: _go(bundle.config)) as asked:
+        probed.same()
     assert asked.requests == []
-    assert _confined(bundle)
+    assert probed.is_confined
 
 
-def test_closed_standard_descriptors_stay_closed(probed: install.Installed, bundle: Bundle) -> None:
+def test_closed_standard_descriptors_stay_closed(no_python: Probed) -> None:
     def close() -> None:
         os.close(0)
         os.close(2)
 
-    _without_python(probed)
-    with agent(probed, lambda _: _go(bundle.config)):
-        seen = _same(probed, _words(bundle), preexec_fn=close)
+    with agent(no_python.node, lambda _: _go(no_python.bundle.config)):
+        seen = no_python.same(preexec_fn=close)
     assert {fd.partition(" ")[0] for fd in seen["fd"]}.isdisjoint("02")
 
 
@@ -314,8 +272,7 @@ def test_the_cold_path_reports_a_runtime_that_cannot_be_started(
     broken.chmod(0o755)
     install.use_runtime(node, broken)
     with agent(node, lambda _: _go(bundle.config)) as asked:
-        argv = bundle.argv(node.wrapper, "create")
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        done = attempt(bundle.argv(node.wrapper, "create"))
     assert len(asked.requests) == 1
     assert done.returncode == 1
     assert "cannot be executed" in json.loads(bundle.log.read_text())["msg"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.host.processes import Run, attempt, run
+from harness.host.processes import Run, attempt, run, script
 from harness.node.install import OPTIONS, SOURCE
 from harness.node.requirements import program, requires
 
@@ -34,14 +34,14 @@ def _in_a_full_place(tmp_path: Path, *words: str | Path) -> Run:
 
 def _with_a_failing_apt(tmp_path: Path, *words: str | Path) -> Run:
     """Run install.sh where runc must be installed and apt-get does not reach its sources."""
-    failing = tmp_path / "apt-get"
-    failing.write_text("#!/bin/sh\necho E: Temporary failure resolving deb.example >&2\nexit 100\n")
-    failing.chmod(0o755)
+    failing = script(
+        tmp_path / "apt-get", "echo E: Temporary failure resolving deb.example >&2\nexit 100"
+    )
     absent = [path for name in ("runc", "crun") if (path := shutil.which(name))]
     hide = " && ".join(f"mount --bind /dev/null {Path(path).resolve()}" for path in absent)
     apt = f"mount --bind {failing} {program('apt-get')}"
-    script = f'{hide} && {apt} && exec "$@"'
-    return attempt([*PRIVATE, script, "sh", *words, "--prefix", tmp_path / "p", *OPTIONS])
+    hidden = f'{hide} && {apt} && exec "$@"'
+    return attempt([*PRIVATE, hidden, "sh", *words, "--prefix", tmp_path / "p", *OPTIONS])
 
 
 def _without_an_index(tmp_path: Path, *words: str | Path) -> Run:
@@ -79,10 +79,7 @@ def unpacked_archive(tmp_path: Path) -> Path:
     packages = venv / "lib" / "python3.13" / "site-packages"
     packages.mkdir(parents=True)
     (packages / "runc_wrap").symlink_to(SOURCE / "runc_wrap")
-    (venv / "bin").mkdir()
-    python = venv / "bin" / "python"
-    python.write_text('#!/bin/sh\nexec /usr/bin/python3 "$@"\n')
-    python.chmod(0o755)
+    script(venv / "bin" / "python", 'exec /usr/bin/python3 "$@"')
     shutil.copy(SOURCE / "install.sh", archive)
     (archive / "SHA256SUMS").write_text(run(["sha256sum", archive / "install.sh"]).stdout)
     return archive
@@ -107,9 +104,9 @@ def test_a_prefix_where_nothing_may_be_executed_is_named(archive: Path, tmp_path
     requires("unshare", "runc", root=True)
     prefix = tmp_path / "p"
     prefix.mkdir()
-    script = f'mount -t tmpfs -o noexec,mode=755 none {prefix} && exec "$@"'
+    mounted = f'mount -t tmpfs -o noexec,mode=755 none {prefix} && exec "$@"'
     words: list[str | Path] = [archive / "install.sh", "--prefix", prefix, *OPTIONS]
-    done = attempt([*PRIVATE, script, "sh", *words])
+    done = attempt([*PRIVATE, mounted, "sh", *words])
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"install.sh: the interpreter in {prefix} cannot be started; mount that")
@@ -148,9 +145,7 @@ def test_without_a_compiler_it_names_the_archive_and_runs_nothing_that_lies_besi
     witness = tmp_path / "executed"
     for place in (checkout, checkout.parent):
         python = place / "runc-wrap-0.2.0-linux-any/lib/releases/0.2.0/venv/bin/python"
-        python.parent.mkdir(parents=True)
-        python.write_text(f"#!/bin/sh\ntouch {witness}\n")
-        python.chmod(0o755)
+        script(python, f"touch {witness}")
     done = _install_without_a_compiler(checkout, tmp_path / "p", *more)
     assert not witness.exists()
     assert done.returncode == 1
@@ -165,10 +160,7 @@ def test_a_program_that_others_may_replace_is_named_and_not_executed(
     tmp_path: Path, option: str
 ) -> None:
     requires("runc", "namei", root=True)
-    program = tmp_path / "theirs" / "program"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
-    program.chmod(0o755)
+    program = script(tmp_path / "theirs" / "program", f"touch {tmp_path}/executed")
     program.parent.chmod(0o777)
     link = tmp_path / "link"
     link.symlink_to(program)
@@ -193,13 +185,12 @@ def test_a_compiler_is_installed_like_other_needs_and_the_launcher_is_compiled_w
     requires("runc", "apt-get", "unshare", "gcc", root=True)
     found = {Path(path).resolve() for name in HIDDEN[:-1] if (path := shutil.which(name))}
     compilers = " ".join(map(str, sorted(found)))
-    apt = tmp_path / "apt-get"
-    apt.write_text(APT_GET.format(log=tmp_path / "asked", compilers=compilers))
-    apt.chmod(0o755)
+    text = APT_GET.format(log=tmp_path / "asked", compilers=compilers)
+    apt = script(tmp_path / "apt-get", text)
     hide = f"for one in {compilers}; do mount --bind /dev/null $one || exit 3; done"
-    script = f'{hide}; mount --bind {apt} {program("apt-get")} && exec "$@"'
+    mounted = f'{hide}; mount --bind {apt} {program("apt-get")} && exec "$@"'
     words: list[str | Path] = [SOURCE / "install.sh", "--prefix", tmp_path / "p", *OPTIONS]
-    done = attempt([*PRIVATE, script, "sh", *words], seconds=200)
+    done = attempt([*PRIVATE, mounted, "sh", *words], seconds=200)
     assert done.returncode == 0, done.stdout + done.stderr
     packages = ["gcc", "libc6-dev", "musl-tools"]
     update, installation = (tmp_path / "asked").read_text().splitlines()

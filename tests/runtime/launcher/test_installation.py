@@ -1,4 +1,4 @@
-"""The launcher's behaviour when a part of the installation is broken or changes."""
+"""The launcher's behaviour when a part of the installation is own_installation or changes."""
 
 import dataclasses
 import json
@@ -12,13 +12,12 @@ import pytest
 from harness.containers import bundles
 from harness.host.processes import attempt
 from harness.node import install
+from harness.node.install import Installed
 from harness.node.requirements import program
 from tests.runtime.conftest import Lab
 
 
-def test_no_link_to_the_interpreter_will_lead_to_another_version(
-    installed: install.Installed,
-) -> None:
+def test_no_link_to_the_interpreter_will_lead_to_another_version(installed: Installed) -> None:
     """/usr/bin/python3 does, in the distribution's next release: it has other packages."""
     link, outside = installed.release / "venv" / "bin" / "python", []
     while link.is_symlink():
@@ -28,28 +27,20 @@ def test_no_link_to_the_interpreter_will_lead_to_another_version(
     assert [path for path in outside if path.name in ("python", "python3")] == []
 
 
-def test_the_reference_that_is_a_link_in_the_checkout_is_installed(
-    installed: install.Installed,
-) -> None:
+def test_the_reference_that_is_a_link_in_the_checkout_is_installed(installed: Installed) -> None:
     said = installed.control("policy", "reference").stdout
     assert said.startswith("# Settings of config.toml")
 
 
-@pytest.fixture
-def broken(own_installation: install.Installed) -> install.Installed:
-    """An installation for the test to break."""
-    return own_installation
-
-
-def _no_policy(installed: install.Installed) -> None:
+def _no_policy(installed: Installed) -> None:
     shutil.rmtree(installed.prefix / "var")
 
 
-def _no_python(installed: install.Installed) -> None:
+def _no_python(installed: Installed) -> None:
     (installed.prefix / "lib" / "current").unlink()
 
 
-def _nonsense_policy(installed: install.Installed) -> None:
+def _nonsense_policy(installed: Installed) -> None:
     (installed.prefix / "var" / "policy.2" / "current" / "policy.json").write_text("nonsense")
 
 
@@ -58,26 +49,29 @@ BREAKAGES = [_no_policy, _no_python, _nonsense_policy]
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_other_commands_work_whatever_is_broken(
-    runc: Lab, broken: install.Installed, breakage: Callable[[install.Installed], None]
+    runc: Lab, own_installation: Installed, breakage: Callable[[Installed], None]
 ) -> None:
     bundle = runc.bundle()
-    bundle.create(broken.wrapper)
-    breakage(broken)
-    assert json.loads(bundle.call(broken.wrapper, "state").stdout)["status"] == "running"
-    executed = bundle.call(broken.wrapper, "exec", after=("/bin/echo", "hello"))
+    bundle.create(own_installation.wrapper)
+    breakage(own_installation)
+    assert json.loads(bundle.call(own_installation.wrapper, "state").stdout)["status"] == "running"
+    executed = bundle.call(own_installation.wrapper, "exec", after=("/bin/echo", "hello"))
     assert executed.stdout == "hello\n"
-    assert bundle.call(broken.wrapper, "kill", after=("KILL",)).returncode == 0
-    assert bundle.call(broken.wrapper, "delete", "--force").returncode == 0
-    assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
+    assert bundle.call(own_installation.wrapper, "kill", after=("KILL",)).returncode == 0
+    assert bundle.call(own_installation.wrapper, "delete", "--force").returncode == 0
+    assert (
+        attempt([own_installation.wrapper, "--version"]).stdout
+        == attempt(["runc", "--version"]).stdout
+    )
 
 
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_a_create_is_refused_with_a_message_when_something_is_broken(
-    runc: Lab, broken: install.Installed, breakage: Callable[[install.Installed], None]
+    runc: Lab, own_installation: Installed, breakage: Callable[[Installed], None]
 ) -> None:
     bundle = runc.bundle()
-    breakage(broken)
-    done = attempt(bundle.argv(broken.wrapper, "create"))
+    breakage(own_installation)
+    done = attempt(bundle.argv(own_installation.wrapper, "create"))
     assert done.returncode == 1
     assert done.stderr.startswith("runc-wrap: ")
     assert "install.sh" in done.stderr or "runc-wrapctl apply" in done.stderr
@@ -85,44 +79,47 @@ def test_a_create_is_refused_with_a_message_when_something_is_broken(
 
 
 def test_a_wrapper_that_is_its_own_runtime_says_so(
-    broken: install.Installed, tmp_path: Path
+    own_installation: Installed, tmp_path: Path
 ) -> None:
-    install.use_runtime(broken, broken.wrapper)
+    install.use_runtime(own_installation, own_installation.wrapper)
     bundle = bundles.make(tmp_path / "b", "runc")
     for command in ("state", "create"):
-        done = attempt(bundle.argv(broken.wrapper, command))
+        done = attempt(bundle.argv(own_installation.wrapper, command))
         assert done.returncode == 1
         assert "is runc-wrap itself" in done.stderr
     assert "is runc-wrap itself" in json.loads(bundle.log.read_text())["msg"]
 
 
-def test_a_runtime_that_was_moved_is_found_under_its_name(broken: install.Installed) -> None:
-    install.use_runtime(broken, "/where/it/was/runc")
-    assert attempt([broken.wrapper, "--version"]).stdout == attempt(["runc", "--version"]).stdout
+def test_a_runtime_that_was_moved_is_found_under_its_name(own_installation: Installed) -> None:
+    install.use_runtime(own_installation, "/where/it/was/runc")
+    assert (
+        attempt([own_installation.wrapper, "--version"]).stdout
+        == attempt(["runc", "--version"]).stdout
+    )
 
 
 def test_if_the_wrapper_replaces_a_moved_runtime_the_next_runtime_is_used(
-    broken: install.Installed,
+    own_installation: Installed,
 ) -> None:
     """An owner may install it in runc's place; it would then execute itself forever."""
-    install.use_runtime(broken, "/where/it/was/runc")
+    install.use_runtime(own_installation, "/where/it/was/runc")
     stand_in = "mount -t tmpfs test /usr/local/sbin && ln -s $0 /usr/local/sbin/runc && exec $0 $1"
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", stand_in]
-    done = attempt([*prefix, broken.wrapper, "--version"], seconds=20)
+    done = attempt([*prefix, own_installation.wrapper, "--version"], seconds=20)
     assert done.stdout == attempt(["runc", "--version"]).stdout
 
 
 def test_another_kind_does_not_replace_a_missing_runtime(
-    broken: install.Installed, tmp_path: Path
+    own_installation: Installed, tmp_path: Path
 ) -> None:
-    install.use_runtime(broken, "/where/it/was/runc")
+    install.use_runtime(own_installation, "/where/it/was/runc")
     hide = f'mount --bind /dev/null {program("runc")} && exec "$@"'
     prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", hide, "sh"]
-    done = attempt([*prefix, broken.wrapper, "--version"])
+    done = attempt([*prefix, own_installation.wrapper, "--version"])
     assert done.returncode == 1
     assert "/where/it/was/runc" in done.stderr
     bundle = bundles.make(tmp_path / "b", "runc")
-    done = attempt([*prefix, *bundle.argv(broken.wrapper, "create")])
+    done = attempt([*prefix, *bundle.argv(own_installation.wrapper, "create")])
     assert done.returncode == 1
     assert "/where/it/was/runc" in done.stderr
 
@@ -149,13 +146,13 @@ def test_creates_succeed_while_a_new_release_is_installed(runc: Lab, tmp_path: P
 
 
 def test_our_own_error_is_reported_like_any_other_failure(
-    broken: install.Installed, tmp_path: Path
+    own_installation: Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "b", "runc")
-    profiles = broken.prefix / "var" / "policy.2" / "current" / "profiles"
+    profiles = own_installation.prefix / "var" / "policy.2" / "current" / "profiles"
     for path in profiles.iterdir():
         path.write_text('{"block": {}, "rules": 1}')
-    done = attempt(bundle.argv(broken.wrapper, "create"))
+    done = attempt(bundle.argv(own_installation.wrapper, "create"))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "an error in runc-wrap itself: TypeError in resolve.py:" in done.stderr
@@ -188,26 +185,26 @@ def test_with_run_unmodified_a_failure_starts_the_container_unchanged(
 
 @pytest.mark.parametrize("name", ["run", "create"])
 def test_a_container_named_like_a_command_can_be_killed_without_python(
-    runc: Lab, broken: install.Installed, name: str
+    runc: Lab, own_installation: Installed, name: str
 ) -> None:
     bundle = dataclasses.replace(runc.bundle(), name=name)
     bundle.create("runc")
-    _no_python(broken)
-    assert bundle.call(broken.wrapper, "kill", after=("KILL",)).returncode == 0
-    assert bundle.call(broken.wrapper, "delete", "--force").returncode == 0
+    _no_python(own_installation)
+    assert bundle.call(own_installation.wrapper, "kill", after=("KILL",)).returncode == 0
+    assert bundle.call(own_installation.wrapper, "delete", "--force").returncode == 0
 
 
 @pytest.mark.parametrize("flag", ["--debug", "--systemd-cgroup", "-debug"])
 @pytest.mark.parametrize("name", ["run", "create"])
 def test_such_a_container_can_be_killed_after_a_global_flag_without_a_value(
-    broken: install.Installed, flag: str, name: str, tmp_path: Path
+    own_installation: Installed, flag: str, name: str, tmp_path: Path
 ) -> None:
-    install.use_runtime(broken, "/bin/echo")
-    _no_python(broken)
+    install.use_runtime(own_installation, "/bin/echo")
+    _no_python(own_installation)
     for words in (["delete", name], ["kill", name, "9"]):
-        argv: list[str | Path] = [broken.wrapper, "--root", tmp_path, flag, *words]
+        argv: list[str | Path] = [own_installation.wrapper, "--root", tmp_path, flag, *words]
         assert attempt(argv).stdout.endswith(f"{' '.join(words)}\n")
-    assert attempt([broken.wrapper, flag, "--root", "kill", name, "ID"]).returncode == 1
+    assert attempt([own_installation.wrapper, flag, "--root", "kill", name, "ID"]).returncode == 1
 
 
 def test_installing_removes_no_foreign_files(tmp_path: Path) -> None:
@@ -227,14 +224,6 @@ def test_installing_removes_no_foreign_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [["--prefix="], ["--prefix", ""], ["--prefix"], ["--nonsense"]])
 def test_install_refuses_meaningless_arguments(words: list[str], tmp_path: Path) -> None:
-    script: list[str | Path] = [
-        "sh",
-        "-c",
-        'cd "$1"; shift; exec "$@"',
-        "sh",
-        tmp_path,
-        install.SOURCE / "install.sh",
-    ]
-    done = attempt([*script, *words])
+    done = attempt([install.SOURCE / "install.sh", *words], cwd=tmp_path)
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []

@@ -13,15 +13,16 @@ import pytest
 
 from harness.containers import bundles
 from harness.containers.bundles import Bundle
-from harness.host.processes import attempt, run
+from harness.host.processes import attempt, run, script
 from harness.node import install
-from tests.runtime.launcher.test_exec_runtime import _same
+from harness.node.install import Installed
+from tests.runtime.launcher.test_exec_runtime import Probed
 
 NOT_STARTED = "did not come as far as runc-wrap's own code"
 
 
 @pytest.fixture
-def own(own_installation: install.Installed, tmp_path: Path) -> install.Installed:
+def own(own_installation: Installed, tmp_path: Path) -> Installed:
     """An installation with its own copy of the release."""
     release = tmp_path / "release"
     skip = shutil.ignore_patterns("venv")
@@ -34,30 +35,22 @@ def own(own_installation: install.Installed, tmp_path: Path) -> install.Installe
 
 
 @pytest.fixture
-def probed(own: install.Installed, built: Callable[[str], Path]) -> install.Installed:
+def probed(own: Installed, bundle: Bundle, built: Callable[[str], Path]) -> Probed:
     """The same with the probe as its runtime."""
     install.use_runtime(own, built("probe"))
-    return own
+    return Probed(own, bundle)
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Bundle:
-    return bundles.make(tmp_path / "b", "runc")
-
-
-def _use_python(own: install.Installed, program: Path) -> None:
+def _use_python(own: Installed, program: Path) -> None:
     (own.release / "python").unlink()
     (own.release / "python").symlink_to(program)
 
 
-def _script(own: install.Installed, text: str) -> None:
-    program = own.release / "interpreter"
-    program.write_text(f"#!/bin/sh\n{text}\n")
-    program.chmod(0o755)
-    _use_python(own, program)
+def _script(own: Installed, text: str) -> None:
+    _use_python(own, script(own.release / "interpreter", text))
 
 
-def _no_standard_library(own: install.Installed) -> None:
+def _no_standard_library(own: Installed) -> None:
     """The real interpreter, for which an empty directory hides its library."""
     python = (own.release / "python").resolve()
     told = run([python, "-c", "import sysconfig; print(sysconfig.get_path('stdlib'))"])
@@ -66,47 +59,41 @@ def _no_standard_library(own: install.Installed) -> None:
     _script(own, f'exec {private} sh {python} "$@"')
 
 
-def _killed(own: install.Installed) -> None:
+def _killed(own: Installed) -> None:
     _script(own, "kill -KILL $$")
 
 
-def _no_hot_path(own: install.Installed) -> None:
+def _no_hot_path(own: Installed) -> None:
     shutil.rmtree(own.release / "hotpath")
 
 
-def _a_module_less(own: install.Installed) -> None:
+def _a_module_less(own: Installed) -> None:
     (own.release / "hotpath" / "hotpath.packed").unlink()
     shutil.rmtree(own.release / "hotpath" / "runc_wrap" / "hotpath" / "__pycache__")
     (own.release / "hotpath" / "runc_wrap" / "hotpath" / "splice.py").unlink()
 
 
-def _a_damaged_module(own: install.Installed) -> None:
+def _a_damaged_module(own: Installed) -> None:
     (own.release / "hotpath" / "hotpath.packed").unlink()
     (own.release / "hotpath" / "runc_wrap" / "hotpath" / "json_codec.py").write_text("def")
 
 
-STARTED = [
-    _no_standard_library,
-    _killed,
-    _no_hot_path,
-    _a_module_less,
-    _a_damaged_module,
-]
+STARTED = [_no_standard_library, _killed, _no_hot_path, _a_module_less, _a_damaged_module]
 
 
-def _no_link(own: install.Installed) -> None:
+def _no_link(own: Installed) -> None:
     (own.prefix / "lib" / "current").unlink()
 
 
-def _no_interpreter(own: install.Installed) -> None:
+def _no_interpreter(own: Installed) -> None:
     _use_python(own, Path("/nowhere/python3"))
 
 
-def _no_interpreter_link(own: install.Installed) -> None:
+def _no_interpreter_link(own: Installed) -> None:
     (own.release / "python").unlink()
 
 
-NOT_EVEN_STARTED: dict[Callable[[install.Installed], None], str] = {  # and what the sentence names
+NOT_EVEN_STARTED: dict[Callable[[Installed], None], str] = {  # and what the sentence names
     _no_link: "/lib/current cannot be read",
     _no_interpreter: "/nowhere/python3",
     _no_interpreter_link: "/python cannot be read",
@@ -115,9 +102,7 @@ NOT_EVEN_STARTED: dict[Callable[[install.Installed], None], str] = {  # and what
 
 @pytest.mark.parametrize("damage", STARTED)
 def test_a_failed_create_leaves_the_line_that_the_launcher_wrote_in_advance(
-    own: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    damage: Callable[[install.Installed], None],
+    own: Installed, make_bundle: Callable[..., Bundle], damage: Callable[[Installed], None]
 ) -> None:
     running = make_bundle("runc")
     running.create(own.wrapper)
@@ -135,7 +120,7 @@ def test_a_failed_create_leaves_the_line_that_the_launcher_wrote_in_advance(
 
 
 def test_an_interpreter_that_the_kernel_refuses_leaves_one_line_that_says_so(
-    own: install.Installed, bundle: Bundle
+    own: Installed, bundle: Bundle
 ) -> None:
     program = own.release / "interpreter"
     program.write_bytes(b"\x7fELF nonsense")
@@ -147,9 +132,7 @@ def test_an_interpreter_that_the_kernel_refuses_leaves_one_line_that_says_so(
 
 
 @pytest.mark.parametrize("flags", [[], ["--log-format", "text"]])
-def test_a_text_log_gets_a_line_of_text(
-    own: install.Installed, tmp_path: Path, flags: list[str]
-) -> None:
+def test_a_text_log_gets_a_line_of_text(own: Installed, tmp_path: Path, flags: list[str]) -> None:
     _killed(own)
     log = tmp_path / "log"
     attempt([own.wrapper, "--log", log, *flags, "create", "--bundle", tmp_path, "ID"])
@@ -162,7 +145,7 @@ def test_a_text_log_gets_a_line_of_text(
     "flags", [["--log", "journald:x"], ["--log=syslog:x"], ["--log="], ["--log", "/dev/null"]]
 )
 def test_a_log_that_is_not_a_file_is_not_written(
-    own: install.Installed, tmp_path: Path, flags: list[str]
+    own: Installed, tmp_path: Path, flags: list[str]
 ) -> None:
     _killed(own)
     argv = [str(own.wrapper), *flags, "create", "--bundle", str(tmp_path), "ID"]
@@ -172,51 +155,44 @@ def test_a_log_that_is_not_a_file_is_not_written(
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_a_log_with_lines_is_not_changed(
-    probed: install.Installed, bundle: Bundle, works: bool
-) -> None:
-    bundle.log.write_text("another's line\n")
+def test_a_log_with_lines_is_not_changed(probed: Probed, works: bool) -> None:
+    log = probed.bundle.log
+    log.write_text("another's line\n")
     if not works:
-        _killed(probed)
-    assert (attempt(bundle.argv(probed.wrapper, "create")).returncode == 0) == works
-    assert bundle.log.read_text() == "another's line\n"
+        _killed(probed.node)
+    assert (attempt(probed.bundle.argv(probed.node.wrapper, "create")).returncode == 0) == works
+    assert log.read_text() == "another's line\n"
 
 
-def test_a_python_that_starts_removes_the_line_and_leaks_no_descriptor(
-    probed: install.Installed, bundle: Bundle
-) -> None:
-    _same(probed, bundle.argv("", "create")[1:])
-    assert bundle.log.read_text() == ""
-    assert "seccomp" in bundle.read()["linux"]
-
-
-def _another_writes(own: install.Installed, log: Path, program: str) -> None:
-    """An interpreter whose start another writer uses to append a line, then `program`."""
-    (own.release / "another").write_text(ANOTHERS)
-    _script(own, f'cat {own.release}/another >> {log}; exec {program} "$@"')
+def test_a_python_that_starts_removes_the_line_and_leaks_no_descriptor(probed: Probed) -> None:
+    probed.same(probed.bundle.argv("", "create")[1:])
+    assert probed.bundle.log.read_text() == ""
+    assert probed.is_confined
 
 
 ANOTHERS = '{"level":"error","msg":"another"}\n'
 
 
-def test_a_line_written_meanwhile_stays_and_ours_is_blanked(
-    probed: install.Installed, bundle: Bundle
-) -> None:
-    _another_writes(probed, bundle.log, str((probed.release / "python").resolve()))
-    assert attempt(bundle.argv(probed.wrapper, "create")).returncode == 0
-    blank, another = bundle.log.read_text().splitlines(keepends=True)
+def test_a_line_written_meanwhile_stays_and_ours_is_blanked(probed: Probed) -> None:
+    """Another writer uses an interpreter's start to append a line."""
+    own, log = probed.node, probed.bundle.log
+    (own.release / "another").write_text(ANOTHERS)
+    python = (own.release / "python").resolve()
+    _script(own, f'cat {own.release}/another >> {log}; exec {python} "$@"')
+    assert attempt(probed.bundle.argv(own.wrapper, "create")).returncode == 0
+    blank, another = log.read_text().splitlines(keepends=True)
     assert (blank.strip(), another) == ("", ANOTHERS)
-    assert json.loads(bundle.log.read_text())["msg"] == "another"  # one object, as Podman reads it
+    assert json.loads(log.read_text())["msg"] == "another"  # one object, as Podman reads it
 
 
 def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
-    probed: install.Installed, tmp_path: Path
+    probed: Probed, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     argvs: list[list[str | Path]] = []
     for number in range(4):
         bundle = bundles.make(tmp_path / str(number), "runc")
-        argvs.append([probed.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
+        argvs.append([probed.node.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
     for _ in range(15):
         log.unlink(missing_ok=True)
         null = subprocess.DEVNULL
@@ -226,7 +202,7 @@ def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
 
 
 def test_with_closed_standard_descriptors_python_does_not_write_into_the_log(
-    own: install.Installed, bundle: Bundle
+    own: Installed, bundle: Bundle
 ) -> None:
     _script(own, "echo words >&2; exit 1")
 
@@ -242,9 +218,7 @@ def test_with_closed_standard_descriptors_python_does_not_write_into_the_log(
 
 @pytest.mark.parametrize("damage", [*STARTED, *NOT_EVEN_STARTED])
 def test_with_run_unmodified_the_container_starts_unchanged_with_a_warning(
-    own: install.Installed,
-    make_bundle: Callable[..., Bundle],
-    damage: Callable[[install.Installed], None],
+    own: Installed, make_bundle: Callable[..., Bundle], damage: Callable[[Installed], None]
 ) -> None:
     bundle = make_bundle("runc")
     own.configure('on_error = "run-unmodified"\n')
@@ -262,29 +236,25 @@ def test_with_run_unmodified_the_container_starts_unchanged_with_a_warning(
 @pytest.mark.parametrize("children", [signal.SIG_DFL, signal.SIG_IGN])
 @pytest.mark.parametrize("works", [True, False])
 def test_the_trial_start_leaves_no_trace(
-    probed: install.Installed,
-    bundle: Bundle,
-    children: signal.Handlers,
-    works: bool,
+    probed: Probed, children: signal.Handlers, works: bool
 ) -> None:
-    (probed.prefix / "var" / "policy.2" / "current" / "run-unmodified").touch()
+    (probed.node.prefix / "var" / "policy.2" / "current" / "run-unmodified").touch()
     if not works:
-        _no_hot_path(probed)
+        _no_hot_path(probed.node)
 
     def prepare() -> None:
         signal.signal(signal.SIGCHLD, children)
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGALRM})
 
-    words = ["create", "--bundle", str(bundle.path), "ID"]
-    seen = _same(probed, words, preexec_fn=prepare)
+    seen = probed.same(preexec_fn=prepare)
     ignored = next(int(s.split()[1], 16) for s in seen["status"] if s.startswith("SigIgn"))
     assert (ignored >> signal.SIGCHLD - 1 & 1) == (children == signal.SIG_IGN)
-    assert ("seccomp" in bundle.read()["linux"]) == works
+    assert probed.is_confined == works
 
 
 def test_the_wait_for_a_hanging_interpreter_is_bounded(
-    own: install.Installed, make_bundle: Callable[..., Bundle]
+    own: Installed, make_bundle: Callable[..., Bundle]
 ) -> None:
     bundle = make_bundle("runc")
     own.configure('on_error = "run-unmodified"\n')

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +93,23 @@ def answers(bundle: Bundle, wanted: str, seconds: float = 10) -> bool:
     return False
 
 
-@pytest.fixture
-def node(pair: Pair, tmp_path: Path) -> TightenedNode:
-    return TightenedNode(pair, tmp_path / "prefix")
+class LiveNode(TightenedNode):
+    """Such a node, and what a test needs of its runtime."""
 
+    def __init__(self, pair: Pair, prefix: Path, request: pytest.FixtureRequest) -> None:
+        super().__init__(pair, prefix)
+        self.bundle: Callable[[], Bundle] = partial(
+            request.getfixturevalue("make_bundle"), pair.kind
+        )
+        self.built: Callable[[str], Path] = request.getfixturevalue("built")
 
-@pytest.fixture
-def started(node: TightenedNode, make_bundle: Callable[..., Bundle]) -> Callable[..., Bundle]:
-    """Start a container of this node's runtime."""
-
-    def start(**process: Any) -> Bundle:
-        bundle = make_bundle(node.kind)
-        node.start(bundle, **process)
+    def started(self, **process: Any) -> Bundle:
+        """Start a container."""
+        bundle = self.bundle()
+        self.start(bundle, **process)
         return bundle
 
-    return start
+
+@pytest.fixture
+def node(pair: Pair, tmp_path: Path, request: pytest.FixtureRequest) -> LiveNode:
+    return LiveNode(pair, tmp_path / "prefix", request)

@@ -1,42 +1,19 @@
 """What a runtime executes in a container while that is tightened has the filter afterwards."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from harness.containers.bundles import Bundle
-from tests.runtime.live.conftest import OVERLAY, TightenedNode, answers
+from harness.host.processes import repeating
+from tests.runtime.live.conftest import OVERLAY, LiveNode, answers
 
 
-@contextmanager
-def repeating(
-    bundle: Bundle, runtime: Path | str, *words: str, after: tuple[str, ...] = (), threads: int = 1
-) -> Iterator[list[int]]:
-    """Run a command of the runtime again and again; yield the exit statuses so far."""
-    statuses: list[int] = []
-    over = threading.Event()
-
-    def loop() -> None:
-        while not over.is_set():
-            statuses.append(bundle.call(runtime, *words, after=after).returncode)
-
-    started = [threading.Thread(target=loop) for _ in range(threads)]
-    for one in started:
-        one.start()
-    try:
-        yield statuses
-    finally:
-        over.set()
-        for one in started:
-            one.join(60)
-
-
-def test_no_exec_slips_through(node: TightenedNode, started: Callable[..., Bundle]) -> None:
-    bundle = started()
+def test_no_exec_slips_through(node: LiveNode) -> None:
+    bundle = node.started()
     node.configure(OVERLAY)
-    words, after = ("exec", "--detach"), ("/bin/sleep", "1000")
-    with repeating(bundle, node.wrapper, *words, after=after, threads=2) as statuses:
+    statuses: list[int] = []
+
+    def execute() -> None:
+        done = bundle.call(node.wrapper, "exec", "--detach", after=("/bin/sleep", "1000"))
+        statuses.append(done.returncode)
+
+    with repeating(execute, threads=2):
         while len(statuses) < 4:
             answers(bundle, "yes")
         before = len(statuses)
@@ -51,13 +28,11 @@ def test_no_exec_slips_through(node: TightenedNode, started: Callable[..., Bundl
     assert node.disagreeing() == ([], [])
 
 
-def test_runc_update_writes_back_what_it_read_and_that_is_noticed(
-    node: TightenedNode, started: Callable[..., Bundle]
-) -> None:
+def test_runc_update_writes_back_what_it_read_and_that_is_noticed(node: LiveNode) -> None:
     """Both are run at once, again and again; afterwards `exec` gives the filter in any case."""
-    bundle = started()
+    bundle = node.started()
     node.configure(OVERLAY)
-    with repeating(bundle, node.bare, "update", "--pids-limit", "500"):
+    with repeating(lambda: bundle.call(node.bare, "update", "--pids-limit", "500")):
         (found,) = node.tighten("--overlay", bundle.name)
     assert found["result"] == "tightened"
     assert not node.execs(bundle)

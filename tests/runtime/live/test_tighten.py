@@ -5,13 +5,15 @@ import os
 import pty
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.containers.bundles import Bundle
+from harness.containers.block_rules import profile, rule
 from harness.host.namespaces import private_mounts
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
@@ -20,16 +22,15 @@ from harness.node.requirements import program
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.host import procfs
 from runc_wrap.tighten import laid_filter
-from tests.runtime.live.conftest import OVERLAY, TightenedNode, answers
+from tests.runtime.live.conftest import OVERLAY, LiveNode, answers
 
-DENIES_RESTARTS = {"names": ["restart_syscall"], "action": "SCMP_ACT_ERRNO"}
 OFF = '[default]\nmode = "off"\n'
 
 
 def test_a_running_container_gets_the_overlay_and_so_do_later_execs_after_an_upgrade_too(
-    node: TightenedNode, started: Callable[..., Bundle]
+    node: LiveNode,
 ) -> None:
-    bundle = started()
+    bundle = node.started()
     node.configure(OVERLAY)
     assert answers(bundle, "yes")
     assert node.execs(bundle)
@@ -57,10 +58,10 @@ def alone(tmp_path: Path) -> Iterator[list[str]]:
 
 
 def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
-    node: TightenedNode, started: Callable[..., Bundle], alone: list[str]
+    node: LiveNode, alone: list[str]
 ) -> None:
-    opted_out = started(annotations={"runc-wrap/seccomp": "unconfined"})
-    confined = started()
+    opted_out = node.started(annotations={"runc-wrap/seccomp": "unconfined"})
+    confined = node.started()
     node.configure(OVERLAY)
     assert [one["id"] for one in node.tighten("--overlay", inside=alone)] == [confined.name]
     assert answers(confined, "no")
@@ -69,23 +70,20 @@ def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
     assert answers(opted_out, "no")
 
 
-def test_apply_names_it_as_stale_until_it_is_tightened(
-    node: TightenedNode, started: Callable[..., Bundle], alone: list[str]
-) -> None:
-    bundle = started()
+def test_apply_names_it_as_stale_until_it_is_tightened(node: LiveNode, alone: list[str]) -> None:
+    bundle = node.started()
     node.configure(OVERLAY)
     assert _stale(node) == [bundle.name]
     node.tighten("--overlay", inside=alone)
     assert _stale(node) == []
 
 
-def _stale(node: TightenedNode) -> list[str]:
-    shown = json.loads(node.installed.control("apply", "--diff", "--json").stdout)
-    return [one["id"] for one in shown["changes"]]
+def _stale(node: LiveNode) -> list[str]:
+    return [one["id"] for one in node.installed.shown("apply", "--diff")["changes"]]
 
 
-def test_a_dry_run_changes_nothing(node: TightenedNode, started: Callable[..., Bundle]) -> None:
-    bundle = started()
+def test_a_dry_run_changes_nothing(node: LiveNode) -> None:
+    bundle = node.started()
     node.configure(OVERLAY)
     state = bundle.path / "state" / bundle.name
     before = {file.name: file.read_bytes() for file in state.iterdir() if file.is_file()}
@@ -98,27 +96,22 @@ def test_a_dry_run_changes_nothing(node: TightenedNode, started: Callable[..., B
     assert node.installed.ledger() == ledger
 
 
-def test_an_unconfined_container_gets_it_as_its_only_filter(
-    node: TightenedNode, started: Callable[..., Bundle]
-) -> None:
+def test_an_unconfined_container_gets_it_as_its_only_filter(node: LiveNode) -> None:
     node.configure(OFF)
-    bundle = started()
+    bundle = node.started()
     node.configure(OFF + OVERLAY)
     (found,) = node.tighten("--overlay", bundle.name)
     assert found["result"] == "tightened"
     assert all(one["after"]["filters"] == 1 for one in found["processes"])
     assert answers(bundle, "no")
     assert not node.execs(bundle)
-    shown = json.loads(node.installed.control("status", "--json").stdout)
-    (one,) = (each for each in shown if each["id"] == bundle.name)
+    (one,) = (each for each in node.installed.shown("status") if each["id"] == bundle.name)
     assert (one["action"], one["agrees"], len(one["laid"])) == ("leave", True, 1)
     assert node.disagreeing() == ([], [])
 
 
-def test_no_new_privs_is_set_only_if_that_is_asked_for(
-    node: TightenedNode, started: Callable[..., Bundle]
-) -> None:
-    bundle = started(noNewPrivileges=False)
+def test_no_new_privs_is_set_only_if_that_is_asked_for(node: LiveNode) -> None:
+    bundle = node.started(noNewPrivileges=False)
     node.configure(OVERLAY)
     (found,) = node.tighten("--overlay", bundle.name, status=1)
     assert found["result"] == "refused"
@@ -136,31 +129,28 @@ def test_no_new_privs_is_set_only_if_that_is_asked_for(
     assert node.disagreeing() == ([], [])
 
 
-def test_a_profile_that_only_logs_asks_a_listener_or_ends_waits_is_refused(
-    node: TightenedNode, started: Callable[..., Bundle]
-) -> None:
-    bundle = started()
+def test_a_profile_that_only_logs_asks_a_listener_or_ends_waits_is_refused(node: LiveNode) -> None:
+    bundle = node.started()
     node.configure('[default]\nmode = "audit"\n')
     (found,) = node.tighten("--profile", bundle.name, status=1)
     assert found["result"] == "refused"
     assert "audit" in found["reasons"][0]
     asks = node.installed.prefix / "asks.json"
-    rule = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/s", "syscalls": [rule]}
-    asks.write_text(json.dumps(profile))
+    listener = partial(profile, listenerPath="/run/s")
+    asks.write_text(json.dumps(listener(rule("NOTIFY", "mkdir"))))
     (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
     assert found["result"] == "refused"
     assert "listener" in found["reasons"][0]
-    asks.write_text(json.dumps({**profile, "syscalls": [{**rule, **DENIES_RESTARTS}]}))
+    asks.write_text(json.dumps(listener(rule("ERRNO", "restart_syscall"))))
     (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
     assert "it denies restart_syscall" in found["reasons"][0]
 
 
 def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_if_not_paused(
-    node: TightenedNode, started: Callable[..., Bundle]
+    node: LiveNode,
 ) -> None:
     node.configure(OFF)
-    bundle = started()
+    bundle = node.started()
     node.configure(OVERLAY)
     assert bundle.call(node.bare, "pause").returncode == 0
     (found,) = node.tighten("--profile", bundle.name, status=1)
@@ -176,21 +166,17 @@ def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_i
 
 
 def test_another_profile_is_added_to_an_older_one_unless_the_container_is_paused(
-    node: TightenedNode, started: Callable[..., Bundle]
+    node: LiveNode,
 ) -> None:
-    bundle = started()
-    profile = node.installed.prefix / "etc" / "profiles" / "strict.json"
-    profile.parent.mkdir(parents=True, exist_ok=True)
-    profile.write_text(
-        '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":'
-        ' [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}'
-    )
+    bundle = node.started()
+    strict = node.installed.prefix / "strict.json"
+    strict.write_text(json.dumps(profile(rule("ERRNO", "mkdir", "mkdirat"))))
     assert bundle.call(node.bare, "pause").returncode == 0
-    (found,) = node.tighten("--named", str(profile), bundle.name, status=1)
+    (found,) = node.tighten("--named", str(strict), bundle.name, status=1)
     assert (found["result"], found["processes"]) == ("refused", [])
     assert bundle.call(node.bare, "resume").returncode == 0
     assert node.execs(bundle)
-    (found,) = node.tighten("--named", str(profile), bundle.name)
+    (found,) = node.tighten("--named", str(strict), bundle.name)
     assert (found["result"], found["reasons"]) == ("tightened", [])
     assert answers(bundle, "no")
     assert not node.execs(bundle)
@@ -202,20 +188,16 @@ def test_another_profile_is_added_to_an_older_one_unless_the_container_is_paused
 
 
 def test_what_the_kernel_has_no_room_for_is_refused_and_what_just_fits_is_added(
-    node: TightenedNode, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
+    node: LiveNode,
 ) -> None:
     denied = (["keyctl"], ["keyctl", "ptrace"])
-    fits, longer = (
-        bpf.ebpf_length(
-            laid_filter.of_overlay({"deny": one, "deny_sockets": [], "existing": True}).program
-        )
-        for one in denied
-    )
+    overs: list[Any] = [{"deny": one, "deny_sockets": [], "existing": True} for one in denied]
+    fits, longer = (bpf.ebpf_length(laid_filter.of_overlay(one).program) for one in overs)
     assert longer > fits
     left = bpf.MOST_EBPF - fits - 8 * 4004
     node.configure(OFF)
-    bundle = make_bundle(node.kind)
-    bundle.running(built("tightened"), "/out", "fills", *[4000] * 8, left - 4)
+    bundle = node.bundle()
+    bundle.running(node.built("tightened"), "/out", "fills", *[4000] * 8, left - 4)
     pid = bundle.create(node.wrapper)
     out = bundle.path / "rootfs" / "out"
     wait_until(lambda: out.exists() and "keyctl" in out.read_text(), "its filters")
@@ -233,11 +215,9 @@ def test_what_the_kernel_has_no_room_for_is_refused_and_what_just_fits_is_added(
 OFF, DENY_KEYCTL = '[default]\nmode = "off"\n', '[overlay]\ndeny = ["keyctl"]\n'
 
 
-def test_who_only_looks_like_an_exec_of_the_container_is_not_waited_for(
-    node: TightenedNode, started: Callable[..., Bundle], built: Callable[[str], Path]
-) -> None:
-    bundle = started()
-    shutil.copy(built("tightened"), bundle.path / "rootfs" / "runc")
+def test_who_only_looks_like_an_exec_of_the_container_is_not_waited_for(node: LiveNode) -> None:
+    bundle = node.started()
+    shutil.copy(node.built("tightened"), bundle.path / "rootfs" / "runc")
     words = ("/runc", "/out", "sits", "exec", bundle.name)
     done = bundle.call(node.wrapper, "exec", "--detach", after=words)
     assert done.returncode == 0, done.stdout
@@ -246,11 +226,9 @@ def test_who_only_looks_like_an_exec_of_the_container_is_not_waited_for(
     assert (found["result"], found["reasons"]) == ("tightened", [])
 
 
-def test_a_process_of_which_one_thread_lacks_the_filter_has_it_not(
-    node: TightenedNode, make_bundle: Callable[..., Bundle], built: Callable[[str], Path]
-) -> None:
+def test_a_process_of_which_one_thread_lacks_the_filter_has_it_not(node: LiveNode) -> None:
     node.configure(OFF)
-    bundle = make_bundle(node.kind).running(built("tightened"), "/out", "diverged")
+    bundle = node.bundle().running(node.built("tightened"), "/out", "diverged")
     pid = bundle.create(node.wrapper)
     out = bundle.path / "rootfs" / "out"
     wait_until(lambda: out.exists() and "begun" in out.read_text(), "its second thread")
@@ -262,8 +240,7 @@ def test_a_process_of_which_one_thread_lacks_the_filter_has_it_not(
         (found,) = node.tighten("--overlay", bundle.name, status=1)
         tracer.terminate()
     assert "already traced" in found["reasons"][0]
-    counts = [status(pid)["Seccomp_filters"], status(int(tid))["Seccomp_filters"]]
-    assert counts == ["1", "1"]
+    assert [status(one)["Seccomp_filters"] for one in (pid, tid)] == ["1", "1"]
     assert len(node.disagreeing()[0]) == 1
     (found,) = node.tighten("--overlay", bundle.name)
     assert (found["result"], status(int(tid))["Seccomp_filters"]) == ("tightened", "2")
@@ -271,9 +248,9 @@ def test_a_process_of_which_one_thread_lacks_the_filter_has_it_not(
 
 
 def test_a_container_that_is_started_again_while_it_is_asked_is_not_called_tightened(
-    node: TightenedNode, started: Callable[..., Bundle]
+    node: LiveNode,
 ) -> None:
-    bundle = started()
+    bundle = node.started()
     node.configure(OVERLAY)
     ours, theirs = pty.openpty()
     words: list[Path | str] = [node.installed.ctl, "tighten", "--overlay", bundle.name]

@@ -18,7 +18,7 @@ from harness.host.processes import CommandError, Run, wait_until
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.agent import Agent, Supervised
-from runc_wrap.evidence.store import evidence_memory
+from harness.node.install import totals
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.mode_profiles import modes
@@ -36,28 +36,17 @@ KEYCTL_ARGS = (99, None, None, None, None, None)
 def seen(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
     """Return what was sent by a bundle's container: {(arch, number): [args]}."""
     found: dict[tuple[str, int], list[Any]] = {}
-    for key, tallies in node.evidence.containers.items():
-        if key == bundle.key:
-            for call in tallies.calls:
-                found.setdefault((f"{call.arch:x}", call.number), []).append(call.args)
+    for call in node.calls(bundle.key):
+        found.setdefault((f"{call.arch:x}", call.number), []).append(call.args)
     return found
 
 
 def counted(node: install.Installed) -> tuple[int, int]:
     """Return how many calls were recorded from listeners, and how many were reported lost."""
     found = node.evidence
-    calls = [
-        tally.count
-        for one in (*found.containers.values(), found.unattributed)
-        for call, tally in one.calls.items()
-        if call.code == NOTIFY
-    ]
-    lost = [
-        evidence_memory.lost_records(told)
-        for (source, _), told in found.lost.items()
-        if source == "observe"
-    ]
-    return sum(calls), sum(lost)
+    each = (*found.containers.values(), found.unattributed)
+    counts = [totals(one.calls, lambda call: call.code)[NOTIFY] for one in each]
+    return sum(counts), node.lost_by_observe()
 
 
 def block(mode: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from harness.containers.bundles import Bundle
@@ -28,8 +29,7 @@ def _cpu(pids: list[int]) -> float:
 
 
 def _counted(node: install.Installed, bundle: Bundle) -> int:
-    seen = node.evidence.containers.get(bundle.key)
-    return sum(tally.count for tally in seen.calls.values()) if seen else 0
+    return sum(tally.count for tally in node.calls(bundle.key).values())
 
 
 def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
@@ -44,27 +44,22 @@ def test_a_flood_is_answered_at_a_bounded_rate_and_other_containers_do_not_wait(
         flooding.create(lab.wrapper)
         running = background.submit(victim.call, lab.wrapper, "run")
         before, begun = _cpu([agent.observe]), time.monotonic()
-        joined = [Daemon(words, tmp_path / str(each)) for each in range(LISTENERS)]
-        try:
+        with ExitStack() as stack:
+            daemons = (Daemon(words, tmp_path / str(each)) for each in range(LISTENERS))
+            joined = [stack.enter_context(one) for one in daemons]
             for one in joined:
                 one.process.wait(60)
             took = time.monotonic() - begun
-        finally:
-            for one in joined:
-                one.stop()
         told = [one.log.read_text() for one in joined]
-        share = (
-            _cpu([agent.observe, *agents.processes(lab.node.prefix, "inspector")]) - before
-        ) / took
+        spent = _cpu([agent.observe, *agents.processes(lab.node.prefix, "inspector")])
+        share = (spent - before) / took
         assert told == [f"{EACH} of {EACH} failed with 95\n"] * LISTENERS
         assert took > 0.9 * SECONDS
         assert share < SHARE
         slowest = re.search(r"the slowest ([\d.]+) ms", running.result().stdout)
         assert slowest
         assert float(slowest[1]) < BOUND * 1e3
-        wait_until(
-            lambda: _counted(lab.node, flooding) == LISTENERS * EACH, "all calls in the store"
-        )
+        wait_until(lambda: _counted(lab.node, flooding) == LISTENERS * EACH, "all in the store")
         flooding.delete(lab.bare)
 
 

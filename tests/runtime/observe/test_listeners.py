@@ -14,11 +14,9 @@ from harness.containers import logged_calls
 from harness.containers.bundles import Bundle
 from harness.host.processes import traced, wait_until
 from harness.node import agent as agents
-from harness.node import install
 from harness.node.agent import Agent
-from harness.node.install import Installed
+from harness.node.install import Installed, totals
 from harness.node.requirements import requires
-from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.node.container_state import lost_listeners
 from tests.runtime.conftest import BOTH, Lab
@@ -29,23 +27,16 @@ TAKING = "recvmsg getsockopt sendmsg socket connect close openat write rename fc
 WRITTEN = 12  # each so many steps, what was taken is waited for on disk
 
 
-def recorded(node: install.Installed) -> tuple[Counter[str], int, int]:
+def recorded(node: Installed) -> tuple[Counter[str], int, int]:
     """Return the calls of each container by its id, those of nobody, and those said to be lost."""
     found = node.evidence
     number = logged_calls.number(KEYCTL)[1]
 
     def count(tallies: Tallies) -> int:
-        wanted = (number, NOTIFY)
-        calls = tallies.calls.items()
-        return sum(one.count for call, one in calls if (call.number, call.code) == wanted)
+        return totals(tallies.calls, lambda call: (call.number, call.code))[number, NOTIFY]
 
     whose = Counter({key[1]: count(tallies) for key, tallies in found.containers.items()})
-    lost = [
-        evidence_memory.lost_records(told)
-        for (source, _), told in found.lost.items()
-        if source == "observe"
-    ]
-    return +whose, count(found.unattributed), sum(lost)
+    return +whose, count(found.unattributed), node.lost_by_observe()
 
 
 def _steps(agent: Agent, log: Path, run: Callable[[], object]) -> list[str]:
@@ -116,7 +107,7 @@ def test_a_service_killed_while_it_takes_a_listener_loses_none_but_between_accep
     assert [line["mode"] for line in lab.node.ledger()] == ["observe"] * len(made)
 
 
-def _all_told(node: install.Installed, made: list[str]) -> bool:
+def _all_told(node: Installed, made: list[str]) -> bool:
     whose, nobodys, lost = recorded(node)
     return whose.total() + nobodys + lost >= len(made)
 

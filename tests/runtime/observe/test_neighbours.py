@@ -11,6 +11,7 @@ from harness.host.hung_files import deaf_file, frozen, own_disk
 from harness.host.processes import wait_until
 from harness.node import agent as agents
 from harness.node import install
+from harness.node.install import totals
 from runc_wrap.agent.observe import container_limits
 from runc_wrap.agent.record.recorder import WRITE_AFTER
 from tests.runtime.conftest import Lab
@@ -26,12 +27,7 @@ assert BOUND > 10 * container_limits.PATIENCE
 
 def _calls(node: install.Installed, bundle: Bundle) -> dict[tuple[int, bool], int]:
     """Return how many calls there are in the store, by number and whether arguments are known."""
-    seen = node.evidence.containers.get(bundle.key)
-    counts: dict[tuple[int, bool], int] = {}
-    for call, tally in seen.calls.items() if seen else ():
-        key = (call.number, call.args is not None)
-        counts[key] = counts.get(key, 0) + tally.count
-    return counts
+    return totals(node.calls(bundle.key), lambda call: (call.number, call.args is not None))
 
 
 def _slowest(bundle: Bundle) -> float:
@@ -52,20 +48,19 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(lab: Lab) 
         jamming = lab.running("jam", JAMMING, "/deaf", mounts=(deaf,))
 
         def join() -> None:
-            joined = jamming.call(
-                lab.wrapper, "exec", "--detach", after=("/jam", str(JAMMING), "/deaf")
-            )
+            words = ("/jam", str(JAMMING), "/deaf")
+            joined = jamming.call(lab.wrapper, "exec", "--detach", after=words)
             assert joined.returncode == 0, joined.stdout
 
         def answered() -> bool:
             return _calls(lab.node, jamming) == {(CLONE3, False): made}
 
         agent.wait_both()
-        first, made = agent.observe, JAMMING
+        first, made, listeners = agent.observe, JAMMING, lab.node.prefix / "var/agent/listeners"
         for victim in victims:
             running = background.submit(victim.call, lab.wrapper, "run")
             if victim is victims[0]:
-                wait_until(lambda: len(_listeners(lab.node)) == 1, "the victim")
+                wait_until(lambda: len([*listeners.glob("*.json")]) == 1, "the victim")
                 jamming.create(lab.wrapper)
             else:
                 os.kill(first, signal.SIGKILL)  # its successor must know, too
@@ -82,19 +77,13 @@ def test_a_call_with_unreadable_memory_delays_others_briefly_and_once(lab: Lab) 
     wait_until(lambda: not agents.processes(lab.node.prefix, "inspector"), "the end of all readers")
 
 
-def _listeners(node: install.Installed) -> list[Path]:
-    return [*(node.prefix / "var/agent/listeners").glob("*.json")]
-
-
 def test_callers_of_another_container_are_known_while_a_reader_hangs(lab: Lab) -> None:
     other = lab.running("short", 20, KEYCTL)
     with agents.running(lab.node), deaf_file(lab.node.prefix.parent / "deaf") as deaf:
         jamming = lab.running("jam", 1, "/deaf", mounts=(deaf,))
         jamming.create(lab.wrapper)
         assert other.call(lab.wrapper, "run").returncode == 0
-        wait_until(
-            lambda: _calls(lab.node, other) == {(KEYCTL, True): 20}, "all calls in the store"
-        )
+        wait_until(lambda: _calls(lab.node, other) == {(KEYCTL, True): 20}, "all in the store")
         seen = lab.node.evidence.containers[other.key]
         assert {call.exe for call in seen.calls} == {"/short"}
         jamming.delete(lab.bare)
@@ -108,9 +97,7 @@ def test_a_container_created_while_the_service_is_stopped_does_not_hang(lab: Lab
         os.kill(stopped, signal.SIGSTOP)
         assert bundle.call(lab.wrapper, "run", seconds=60).returncode == 0
         assert stopped not in agents.processes(lab.node.prefix, "observe")
-        wait_until(
-            lambda: _calls(lab.node, bundle) == {(KEYCTL, True): 20}, "all calls in the store"
-        )
+        wait_until(lambda: _calls(lab.node, bundle) == {(KEYCTL, True): 20}, "all in the store")
 
 
 def _writes(service: int) -> bool:

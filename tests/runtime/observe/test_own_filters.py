@@ -1,27 +1,20 @@
 """In observe a call that the container's own filter refuses is not made; all others continue."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.containers import bundles
+from harness.containers.bundles import Bundle
 from harness.host.processes import short_directory, wait_until
 from harness.node import agent as agents
 from harness.node import install
-from tests.runtime.conftest import BOTH
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from harness.containers.bundles import Bundle
-    from harness.node.agent import Agent
-    from tests.runtime.conftest import Lab, Pair
+from harness.node.agent import Agent
+from tests.runtime.conftest import BOTH, Lab, Pair
 
 KEYCTL = "250"  # denied by the default profile; made, keyctl(99) gets EOPNOTSUPP
 GETPID = "39"  # allowed
@@ -36,10 +29,7 @@ ACTIONS = {
     "kill": "signal 31",
 }
 HOW = ["prctl", "seccomp", "prctl86", "seccomp86"]
-
-
-if TYPE_CHECKING:
-    Said = Callable[..., dict[str, str]]
+Said = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -154,14 +144,10 @@ def test_the_next_service_knows_the_filters_of_a_killed_or_stopped_one(lab: Lab)
 def _ask_again(bundle: Bundle, output: Path, expected: str) -> None:
     """Make the container's program repeat its call."""
     before = _read(output).count(b"filtered")
-    children = _children(bundle.pid)
-    os.kill(children[0], signal.SIGUSR1)
+    child = Path(f"/proc/{bundle.pid}/task/{bundle.pid}/children").read_text().split()[0]
+    os.kill(int(child), signal.SIGUSR1)
     wait_until(lambda: _read(output).count(b"filtered") > before, "one more call", 20)
     assert _read(output).decode().splitlines()[-1] == expected
-
-
-def _children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _read(path: Path) -> bytes:

@@ -12,16 +12,15 @@ import pytest
 
 from harness.containers import logged_calls
 from harness.containers.bundles import Bundle
-from harness.host.processes import wait_until
+from harness.host.processes import attempt, wait_until
 from harness.node import agent as agents
-from harness.node import install
 from harness.node.agent import Agent
 from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.profiles.return_codes import USER_NOTIF
 from tests.runtime.conftest import BOTH, Lab
-from tests.runtime.observe.test_calls import CALLS, GETPID, MOUNT, PERSONALITY, VSOCK, block
+from tests.runtime.observe.test_calls import CALLS, GETPID, MOUNT, PERSONALITY, VSOCK, block, seen
 
 INET, PERSONALITY_8 = "x86_64:41:2:1:0", "x86_64:135:0x8"
 MKDIR_X86 = "x86:39:0:0"
@@ -33,13 +32,10 @@ def lab(lab: Lab) -> Lab:
     return lab
 
 
-def kinds(node: install.Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
-    found: dict[tuple[str, int], list[Any]] = {}
-    for call in node.evidence.containers[bundle.key].calls:
-        assert call.code == USER_NOTIF | RECORDED
-        assert (call.comm, call.exe) == ("", "")
-        found.setdefault((f"{call.arch:x}", call.number), []).append(call.args)
-    return found
+def kinds(node: Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
+    kinds = {(call.code, call.comm, call.exe) for call in node.calls(bundle.key)}
+    assert kinds == {(USER_NOTIF | RECORDED, "", "")}
+    return seen(node, bundle)
 
 
 @BOTH
@@ -163,13 +159,7 @@ def test_status_output_and_childrens_calls_are_passed_on_and_recorded(
     file = tmp_path / "p.json"
     socket = "import socket, os; socket.socket(); os.mkdir('made')"
     script = f'{sys.executable} -c "{socket}"; (sleep 0.5; ln -s a late) & echo out; exit 7'
-    done = subprocess.run(
-        words(installed, file, "sh", "-c", script),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+    done = attempt(words(installed, file, "sh", "-c", script), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (7, "out\n"), done.stderr
     assert ", which ended with status 7, written to" in done.stderr
     found = recorded(file)
@@ -191,11 +181,9 @@ def test_signals_reach_the_command_and_its_end_by_one_is_its_status(
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 5
-    done = subprocess.run(
-        words(installed, file, "sh", "-c", "kill -KILL $$"), stderr=subprocess.PIPE, check=False
-    )
+    done = attempt(words(installed, file, "sh", "-c", "kill -KILL $$"))
     assert done.returncode == 128 + signal.SIGKILL
-    assert b"Children were left" not in done.stderr
+    assert "Children were left" not in done.stderr
 
 
 def test_who_may_load_no_filter_gets_no_new_privs_and_what_cannot_run_writes_nothing(
@@ -205,13 +193,11 @@ def test_who_may_load_no_filter_gets_no_new_privs_and_what_cannot_run_writes_not
     file = tmp_path / "p.json"
     lesser = ["setpriv", "--bounding-set=-sys_admin"]
     argv = words(installed, file, "grep", "NoNewPrivs", "/proc/self/status")
-    done = subprocess.run([*lesser, *argv], capture_output=True, text=True, check=False)
+    done = attempt([*lesser, *argv])
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["NoNewPrivs:", "1"]
     file.unlink()
     for command, said in (("no-such-program", "No such file"), ("podman", "not the container")):
-        done = subprocess.run(
-            words(installed, file, command), capture_output=True, text=True, check=False
-        )
+        done = attempt(words(installed, file, command))
         assert (done.returncode, file.exists()) == (2, False)
         assert said in done.stderr

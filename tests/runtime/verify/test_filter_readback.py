@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.host.processes import attempt, wait_until
+from harness.host.processes import Daemon, attempt, wait_until
 from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.install import Installed
@@ -27,7 +27,7 @@ from tests.runtime.verify.test_verify import behind_our_back, loosened
 
 
 @pytest.fixture
-def confined() -> Iterator[subprocess.Popen[bytes]]:
+def confined(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this machine under a filter that allows everything."""
     requires(root=True)
     code = (
@@ -35,13 +35,10 @@ def confined() -> Iterator[subprocess.Popen[bytes]]:
         "f.add_rule(pyseccomp.ERRNO(111), 'mount')\nf.load()\nprint('x', flush=True)\n"
         "f.load()\nprint('y', flush=True)\ntime.sleep(100)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    wait_until(lambda: filter_readback.status(process.pid).count == 2, "two filters")
-    yield process
-    process.kill()
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
+    with Daemon([sys.executable, "-c", code], tmp_path / "confined") as daemon:
+        wait_until(lambda: filter_readback.status(daemon.pid).count == 2, "two filters")
+        yield daemon.process
+        daemon.process.kill()  # it may be stopped
 
 
 def test_every_filter_of_a_process_is_read_and_the_process_continues(
@@ -89,27 +86,20 @@ def suspend_and_continue(pid: int) -> None:
     ],
 )
 def test_a_wait_goes_on_although_a_filter_denies_restart_syscall(
-    stop: Callable[[int], object], *, is_denied: bool, ends: bool
+    tmp_path: Path, stop: Callable[[int], object], *, is_denied: bool, ends: bool
 ) -> None:
     requires(root=True)
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING, str(int(is_denied))], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        process.stdout.readline()
-        wait_until(lambda: waits_in(process.pid, "7 "), "poll")
-        stop(process.pid)
+    words = [sys.executable, "-c", WAITING, str(int(is_denied))]
+    with Daemon(words, tmp_path / "waiting") as waiting:
+        waiting.wait_ready(lambda: waiting.tail() == "x", "the filter")
+        wait_until(lambda: waits_in(waiting.pid, "7 "), "poll")
+        stop(waiting.pid)
         if ends:
-            assert process.wait(60) == 111
+            assert waiting.process.wait(60) == 111
         else:
-            wait_until(lambda: waits_in(process.pid, "7 ", "219 "), "the wait")
+            wait_until(lambda: waits_in(waiting.pid, "7 ", "219 "), "the wait")
             with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(0.5)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+                waiting.process.wait(0.5)
 
 
 def test_a_stopped_process_is_read_and_stays_stopped(confined: subprocess.Popen[bytes]) -> None:
@@ -138,19 +128,14 @@ def test_a_signal_sent_during_a_read_still_reaches_the_process(
 
 
 def test_a_traced_process_is_refused_with_its_tracers_name(
-    confined: subprocess.Popen[bytes],
+    confined: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     requires("strace")
-    tracer = subprocess.Popen(
-        ["strace", "-o", "/dev/null", "-p", str(confined.pid)], stderr=subprocess.DEVNULL
-    )
-    try:
+    words = ["strace", "-o", "/dev/null", "-p", str(confined.pid)]
+    with Daemon(words, tmp_path / "tracer") as tracer:
         wait_until(lambda: filter_readback.status(confined.pid).tracer == tracer.pid, "strace")
         with pytest.raises(filter_readback.FiltersUnreadableError, match=f"process {tracer.pid}"):
             filter_readback.read(confined.pid)
-    finally:
-        tracer.terminate()
-        tracer.wait()
 
 
 def test_an_ended_process_is_an_error() -> None:

@@ -1,14 +1,15 @@
 """The kernel's filters, read back from containers of real runc and crun."""
 
 import errno
-import json
-from pathlib import Path
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness.containers import every_call
 from harness.containers.bundles import Bundle
+from harness.containers.system_bundles import CAPABILITIES
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
@@ -25,13 +26,7 @@ from runc_wrap.profiles.platform import goarch, kernel
 from runc_wrap.profiles.profile_compiler import compile_profile
 from tests.runtime.conftest import Lab
 
-CRI_DEFAULT = frozenset(
-    "CAP_" + name
-    for name in """
-    CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE
-    SYS_CHROOT KILL AUDIT_WRITE
-    """.split()
-)
+CRI_DEFAULT = frozenset(CAPABILITIES)
 # all: what this machine has to give
 SETS = {"cri": CRI_DEFAULT, "none": frozenset[str](), "all": own_capabilities()}
 # Linux lets these through without asking any filter (kernel/seccomp.c seccomp_uprobe_exception)
@@ -50,10 +45,9 @@ def containerd(bounding: frozenset[str]) -> dict[str, Any]:
 
 def give(bundle: Bundle, bounding: frozenset[str]) -> None:
     """Give these capabilities to a bundle's container."""
-    config = bundle.read()
     kinds = ("bounding", "effective", "permitted")
-    config["process"]["capabilities"] = {kind: sorted(bounding) for kind in kinds}
-    bundle.config.write_text(json.dumps(config))
+    with bundle.edited() as config:
+        config["process"]["capabilities"] = dict.fromkeys(kinds, sorted(bounding))
 
 
 @pytest.mark.parametrize("caps", SETS)
@@ -132,67 +126,55 @@ def test_a_process_execd_into_the_container_has_the_same_filter(lab: Lab) -> Non
     assert expectation.differences(read) == ()
 
 
-@pytest.fixture(scope="session")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return every_call.build(tmp_path_factory.mktemp("denials") / "denials")
-
-
-def running_probe(bundle: Bundle, lab: Lab, probe: Path) -> None:
-    """Start a container that has the probe."""
-    target = bundle.path / "rootfs/bin/denials"
-    target.write_bytes(probe.read_bytes())
-    target.chmod(0o755)
+def probe(
+    lab: Lab, block: dict[str, Any], bounding: frozenset[str] | None = None
+) -> Callable[..., str]:
+    """Start a container that has the probe; return what executes it with these words."""
+    bundle = lab.bundle(seccomp=block)
+    if bounding is not None:
+        give(bundle, bounding)
+    shutil.copy(lab.built("denials"), bundle.path / "rootfs/bin/denials")
     bundle.create(lab.wrapped)
+    return lambda *words: bundle.call(lab.wrapped, "exec", after=("/bin/denials", *words)).stdout
 
 
-def test_calls_through_an_omitted_abi_are_killed_by_both_runtimes(lab: Lab, probe: Path) -> None:
+def test_calls_through_an_omitted_abi_are_killed_by_both_runtimes(lab: Lab) -> None:
     requires("/proc/sys/abi/vsyscall32")
     block = {**containerd(frozenset()), "architectures": ["SCMP_ARCH_X86_64"]}
-    bundle = lab.bundle(seccomp=block)
-    running_probe(bundle, lab, probe)
+    told = probe(lab, block)
     for word in ("i386", "x32"):
-        done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", word, "20", "22"))
-        assert done.stdout == "".join(f"{word} {number} signal 31\n" for number in (20, 21, 22))
-    native = bundle.call(lab.wrapped, "exec", after=("/bin/denials", "native", "39", "39"))
-    assert native.stdout == "native 39 ok\n"
+        killed = "".join(f"{word} {number} signal 31\n" for number in (20, 21, 22))
+        assert told(word, "20", "22") == killed
+    assert told("native", "39", "39") == "native 39 ok\n"
 
 
-def test_the_probe_distinguishes_two_filters(lab: Lab, probe: Path) -> None:
+def test_the_probe_distinguishes_two_filters(lab: Lab) -> None:
     block = every_call.with_sentinels(containerd(frozenset()))
     rules = [
         {**rule, "names": [name for name in rule["names"] if name not in ("mkdir", "getpid")]}
         for rule in block["syscalls"]
     ]
     extra = {"names": ["mount"], "action": "SCMP_ACT_ALLOW"}
-    bundle = lab.bundle(seccomp={**block, "syscalls": [*rules, extra]})
-    running_probe(bundle, lab, probe)
-    native = syscall_names.native()
-    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(native)))
+    told = probe(lab, {**block, "syscalls": [*rules, extra]})
+    results = every_call.parse(told(*every_call.words(syscall_names.native())))
     expectation = Expectation(block, loader_of(lab.kind))
-    wrong = {one.name for one in every_call.parse(done.stdout) if not agrees(one, expectation)}
+    wrong = {one.name for one in results if not agrees(one, expectation)}
     assert wrong == {"mkdir", "getpid", "mount"}
 
 
 @pytest.mark.parametrize("abi", every_call.WORDS)
 @pytest.mark.parametrize("caps", ["none", "all"])
-def test_every_call_in_a_container_gets_the_simulated_answer(
-    lab: Lab, probe: Path, abi: str, caps: str
-) -> None:
+def test_every_call_in_a_container_gets_the_simulated_answer(lab: Lab, abi: str, caps: str) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
     block = every_call.with_sentinels(containerd(SETS[caps]))
-    bundle = lab.bundle(seccomp=block)
-    give(bundle, SETS[caps])
-    running_probe(bundle, lab, probe)
-    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
+    results = every_call.parse(probe(lab, block, SETS[caps])(*every_call.words(ABIS[abi])))
     expectation = Expectation(block, loader_of(lab.kind))
-    wrong = [one for one in every_call.parse(done.stdout) if not agrees(one, expectation)]
+    wrong = [one for one in results if not agrees(one, expectation)]
     assert [(one.name, one.kind, one.value) for one in wrong] == []
 
 
 @pytest.mark.parametrize("abi", every_call.WORDS)
-def test_every_call_under_a_composed_profile_gets_the_simulated_answer(
-    lab: Lab, probe: Path, abi: str
-) -> None:
+def test_every_call_under_a_composed_profile_gets_the_simulated_answer(lab: Lab, abi: str) -> None:
     requires("/proc/sys/abi/vsyscall32" if abi == "x86" else "/proc/self")
     text = "containerd + @aio + keyctl - socket - flock"
     source = composed_profile.made(
@@ -200,12 +182,9 @@ def test_every_call_under_a_composed_profile_gets_the_simulated_answer(
     ).profile
     made = resolve(compile_profile(source, arch=goarch(), kernel=kernel()), CRI_DEFAULT)
     block = every_call.with_sentinels(made)
-    bundle = lab.bundle(seccomp=block)
-    give(bundle, CRI_DEFAULT)
-    running_probe(bundle, lab, probe)
-    done = bundle.call(lab.wrapped, "exec", after=("/bin/denials", *every_call.words(ABIS[abi])))
+    told = probe(lab, block, CRI_DEFAULT)(*every_call.words(ABIS[abi]))
     expectation = Expectation(block, loader_of(lab.kind))
-    results = {one.name: one for one in every_call.parse(done.stdout)}
+    results = {one.name: one for one in every_call.parse(told)}
     assert [one for one in results.values() if not agrees(one, expectation)] == []
     denied = {name for name, one in results.items() if one.is_denied}
     assert {"socket", "flock"} <= denied

@@ -3,25 +3,23 @@
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.containers.block_rules import profile, rule
 from harness.containers.bundles import Bundle
-from harness.host.processes import wait_until
+from harness.host.processes import Daemon, wait_until
 from harness.kernel import process_status
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.profiles import syscall_names
 from tests.runtime.conftest import Lab, Pair
 
-ALLOW_ALL = {
-    "defaultAction": "SCMP_ACT_ALLOW",
-    "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}],
-}
+ALLOW_ALL = profile(rule("ERRNO", "mkdir"))
 
 
 class Fresh(Lab):
@@ -41,8 +39,7 @@ class Fresh(Lab):
 
     def status(self, bundle: Bundle) -> Any:
         """Return the status of one container."""
-        shown = json.loads(self.node.control("status", "--json").stdout)
-        return next((one for one in shown if one["id"] == bundle.name), None)
+        return next((one for one in self.node.shown("status") if one["id"] == bundle.name), None)
 
 
 @pytest.fixture
@@ -56,18 +53,10 @@ def lab(pair: Pair, request: pytest.FixtureRequest) -> Fresh:
 
 
 @pytest.fixture
-def intruder() -> Iterator[Callable[..., int]]:
+def intruder(tmp_path: Path) -> Iterator[Callable[..., int]]:
     """Start a process by an argv whose last process stays, and end it afterwards."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*argv: str) -> int:
-        started.append(subprocess.Popen(argv, start_new_session=True))
-        return started[-1].pid
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait(10)
+    with ExitStack() as stack:
+        yield lambda *argv: stack.enter_context(Daemon(argv, tmp_path / "intruder")).pid
 
 
 def differing(found: Any) -> list[str]:
@@ -76,10 +65,7 @@ def differing(found: Any) -> list[str]:
 
 @pytest.mark.parametrize("flags", [(), ("--deep",)], ids=str)
 def test_a_correct_node_passes(lab: Fresh, flags: tuple[str, ...]) -> None:
-    confined, free = (
-        lab.bundle(),
-        lab.bundle({"runc-wrap/seccomp": "unconfined"}),
-    )
+    confined, free = (lab.bundle(), lab.bundle({"runc-wrap/seccomp": "unconfined"}))
     pid = confined.create(lab.wrapper)
     free.create(lab.wrapper)
     assert lab.verify(*flags) == (0, {"checked": 2, "disagreeing": []})
@@ -147,9 +133,8 @@ def test_a_swapped_filter_is_found_call_by_call(lab: Fresh) -> None:
 def test_a_config_changed_afterwards_is_distinguished(lab: Fresh) -> None:
     bundle = lab.bundle()
     bundle.create(lab.wrapper)
-    config = bundle.read()
-    config["linux"]["seccomp"] = ALLOW_ALL
-    bundle.config.write_text(json.dumps(config))
+    with bundle.edited() as config:
+        config["linux"]["seccomp"] = ALLOW_ALL
     code, found = lab.verify("--deep")
     assert (code, differing(found)) == (1, [bundle.name])
     assert set(found["disagreeing"][0]["found"]) == {"digest"}
@@ -258,14 +243,11 @@ def test_a_process_whose_first_thread_ended_is_found(lab: Fresh) -> None:
     assert lab.verify()[0] == 0
     _end(confined)
     bundle.delete(lab.bare)
-    config = bundle.read()
-    del config["linux"]["seccomp"]
-    bundle.config.write_text(json.dumps(config))
+    with bundle.edited() as config:
+        del config["linux"]["seccomp"]
     pid = bundle.create(lab.bare)  # unconfined, where the ledger says otherwise
     try:
-        wait_until(
-            lambda: process_status.status(pid)["State"].startswith("Z"), "the first thread's end"
-        )
+        wait_until(lambda: process_status.status(pid)["State"][0] == "Z", "the first thread's end")
         status, found = lab.verify()
         assert (status, differing(found)) == (1, [bundle.name])
     finally:

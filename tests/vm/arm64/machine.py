@@ -38,7 +38,7 @@ COPIES = {  # what scripts of base-passwd and base-files copy
     "usr/share/base-files/profile": "etc/profile",
 }
 LINKS = {  # what openssh-server's script enables
-    "etc/systemd/system/multi-user.target.wants/ssh.service": "/usr/lib/systemd/system/ssh.service",
+    "etc/systemd/system/multi-user.target.wants/ssh.service": "/usr/lib/systemd/system/ssh.service"
 }
 COMMANDS = (  # each is told the root directory
     ("systemd-sysusers", "--root"),
