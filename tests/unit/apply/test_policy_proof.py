@@ -89,10 +89,8 @@ def _meaning(block: dict[str, Any]) -> list[bool]:
 
 def _ranges(*values: int, op: str = "LT", **conditions: Any) -> bytes:
     some = [{"index": 1, "value": value, "op": f"SCMP_CMP_{op}"} for value in values]
-    calls: list[dict[str, Any]] = [
-        {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", "args": [one], **conditions}
-        for one in some
-    ]
+    allow = {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW", **conditions}
+    calls: list[dict[str, Any]] = [{**allow, "args": [one]} for one in some]
     calls.append({"names": ["execve", "exit_group"], "action": "SCMP_ACT_ALLOW"})
     return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": calls}).encode()
 

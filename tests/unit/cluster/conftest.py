@@ -26,11 +26,9 @@ NOT_READY = {"key": "runc-wrap.dev/not-ready", "effect": "PreferNoSchedule"}
 
 def node_document(engine: str = "containerd://1.7.24") -> dict[str, Any]:
     info = {"containerRuntimeVersion": engine, "kernelVersion": "6.1.0-1"}
-    return {
-        "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7"},
-        "spec": {},
-        "status": {"nodeInfo": info, "runtimeHandlers": LISTED},
-    }
+    metadata = {"name": "n1", "uid": "u", "resourceVersion": "7"}
+    status = {"nodeInfo": info, "runtimeHandlers": LISTED}
+    return {"metadata": metadata, "spec": {}, "status": status}
 
 
 @dataclass

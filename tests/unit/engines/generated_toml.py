@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+Texts = st.SearchStrategy[str]
 CRI = "io.containerd.grpc.v1.cri"
 _KEYS = st.sampled_from(["a", "b-c", '"d e"', "'f.g'", "imports_"])
 _VALUES = st.sampled_from(
@@ -45,9 +46,7 @@ _TABLES = st.sampled_from(
 _ROOTS = st.sampled_from(["version = 2", "version=2 # two", '"version" = 2', "version = 3", ""])
 
 
-def _documents(
-    roots: st.SearchStrategy[str], tables: st.SearchStrategy[str]
-) -> st.SearchStrategy[str]:
+def _documents(roots: Texts, tables: Texts) -> Texts:
     return st.builds(
         lambda root, lines, blocks, end, has_end: end.join(
             [line for part in (root, *lines, *(x for block in blocks for x in block)) for line in

@@ -109,14 +109,11 @@ K0S_MANAGED += 'imports = ["{}/containerd.d/*.toml"]\n'
 
 @pytest.fixture(autouse=True)
 def _below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved = [
-        replace(
-            each,
-            config=f"{tmp_path}{each.config}",
-            in_force=each.in_force and f"{tmp_path}{each.in_force}",
-        )
-        for each in distributions.ALL
-    ]
+    def below(path: str) -> str:
+        return path and f"{tmp_path}{path}"
+
+    every = distributions.ALL
+    moved = [replace(one, config=below(one.config), in_force=below(one.in_force)) for one in every]
     monkeypatch.setattr(distributions, "ALL", tuple(moved))
 
 

@@ -91,11 +91,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("configured", "refusal", "told"), REFUSALS)
 def test_a_file_with_which_the_engine_would_not_start_is_not_advised_to_be_read(
-    one: FakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-    configured: dict[str, None] | None,
-    refusal: str,
-    told: str,
+    one: FakeNode, monkeypatch: pytest.MonkeyPatch, configured: Any, refusal: str, told: str
 ) -> None:
     engine_says(monkeypatch, configured=configured, refusal=refusal)
     monkeypatch.setattr(one, "started", lambda _unit: 1.0)

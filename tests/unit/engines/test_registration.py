@@ -31,16 +31,12 @@ SYSTEMD = """version = 2
 """
 
 
+DAEMON = '{\n  "runtimes": {"k": {"path": "/k"}},\n  "default-runtime": "k"\n}'
 OWNERS = {
     "containerd": [None, "", "version = 2\n", "version = 2", SYSTEMD],
     "podman": [None, "", '[engine]\nruntime = "crun"\nruntime_supports_json = ["crun", "mine"]\n'],
     "crio": [None, "", '[crio.runtime]\ndefault_runtime = "runc"\n'],
-    "docker": [
-        None,
-        "",
-        "{}",
-        '{\n  "runtimes": {"k": {"path": "/k"}},\n  "default-runtime": "k"\n}',
-    ],
+    "docker": [None, "", "{}", DAEMON],
 }
 
 

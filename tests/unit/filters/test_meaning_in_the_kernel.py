@@ -47,12 +47,9 @@ samples = st.lists(called, min_size=4, max_size=12)
 def _block(drawn: list[Json]) -> Json:
     """Return a profile that allows all other calls, which the child needs to go on."""
     others = sorted({*syscall_names.numbers(syscall_names.native())} - {*CALLS})
-    document = {
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": DEFAULT,
-        "syscalls": [{"names": others, "action": "SCMP_ACT_ALLOW"}, *drawn],
-    }
-    return block_of(narrowed(read(document)).profile)
+    allowed = {"names": others, "action": "SCMP_ACT_ALLOW"}
+    document = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [allowed, *drawn]}
+    return block_of(narrowed(read({**document, "defaultErrnoRet": DEFAULT})).profile)
 
 
 def _in_the_kernel(program: bytes, calls: list[tuple[int, Args]]) -> list[int]:
@@ -65,9 +62,8 @@ def _in_the_kernel(program: bytes, calls: list[tuple[int, Args]]) -> list[int]:
     if not (pid := os.fork()):
         loaded = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         loaded = loaded or libc.prctl(PR_SET_SECCOMP, FILTER, fprog)
-        errors = [
-            ctypes.get_errno() if libc.syscall(number, *args) == -1 else 0 for number, args in words
-        ]
+        made = (libc.syscall(number, *args) for number, args in words)
+        errors = [ctypes.get_errno() if returned == -1 else 0 for returned in made]
         os.write(writer, struct.pack(f"{len(errors)}i", *errors))
         os._exit(bool(loaded))
     os.close(writer)

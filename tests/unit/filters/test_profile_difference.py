@@ -134,10 +134,8 @@ def test_no_pair_of_outcomes_is_left_out_of_a_multiplexer_with_too_many_argument
     """Which is so though another difference is found among those that are tried."""
     machine("x86_64")
     calls = "bind connect listen accept4 sendto recvfrom sendmsg recvmsg shutdown".split()
-    rules = [
-        {"names": [name], "args": [_equal(index, 16 * place + index) for index in (1, 2, 3)]}
-        for place, name in enumerate(calls, 1)
-    ]
+    compared = [[_equal(index, 16 * at + index) for index in (1, 2, 3)] for at in range(1, 10)]
+    rules = [{"names": [name], "args": args} for name, args in zip(calls, compared, strict=True)]
     logged = {**rules[4], "action": "SCMP_ACT_LOG"}
     one, other = _profile(*rules), _profile(*rules[:4], logged, *rules[5:-1])
     for each in (one, other):
@@ -172,9 +170,8 @@ def _all_of(count: int) -> Json:
     return {"names": ["acct"], "args": [_equal(index, 100 + index) for index in range(count)]}
 
 
-TOO_MANY = [
-    {"names": ["acct"], "args": [_equal(index, 100 * n) for index in range(4)]} for n in range(5)
-]
+FOUR = [[_equal(index, 100 * n) for index in range(4)] for n in range(5)]
+TOO_MANY = [{"names": ["acct"], "args": args} for args in FOUR]
 TRAP = {"names": ["acct"], "action": "SCMP_ACT_TRAP"}
 LATE_OF_MANY: list[Json] = [
     *({**TRAP, "args": [_equal(0, 10 * n)]} for n in range(30)),

@@ -13,14 +13,8 @@ PROFILE = b'{"defaultAction": "SCMP_ACT_ALLOW"}'
 
 
 def facts(**changes: Any) -> Facts:
-    usual = {
-        "runtime_path": "/usr/sbin/runc",
-        "runtime_kind": "runc",
-        "runtime_version": "1.1.15",
-        "arch": "amd64",
-        "kernel": (6, 12),
-    }
-    return Facts(**{**usual, **changes})
+    usual = {"runtime_path": "/usr/sbin/runc", "runtime_kind": "runc", "runtime_version": "1.1.15"}
+    return Facts(**{**usual, "arch": "amd64", "kernel": (6, 12), **changes})
 
 
 def compiled(settings: dict[str, Any] | None = None, **changes: Any) -> Compiled:

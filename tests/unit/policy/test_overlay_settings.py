@@ -88,10 +88,7 @@ ALG = {"deny": ["io_uring_setup"], "deny_sockets": ["AF_ALG"]}
 OPEN, NEEDED = "stay open", "execve cannot be denied: no container starts without."
 PTRACE = {"deny": ["ptrace", *sibling_calls.SIBLINGS["ptrace"]]}
 REPORTED: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "siblings": (
-        {"deny": ["mount"]},
-        [f"ways around mount {OPEN}: {MOUNTS} {ADMIN}; add {MOUNTS} to"],
-    ),
+    "siblings": ({"deny": ["mount"]}, [f"around mount {OPEN}: {MOUNTS} {ADMIN}; add {MOUNTS}"]),
     "32-bit forms": ({"deny": ["umount2"]}, ["; add umount to deny or write default.abis = "]),
     "32-bit forms with a capability": (
         {"deny": ["clock_settime"]},
@@ -99,10 +96,7 @@ REPORTED: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "ipc": ({"deny": ["shmget"]}, [f"ipc through the ABI x86 under {ENGINES}; add ipc to deny or"]),
     "socketcall": (ALG, [f"sockets {OPEN}: socketcall through the ABI x86 under {ENGINES}"]),
-    "what every container needs": (
-        {"deny": ["execveat"]},
-        [f"note: *{OPEN}: execve under*{NEEDED}"],
-    ),
+    "what containers need": ({"deny": ["execveat"]}, [f"note: *{OPEN}: execve under*{NEEDED}"]),
     "what is no call": (PTRACE, ["/proc/PID/mem can do what ptrace", *["note: *is not a sy"] * 3]),
     "what Linux exempts": ({"deny": ["uretprobe"]}, ["uretprobe, which Linux exempts from every"]),
     "all siblings denied": ({"deny": ["mount", *MOUNTS.split(", ")]}, []),

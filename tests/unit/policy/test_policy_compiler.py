@@ -27,12 +27,8 @@ def _defaults(settings: dict[str, Any] | None = None, **changes: Any) -> dict[st
 def test_the_installed_engine_decides_the_version() -> None:
     engines = {"containerd": "1.7.24", "docker": "26.1.5", "crio": "1.30.1"}
     found = _defaults(engines=engines)
-    assert [found[engine] for engine in (*engines, UNKNOWN)] == [
-        "containerd@1.7.24",
-        "moby@26.1.5",
-        "crio@1.30.1",
-        "containerd@1.7.24",
-    ]
+    defaults = [found[engine] for engine in (*engines, UNKNOWN)]
+    assert defaults == ["containerd@1.7.24", "moby@26.1.5", "crio@1.30.1", "containerd@1.7.24"]
 
 
 LIBRARIES = [
@@ -89,10 +85,8 @@ def test_all_broken_profiles_are_named_at_once() -> None:
     own = {"a.json": b"{", "b.json": profile(defualt=1), "c.json": PROFILE}
     with pytest.raises(PolicyError) as told:
         compiled(own_profiles=own)
-    assert [line.split(": ")[0] for line in str(told.value).splitlines()] == [
-        "profile localhost/a.json",
-        "profile localhost/b.json",
-    ]
+    named = [line.split(": ")[0] for line in str(told.value).splitlines()]
+    assert named == ["profile localhost/a.json", "profile localhost/b.json"]
 
 
 def _read_back(found: Compiled, prefix: Any) -> None:

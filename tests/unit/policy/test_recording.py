@@ -143,10 +143,9 @@ def test_without_an_agent_observe_with_a_candidate_enforces(
     made.policy["candidates"] = {"containerd@1.7.24": "d" * 64}
     own = made.profiles["containerd", "enforce"]
     nothing: Any = {**own, "rules": []}
-    forms = {
-        f"{mode}+{'d' * 12}": previewed(own, nothing, mode, modes.AgentListener(LISTENER)).profile
-        for mode in ("enforce", "observe")
-    }
+    listener = modes.AgentListener(LISTENER)
+    made_of = {mode: previewed(own, nothing, mode, listener) for mode in ("enforce", "observe")}
+    forms = {f"{mode}+{'d' * 12}": found.profile for mode, found in made_of.items()}
     found = _considered(made, profile_of=lambda _, _name, form: forms[form])
     assert (found.decision.mode, found.decision.candidate) == ("enforce", "containerd@1.7.24")
     assert found.decision.reason.endswith("so the mode is enforce instead of observe.")

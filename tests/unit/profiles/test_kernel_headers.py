@@ -56,10 +56,8 @@ def test_older_and_newer_forms_of_ring_operations_are_ringable_or_siblings() -> 
 
 def test_each_code_is_the_kernels() -> None:
     text = _header("seccomp.h")
-    defined = {
-        name: int(value, 16)
-        for name, value in re.findall(r"#define SECCOMP_RET_(\w+)\s+0x([0-9a-f]+)U", text)
-    }
+    found = re.findall(r"#define SECCOMP_RET_(\w+)\s+0x([0-9a-f]+)U", text)
+    defined = {name: int(value, 16) for name, value in found}
     renamed = {"ACTION_MASK": "ACTION_FULL", "DATA_MASK": "DATA"}
     ours = {name: value for name, value in vars(return_codes).items() if name.isupper()}
     assert ours == {name: defined[renamed.get(name, name)] for name in ours}

@@ -38,11 +38,8 @@ from tests.unit.policy import node as policies
 Json = dict[str, Any]
 DATA = Path(__file__).parent / "data"
 FILES = ("ledger.2.jsonl", "ledger.1.jsonl", "ledger.jsonl")
-LINES: list[Json] = [
-    json.loads(line)
-    for name in FILES
-    for line in (DATA / "var/ledger" / name).read_text().splitlines()
-]
+TEXTS = "".join((DATA / "var/ledger" / name).read_text() for name in FILES)
+LINES: list[Json] = [json.loads(line) for line in TEXTS.splitlines()]
 CONFIGS: dict[str, Json] = json.loads((DATA / "configs.json").read_text())
 CONFINED = [line for line in LINES if line["action"] == "inject"]
 CAPABILITIES = frozenset({"CAP_KILL"})  # of all these containers

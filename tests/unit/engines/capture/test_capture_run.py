@@ -27,10 +27,8 @@ from tests.unit.cli.ctl import Node
 from tests.unit.node import machine
 
 BPF = {"names": ["bpf"], "action": "SCMP_ACT_ALLOW"}
-BLOCK: dict[str, Any] = {
-    "defaultAction": "SCMP_ACT_ERRNO",
-    "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}],
-}
+READ = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+BLOCK: dict[str, Any] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [READ]}
 # Answers as the launcher does, to each request; ANSWER writes to the request's file.
 PODMAN = """
 case $1 in --version) echo podman version 5.4.2; exit ;; ps) exit ;; esac
@@ -192,11 +190,9 @@ class Crio:
         if name == "RemovePodSandbox":
             del self.pods[text(asked, 1)]
         told = json.dumps({"containerd": {"runtimes": self.runtimes}})
-        answers = {
-            "Version": message({3: self.version}),
-            "ImageStatus": message({1: b""}),
-            "Status": message({2: message({1: "config", 2: told})}),
-        }
+        status = message({2: message({1: "config", 2: told})})
+        answers = {"Version": message({3: self.version}), "ImageStatus": message({1: b""})}
+        answers["Status"] = status
         return answers.get(name, b"")
 
     def _create(self, asked: dict[int, list[int | bytes]]) -> bytes:

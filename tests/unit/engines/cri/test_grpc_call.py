@@ -167,9 +167,8 @@ def test_a_server_that_never_ends_is_given_up(behave: Callable[[Peer], None]) ->
     assert time.monotonic() - begun < PATIENCE
 
 
-FRAMES = st.builds(
-    frame, st.integers(0, 11), st.integers(0, 255), st.integers(0, 3), st.binary(max_size=40)
-)
+_BYTES = (st.integers(0, 11), st.integers(0, 255), st.integers(0, 3))
+FRAMES = st.builds(frame, *_BYTES, st.binary(max_size=40))
 
 
 @given(st.lists(FRAMES, max_size=6).map(b"".join) | st.binary(max_size=100))

@@ -20,13 +20,8 @@ from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.registration.registration_plan import Plan
-from runc_wrap.engines.transaction import (
-    canary_proof,
-    engine_restart,
-    transaction_revert,
-    transaction_run,
-)
-from runc_wrap.engines.transaction.engine_restart import Systemd
+from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
+from runc_wrap.engines.transaction.engine_restart import Systemd, remove_boot_unit, write_boot_unit
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.node.paths import Places
 
@@ -200,22 +195,20 @@ class FakeNode(Systemd):
         return "" if self.answers() else "it failed"
 
     def guard(self, places: Places, unit: str, timer: str, command: Sequence[str]) -> None:
-        engine_restart.write_boot_unit(places, unit, self.units)
+        write_boot_unit(places, unit, self.units)
         self.timers[timer] = command
 
     def release(self, places: Places, timer: str = "") -> None:
         self.timers.pop(timer, None)
         if not registration_state.unfinished(places):
-            engine_restart.remove_boot_unit(places, self.units)
+            remove_boot_unit(places, self.units)
 
 
 def _handlers(path: Path) -> dict[str, str | None]:
     document = tomllib.loads(path.read_text()) if path.exists() else {}
     place = ["plugins", OLD_CRI, "containerd", "runtimes"]
-    return {
-        name: each.get("options", {}).get("BinaryName")
-        for name, each in toml_text.lookup(document, place).items()
-    }
+    found = toml_text.lookup(document, place).items()
+    return {name: each.get("options", {}).get("BinaryName") for name, each in found}
 
 
 def node(tmp_path: Path, text: str = TEXT) -> FakeNode:

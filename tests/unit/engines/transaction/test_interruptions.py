@@ -14,12 +14,8 @@ import pytest
 from runc_wrap.engines.docker import daemon_json
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
-from runc_wrap.engines.transaction import (
-    canary_proof,
-    engine_restart,
-    transaction_revert,
-    transaction_run,
-)
+from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
+from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.transaction_revert import Note
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
@@ -83,7 +79,7 @@ def test_a_second_interruption_waits_until_it_is_taken_back(one: FakeNode) -> No
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-class DockerNode(engine_restart.Systemd):
+class DockerNode(Systemd):
     """A node whose dockerd reads its file at each reload; `asked` is what it read, and how."""
 
     patience = 0.05
@@ -94,12 +90,8 @@ class DockerNode(engine_restart.Systemd):
 
     def access(self, engine: str, config: Path) -> Any:
         assert (engine, config) == ("docker", self.config)
-        return SimpleNamespace(
-            unit="docker.service",
-            has_read=lambda text, _: self.asked[-1][1] == text,
-            silence=str,
-            remove_probes=lambda: None,
-        )
+        asked = {"has_read": lambda text, _: self.asked[-1][1] == text, "silence": str}
+        return SimpleNamespace(unit="docker.service", remove_probes=lambda: None, **asked)
 
     def state(self, unit: str) -> str:
         assert unit == "docker.service"
@@ -214,7 +206,7 @@ def test_a_masked_unit_is_not_restarted(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / "enabled").write_text(f"{enabled}\n")
         refused = pytest.raises(EngineError, match=r"try: `systemctl unmask docker\.service`")
         with refused if refusal else nullcontext():
-            engine_restart.Systemd().check_unit("docker.service")
+            Systemd().check_unit("docker.service")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"note": {"id": 1}, "entries": []}'])

@@ -9,9 +9,8 @@ from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.source_profile import ProfileError
 
-pytestmark = pytest.mark.skipif(
-    syscall_names.known_to_libseccomp([]) is None, reason="it needs libseccomp"
-)
+HAS_LIBSECCOMP = syscall_names.known_to_libseccomp([]) is not None
+pytestmark = pytest.mark.skipif(not HAS_LIBSECCOMP, reason="it needs libseccomp")
 
 
 def made_of(*rules: Any) -> bytes:

@@ -3,6 +3,7 @@
 The expected answer is that of the profile as written for arguments with the unused bits cleared.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -152,18 +153,18 @@ def _is_taken(profile: Profile, kind: str) -> bool:
     return True
 
 
+def _holds(conditions: Iterable[Argument], args: bpf.Args) -> bool:
+    return all(compares(one, args[one.index], (1 << 64) - 1) for one in conditions)
+
+
 def meant(profile: Profile, args: bpf.Args) -> int:
     """Return what the rules mean, not libseccomp's filter for them, which is sometimes wrong.
 
     Only a denial of one number may contradict another rule here, and wins.
     """
     written = Asked.loaded(profile)
-    codes = {
-        one.code
-        for one in written.rules
-        if one.name == "socket"
-        and all(compares(c, args[c.index], (1 << 64) - 1) for c in one.conditions)
-    }
+    in_force = [one for one in written.rules if one.name == "socket"]
+    codes = {one.code for one in in_force if _holds(one.conditions, args)}
     return min(codes, key=actions.restriction) if codes else written.default
 
 

@@ -51,12 +51,8 @@ def test_the_files_beneath_a_directory_are_named_by_their_paths(tmp_path: Path) 
     assert profile_files.below(tmp_path) == {"a": b"1", "team/b.json": b"3"}
 
 
-TARGETS = [
-    ("/etc/passwd", "leads out of"),
-    ("../outside", "leads out of"),
-    ("nowhere", "leads nowhere"),
-    ("link", "leads nowhere"),
-]
+OUT, NOWHERE = "leads out of", "leads nowhere"
+TARGETS = [("/etc/passwd", OUT), ("../outside", OUT), ("nowhere", NOWHERE), ("link", NOWHERE)]
 
 
 @pytest.mark.parametrize(("target", "said"), TARGETS)

@@ -86,11 +86,8 @@ def test_the_log_flag_is_set_beside_the_defaults_that_runtimes_would_omit() -> N
     assert old["block"]["flags"] == both[1:]
 
 
-NATIVE_STAYS = [
-    ((), ["SCMP_ARCH_X86_64"]),
-    (("SCMP_ARCH_X86",), ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]),
-    (("SCMP_ARCH_ARM",), ["SCMP_ARCH_X86_64"]),
-]
+X86_64, X86 = "SCMP_ARCH_X86_64", "SCMP_ARCH_X86"
+NATIVE_STAYS = [((), [X86_64]), ((X86,), [X86_64, X86]), (("SCMP_ARCH_ARM",), [X86_64])]
 
 
 @pytest.mark.parametrize(("kept", "left"), NATIVE_STAYS)
@@ -154,10 +151,8 @@ def test_denials_stay_and_what_is_allowed_is_sent_unless_it_is_of_the_base_set(
 
 @needs_libseccomp
 def test_the_agent_knows_what_it_only_records() -> None:
-    enforced, observed = (
-        modes.recorded(made("containerd", mode), mode, LISTENER)["block"]
-        for mode in (ENFORCE, OBSERVE)
-    )
+    plain = [(made("containerd", mode), mode) for mode in (ENFORCE, OBSERVE)]
+    enforced, observed = (modes.recorded(*one, LISTENER)["block"] for one in plain)
     assert modes.RECORD_METADATA == call_arguments.RECORDS
     assert enforced["listenerMetadata"] == call_arguments.RECORDS
     assert enforced["listenerPath"] == "/notify.sock"
