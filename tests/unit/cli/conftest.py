@@ -66,8 +66,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 @pytest.fixture
 def applied(node: ctl.Node) -> ctl.Node:
     """The same, with the defaults in force."""
-    assert node.ctl("apply").exit_code == 0
-    return node
+    return node.apply("")
 
 
 @pytest.fixture

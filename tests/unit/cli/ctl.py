@@ -20,18 +20,20 @@ class Node:
     places: Places
     programs: Path
 
-    def ctl(self, *words: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(main, ["--prefix", str(self.places.prefix), *words], input=stdin)
+    def ctl(self, *words: str, stdin: str | bytes = b"", status: int | None = None) -> Result:
+        """Run a command, which ends with this status if one is given."""
+        argv = ["--prefix", str(self.places.prefix), *words]
+        result = CliRunner().invoke(main, argv, input=stdin)
+        assert status in (None, result.exit_code), result.output
+        return result
 
     def json(self, *words: str) -> Any:
-        result = self.ctl(*words, "--json")
-        assert result.exit_code == 0, result.output
-        return json.loads(result.stdout)
+        return json.loads(self.ctl(*words, "--json", status=0).stdout)
 
     def failure(self, *words: str) -> str:
         """Return the error message of a command that cannot run."""
-        result = self.ctl(*words)
-        assert (result.exit_code, result.stdout) == (2, "")
+        result = self.ctl(*words, status=2)
+        assert result.stdout == ""
         assert isinstance(result.exception, SystemExit)
         return result.stderr
 
@@ -44,8 +46,7 @@ class Node:
     def apply(self, policy: str, **profiles: bytes) -> "Node":
         """Put this policy in force."""
         self.configure(policy, **profiles)
-        result = self.ctl("apply")
-        assert result.exit_code == 0, result.output
+        self.ctl("apply", status=0)
         return self
 
 

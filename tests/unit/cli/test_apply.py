@@ -16,10 +16,6 @@ def test_the_runtimes_link_stays_the_same_while_the_runtime_does(applied: Node) 
     before = link.lstat().st_ino
     assert applied.ctl("apply").exit_code == 0
     assert link.lstat().st_ino == before
-    link.unlink()
-    link.symlink_to("/another")
-    assert applied.ctl("apply").exit_code == 0
-    assert str(link.readlink()) == f"{applied.programs}/runc"
 
 
 def test_json_has_what_the_lines_say(node: Node) -> None:
@@ -45,8 +41,7 @@ def test_rules_overlay_profiles_and_remarks_on_them_are_printed(node: Node) -> N
         "[[rule]]\nname = 'take'\nmode = 'enforce'\nadopt = 'runtime-default, also weaker'\n",
         a=profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}]),
     )
-    result = node.ctl("apply")
-    assert result.exit_code == 0
+    result = node.ctl("apply", status=0)
     rings = "io_uring_setup, io_uring_enter, io_uring_register"
     for wanted in (
         "rule 1           look (audit)\n",
@@ -64,11 +59,7 @@ def test_rules_overlay_profiles_and_remarks_on_them_are_printed(node: Node) -> N
 @pytest.mark.parametrize(
     ("text", "profiles", "said"),
     [
-        (
-            "runtim = 'runc'",
-            {},
-            "config.toml:1: runtim is not a setting (did you mean runtime?); there are default",
-        ),
+        ("runtim = 'runc'", {}, "config.toml:1: runtim is not a setting (did you mean runtime?)"),
         ("runtime = ['none']", {}, "none of the runtimes none was found"),
         ("[default]\nprofile = 'x'", {}, "no built-in profile is called 'x'"),
         ("", {"a": b"{"}, "profile localhost/a.json: a.json: not JSON: "),
@@ -89,31 +80,24 @@ def test_any_error_leaves_the_policy_in_force(
     assert applied.places.current.resolve() == before
 
 
-def _kinds(node: Node) -> list[str]:
-    return [link.name for link in node.places.runtime.iterdir()]
-
-
-def test_the_runtimes_kind_changes_while_containers_exist_by_force_only(
-    applied: Node, tmp_path: Path
+def test_installing_another_runtime_does_not_switch_and_containers_of_one_are_a_refusal(
+    node: Node, tmp_path: Path
 ) -> None:
-    fake(applied.programs, "crun", "echo crun version 1.21")
-    (tmp_path / "root/abc").mkdir(parents=True)
-    write_ledger(applied.places.ledger, {"id": "abc", "root": str(tmp_path / "root")})
-    before = applied.places.current.resolve()
-    applied.configure("runtime = ['crun']")
-    for words in (["apply"], ["apply", "--check"]):
-        assert f"cannot manage containers of runc: {tmp_path}/root/abc" in applied.failure(*words)
-    assert (_kinds(applied), applied.places.current.resolve()) == (["runc"], before)
-    assert applied.ctl("apply", "--force").exit_code == 0
-    assert _kinds(applied) == ["crun"]
+    def kinds() -> list[str]:
+        return [link.name for link in node.places.runtime.iterdir()]
 
-
-def test_installing_another_runtime_does_not_switch(node: Node) -> None:
     (node.programs / "runc").rename(node.programs / "away")
     fake(node.programs, "crun", "echo crun version 1.21")
-    assert node.ctl("apply").exit_code == 0
+    node.apply("")
     (node.programs / "away").rename(node.programs / "runc")
-    assert node.ctl("apply").exit_code == 0
-    assert _kinds(node) == ["crun"]
-    node.apply("runtime = ['runc', 'crun']")
-    assert _kinds(node) == ["runc"]
+    node.apply("")
+    assert kinds() == ["crun"]
+    (tmp_path / "root/abc").mkdir(parents=True)
+    write_ledger(node.places.ledger, {"id": "abc", "root": str(tmp_path / "root")})
+    before = node.places.current.resolve()
+    node.configure("runtime = ['runc', 'crun']")
+    for words in (["apply"], ["apply", "--check"]):
+        assert f"cannot manage containers of crun: {tmp_path}/root/abc" in node.failure(*words)
+    assert (kinds(), node.places.current.resolve()) == (["crun"], before)
+    node.ctl("apply", "--force", status=0)
+    assert kinds() == ["runc"]

@@ -8,13 +8,11 @@ from typing import NoReturn
 import pytest
 from click.testing import CliRunner, Result
 
-from runc_wrap.cli.engine_output import diff
 from runc_wrap.cli.root_command import main
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.containerd import distributions
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.docker.docker_engine import Docker
-from runc_wrap.engines.engine_files import Change
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.transaction import canary_proof, transaction_run
@@ -44,8 +42,14 @@ def _no_engine_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     (tmp_path / "lib/releases").mkdir(parents=True)
 
 
-def _ctl(tmp_path: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(main, ["--prefix", str(tmp_path), "engine", *arguments])
+def _ctl(tmp_path: Path, *arguments: str, status: int | None = None) -> Result:
+    result = CliRunner().invoke(main, ["--prefix", str(tmp_path), "engine", *arguments])
+    assert status in (None, result.exit_code), result.output
+    return result
+
+
+def _refused(tmp_path: Path, *arguments: str) -> str:
+    return " ".join(_ctl(tmp_path, *arguments, status=2).output.split())
 
 
 def _docker(tmp_path: Path) -> list[str]:
@@ -102,9 +106,7 @@ def test_an_impossible_command_exits_with_2(
     if case == "one of two files":
         for name in ("daemon.json", "other.json"):
             _ctl(tmp_path, "add", "docker", "--config", str(tmp_path / name))
-    result = _ctl(tmp_path, *words.split())
-    assert result.exit_code == 2
-    assert told in result.stderr
+    assert told in _refused(tmp_path, *words.split())
 
 
 def test_a_containerd_without_cri_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -112,10 +114,8 @@ def test_a_containerd_without_cri_is_refused_before_anything_is_written(tmp_path
     (tmp_path / "off.toml").write_text('disabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
     config.write_text('version = 2\nimports = ["off.toml"]\n')
     words = ("add", "containerd", "--config", str(config), "--containerd-version", "1.7")
-    result = _ctl(tmp_path, *words)
-    assert result.exit_code == 2
+    assert "disables the CRI plugin" in _refused(tmp_path, *words)
     assert "runc-wrap" not in config.read_text()
-    assert "disables the CRI plugin" in result.stderr
     config.write_text("version = 2\n")  # which comes with its runtime class
     text = "kind: RuntimeClass\nmetadata:\n  name: runc-wrap\nhandler: runc-wrap"
     assert text in _ctl(tmp_path, *words).output
@@ -127,12 +127,6 @@ def test_control_characters_of_a_file_are_not_printed(tmp_path: Path) -> None:
     assert r"\x7f\u202e\x9b" in result.output
     (tmp_path / "daemon.json").write_text('{"\x1b[2J": 1, "\x1b[2J": 2}\n')
     assert "\x1b" not in _ctl(tmp_path, "add", *_docker(tmp_path)).stderr
-
-
-def test_a_diff_marks_a_missing_newline_at_the_end() -> None:
-    assert diff(Change(Path("/f"), "a", "b\n")) == (
-        "--- /f\n+++ /f\n@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+b\n"
-    )
 
 
 def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(
@@ -148,21 +142,18 @@ def test_a_name_that_a_container_needs_is_not_removed_but_handed_over(
     (tmp_path / "lib" / "runtime").mkdir()
     (tmp_path / "lib" / "runtime" / "runc").symlink_to(real)
     words = ("remove", *_docker(tmp_path), "--handler", "x")
-    refused = _ctl(tmp_path, *words)
-    assert refused.exit_code == 2
-    assert "is needed by 1 container: one" in " ".join(refused.output.split())
-    assert "\x1b" not in refused.output
+    refused = _refused(tmp_path, *words)
+    assert "is needed by 1 container: one" in refused
+    assert "\x1b" not in refused
     assert config.read_text() == registered
-    result = _ctl(tmp_path, *words, "--hand-over")
-    assert result.exit_code == 0
+    result = _ctl(tmp_path, *words, "--hand-over", status=0)
     told = f"yours to delete when no container needs it: the handler x in {config}, which leads to"
     assert told in result.output
     assert json.loads(config.read_text())["runtimes"] == {"x": {"path": str(real)}}
     assert json.loads(config.read_text())["default-runtime"] == "runc"
     assert (tmp_path / "bin" / "x").readlink() == real
     assert json.loads(_ctl(tmp_path, "list", "--json").output)[3]["registered"] == []
-    again = _ctl(tmp_path, "add", *_docker(tmp_path))
-    assert again.exit_code == 0
+    _ctl(tmp_path, "add", *_docker(tmp_path), status=0)
     assert sorted(json.loads(config.read_text())["runtimes"]) == ["runc-wrap", "x"]
 
 
@@ -193,14 +184,11 @@ def test_of_two_containerds_both_are_listed_and_add_asks_for_one(
     assert (own["config"], own["version"]) == (str(engines["containerd"]), "2.3.4")
     names = {"distribution": "k3s", "unit": "k3s.service", "socket": socket}
     assert brought == {"config": config, "binary": None, "version": None, **names}
-    result = _ctl(tmp_path, "add", "containerd")
-    assert result.exit_code == 2
-    assert f"containerd ({engines['containerd']}), containerd of k3s" in result.stderr
+    both = f"containerd ({engines['containerd']}), containerd of k3s"
+    assert both in _refused(tmp_path, "add", "containerd")
 
 
-def test_auto_registers_with_every_engine_that_it_finds(
-    tmp_path: Path, engines: dict[str, Path]
-) -> None:
+def test_auto_registers_with_every_engine_found(tmp_path: Path, engines: dict[str, Path]) -> None:
     found = json.loads(_ctl(tmp_path, "add", "auto", "--handler", "x", "--json").output)["engines"]
     assert [each["engine"] for each in found] == [*engines]
     assert all(each["changed"] for each in found)
@@ -214,8 +202,7 @@ def test_auto_leaves_out_a_containerd_whose_cri_is_off_and_goes_on_after_an_erro
 ) -> None:
     engines["containerd"].write_text('version = 3\ndisabled_plugins = ["cri"]\n')
     engines["docker"].write_text("{")
-    result = _ctl(tmp_path, "add", "auto")
-    assert result.exit_code == 1
+    result = _ctl(tmp_path, "add", "auto", status=1)
     assert "skipped" in result.stderr
     assert "disables the CRI plugin" in result.stderr
     assert "is no valid JSON" in result.stderr
@@ -227,8 +214,7 @@ def test_a_file_that_the_engine_refused_before_is_no_reason_to_take_it_back(
     tmp_path: Path, engines: dict[str, Path]
 ) -> None:
     (tmp_path / "dockerd.refuses").touch()
-    result = _ctl(tmp_path, "add", "docker")
-    assert result.exit_code == 1
+    result = _ctl(tmp_path, "add", "docker", status=1)
     assert "docker refuses its files" in result.stderr
     assert engines["docker"].exists()
 
@@ -250,10 +236,8 @@ def _interrupted(tmp_path: Path) -> registration_state.Where:
 
 def test_a_restart_that_nobody_can_do_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     machine.fake(tmp_path / "nothing", "dockerd", "echo Docker version 26.1.5")
-    result = _ctl(tmp_path, "add", *_docker(tmp_path), "--restart")
-    assert result.exit_code == 2
     told = "systemd does not run here, so that nothing restarts docker.service"
-    assert told in " ".join(result.output.split())
+    assert told in _refused(tmp_path, "add", *_docker(tmp_path), "--restart")
     assert not (tmp_path / "daemon.json").exists()
     assert [*(tmp_path / "var").rglob("*.json")] == []
 
@@ -266,9 +250,7 @@ def test_while_a_change_is_not_over_no_other_is_made_and_nothing_is_uninstalled(
     _interrupted(tmp_path)
     told = "daemon.json is being changed by alice"
     for action in ("add", "remove"):
-        result = _ctl(tmp_path, action, *_docker(tmp_path), "--handler", "runc-wrap")
-        assert result.exit_code == 2
-        assert told in " ".join(result.output.split())
+        assert told in _refused(tmp_path, action, *_docker(tmp_path), "--handler", "runc-wrap")
     monkeypatch.setattr(uninstaller, "check", lambda _: None)
     with pytest.raises(EngineError, match=told):
         uninstaller.plan(Places(tmp_path))
@@ -285,21 +267,12 @@ def test_a_change_without_a_transaction_is_nobodys_proof(tmp_path: Path) -> None
 
 def test_what_was_interrupted_is_named_and_a_damaged_record_too(tmp_path: Path) -> None:
     change = _interrupted(tmp_path).change
-    result = _ctl(tmp_path, "status")
-    assert result.exit_code == 1
+    result = _ctl(tmp_path, "status", status=1)
     told = " ".join(result.output.split())
     assert "daemon.json by alice is under way or was interrupted" in told
     for text in ("", "{", "[]", '{"note": {"id": 1}, "entries": []}'):
         change.write_text(text)
-        result = _ctl(tmp_path, "status")
-        assert result.exit_code == 2
-        assert str(change) in "".join(result.output.split("\n"))
-
-
-def test_nothing_to_take_back_is_said(tmp_path: Path) -> None:
-    assert _ctl(tmp_path, "revert").output == "nothing to take back\n"
-    done = _ctl(tmp_path, "revert", "--boot", "--json")
-    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+        assert str(change) in _refused(tmp_path, "status").replace(" ", "")
 
 
 def test_who_interrupts_auto_at_one_engine_keeps_the_others_as_they_are(

@@ -26,26 +26,23 @@ def test_without_a_policy_or_a_runtime_that_works_it_says_so(node: Node) -> None
     assert "cgroup trouble" in node.failure("selftest")
 
 
-@pytest.mark.parametrize(
-    ("policy", "states", "told"),
-    [
-        ("", "020", "with runc-wrap, opted out by annotation\n"),
-        ("[opt_out]\nnamespaces = ['trusted']", "022", "annotation, which the policy does not hon"),
-        ("[opt_out]\nannotations = false", "022", "annotation, which the policy does not honour"),
-        ("[default]\nmode = 'off'", "000", "unconfined: The policy's default turns it off."),
-        ("[overlay]\ndeny = ['bpf']", "020", "with runc-wrap, opted out by annotation\n"),
-        ("[default]\nmode = 'audit'", "020", "with runc-wrap, opted out by annotation\n"),
-    ],
-)
-def test_the_policy_says_which_state_is_expected(
-    node: Node, policy: str, states: str, told: str
-) -> None:
+EXPECTED = [
+    ("", "020", "with runc-wrap, opted out by annotation\n"),
+    ("[opt_out]\nnamespaces = ['trusted']", "022", "annotation, which the policy does not hon"),
+    ("[opt_out]\nannotations = false", "022", "annotation, which the policy does not honour"),
+    ("[default]\nmode = 'off'", "000", "unconfined: The policy's default turns it off."),
+    ("[overlay]\ndeny = ['bpf']", "020", "with runc-wrap, opted out by annotation\n"),
+    ("[default]\nmode = 'audit'", "020", "with runc-wrap, opted out by annotation\n"),
+]
+
+
+@pytest.mark.parametrize(("policy", "states", "told"), EXPECTED)
+def test_the_policy_says_what_is_expected(node: Node, policy: str, states: str, told: str) -> None:
     node.configure(policy)
     _installed(node, states[1])
     wrapper = f'case "$(cat "$5/config.json")" in *unconf*) s={states[2]};; *) s={states[1]};; esac'
     machine.fake(node.places.wrapper.parent, "runc-wrap", f'{wrapper}; printf "Seccomp:\\t$s\\n"')
-    result = node.ctl("selftest")
-    assert result.exit_code == 0, result.stdout
+    result = node.ctl("selftest", status=0)
     assert [line[9] for line in result.stdout.splitlines()] == [*states]
     assert told in result.stdout
     found = node.json("selftest")
@@ -69,6 +66,5 @@ def test_what_is_a_problem_of_ours_is_shown_and_exits_with_1(node: Node, case: s
     node.configure(policy)
     _installed(node, "2")
     machine.fake(node.places.wrapper.parent, node.places.wrapper.name, script)
-    result = node.ctl("selftest")
-    assert result.exit_code == 1
+    result = node.ctl("selftest", status=1)
     assert result.stdout.splitlines()[line].endswith(told)

@@ -7,8 +7,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.root_command import main
 from runc_wrap.engines import engine_registry
-from runc_wrap.engines.transaction import transaction_revert
-from runc_wrap.host import change_set, locks
+from runc_wrap.host import change_set
 from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation import releases, uninstall_obstacles, uninstaller
 from runc_wrap.node.paths import Places
@@ -29,17 +28,6 @@ def test_a_packages_files_are_the_packages(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(uninstaller, "PACKAGED", tmp_path)
     _installed(tmp_path)
     assert "belongs to a package: remove that with apt" in _failed(tmp_path)
-
-
-def test_nothing_is_removed_while_an_engine_is_being_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would be registered with what is gone by then."""
-    monkeypatch.setattr(locks, "PATIENCE", 0.0)
-    _installed(tmp_path)
-    with transaction_revert.exclusive(Places(tmp_path)):
-        assert "transaction" in _failed(tmp_path)
-    assert releases.in_force(tmp_path)
 
 
 @pytest.mark.parametrize("words", [(), ("--hand-over",), ("--dry-run",)])

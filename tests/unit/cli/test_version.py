@@ -47,6 +47,4 @@ def test_the_text_is_a_line_for_each_and_escapes_what_runtimes_print(node: Node)
     machine.fake(node.programs, "runc", r"printf 'runc version 1.2.4\033[31m\n'")
     lines = node.ctl("version").stdout.splitlines()
     assert lines[0].split()[:2] == ["runc-wrap", metadata.version("runc-wrap")]
-    assert [line for line in lines if line.startswith("runtime")] == [
-        rf"runtime     runc 1.2.4\x1b[31m ({node.programs / 'runc'})"
-    ]
+    assert rf"runtime     runc 1.2.4\x1b[31m ({node.programs / 'runc'})" in lines
