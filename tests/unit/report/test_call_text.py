@@ -2,6 +2,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,39 +11,32 @@ from hypothesis import strategies as st
 from runc_wrap.report import argument_constants, call_text
 
 HEADERS = Path("/usr/include/linux")
+FCNTL = {n: name for n, name in argument_constants.FCNTL.items() if "64" not in name}
 
 
-@pytest.mark.parametrize(
-    ("name", "args", "told"),
-    [
-        ("unshare", (0x10000000 | 0x20000,), "CLONE_NEWNS|CLONE_NEWUSER"),
-        ("clone", (0x10000000 | 17,), "CLONE_NEWUSER|SIGCHLD"),
-        ("clone3", (0x80,), "CLONE_NEWTIME"),
-        ("setns", (None, 0x40000000), "…, CLONE_NEWNET"),
-        ("setns", (None, 0), "…, 0"),
-        ("socket", (40, 1, 0), "AF_VSOCK, SOCK_STREAM, 0"),
-        (
-            "socket",
-            (38 | 1 << 32, 0x80005, 0),
-            "AF_ALG|0x100000000, SOCK_SEQPACKET|SOCK_CLOEXEC, 0",
-        ),
-        ("socket", (16, 3, 9), "AF_NETLINK, SOCK_RAW, NETLINK_AUDIT"),
-        ("socket", (4000, 77, 3), "0xfa0, 0x4d, 3"),
-        ("personality", (0x40000,), "PER_LINUX|ADDR_NO_RANDOMIZE"),
-        ("personality", (8,), "PER_LINUX32"),
-        ("ioctl", (None, 0x5412), "…, TIOCSTI"),
-        ("ioctl", (None, 0xDEAD), "…, 0xdead"),
-        ("prctl", (0x59616D61,), "PR_SET_PTRACER"),
-        ("prctl", (1,), "PR_SET_PDEATHSIG"),
-        ("keyctl", (1,), "KEYCTL_JOIN_SESSION_KEYRING"),
-        ("mount", (None, None, None, 0x5000), "…, …, …, MS_BIND|MS_REC"),
-        ("unshare", (None,), ""),
-        ("getpid", (1, 2), ""),
-    ],
-)
-def test_arguments_are_named_as_strace_does(
-    name: str, args: tuple[int | None, ...], told: str
-) -> None:
+NAMED = [
+    ("unshare", (0x10000000 | 0x20000,), "CLONE_NEWNS|CLONE_NEWUSER"),
+    ("clone", (0x10000000 | 17,), "CLONE_NEWUSER|SIGCHLD"),
+    ("clone3", (0x80,), "CLONE_NEWTIME"),
+    ("setns", (None, 0x40000000), "…, CLONE_NEWNET"),
+    ("socket", (40, 1, 0), "AF_VSOCK, SOCK_STREAM, 0"),
+    ("socket", (38 | 1 << 32, 0x80005, 0), "AF_ALG|0x100000000, SOCK_SEQPACKET|SOCK_CLOEXEC, 0"),
+    ("socket", (16, 3, 9), "AF_NETLINK, SOCK_RAW, NETLINK_AUDIT"),
+    ("socket", (4000, 77, 3), "0xfa0, 0x4d, 3"),
+    ("personality", (0x40000,), "PER_LINUX|ADDR_NO_RANDOMIZE"),
+    ("personality", (8,), "PER_LINUX32"),
+    ("ioctl", (None, 0x5412), "…, TIOCSTI"),
+    ("ioctl", (None, 0xDEAD), "…, 0xdead"),
+    ("prctl", (0x59616D61,), "PR_SET_PTRACER"),
+    ("keyctl", (1,), "KEYCTL_JOIN_SESSION_KEYRING"),
+    ("mount", (None, None, None, 0x5000), "…, …, …, MS_BIND|MS_REC"),
+    ("unshare", (None,), ""),
+    ("getpid", (1, 2), ""),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "told"), NAMED)
+def test_arguments_are_named_as_strace_does(name: str, args: Any, told: str) -> None:
     assert call_text.arguments(name, args) == told
 
 
@@ -60,24 +54,20 @@ def test_newer_calls_have_the_kernels_names() -> None:
     assert call_text.syscall("#5000") == "#5000"
 
 
-@pytest.mark.parametrize(
-    ("header", "prefix", "names"),
-    [
-        ("sched.h", "CLONE_", argument_constants.CLONE),
-        ("netlink.h", "NETLINK_", argument_constants.NETLINK),
-        ("keyctl.h", "KEYCTL_", argument_constants.KEYCTL),
-        ("prctl.h", "PR_", argument_constants.PRCTL),
-        ("ptrace.h", "PTRACE_", argument_constants.PTRACE),
-        ("bpf.h", "BPF_", argument_constants.BPF),
-        ("mount.h", "MS_", argument_constants.MOUNT),
-        (
-            "fcntl.h",
-            "F_",
-            {n: name for n, name in argument_constants.FCNTL.items() if "64" not in name},
-        ),
-        ("net.h", "SYS_", argument_constants.SOCKETCALL),
-    ],
-)
+TABLES = [
+    ("sched.h", "CLONE_", argument_constants.CLONE),
+    ("netlink.h", "NETLINK_", argument_constants.NETLINK),
+    ("keyctl.h", "KEYCTL_", argument_constants.KEYCTL),
+    ("prctl.h", "PR_", argument_constants.PRCTL),
+    ("ptrace.h", "PTRACE_", argument_constants.PTRACE),
+    ("bpf.h", "BPF_", argument_constants.BPF),
+    ("mount.h", "MS_", argument_constants.MOUNT),
+    ("fcntl.h", "F_", FCNTL),
+    ("net.h", "SYS_", argument_constants.SOCKETCALL),
+]
+
+
+@pytest.mark.parametrize(("header", "prefix", "names"), TABLES)
 def test_the_table_is_the_kernel_headers_own(
     header: str, prefix: str, names: dict[int, str], tmp_path: Path
 ) -> None:
@@ -86,12 +76,9 @@ def test_the_table_is_the_kernel_headers_own(
     if compiler is None or not (HEADERS / header).exists():
         pytest.skip("neither compiler nor kernel headers")
     assert all(name.startswith(prefix) for name in names.values())
-    checks = [
-        f'_Static_assert(({name}) == {number}ULL, "{name}");' for number, name in names.items()
-    ]
+    checks = [f'_Static_assert(({name}) == {of}ULL, "{name}");' for of, name in names.items()]
     source = tmp_path / "check.c"
     source.write_text(f"#include <linux/{header}>\n" + "\n".join(checks) + "\n")
-    done = subprocess.run(
-        [compiler, "-fsyntax-only", str(source)], capture_output=True, text=True, check=False
-    )
+    argv = [compiler, "-fsyntax-only", str(source)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

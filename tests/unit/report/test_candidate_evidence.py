@@ -6,15 +6,13 @@ from typing import Any
 import pytest
 
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE
-from runc_wrap.evidence.store import evidence_memory
-from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.evidence.store.evidence_memory import Evidence
-from runc_wrap.ledger.decision_record import Ledger
+from runc_wrap.ledger.decision_record import Ledger, Record
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import candidate_evidence
 from runc_wrap.report.call_outcomes import Filter
-from tests.unit.evidence import samples
 from tests.unit.evidence.samples import GETPID, MOUNT, UNSHARE, sighting
+from tests.unit.report import test_verdict
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 DAY = 86400.0
@@ -24,10 +22,7 @@ LOG, EPERM, NOTIFY = return_codes.LOG, return_codes.ERRNO | 1, return_codes.USER
 SOCKET = 41
 
 
-@pytest.fixture(scope="module")
-def profile() -> Filter:
-    """A profile that denies mount and unshare, and some families of socket."""
-    return samples.enforced()
+profile = test_verdict.profile  # denies mount and unshare, and some families of socket
 
 
 class Node(Case):
@@ -46,13 +41,15 @@ class Node(Case):
     def saw(self, name: str, number: int, code: int, at: float = HOUR) -> None:
         source = OBSERVE if code == NOTIFY else AUDIT
         one = sighting(number, code=code, time=BEGIN + at, source=source)
-        seen = self.evidence.containers.setdefault(("/run/test", name), Tallies())
-        evidence_memory.count(seen, one)
+        self.evidence.add(("/run/test", name), one)
 
     def _judged(self, decided: Ledger, evidence: Evidence) -> dict[str, Any]:
-        judging = self.judging(unpreviewed=lambda record: self.left.get(record.id, []))
+        judging = self.judging(unpreviewed=self.unpreviewed)
         found = replace(judging, ledger=decided, evidence=evidence).judge()
         return {one.workload.container or "": one.as_json() for one in found}
+
+    def unpreviewed(self, record: Record) -> list[str]:
+        return self.left.get(record.id, [])
 
     def plain(self) -> dict[str, Any]:
         return self._judged(self.decided(), self.evidence)
@@ -63,8 +60,7 @@ class Node(Case):
 
     def notes(self) -> list[str]:
         ledger, _, others = candidate_evidence.of(self.decided(), self.evidence, PRESENT)
-        left = lambda record: self.left.get(record.id, [])  # noqa: E731
-        return list(candidate_evidence.notes(ledger.records.values(), others, left))
+        return list(candidate_evidence.notes(ledger.records.values(), others, self.unpreviewed))
 
 
 @pytest.fixture
@@ -77,10 +73,8 @@ def test_a_logged_call_counts_for_the_candidate_and_not_for_what_is_enforced(nod
     node.saw("c1", MOUNT, LOG)
     node.saw("c1", SOCKET, LOG)  # audit has no family: the profile would deny some
     found = node.beside()["c1"]
-    assert (found["verdict"], {one["syscall"] for one in found["calls"]}) == (
-        "denied", {"mount", "socket"},
-    )  # fmt: skip
-    assert (found["profile"], found["modes"]) == ("next", ["candidate"])
+    assert {one["syscall"] for one in found["calls"]} == {"mount", "socket"}
+    assert (found["verdict"], found["profile"], found["modes"]) == ("denied", "next", ["candidate"])
     plain = node.plain()["c1"]
     assert (plain["verdict"], plain["calls"], plain["modes"]) == (None, [], ["enforce"])
     assert plain["reason"].startswith("Already enforced")
@@ -96,9 +90,7 @@ def test_a_logged_denial_counts_for_what_is_enforced_and_not_for_the_candidate(n
 
 def test_observe_looks_by_the_agent_only(node: Node) -> None:
     node.container("c1", mode="observe")
-    assert node.beside()["c1"]["reason"] == (
-        "Unknown: nothing was watching while its containers ran."
-    )
+    assert node.beside()["c1"]["reason"] == test_verdict.UNWATCHED["reason"]
     node.evidence.add_watched(OBSERVE, BEGIN, BEGIN + DAY)
     node.saw("c1", MOUNT, NOTIFY)
     found = node.beside()["c1"]
@@ -110,24 +102,22 @@ def test_observe_looks_by_the_agent_only(node: Node) -> None:
 def test_what_is_not_previewed_is_not_safe(node: Node) -> None:
     node.container("c1")
     node.left["c1"] = ["socket", "any call through x32"]
-    found = node.beside()["c1"]
-    assert (found["verdict"], found["reason"]) == (
-        None,
-        "Unknown: what its candidate would deny of any call through x32, socket is not previewed.",
-    )
+    found, told = node.beside()["c1"], "any call through x32, socket is not previewed"
+    assert found["verdict"] is None
+    assert found["reason"] == f"Unknown: what its candidate would deny of {told}."
     node.saw("c1", MOUNT, LOG)
     assert node.beside()["c1"]["verdict"] == "denied"  # which is not all that it would deny
-    assert "any call through x32, socket is not previewed" in node.notes()[0]
+    assert told in node.notes()[0]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"candidate": None, "candidate_digest": None},
-        {"candidate": "before"},
-        {"candidate_digest": "e" * 64},  # of the same name, with another text
-    ],
-)
+ABSENT = [
+    {"candidate": None, "candidate_digest": None},
+    {"candidate": "before"},
+    {"candidate_digest": "e" * 64},  # of the same name, with another text
+]
+
+
+@pytest.mark.parametrize("changes", ABSENT)
 def test_a_container_without_the_present_candidate_is_not_looked_at(
     node: Node, changes: dict[str, Any]
 ) -> None:
@@ -147,13 +137,9 @@ def test_what_came_before_the_last_start_is_not_the_candidates(node: Node) -> No
     assert [one["syscall"] for one in node.beside()["c1"]["calls"]] == ["unshare"]
 
 
-def test_of_an_earlier_start_with_a_candidate_nothing_counts_for_what_is_audited_now(
-    node: Node,
-) -> None:
-    node.container(
-        "c1", mode="audit", candidate=None, candidate_digest=None,
-        had_candidate=True, time="2026-11-18T02:00:00Z",
-    )  # fmt: skip
+def test_of_an_earlier_start_with_a_candidate_nothing_counts_for_audit_now(node: Node) -> None:
+    none: dict[str, Any] = {"candidate": None, "candidate_digest": None, "had_candidate": True}
+    node.container("c1", mode="audit", time="2026-11-18T02:00:00Z", **none)
     node.saw("c1", SOCKET, LOG, at=HOUR)
     assert node.plain()["c1"]["calls"] == []
     node.saw("c1", MOUNT, LOG, at=3 * HOUR)

@@ -15,29 +15,28 @@ from runc_wrap.report import evidence_gathering
 from runc_wrap.report.log_sources import Asked, chosen, unwatched_part
 from tests.unit.evidence.samples import line
 
+Interval = tuple[float, float]
 
-@pytest.mark.parametrize(
-    ("begin", "end", "watched", "left"),
-    [
-        (5.0, 8.0, [], (5.0, 8.0)),
-        (5.0, 8.0, [(0.0, 10.0)], None),  # the ring's own loss: the agent has those records
-        (5.0, 8.0, [(0.0, inf)], None),
-        (5.0, 8.0, [(0.0, 6.0)], (6.0, 8.0)),
-        (5.0, 8.0, [(7.0, inf)], (5.0, 7.0)),
-        (5.0, 8.0, [(0.0, 6.0), (7.0, inf)], (6.0, 7.0)),
-        (5.0, 8.0, [(6.0, 7.0)], (5.0, 8.0)),
-        (5.0, 8.0, [(0.0, 6.0), (6.0, 9.0)], None),
-        (5.0, 8.0, [(0.0, 5.5), (5.5, 6.0)], (6.0, 8.0)),
-        (5.0, 8.0, [(7.0, 7.5), (7.5, 9.0)], (5.0, 7.0)),
-        (None, 8.0, [(0.0, 10.0)], None),
-        (None, 0.0, [(1.0, 10.0)], (0.0, 0.0)),  # nobody knows when
-    ],
-)
+
+PARTS = [
+    (5.0, 8.0, [], (5.0, 8.0)),
+    (5.0, 8.0, [(0.0, 10.0)], None),  # the ring's own loss: the agent has those records
+    (5.0, 8.0, [(0.0, inf)], None),
+    (5.0, 8.0, [(0.0, 6.0)], (6.0, 8.0)),
+    (5.0, 8.0, [(7.0, inf)], (5.0, 7.0)),
+    (5.0, 8.0, [(0.0, 6.0), (7.0, inf)], (6.0, 7.0)),
+    (5.0, 8.0, [(6.0, 7.0)], (5.0, 8.0)),
+    (5.0, 8.0, [(0.0, 6.0), (6.0, 9.0)], None),
+    (5.0, 8.0, [(0.0, 5.5), (5.5, 6.0)], (6.0, 8.0)),
+    (5.0, 8.0, [(7.0, 7.5), (7.5, 9.0)], (5.0, 7.0)),
+    (None, 8.0, [(0.0, 10.0)], None),
+    (None, 0.0, [(1.0, 10.0)], (0.0, 0.0)),  # nobody knows when
+]
+
+
+@pytest.mark.parametrize(("begin", "end", "watched", "left"), PARTS)
 def test_only_the_unwatched_part_of_a_loss_is_kept(
-    begin: float | None,
-    end: float,
-    watched: list[tuple[float, float]],
-    left: tuple[float, float] | None,
+    begin: float | None, end: float, watched: list[Interval], left: Interval | None
 ) -> None:
     found = unwatched_part(LossSpan(end, 3, AUDIT, "not printed", begin), watched)
     assert (found and (found.begin, found.time)) == left
@@ -60,7 +59,5 @@ def test_a_pid_that_another_process_has_by_now_is_not_looked_at(
     assert started
     first = (os.getpid(), started - earlier)
     monkeypatch.setattr(runtime_state, "first_process", lambda _: first)
-    found = evidence_gathering.carried(
-        Ledger({("/run/test", "c0"): decision_record.of(line("c0"))})
-    )
-    assert len(found) == looked_at
+    ledger = Ledger({("/run/test", "c0"): decision_record.of(line("c0"))})
+    assert len(evidence_gathering.carried(ledger)) == looked_at

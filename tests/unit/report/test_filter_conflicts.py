@@ -1,6 +1,5 @@
 """The effect of a workload's own filters on its verdict."""
 
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from runc_wrap.report.container_evidence import Carried
 from runc_wrap.report.enforced_profile import Enforced
 from tests.unit.evidence import samples
 from tests.unit.evidence.samples import UNSHARE, observed, sighting
+from tests.unit.report import test_verdict
 from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 SECCOMP, PRCTL, SECCOMP86, PRCTL86 = 317, 157, 354, 172
@@ -24,9 +24,7 @@ SET_FILTER, SET_SECCOMP, FILTER = 1, 22, 0x7FFC12345678
 TRACER = {"comm": "strace", "exe": "/usr/bin/strace", "time": BEGIN + 5}
 
 
-@pytest.fixture(scope="module")
-def profile() -> Filter:
-    return samples.enforced()
+profile = test_verdict.profile  # a fixture
 
 
 def judged(
@@ -49,32 +47,25 @@ def judged(
     return case.one()
 
 
-@pytest.mark.parametrize(
-    ("number", "arch"),
-    [
-        (SECCOMP, samples.X86_64),
-        (PRCTL, samples.X86_64),
-        (SECCOMP_X32, samples.X86_64),
-        (SECCOMP86, samples.X86),
-        (PRCTL86, samples.X86),
-    ],
-)
+INSTALLING = [
+    (SECCOMP, samples.X86_64),
+    (PRCTL, samples.X86_64),
+    (SECCOMP_X32, samples.X86_64),
+    (SECCOMP86, samples.X86),
+    (PRCTL86, samples.X86),
+]
+
+
+@pytest.mark.parametrize(("number", "arch"), INSTALLING)
 def test_a_record_of_an_installation_is_no_row_and_leaves_nothing_safe(
     profile: Filter, number: int, arch: int
 ) -> None:
     found = judged(profile, ("audit", sighting(number, arch=arch, **TRACER)))
     assert (found["verdict"], found["calls"]) == (None, [])
-    assert found["reason"] == (
-        "Unknown: its programs installed filters of their own (once, by /usr/bin/strace), which "
-        "can hide calls from audit; use observe, which receives the calls that they trace, or "
-        "enforce-log if a program needs its own listener."
-    )
-    assert found["own_filters"] == {
-        "installations": 1,
-        "programs": ["/usr/bin/strace"],
-        "processes": 0,
-        "processes_looked_at": 0,
-    }
+    told = "its programs installed filters of their own (once, by /usr/bin/strace), which can hide"
+    assert found["reason"].startswith(f"Unknown: {told} calls from audit; use observe, which")
+    counts = {"installations": 1, "processes": 0, "processes_looked_at": 0}
+    assert found["own_filters"] == {**counts, "programs": ["/usr/bin/strace"]}
 
 
 INSTALLED, UNSEEN = sighting(SECCOMP, **TRACER), ("audit", None)
@@ -114,16 +105,16 @@ def test_filters_that_may_hide_calls_leave_nothing_safe(profile: Filter, case: s
         assert "2 of its 3 running processes have filters of their own" in found["reason"]
 
 
-@pytest.mark.parametrize(
-    ("number", "args"),
-    [
-        (PRCTL, (SET_SECCOMP, 1)),
-        (PRCTL, (SET_SECCOMP | 1 << 40, 1)),  # it is an int
-        (SECCOMP, (0, 0, 0)),
-        (SECCOMP, (1 << 40, 1 << 40, 0)),  # both are ints
-        (SECCOMP_X32, (0, 0, 0)),
-    ],
-)
+STRICT = [
+    (PRCTL, (SET_SECCOMP, 1)),
+    (PRCTL, (SET_SECCOMP | 1 << 40, 1)),  # it is an int
+    (SECCOMP, (0, 0, 0)),
+    (SECCOMP, (1 << 40, 1 << 40, 0)),  # both are ints
+    (SECCOMP_X32, (0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("number", "args"), STRICT)
 def test_a_program_that_asks_for_strict_mode_is_unknown(
     profile: Filter, number: int, args: tuple[int, ...]
 ) -> None:
@@ -133,13 +124,13 @@ def test_a_program_that_asks_for_strict_mode_is_unknown(
     assert "asked for strict mode (once, by /usr/bin/strace)" in found["reason"]
 
 
-@pytest.mark.parametrize(
-    ("number", "others", "strict"),
-    [
-        (PRCTL, [(SET_SECCOMP, mode, 0) for mode in range(3, 50)], (SET_SECCOMP, 1, 0)),
-        (SECCOMP, [(0, flags, 0) for flags in range(1, 50)], (0, 0, 0)),
-    ],
-)
+MANY = [
+    (PRCTL, [(SET_SECCOMP, mode, 0) for mode in range(3, 50)], (SET_SECCOMP, 1, 0)),
+    (SECCOMP, [(0, flags, 0) for flags in range(1, 50)], (0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("number", "others", "strict"), MANY)
 def test_many_other_calls_before_do_not_hide_that_it_asks_for_strict_mode(
     profile: Filter, number: int, others: list[tuple[int, ...]], strict: tuple[int, ...]
 ) -> None:
@@ -151,28 +142,17 @@ def test_many_other_calls_before_do_not_hide_that_it_asks_for_strict_mode(
     assert "asked for strict mode (once, by /usr/bin/strace)" in str(found["reason"])
 
 
-def test_a_filter_for_a_missing_listener_hides_calls_from_observe(
-    profile: Filter,
-) -> None:
+def test_a_filter_for_a_missing_listener_hides_calls_from_observe(profile: Filter) -> None:
     installed = observed(SECCOMP, SET_FILTER, 0, FILTER, **TRACER)
     found = judged(profile, ("observe", installed._replace(code=installed.code | 1)))
     assert found["verdict"] is None
-    assert found["reason"] == (
-        "Unknown: its programs installed filters (once, by /usr/bin/strace) that may hand calls to "
-        "a listener that does not exist: observe does not receive those; use enforce-log."
-    )
+    told = "that may hand calls to a listener that does not exist: observe does not receive those"
+    assert f"installed filters (once, by /usr/bin/strace) {told}; use enforce" in found["reason"]
 
 
 def test_hostile_names_are_shown_inert(profile: Filter) -> None:
     found = judged(profile, ("audit", sighting(SECCOMP, exe="/\x1b[31mx", time=BEGIN + 5)))
     assert "\x1b" not in found["reason"]
-
-
-def test_only_a_few_of_many_programs_are_named() -> None:
-    hiding = Counter({f"/bin/{at}": 9 - at for at in range(5)})
-    container: Any = object()
-    found = filter_conflicts.OwnFilters(hiding, hiding, Carried(0, 0), [container], False)
-    assert "(35 times, by /bin/0, /bin/1, /bin/2 and 2 more)" in found.sentences[0]
 
 
 def test_a_denied_prctl_is_not_a_known_installation() -> None:

@@ -80,9 +80,7 @@ def test_calls_of_one_kind_are_one_line_of_one_look(tmp_path: Path, kernel: Kern
     looking.close()
 
 
-def test_observed_calls_appear_once_the_agent_has_written_them(
-    tmp_path: Path, kernel: Kernel
-) -> None:
+def test_observed_calls_appear_once_they_are_written(tmp_path: Path, kernel: Kernel) -> None:
     places = Places(tmp_path)
     agent = EvidenceWriter(places.evidence)
     agent.add(KEY, observed(UNSHARE, NEWUSER))

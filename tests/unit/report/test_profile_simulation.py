@@ -1,8 +1,8 @@
 """What a workload would lose by a further filter: what it was seen to do and may do now."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,7 @@ from runc_wrap.profiles.abis import ABIS
 from runc_wrap.report import profile_simulation
 from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import laid_filter
+from tests.unit.evidence.samples import write_ledger
 from tests.unit.profiles.resolving import needs_libseccomp
 
 pytestmark = needs_libseccomp
@@ -30,16 +31,13 @@ def test_only_what_the_workload_did_and_was_let_through_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = Places(tmp_path)
-    places.ledger.mkdir(parents=True)
-    line = {"id": "a", "root": "/r", "namespace": "team", "container": "main"}
-    text = json.dumps({**line, "pod": "web-7d9c8b5f6-x2k4p"})
-    (places.ledger / "ledger.jsonl").write_text(f"{text}\n")
+    names = {"namespace": "team", "pod": "web-7d9c8b5f6-x2k4p", "container": "main"}
+    write_ledger(places.ledger, {"id": "a", "root": "/r", **names})
     calls = [seen(KEYCTL, return_codes.LOG), seen(MOUNT, return_codes.ERRNO | 1)]
     stored = SimpleNamespace(containers={("/r", "a"): SimpleNamespace(calls=dict.fromkeys(calls))})
     monkeypatch.setattr(evidence_reader, "load", lambda _: stored)
-    block = laid_filter.of_overlay(
-        {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
-    ).block
+    overlay: Any = {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
+    block = laid_filter.of_overlay(overlay).block
     found = profile_simulation.SeenCalls(places)
     assert [one["syscall"] for one in found.lost(WEB, block, Loader("crun"))] == ["keyctl"]
     assert found.lost(OTHER, block, Loader("crun")) == []

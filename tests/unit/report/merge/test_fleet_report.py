@@ -32,23 +32,23 @@ def _one(*rows: Any) -> MergedWorkload:
     return found
 
 
-@pytest.mark.parametrize(
-    ("rows", "verdict", "is_wrong"),
-    [
-        ([SAFE, SAFE], "safe", False),
-        ([SAFE, DENIED], "denied", True),
-        ([DEPENDS, DENIED, SAFE], "denied", True),
-        ([DEGRADES, DEPENDS], "depends", True),
-        ([DEGRADES, SAFE], "degrades", False),
-        ([SAFE, UNKNOWN], None, True),
-        ([DEGRADES, UNKNOWN], None, True),
-        ([DENIED, UNKNOWN], "denied", True),
-        ([SAFE, QUIET], "safe", False),
-        ([QUIET, QUIET], None, False),
-        ([QUIET, UNKNOWN], None, True),
-        ([{**SAFE, "calls": [call()]}], "denied", True),  # what it saw counts, not what it says
-    ],
-)
+WORST = [
+    ([SAFE, SAFE], "safe", False),
+    ([SAFE, DENIED], "denied", True),
+    ([DEPENDS, DENIED, SAFE], "denied", True),
+    ([DEGRADES, DEPENDS], "depends", True),
+    ([DEGRADES, SAFE], "degrades", False),
+    ([SAFE, UNKNOWN], None, True),
+    ([DEGRADES, UNKNOWN], None, True),
+    ([DENIED, UNKNOWN], "denied", True),
+    ([SAFE, QUIET], "safe", False),
+    ([QUIET, QUIET], None, False),
+    ([QUIET, UNKNOWN], None, True),
+    ([{**SAFE, "calls": [call()]}], "denied", True),  # what it saw counts, not what it says
+]
+
+
+@pytest.mark.parametrize(("rows", "verdict", "is_wrong"), WORST)
 def test_the_worst_node_decides_and_one_that_knows_nothing_keeps_from_safe(
     rows: list[Any], verdict: str | None, is_wrong: bool
 ) -> None:
@@ -60,44 +60,35 @@ def test_the_worst_node_decides_and_one_that_knows_nothing_keeps_from_safe(
 
 def test_it_says_how_many_stand_behind_it_and_how_long_each_was_watched() -> None:
     found = _one(SAFE, workload(watched=3600, containers=5), {**SAFE, "restarts": 2})
-    assert found.confidence == (
-        "Watched briefly: 8 days at most, 1 hour at least (on n1), in 9 containers on 3 nodes."
-    )
+    times = "8 days at most, 1 hour at least (on n1)"
+    assert found.confidence == f"Watched briefly: {times}, in 9 containers on 3 nodes."
     shown = found.as_json()
     assert (shown["nodes"], shown["containers"], shown["restarts"]) == (3, 9, 2)
-    assert shown["watched"] == WATCHED
-    assert shown["watched_least"] == {"seconds": 3600, "node": "n1"}
+    assert (shown["watched"], shown["watched_least"]) == (WATCHED, {"seconds": 3600, "node": "n1"})
 
 
-@pytest.mark.parametrize(
-    ("doubt", "said"),
-    [({"dropped": 2}, "2 calls beyond the kinds that are kept"), ({"lost": 3}, "3 records lost")],
-)
-def test_what_may_be_missing_on_one_node_casts_doubt_on_all(
-    doubt: dict[str, Any], said: str
-) -> None:
-    assert _one(SAFE, SAFE).confidence.startswith("Well watched: ")
-    found = _one(SAFE, workload(**doubt)).confidence
-    assert not found.startswith("Well watched: ")
-    assert said in found
+DOUBTS = [
+    ({"dropped": 2}, "2 calls beyond the kinds that are kept"),
+    ({"lost": 3}, "3 records lost"),
+    ({"unshown": "It has CAP_SYS_ADMIN: \x1b[31m"}, "to every process that has a filter"),
+]
 
 
-def test_what_no_mode_can_show_is_said_of_a_workload_of_any_node() -> None:
-    said = "to every process that has a filter"
-    likely = workload(unshown="It has CAP_SYS_ADMIN: \x1b[31m")
-    assert said not in _one(SAFE, SAFE).confidence
-    for rows in ((SAFE, likely), (likely, SAFE)):
+@pytest.mark.parametrize(("doubt", "said"), DOUBTS)
+def test_a_doubt_of_one_node_is_one_of_all(doubt: dict[str, Any], said: str) -> None:
+    sure = _one(SAFE, SAFE).confidence
+    assert (sure.startswith("Well watched: "), said in sure) == (True, False)
+    for rows in ((SAFE, workload(**doubt)), (workload(**doubt), SAFE)):
         found = _one(*rows)
+        assert found.confidence.startswith("Well watched: ") is ("unshown" in doubt)
         assert said in found.confidence
         assert "\x1b" not in json.dumps(found.as_json(), ensure_ascii=False)
 
 
 def test_it_names_the_nodes_on_which_nothing_is_known() -> None:
     found = _one(SAFE, *[UNKNOWN] * 12)
-    assert found.reason == (
-        "Unknown on 12 of 13 nodes (n1, n2, n3 and 9 more): nothing was watching while its "
-        "containers ran."
-    )
+    why = "nothing was watching while its containers ran."
+    assert found.reason == f"Unknown on 12 of 13 nodes (n1, n2, n3 and 9 more): {why}"
     assert found.as_json()["unknown"]["names"] == [f"n{at}" for at in range(1, 11)]
     assert "; unknown on 1 of 2 nodes (n1)" in _one(DENIED, UNKNOWN).confidence
 
@@ -107,9 +98,7 @@ def test_calls_are_added_up_and_the_worst_outcome_counts() -> None:
     early = call(verdict="degrades", errno="ENOSYS", first="2026-11-01T00:00:00Z", count=7)
     found = _one(workload("web", early), workload("web", late), workload("web", call("bpf", 321)))
     (row, other) = found.rows
-    assert (row.syscall, row.verdict, row.errno, row.count) == (
-        "unshare", "denied", "EPERM", 12,
-    )  # fmt: skip
+    assert (row.syscall, row.verdict, row.errno, row.count) == ("unshare", "denied", "EPERM", 12)
     assert set(row.programs) == {"/usr/bin/unshare", "/usr/bin/other"}
     shown = row.as_json()
     assert (shown["first"], shown["last"]) == ("2026-11-01T00:00:00Z", "2026-11-19T00:00:00Z")
@@ -140,9 +129,7 @@ def test_arguments_are_known_only_if_every_node_knows_them() -> None:
     ("name", "number", "args"),
     [("socket", 41, []), ("socket", 41, [16]), ("clone", 56, []), ("unshare", 272, [])],
 )
-def test_arguments_that_a_node_leaves_out_are_unknown(
-    name: str, number: int, args: list[int]
-) -> None:
+def test_arguments_that_are_left_out_are_unknown(name: str, number: int, args: list[int]) -> None:
     (row,) = _one(workload("web", call(name, number, args=[args]))).rows
     assert dangerous_calls.why(row)
 
@@ -164,13 +151,13 @@ def test_an_answer_counts_after_a_failed_attempt() -> None:
     assert (found.is_whole, found.answered, found.silent) == (True, 1, [])
 
 
-@pytest.mark.parametrize(
-    ("second", "where"),
-    [
-        (document("a", DENIED), " (the second is document 2)"),  # only this shows who lies about a
-        (node_document.silent("a", "no"), ""),
-    ],
-)
+SECOND = [
+    (document("a", DENIED), " (the second is document 2)"),  # only this shows who lies about a
+    (node_document.silent("a", "no"), ""),
+]
+
+
+@pytest.mark.parametrize(("second", "where"), SECOND)
 def test_two_different_answers_of_one_node_are_refused(second: Any, where: str) -> None:
     with pytest.raises(AnsweredTwice) as error:
         _merged(document("b", SAFE), document("a", SAFE), second)
@@ -217,20 +204,15 @@ def _keeping(node: str, number: int, *, adopts: bool = False, name: str = "conta
 def test_containers_that_keep_their_engines_default_are_added_up_apart_by_adoption() -> None:
     old = document("old")
     del old["kept"], old["notes"]
-    found = _merged(
-        _keeping("a", 3), _keeping("b", 4, name="cri-o@1.34"), _keeping("c", 1, adopts=True),
-        document("d"), old, document("null", kept=None, notes=None),
-    )  # fmt: skip
+    keep = [_keeping("a", 3), _keeping("b", 4, name="cri-o@1.34"), _keeping("c", 1, adopts=True)]
+    found = _merged(*keep, document("d"), old, document("null", kept=None, notes=None))
     assert found.refused == []
-    assert found.as_json([])["kept"] == [
-        {"adopts": False, "nodes": 2, "containers": 7,
-         "profiles": {"containerd@2.1": 3, "cri-o@1.34": 4}},
-        {"adopts": True, "nodes": 1, "containers": 1, "profiles": {"containerd@2.1": 1}},
-    ]  # fmt: skip
+    other, one = found.as_json([])["kept"]
+    profiles = {"containerd@2.1": 3, "cri-o@1.34": 4}
+    assert other == {"adopts": False, "nodes": 2, "containers": 7, "profiles": profiles}
+    assert one == {"adopts": True, "nodes": 1, "containers": 1, "profiles": {"containerd@2.1": 1}}
     left, taken = found.kept.sentences()
-    assert left.startswith(
-        "7 containers on 2 nodes keep their engine's default profile (cri-o@1.34"
-    )
+    assert left.startswith("7 containers on 2 nodes keep their engine's default profile (cri-o@1.")
     assert taken.endswith(": the policy decides about those that start from now on")
 
 
@@ -251,10 +233,8 @@ def _noted(**notes: list[str]) -> FleetReport:
 
 def test_the_same_remark_of_several_nodes_is_one_and_that_of_most_nodes_comes_first() -> None:
     found = _noted(a=["an audit rule"], b=["no agent runs"], c=["no agent runs"], d=[])
-    assert found.notes.sentences() == [
-        "on 2 nodes (b, c): such as on b: no agent runs",
-        "on 1 node (a): an audit rule",
-    ]
+    told = "on 2 nodes (b, c): such as on b: no agent runs"
+    assert found.notes.sentences() == [told, "on 1 node (a): an audit rule"]
     assert found.is_whole
     assert found.as_json([])["notes"] == [
         {"note": "no agent runs", "nodes": 2, "names": ["b", "c"]},

@@ -14,16 +14,7 @@ from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.suggestion import dangerous_calls, profile_addition
 from runc_wrap.report.suggestion.profile_addition import Suggestion
 from tests.unit.evidence import samples
-from tests.unit.evidence.samples import (
-    CLONE,
-    CLONE3,
-    NEWUSER,
-    SOCKET,
-    UNSHARE,
-    X86,
-    observed,
-    sighting,
-)
+from tests.unit.evidence.samples import CLONE, NEWUSER, SOCKET, UNSHARE, X86, observed, sighting
 from tests.unit.report.test_verdict import KEY, Case
 
 LOADER = Loader.of("runc", "1.3.0")
@@ -43,50 +34,37 @@ def _judged(*seen: Any, profile: str | Enforced = "containerd", **changes: Any) 
     return found
 
 
-def _suggested(
-    judged: MergedWorkload, *, degrading: bool = False, allow_dangerous: bool = True
-) -> Suggestion:
+def _suggested(judged: MergedWorkload, **options: bool) -> Suggestion:
     assert isinstance(judged.filter, Enforced)
-    return profile_addition.suggest(
-        judged.filter, judged, degrading=degrading, allow_dangerous=allow_dangerous
-    )
+    return profile_addition.suggest(judged.filter, judged, **{"allow_dangerous": True, **options})
 
 
 def _gets(found: Suggestion, number: int, *args: int, arch: int = samples.X86_64) -> str | None:
     six = (*args, 0, 0, 0, 0, 0, 0)[:6]
-    outcome = call_outcomes.of(
-        CallKind(arch, number, 0, six, "", ""), Enforced(found.profile, LOADER)
-    )
-    return outcome.errno
+    call = CallKind(arch, number, 0, six, "", "")
+    return call_outcomes.of(call, Enforced(found.profile, LOADER)).errno
 
 
 def test_an_addition_allows_what_was_seen_with_its_evidence() -> None:
     found = _suggested(_judged(sighting(), sighting(serial=2)))
-    assert found.added == [
-        {
-            "names": ["unshare"],
-            "action": "SCMP_ACT_ALLOW",
-            "comment": "EPERM; seen 2 times, by /usr/bin/unshare, "
-            "2026-11-18T11:06:50Z to 2026-11-18T11:06:50Z",
-        }
-    ]
+    time = "2026-11-18T11:06:50Z"
+    comment = f"EPERM; seen 2 times, by /usr/bin/unshare, {time} to {time}"
+    assert found.added == [{"names": ["unshare"], "action": "SCMP_ACT_ALLOW", "comment": comment}]
     assert (_gets(found, UNSHARE), _gets(found, samples.MOUNT)) == (None, "EPERM")
 
 
+KNOWN = [
+    (observed(UNSHARE, NEWUSER), (0x20000,)),
+    (observed(CLONE, NEWUSER | 17), (0x20000 | 17,)),
+    (observed(SOCKET, VSOCK), ()),
+    (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), ()),
+    (observed(samples.PERSONALITY, 0x40000), (0x80000,)),
+]
+
+
 @pytest.mark.parametrize("profile", ["containerd", "moby", "containers-common", "crio"])
-@pytest.mark.parametrize(
-    ("seen", "other"),
-    [
-        (observed(UNSHARE, NEWUSER), (0x20000,)),
-        (observed(CLONE, NEWUSER | 17), (0x20000 | 17,)),
-        (observed(SOCKET, VSOCK), ()),
-        (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), ()),
-        (observed(samples.PERSONALITY, 0x40000), (0x80000,)),
-    ],
-)
-def test_only_the_known_arguments_are_allowed(
-    profile: str, seen: Any, other: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize(("seen", "other"), KNOWN)
+def test_only_known_arguments_are_allowed(profile: str, seen: Any, other: tuple[int, ...]) -> None:
     judged = _judged(seen, profile=profile)
     if judged.verdict == "safe":
         return  # this engine's profile allows it
@@ -98,17 +76,6 @@ def test_only_the_known_arguments_are_allowed(
         assert _gets(found, seen.number, *other) is not None
 
 
-def test_degrading_calls_are_added_or_withheld_only_on_request() -> None:
-    judged = _judged(sighting(CLONE3))
-    assert _suggested(judged).added == []
-    assert _suggested(judged, allow_dangerous=False).withheld == []
-    found = _suggested(judged, degrading=True, allow_dangerous=False)
-    assert [one.row.syscall for one in found.withheld] == ["clone3"]
-    found = _suggested(judged, degrading=True)
-    assert [entry["names"] for entry in found.added] == [["clone3"]]
-    assert _gets(found, CLONE3) is None
-
-
 def _open(*args: Any, default: str = "SCMP_ACT_ALLOW", name: str = "mount") -> Enforced:
     """Return a profile that allows all but a call with these arguments."""
     denied: dict[str, Any] = {"names": ["bpf", name], "action": "SCMP_ACT_ERRNO"}
@@ -117,28 +84,17 @@ def _open(*args: Any, default: str = "SCMP_ACT_ALLOW", name: str = "mount") -> E
     return Enforced({"defaultAction": default, "syscalls": [denied]}, LOADER)
 
 
-BIND, REC, MOVE, BPF = 0x1000, 0x5000, 0x2000, 321
+BIND, REC, BPF = 0x1000, 0x5000, 321
 STILL, ALL = "mount stays denied with other arguments", "mount is then allowed with any arguments"
 
 
-@pytest.mark.parametrize("default", ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE"])
-def test_with_an_allowing_default_a_denial_stays_for_unseen_arguments(default: str) -> None:
-    judged = _judged(observed(samples.MOUNT, 1, 2, 3, BIND), profile=_open(default=default))
-    found = _suggested(judged)
-    assert _gets(found, samples.MOUNT, 1, 2, 3, BIND) is None
-    for flags in (0, MOVE, BIND | 1 << 40):
-        assert _gets(found, samples.MOUNT, 1, 2, 3, flags) == "EPERM"
-    assert _gets(found, BPF) == "EPERM"
-    assert found.warnings[0].startswith(STILL)
+WIDE = [
+    [sighting(samples.MOUNT)],  # of which no arguments are known
+    [observed(samples.MOUNT, 1, 2, 3, one) for one in (BIND, REC)],  # no rule says: neither
+]
 
 
-@pytest.mark.parametrize(
-    "seen",
-    [
-        [sighting(samples.MOUNT)],  # of which no arguments are known
-        [observed(samples.MOUNT, 1, 2, 3, one) for one in (BIND, REC)],  # no rule says: neither
-    ],
-)
+@pytest.mark.parametrize("seen", WIDE)
 def test_a_denial_that_cannot_be_narrowed_is_removed_with_a_warning(seen: list[Any]) -> None:
     found = _suggested(_judged(*seen, profile=_open()))
     assert [one["names"] for one in found.profile["syscalls"]] == [["bpf"], ["mount"]]
@@ -147,15 +103,15 @@ def test_a_denial_that_cannot_be_narrowed_is_removed_with_a_warning(seen: list[A
     assert found.warnings[0].startswith(ALL)
 
 
-@pytest.mark.parametrize(
-    ("denied", "seen", "through", "still"),
-    [
-        ([(0, "EQ", ALG)], [(ALG, 5, 0)], [(ALG, 3, 0)], []),  # all that it denied was seen
-        ([(0, "EQ", ALG), (1, "EQ", 5)], [(ALG, 5, 0)], [], []),
-        ([(0, "EQ", ALG), (0, "EQ", VSOCK)], [(ALG, 5, 0)], [(ALG, 3, 0)], [(VSOCK, 5, 0)]),
-        ([(0, "GE", ALG)], [(ALG, 5, 0)], [(VSOCK, 5, 0)], []),  # cannot be narrowed
-    ],
-)
+DENIALS = [
+    ([(0, "EQ", ALG)], [(ALG, 5, 0)], [(ALG, 3, 0)], []),  # all that it denied was seen
+    ([(0, "EQ", ALG), (1, "EQ", 5)], [(ALG, 5, 0)], [], []),
+    ([(0, "EQ", ALG), (0, "EQ", VSOCK)], [(ALG, 5, 0)], [(ALG, 3, 0)], [(VSOCK, 5, 0)]),
+    ([(0, "GE", ALG)], [(ALG, 5, 0)], [(VSOCK, 5, 0)], []),  # cannot be narrowed
+]
+
+
+@pytest.mark.parametrize(("denied", "seen", "through", "still"), DENIALS)
 def test_denials_by_arguments_are_kept_as_far_as_rules_can_express_them(
     denied: list[Any], seen: list[Any], through: list[Any], still: list[Any]
 ) -> None:
@@ -167,16 +123,24 @@ def test_denials_by_arguments_are_kept_as_far_as_rules_can_express_them(
         assert _gets(found, SOCKET, *args) == "EPERM"
 
 
-@pytest.mark.parametrize(
-    ("flags", "still"), [([1, 2, 3], [0, 4, 5]), ([0], [1]), ([5, 9], [4, 6, 8, 10])]
-)
-def test_a_denial_is_narrowed_around_neighbouring_arguments(
-    flags: list[int], still: list[int]
+UNSEEN = [
+    ("ALLOW", [1, 2, 3], [0, 4, 5]),
+    ("LOG", [0], [1]),
+    ("TRACE", [5, 9], [4, 6, 8, 10]),
+    ("ALLOW", [BIND], [0, 0x2000, BIND | 1 << 40]),
+]
+
+
+@pytest.mark.parametrize(("default", "flags", "still"), UNSEEN)
+def test_with_an_allowing_default_a_denial_stays_for_unseen_arguments(
+    default: str, flags: list[int], still: list[int]
 ) -> None:
     seen = (observed(samples.MOUNT, 1, 2, 3, one) for one in flags)
-    found = _suggested(_judged(*seen, profile=_open()))
+    found = _suggested(_judged(*seen, profile=_open(default=f"SCMP_ACT_{default}")))
     assert {_gets(found, samples.MOUNT, 1, 2, 3, one) for one in flags} == {None}
     assert {_gets(found, samples.MOUNT, 1, 2, 3, one) for one in still} == {"EPERM"}
+    assert _gets(found, BPF) == "EPERM"
+    assert found.warnings[0].startswith(STILL)
 
 
 @pytest.mark.parametrize(("kinds", "is_cut"), [(32, False), (33, True)])
@@ -206,26 +170,25 @@ def _name(number: int) -> str:
     return syscall_names.name_of(abi, number)
 
 
-@pytest.mark.parametrize(
-    ("seen", "is_withheld"),
-    [
-        (observed(UNSHARE, 0x400), False),  # CLONE_FILES
-        (observed(UNSHARE, 0x80), True),  # CLONE_NEWTIME
-        (sighting(UNSHARE), True),  # with arguments that nobody knows
-        (observed(SOCKET, 1), False),
-        (observed(SOCKET, NETLINK, 3, 0), False),
-        (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), True),
-        (observed(SOCKET, ALG), True),
-        (observed(SOCKET, ALG | 1 << 32), True),  # the kernel takes an int
-        (observed(SOCKET, VSOCK), True),
-        (sighting(SOCKET), True),
-        (observed(CLONE, NEWUSER | 17), True),
-        (observed(CLONE, 0x80), False),
-    ],
-)
+DANGEROUS = [
+    (observed(UNSHARE, 0x400), False),  # CLONE_FILES
+    (observed(UNSHARE, 0x80), True),  # CLONE_NEWTIME
+    (sighting(UNSHARE), True),  # with arguments that nobody knows
+    (observed(SOCKET, 1), False),
+    (observed(SOCKET, NETLINK, 3, 0), False),
+    (observed(SOCKET, NETLINK, 3, AUDIT_PROTOCOL), True),
+    (observed(SOCKET, ALG), True),
+    (observed(SOCKET, ALG | 1 << 32), True),  # the kernel takes an int
+    (observed(SOCKET, VSOCK), True),
+    (sighting(SOCKET), True),
+    (observed(CLONE, NEWUSER | 17), True),
+    (observed(CLONE, 0x80), False),
+]
+
+
+@pytest.mark.parametrize(("seen", "is_withheld"), DANGEROUS)
 def test_known_arguments_decide_whether_a_call_is_dangerous(seen: Any, is_withheld: bool) -> None:
-    denying = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}
-    judged = _judged(seen, profile=Enforced(denying, LOADER))
+    judged = _judged(seen, profile=Enforced(BLOCK, LOADER))
     found = _suggested(judged, allow_dangerous=False)
     assert (bool(found.withheld), bool(found.added)) == (is_withheld, not is_withheld)
 
@@ -272,7 +235,7 @@ def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where its arguments cannot be written it is withheld, not allowed with any."""
-    nothing = Enforced({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}, LOADER)
+    nothing = Enforced(BLOCK, LOADER)
     judged = _judged(observed(SOCKET, 2, 1), profile=nothing)
     written = _suggested(judged, allow_dangerous=False)
     assert [entry["args"][0]["value"] for entry in written.added] == [2]
@@ -283,27 +246,25 @@ def test_a_call_that_only_its_arguments_make_harmless_is_not_allowed_without_the
 
 
 def _composed(*names: str, **changes: Any) -> profile_addition.ComposedAddition | None:
-    one: Any = SimpleNamespace(
-        profiles=dict.fromkeys(names, 1), filter=SimpleNamespace(block=BLOCK)
-    )
+    known = SimpleNamespace(block=BLOCK)
+    one: Any = SimpleNamespace(profiles=dict.fromkeys(names, 1), filter=known)
     return profile_addition.composed(one, Suggestion({**BLOCK, **changes}, ADDED), None)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["localhost/own.json"],  # a node may name any that the policy's owner has
-        ["runtime-default + mount"],
-        ["containerd@1.7.24", "localhost/own.json"],
-        ["unheard-of@1"],
-    ],
-)
+NO_BASES = [
+    ["localhost/own.json"],  # a node may name any that the policy's owner has
+    ["runtime-default + mount"],
+    ["containerd@1.7.24", "localhost/own.json"],
+    ["unheard-of@1"],
+]
+
+
+@pytest.mark.parametrize("names", NO_BASES)
 def test_of_what_nodes_say_only_an_engines_default_is_a_base(names: list[str]) -> None:
     assert _composed(*names) is None
     found = _composed("containerd@1.7.24", "moby@26.1.5")
     assert found is not None
-    assert found.text == "runtime-default + mbind"
-    assert found.file["base"] == "runtime-default"
+    assert (found.text, found.file["base"]) == ("runtime-default + mbind", "runtime-default")
 
 
 def test_another_abi_is_no_addition() -> None:
