@@ -38,22 +38,12 @@ _READY = ("true", "0.2.0", "ready 1f0c5b2e9a44", "True")
 def node_object(name: str, state: tuple[str, ...] = _READY, system: str = "linux") -> Json:
     """Return a node as the API has it; `state` are two labels, the annotation and its health."""
     ready, version, word, health = state
+    labels = {"runc-wrap.dev/ready": ready, "runc-wrap.dev/version": version}
+    named = {"name": name, "labels": {"kubernetes.io/os": system, **labels}}
+    conditions = [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": health}]
     return {
-        "metadata": {
-            "name": name,
-            "labels": {
-                "kubernetes.io/os": system,
-                "runc-wrap.dev/ready": ready,
-                "runc-wrap.dev/version": version,
-            },
-            "annotations": {"runc-wrap.dev/state": word},
-        },
-        "status": {
-            "conditions": [
-                {"type": "DiskPressure", "status": "False"},
-                {"type": "Ready", "status": health},
-            ]
-        },
+        "metadata": {**named, "annotations": {"runc-wrap.dev/state": word}},
+        "status": {"conditions": conditions},
     }
 
 
@@ -74,9 +64,6 @@ class StandIn:
         program = place / "kubectl"
         program.write_text(_SCRIPT.format(place=place))
         program.chmod(0o755)
-
-    def use(self, patch: pytest.MonkeyPatch) -> None:
-        patch.setenv("PATH", f"{self.place}:/usr/bin:/bin")
 
     def node(self, name: str, answer: Any = None, *, script: str = "", phase: str = "Running",
              state: tuple[str, ...] = _READY, system: str = "linux") -> None:  # fmt: skip
@@ -109,12 +96,20 @@ class StandIn:
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     found = StandIn(tmp_path / "kubectl")
-    found.use(monkeypatch)
+    monkeypatch.setenv("PATH", f"{found.place}:/usr/bin:/bin")
     return found
 
 
-def run(*words: str) -> Result:
-    """Run `kubectl runc-wrap`, which ends by itself."""
+def run(*words: str, status: int | None = None) -> Result:
+    """Run `kubectl runc-wrap`, which ends by itself, with this status if one is given."""
     result = CliRunner().invoke(plugin, words)
     assert isinstance(result.exception, SystemExit | None), result.exception
+    assert status in (None, result.exit_code), result.output
     return result
+
+
+def failure(*words: str) -> str:
+    """Return the error message of a command that cannot run."""
+    result = run(*words, status=2)
+    assert result.stdout == ""
+    return result.stderr
