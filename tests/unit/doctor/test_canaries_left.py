@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -84,8 +85,6 @@ def test_an_engine_that_does_not_answer_is_another_checks(
     with pytest.raises(CallFailed, match="nobody answers"):
         finding.fix()
 
-    def fails(_: FakeEngine) -> list[str]:
-        raise CallFailed("nobody answers")
-
-    monkeypatch.setattr(FakeEngine, "left_probes", fails)
+    silent = CallFailed("nobody answers")
+    monkeypatch.setattr(FakeEngine, "left_probes", Mock(side_effect=silent))
     assert [*engine_checks.canaries(places)] == []

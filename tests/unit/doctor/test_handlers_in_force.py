@@ -1,8 +1,6 @@
 """doctor on handlers that an engine does not know."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,6 +8,7 @@ from runc_wrap.doctor import engine_checks
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI
 from tests.unit.cli.ctl import Node
+from tests.unit.doctor.conftest import register
 from tests.unit.node import machine
 
 NEW = f'[plugins."{NEW_CRI}".containerd.runtimes'
@@ -33,24 +32,12 @@ def config(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def _registered(node: Node, config: Path, name: str = "runc-wrap", **more: Any) -> Path:
-    node.places.engines.mkdir(parents=True, exist_ok=True)
-    path = node.places.wrapper.with_name(name)
-    handler = {"name": name, "path": str(path), "default": False, **more}
-    state = machine.registered(str(config), handler)
-    (node.places.engines / "containerd-0.json").write_text(json.dumps(state))
-    return path
-
-
-def test_a_registered_handler_that_containerd_does_not_show_is_a_warning(
-    node: Node, config: Path
-) -> None:
-    path = _registered(node, config, default=True)
+def test_a_handler_that_containerd_does_not_show_is_a_warning(node: Node, config: Path) -> None:
+    path = register(node, config, default=True)
     [found] = engine_checks.handlers(node.places)
     assert (found.severity, found.fix) == ("warning", None)
-    assert f"containerd does not show the handler runc-wrap, which is registered in {config}" in (
-        found.sentence
-    )
+    told = f"containerd does not show the handler runc-wrap, which is registered in {config}"
+    assert told in found.sentence
     add = f"engine add containerd --handler runc-wrap --config {config} --default"
     assert found.command.endswith(f"{add} && systemctl restart containerd")
     (node.programs / "dumped").write_text(_tables("runc-wrap", path))
@@ -58,7 +45,7 @@ def test_a_registered_handler_that_containerd_does_not_show_is_a_warning(
 
 
 def test_a_configuration_that_containerd_cannot_read_is_an_error(node: Node, config: Path) -> None:
-    _registered(node, config)
+    register(node, config)
     (node.programs / "dumped").unlink()
     [found] = engine_checks.handlers(node.places)
     assert (found.severity, "would not start again" in found.sentence) == ("error", True)
@@ -67,10 +54,10 @@ def test_a_configuration_that_containerd_cannot_read_is_an_error(node: Node, con
     assert list(engine_checks.handlers(node.places)) == []
 
 
-@pytest.mark.parametrize(
-    ("named", "imported", "is_found"),
-    [("runc-wrap", False, True), ("runc-wrap", True, False), ("runc", False, False)],
-)
+NAMED = [("runc-wrap", False, True), ("runc-wrap", True, False), ("runc", False, False)]
+
+
+@pytest.mark.parametrize(("named", "imported", "is_found"), NAMED)
 def test_a_drop_in_that_nothing_imports_is_a_warning_if_it_names_our_launcher(
     node: Node, config: Path, *, named: str, imported: bool, is_found: bool
 ) -> None:
@@ -93,7 +80,7 @@ def test_another_drop_in_is_no_finding(node: Node, config: Path, text: str) -> N
 
 
 def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Path) -> None:
-    _registered(node, config)
+    register(node, config)
     (node.places.engines / "containerd-0.json").write_text("{")
     [found] = engine_checks.handlers(node.places)
     assert (found.severity, "containerd-0.json" in found.sentence) == ("warning", True)
@@ -102,7 +89,7 @@ def test_a_damaged_record_of_a_registration_is_a_warning(node: Node, config: Pat
 @pytest.fixture
 def strict(node: Node, config: Path) -> Path:
     """The path of a handler that containerd shows; nothing is there."""
-    path = _registered(node, config, "strict")
+    path = register(node, config, "strict")
     (node.programs / "dumped").write_text(_tables("strict", path))
     return path
 
@@ -125,8 +112,8 @@ def test_the_command_makes_the_link_unless_a_file_is_there_that_root_has_to_mend
     elif target:
         strict.symlink_to(target)
     [found] = engine_checks.handlers(node.places)
+    assert (found.fix is None) == (target is None)
     if target is None:
         assert f"as its handler strict, leads to {strict}, without runc-wrap" in found.sentence
-        assert (found.severity, found.fix) == ("error", None)
     else:
         assert found.command == f"ln -sfn runc-wrap {strict}"
