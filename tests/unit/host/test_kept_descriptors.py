@@ -24,36 +24,24 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, 0),
-        ({"FDSTORE": "64"}, 64),
-        ({"FDSTORE": "64", **NOTIFY}, 64),
-        ({"FDSTORE": "0", **NOTIFY}, 0),
-        ({"FDSTORE": "-1", **NOTIFY}, 0),
-        ({"FDSTORE": "many", **NOTIFY}, 0),
-    ],
-)
-def test_systemds_own_word_counts(
-    asked: list[str], environment: dict[str, str], expected: int
-) -> None:
-    assert systemd.kept_descriptors(environment) == expected
-    assert asked == []
+@pytest.mark.parametrize("given", ["64", "0", "-1", "many", ""])
+def test_systemds_own_word_counts(asked: list[str], given: str) -> None:
+    environment = {"FDSTORE": given, **NOTIFY} if given else {}
+    assert (systemd.kept_descriptors(environment), asked) == (64 if given == "64" else 0, [])
 
 
-@pytest.mark.parametrize(
-    ("cgroup", "unit"),
-    [
-        (f"0::/system.slice/{UNIT}\n", UNIT),
-        (f"9:pids:/x\n1:name=systemd:/system.slice/{UNIT}\n", UNIT),
-        ("0::/system.slice/a@b\\x2d1.service\n", "a@b\\x2d1.service"),
-        (f"9:pids:/system.slice/{UNIT}\n", None),
-        ("0::/user.slice/session.scope\n", None),
-        ("0::/system.slice/--help.service;x\n", None),
-        ("", None),
-    ],
-)
+CGROUPS = [
+    (f"0::/system.slice/{UNIT}\n", UNIT),
+    (f"9:pids:/x\n1:name=systemd:/system.slice/{UNIT}\n", UNIT),
+    ("0::/system.slice/a@b\\x2d1.service\n", "a@b\\x2d1.service"),
+    (f"9:pids:/system.slice/{UNIT}\n", None),
+    ("0::/user.slice/session.scope\n", None),
+    ("0::/system.slice/--help.service;x\n", None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("cgroup", "unit"), CGROUPS)
 def test_an_older_systemd_is_asked_about_the_unit_of_this_process(
     asked: list[str], monkeypatch: pytest.MonkeyPatch, cgroup: str, unit: str | None
 ) -> None:
@@ -63,9 +51,7 @@ def test_an_older_systemd_is_asked_about_the_unit_of_this_process(
 
 
 @pytest.mark.parametrize("said", ["0", "", "infinity"])
-def test_without_a_clear_answer_there_is_no_store(
-    monkeypatch: pytest.MonkeyPatch, said: str
-) -> None:
+def test_without_a_clear_answer_no_store_is(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setattr(systemd, "show", lambda units, name: {units[0]: {name: said}})
     monkeypatch.setattr(procfs, "read", lambda _path: f"0::/system.slice/{UNIT}\n".encode())
     assert systemd.kept_descriptors(NOTIFY) == 0

@@ -24,16 +24,6 @@ with open(sys.argv[1], "a") as lock:
 """
 
 
-def test_who_holds_a_file_is_said_only_while_it_is_held(tmp_path: Path) -> None:
-    path = tmp_path / "one.lock"
-    assert locks.held_by(path) == ""
-    with path.open("w") as file:
-        assert locks.held_by(path) == ""
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert locks.held_by(path).endswith(f"(pid {os.getpid()})")
-    assert locks.held_by(path) == ""
-
-
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
