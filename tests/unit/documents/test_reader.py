@@ -104,11 +104,7 @@ REFUSED = [
     ("items", [{"name": "a"}] * 4, "items: found a list of 4, wanted a list of at most 3"),
     ("items", [{"name": "a"}, 5], "items[1]: found 5, wanted an object"),
     ("items", [{"name": "12345"}], 'items[0].name: found "12345", wanted a text of at most 4 ch'),
-    (
-        "items",
-        [{"name": "a"}, {"name": "a", "errno": "EPERM"}],
-        'items[1].errno: found "EPERM", wanted a whole number from -1 to 4095',
-    ),
+    ("items", [{"name": "a", "errno": "EPERM"}], 'items[0].errno: found "EPERM", wanted a whole n'),
     ("items", [{"name": "a", "errno": -2}], "items[0].errno: found -2, wanted a whole number"),
     ("items", [{"name": "a", "errno": 4096}], "items[0].errno: found 4096, wanted a whole"),
     ("items", [{"name": "a", "errno": True}], "items[0].errno: found true, wanted a whole"),
@@ -135,22 +131,17 @@ def test_what_does_not_fit_is_refused_with_its_place(key: str, value: Any, sente
     assert len(str(refused.value)) < 250
 
 
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        (b"", "it is not JSON: "),
-        (b"[1", "it is not JSON: "),
-        (b"\xff", "it is not JSON: "),
-        (b'{"name": NaN}', "it is not JSON: "),
-        (b'{"name": "\\ud800"}', "it is not JSON: "),
-        (b'{"name": "a", "other": "\xff"}', "it is not JSON: "),
-        (b"[" * 100_000 + b"]" * 100_000, "it is not JSON: "),
-        (b'{"name": "a", "errno": ' + b"9" * 100_000 + b"}", ""),
-        (b"null", "found nothing, wanted an object"),
-        (b"[]", "found a list of 0, wanted an object"),
-        (b"{}", "name: found nothing, wanted a text of at most 4 characters"),
-    ],
-)
+NO_JSON = [b"", b"[1", b"\xff", b'{"name": NaN}', b'{"name": "\\ud800"}', b'{"a": "\xff"}']
+NO_ITEM = {
+    **dict.fromkeys([*NO_JSON, b"[" * 100_000 + b"]" * 100_000], "it is not JSON: "),
+    b'{"name": "a", "errno": ' + b"9" * 100_000 + b"}": "",
+    b"null": "found nothing, wanted an object",
+    b"[]": "found a list of 0, wanted an object",
+    b"{}": "name: found nothing, wanted a text of at most 4 characters",
+}
+
+
+@pytest.mark.parametrize(("data", "sentence"), NO_ITEM.items())
 def test_what_is_no_such_document_is_refused(data: bytes, sentence: str) -> None:
     with pytest.raises(DocumentError) as refused:
         read(Item, data)
@@ -165,12 +156,7 @@ def test_a_record_checks_what_its_types_cannot_say() -> None:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=4)
-ITEMS = st.builds(
-    Item,
-    TEXTS,
-    st.integers(-1, 4095),
-    st.none() | st.integers(-constraints.LARGEST, constraints.LARGEST),
-)
+PIDS = st.none() | st.integers(-constraints.LARGEST, constraints.LARGEST)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
@@ -185,7 +171,7 @@ def _sentence(read_it: Callable[[], object]) -> str:
     return ""
 
 
-@given(ITEMS)
+@given(st.builds(Item, TEXTS, st.integers(-1, 4095), PIDS))
 def test_what_was_written_is_read_again(made: Item) -> None:
     assert read(Item, json_codec.dumps(written(made))) == made
 

@@ -42,9 +42,7 @@ def test_each_name_that_is_registered_leads_to_the_real_runtime(
     assert "second" in (places.prefix / "etc" / "daemon.json").read_text()  # as it was
 
 
-def test_without_a_runtime_that_they_could_lead_to_it_refuses(
-    places: Places, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_runtime_it_refuses(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
     assert package_removal.main(places) == package_removal.REFUSED
     assert "there is no runc or crun to which it could lead" in capsys.readouterr().err
     assert not places.wrapper.is_symlink()
