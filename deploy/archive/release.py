@@ -27,7 +27,8 @@ from runc_wrap.installation import releases
 _DOCUMENTS = """
 README.md LICENSE NOTICE CHANGELOG.md CONTRIBUTING.md SECURITY.md install.sh
 """.split()
-_TAR = "tar --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX".split()
+_TAR = "tar --format=gnu --sort=name --owner=0 --group=0 --numeric-owner".split()
+_MODE = "--mode=u=rwX,go=rX,a-s,-t"
 _LICENCES = ("licen", "copying", "notice", "authors")  # as names of files begin
 SMALLEST = 9  # of xz's presets, the slowest: 1 takes a tenth of the time, and a fifth more bytes
 
@@ -182,6 +183,6 @@ def pack(release: Release, to: Path, epoch: int, preset: int) -> Path:
     target = to / f"{release.top.name}.tar.xz"
     new = target.with_name(f"{target.name}.new")
     extreme = "e" if preset == SMALLEST else ""
-    words = [*_TAR, f"--mtime=@{epoch}", f"--use-compress-program=xz -T1 -{preset}{extreme}"]
+    words = [*_TAR, _MODE, f"--mtime=@{epoch}", f"--use-compress-program=xz -T1 -{preset}{extreme}"]
     subprocess.run([*words, "-C", release.top.parent, "-cf", new, release.top.name], check=True)
     return new.rename(target)

@@ -42,7 +42,10 @@ _PERIOD = 300.0  # seconds between looks at a node that needs nothing
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
 _LONGEST_POLICY = 8 * configmap_policy.LARGEST  # of one line: JSON escapes a byte by six at most
-_ANOTHER = "another pod of the installer works on this node; delete the DaemonSet that is left over"
+_ANOTHER = (
+    "another pod of the installer works on this node; delete the DaemonSet that is left over "
+    "(`kubectl -n runc-wrap get daemonsets`)"
+)
 
 
 @click.group()

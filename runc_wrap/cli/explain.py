@@ -59,7 +59,8 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         if unshown and decision.profile:
             output.say(unshown)
         if brought and decision.declared == OWN_PROFILE:
-            output.say(f"That profile is the engine's default, {brought}; `adopt` replaces it.")
+            what = f"That profile is the engine's default, {brought}"
+            output.say(f"{what}; with `adopt` the policy decides about it.")
 
 
 def _unshown(text: bytes, bounding: frozenset[str]) -> str | None:

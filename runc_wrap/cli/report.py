@@ -58,7 +58,8 @@ sources = options.together(
         multiple=True,
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
         help="Read this audit.log or syslog, with its rotated files. Any user can forge lines in a "
-        "syslog.  [default: /var/log/audit/audit.log, or without it the kernel's ring buffer]",
+        "syslog.  [default: /var/log/audit/audit.log, or without it the kernel's ring buffer, for "
+        "the time in which no agent watched]",
     ),
     click.option("--journal", is_flag=True, help="Read the journal too."),
 )

@@ -32,10 +32,22 @@ shown = options.all_of(
 
 # What `suggest` adds to which profile, beside the calls that a workload needs for certain.
 allowed = options.all_of(
-    click.option("--base", type=options.FILE, help="Of many nodes: the profile to add to."),
+    click.option(
+        "--base",
+        type=options.FILE,
+        help="Of many nodes: add to the profile in this file, not to the built-in one so named.",
+    ),
     click.option("--degrading", is_flag=True, help="Also allow calls that would get ENOSYS."),
-    click.option("--allow-dangerous", is_flag=True, help="Also allow dangerous calls."),
-    click.option("--recorded", is_flag=True, help="Without calls that were not recorded."),
+    click.option(
+        "--allow-dangerous",
+        is_flag=True,
+        help="Also allow calls that lead out of containers or deep into the kernel.",
+    ),
+    click.option(
+        "--recorded",
+        is_flag=True,
+        help="Without the calls that it was not recorded to make (`record` in the policy).",
+    ),
     options.shows,
 )
 

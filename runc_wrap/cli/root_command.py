@@ -117,7 +117,9 @@ def _discard_the_rest() -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
-    "--prefix", type=click.Path(path_type=Path, file_okay=False), help="Another installation."
+    "--prefix",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The installation to use.  [default: the one this program belongs to]",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress on a terminal.")
 @click.version_option(package_name="runc-wrap")

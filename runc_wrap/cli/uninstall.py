@@ -29,7 +29,8 @@ def uninstall(places: Places, *, dry_run: bool, as_json: bool, **wanted: bool) -
     """
     if dry_run:
         if registration_state.unfinished(places):  # which planning takes back
-            raise Failure("a change of an engine is not over; run it without --dry-run")
+            what = "a change of an engine is not over; run `runc-wrapctl engine revert` first"
+            raise Failure(what)
         plan = _planned(places, **wanted)
         lines = [f"would {what}" for what, _ in uninstaller.steps(plan)]
         _tell(plan, lines, as_json=as_json, dry_run=True)

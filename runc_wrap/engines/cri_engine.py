@@ -28,7 +28,7 @@ class CriEngine(Engine):
     def dump(self) -> Table | None:
         """Return the same, including imports; None if it prints none."""
         printed = self.printed()
-        return toml_text.document(printed) if printed else None
+        return None if printed is None else toml_text.document(printed)
 
     @abstractmethod
     def answers_at(self) -> Path:

@@ -345,7 +345,7 @@ def _look(path: str) -> str:
     """Return what a path is now, as `_word` says it. Raises OSError."""
     try:
         return _word(content(Path(path)))
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except (ValueError, FileExistsError):
         return "no regular file, or a larger one"

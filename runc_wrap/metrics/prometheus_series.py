@@ -130,11 +130,16 @@ def _loaded(data: bytes) -> CounterState:
     tally = CounterState()
     try:
         state = json_codec.loads(data)
-        if state["version"] == _VERSION:
-            for metric, series in state["counts"].items():
-                tally.counts[metric] = {tuple(labels): number for labels, number in series}
-            tally.positions, tally.had = state["positions"], state["had"]
-            tally.judged_by, tally.judged = state.get("judged_by"), state.get("judged", {})
+        if state["version"] != _VERSION:
+            return tally
+        tally.positions = {str(name): int(at) for name, at in state["positions"].items()}
+        tally.had = {str(name): int(total) for name, total in state["had"].items()}
+        for metric, series in state["counts"].items():
+            counts = {tuple(map(str, labels)): int(number) for labels, number in series}
+            tally.counts[str(metric)] = counts
+        tally.judged_by = str(state.get("judged_by"))
+        for kind, (name, outcome) in state.get("judged", {}).items():
+            tally.judged[str(kind)] = [str(name), str(outcome)]
     except (json_codec.Unreadable, TypeError, KeyError, ValueError, AttributeError):
         return CounterState()
     return tally

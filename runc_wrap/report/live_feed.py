@@ -7,6 +7,7 @@ in mode observe go to the agent alone: they are read from its store as soon as i
 import select
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from runc_wrap.evidence.attribution.ledger_containers import Known
@@ -79,10 +80,11 @@ class Watching:
 
     def _stored(self) -> Iterator[SeenCall]:
         """Yield the observed calls that the agent has counted since."""
-        for changed, path in evidence_reader.ages(f"{self._directory}/containers"):
-            if self._changed.get(path) != changed:
-                self._changed[path] = changed
-                yield from self._grown(path)
+        with suppress(OSError):
+            for changed, path in evidence_reader.ages(f"{self._directory}/containers"):
+                if self._changed.get(path) != changed:
+                    self._changed[path] = changed
+                    yield from self._grown(path)
 
     def _grown(self, path: str) -> Iterator[SeenCall]:
         read = evidence_reader.container(path)

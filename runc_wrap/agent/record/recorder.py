@@ -257,8 +257,7 @@ class Recorder:
             return
         self._change()
         for source in self.check.blind:
-            since = max(self.check.last_proof(source), self._watched.begun)
-            unwatch(self._store.state.watched.get(source, []), since)
+            unwatch(self._store.state.watched.get(source, []), self.check.last_proof(source))
         self.tree.is_blind = self.tree.news.fileno() >= 0 and PROCESSES in self.check.blind
 
     def _await_check(self) -> None:

@@ -22,6 +22,7 @@ STEPS = (
     "remaining",
 )  # fmt: skip
 _ASKING = ("status", "remaining")  # the last of them, which change nothing
+_PROVING = 600.0  # as five canaries may take, each a minute and more
 _REGISTERING = 1700.0  # less than until the transaction's own timer takes it back
 _VERBS = {
     next_step.REGISTER: ("add", "--restart"),
@@ -67,7 +68,7 @@ class NodeCommands:
         """
         verb, *more = _VERBS[step]
         words = ("engine", verb, engine, *self._which(), *more, "--json")
-        return self._ctl(step, _REGISTERING, *words)
+        return self._ctl(step, _PROVING if step == next_step.PROVE else _REGISTERING, *words)
 
     def _which(self) -> tuple[str, ...]:
         return ("--config", self.config) if self.config else ()

@@ -150,7 +150,8 @@ def start_container(socket: Path, pod: tuple[str, bytes], probe: Probe, image: s
     id_, config = pod
     asked = message({1: id_, 2: _container(probe, image), 3: config})
     answer = _asked(socket, "CreateContainer", asked, _STARTING)
-    _asked(socket, "StartContainer", message({1: text(answer, 1)}), _STARTING)
+    request = message({1: text(answer, 1)})
+    grpc_call.call(socket, f"{_RUNTIME}/StartContainer", request, _STARTING)
 
 
 def _container(probe: Probe, image: str) -> bytes:
@@ -193,7 +194,7 @@ def remove_pods(socket: Path, name: str) -> None:
     for pod in pods(socket, name):
         for method in ("StopPodSandbox", "RemovePodSandbox"):
             try:
-                _asked(socket, method, message({1: pod}), _LONG)
+                grpc_call.call(socket, f"{_RUNTIME}/{method}", message({1: pod}), _LONG)
             except CallFailed as failure:  # a kubelet may have removed it meanwhile
                 if failure.code != _NOT_FOUND:
                     raise

@@ -54,5 +54,5 @@ def test_a_dry_run_leaves_a_killed_registration_as_it_is(
     change_set.begin(change, [PathChange(config, b"{}", b'{"runtimes": {}}')])
     for module, name in ((engine_registry, "detected"), (uninstall_obstacles, "names")):
         monkeypatch.setattr(module, name, lambda *_: [])
-    assert "run it without --dry-run" in _failed(tmp_path, "--dry-run")
+    assert "engine revert` first" in _failed(tmp_path, "--dry-run")
     assert (config.read_text(), change.exists()) == ('{"runtimes": {}}', True)

@@ -210,26 +210,6 @@ def test_when_records_stop_the_time_since_the_last_one_is_unwatched(
     assert interval[1] == last
 
 
-@pytest.mark.usefixtures("connected")
-def test_time_that_a_predecessor_watched_stays_watched_where_nothing_comes_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recorder, "SourceCheck", SourceCheck)
-    clock = Clock(monkeypatch)
-    former = Recorder(str(tmp_path), Inflight.new())
-    former.write_due()
-    former.check.saw(AUDIT, time.time())
-    former.write_due()
-    former.write()
-    one = Recorder(str(tmp_path), Inflight.new())
-    for _ in range(6):
-        one.write_due()
-        clock.now += source_check.PATIENCE + 1
-    assert AUDIT in one.check.blind
-    one.write()
-    assert evidence_reader.load(tmp_path / "var" / "evidence").watched[AUDIT]
-
-
 def test_a_source_sees_from_its_opening_until_a_test_fails(tmp_path: Path, clock: Clock) -> None:
     opened = time.time()
     one = SourceCheck(str(tmp_path), BOTH)

@@ -75,3 +75,11 @@ def test_the_number_of_remembered_records_is_bounded(monkeypatch: pytest.MonkeyP
     assert list(merged_sources._once(twice)) == whole  # noqa: SLF001 - in this order
     first_again = [*whole[:300], whole[0]]
     assert list(merged_sources._once(first_again)) == first_again  # noqa: SLF001 - it is forgotten
+
+
+def test_copies_are_one_where_the_clock_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merged_sources, "WINDOW", 40)
+    monkeypatch.setattr(merged_sources, "SEEN", 130)
+    times = [*range(1000), *(at + 0.5 for at in range(600, 1500))]
+    log = [sighting(number)._replace(time=float(at)) for number, at in enumerate(times)]
+    assert len([*merged_sources.gather([iter(log), iter(log)], 0, [])]) == len(log)
