@@ -56,6 +56,19 @@ def test_descriptors_for_another_process_are_ignored() -> None:
         assert systemd_protocol.received(environment) == []
 
 
+def test_a_replaced_notify_socket_is_connected_to_anew(
+    systemd: Systemd, notifying: Supervisor
+) -> None:
+    assert notifying.send(b"X=1")
+    systemd.taker.close()
+    assert not notifying.send(b"X=2")
+    systemd.path.unlink()
+    again = Systemd(systemd.path)
+    assert notifying.send(b"X=3")
+    assert again.messages() == [b"X=3"]
+    again.taker.close()
+
+
 def test_a_full_queue_is_waited_for_if_asked(systemd: Systemd, notifying: Supervisor) -> None:
     sent = 0
     while notifying.send(b"X=1"):

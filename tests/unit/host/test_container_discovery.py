@@ -168,3 +168,14 @@ STATE = '{"pid": %s, "process-start-time": 7}'
 def test_a_damaged_state_and_one_without_a_process_have_no_first(tmp_path: Path, text: str) -> None:
     (crun(tmp_path, "a") / "status").write_text(text if text in "{[]7" else STATE % text)
     assert runtime_state.first_process((str(tmp_path), "a")) is None
+
+
+def test_a_state_or_a_containers_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(crun(tmp_path / "root", "a"))
+    place = crun(tmp_path, "a")
+    (place / "status").unlink()
+    (place / "status").symlink_to(tmp_path / "absent")
+    assert runtime_state.kind(str(place)) == "crun"
+    for one, named in ((place, "status"), (tmp_path / "link", "link")):
+        with pytest.raises(OSError, match=named):
+            runtime_state.read(str(one))

@@ -168,7 +168,13 @@ def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
 
 
 def test_a_damaged_tally_starts_from_zero(tmp_path: Path) -> None:
-    for text in ("", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'):
+    whole = '{"version": 1, "positions": {}, "had": {}, "counts": %s, "judged": %s}'
+    for text in (
+        *("", "{", "[]", '{"version": 2}', '{"version": 1, "had": []}'),
+        whole.replace('"positions": {}', '"positions": []') % ("{}", "{}"),
+        whole % ('{"m": [[["a"], null]]}', "{}"),
+        whole % ("{}", '{"k": ["one"]}'),
+    ):
         (tmp_path / "tally.json").write_text(text)
         with prometheus_series.kept(tmp_path) as kept:
             assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})

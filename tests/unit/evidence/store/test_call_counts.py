@@ -100,3 +100,13 @@ def test_recorded_calls_have_no_programs_and_only_arguments_that_profiles_check(
     found = {(call.number, call.args): one.count for call, one in seen.calls.items()}
     assert found == {(MKDIR, None): MOST, (SOCKET, (2, 1, 0, None, None, None)): MOST}
     assert {call.comm + call.exe for call in seen.calls} == {""}
+
+
+def test_a_tally_read_back_keeps_no_more_arguments() -> None:
+    back = Tallies()
+    for flags in range(40):
+        back = Tallies.of_json(back.as_json()) if flags == 20 else back
+        back.add(observed(UNSHARE, flags))
+    known = [call.args for call in back.calls if call.args and call.args[0] is not None]
+    assert len(known) == 32
+    assert [*back.calls][-1].args == (None,) * 6  # all others
