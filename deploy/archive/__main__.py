@@ -53,7 +53,7 @@ def unpacked(directory: Path, machine: Machine, place: Path) -> Release:
     if not (archive := directory / f"{name}.tar.xz").is_file():
         raise SystemExit(f"{archive} is not there; run `make dist` first")
     subprocess.run(["tar", "-C", place, "-xf", archive], check=True)
-    return Release(place / name, version())
+    return Release(place / name, (place / name / "lib" / "current").readlink().name)
 
 
 def build(wanted: list[Machine], options: argparse.Namespace) -> list[Path]:
