@@ -59,7 +59,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         if unshown and decision.profile:
             output.say(unshown)
         if brought and decision.declared == OWN_PROFILE:
-            what = f"That profile is the engine's default, {brought}"
+            what = f"That profile is the engine's default, {brought}, call by call"
             output.say(f"{what}; with `adopt` the policy decides about it.")
 
 

@@ -69,7 +69,7 @@ def test_every_command_names_it_and_reports_count_it(applied: Node, tmp_path: Pa
         (["report"], f"note: not in this report: {TOLD}\n"),
         (
             ["explain", str(bundle)],
-            "That profile is the engine's default, containerd; with `adopt`",
+            "That profile is the engine's default, containerd, call by call; with `adopt`",
         ),
         (["report", "--merge", fleet, "--html", page], ""),
         (["report", "--merge", fleet], f"Not in this report: {TOLD_OF_NODES}.\n"),
