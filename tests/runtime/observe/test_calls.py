@@ -212,8 +212,10 @@ def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_c
         with contextlib.suppress(CommandError):
             wait_until(lambda: sum(counted(lab.node)) >= made, "all calls on disk", 20)
     recorded, lost = counted(lab.node)
-    assert recorded + lost == made
-    assert lost == 0 or not exact
+    if exact:
+        assert (recorded, lost) == (made, 0)
+    else:  # killed between writing and noting that, it counts what is written as lost, too
+        assert recorded <= made <= recorded + lost
 
 
 def test_without_a_descriptor_store_a_create_gets_audit_and_the_log_says_why(lab: Lab) -> None:
