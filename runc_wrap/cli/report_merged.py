@@ -1,8 +1,9 @@
 """The report of many nodes: `report --merge`, and what `suggest --merge` reads."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -10,6 +11,7 @@ from runc_wrap import safe_text
 from runc_wrap.cli import options, output, workload_output
 from runc_wrap.cli.workload_output import chosen, document, in_full
 from runc_wrap.fleet import memory_bound
+from runc_wrap.host.progress_meter import Meter
 from runc_wrap.node.paths import Places
 from runc_wrap.report.merge import base_profiles, node_document
 from runc_wrap.report.merge.fleet_report import FleetReport
@@ -53,19 +55,26 @@ allowed = options.all_of(
 
 
 def gathered(
-    names: Iterable[str], without: Collection[str], form: int = node_document.FORM
+    names: Sequence[str], without: Collection[str], form: int = node_document.FORM
 ) -> FleetReport:
     """Return what all documents of these files say; a file that cannot be read is named in it."""
-    with output.progress("Reading nodes' reports"), memory_bound.bounded() as check:
+    with output.progress("Reading nodes' reports") as meter, memory_bound.bounded() as check:
+        meter.total = sum(one.stat().st_size for one in map(Path, names) if one.is_file())
         found = FleetReport(without, form, check)
         for name in names:
             where = "stdin" if name == "-" else safe_text.word(name)
             try:
                 with click.open_file(name, "rb") as file:
-                    found.read(file.readline, where)
+                    found.read(partial(_line, file, meter), where)
             except OSError as error:
                 found.refuse(where, f"cannot be read: {error.strerror}")
     return found
+
+
+def _line(file: IO[bytes], meter: Meter, most: int) -> bytes:
+    line = file.readline(most)
+    meter.done += len(line)
+    return line
 
 
 def show(

@@ -76,12 +76,12 @@ def _log(path: Path, name: str, since: float, meter: Meter) -> Timed:
     """Return a log; it covers the time from its oldest record of any kind to its last change."""
     begin, end = None, 0.0
     try:
-        end = path.stat().st_mtime
-        plain = [one for one in log_files.names(path) if not one.endswith(".gz")]
-        with path.with_name(plain[-1] if plain else path.name).open("rb") as file:
+        there = [one for one in map(path.with_name, log_files.names(path)) if one.is_file()]
+        end = there[0].stat().st_mtime
+        with [one for one in there if one.suffix != ".gz"][-1].open("rb") as file:
             first = _HEADER.search(file.read(_BEGINNING))
         begin = float(first[1]) if first else None
-    except OSError:  # reading it reports what is wrong
+    except (OSError, IndexError):  # reading it reports what is wrong
         pass
     return Timed(log_files.read(path, since, meter), name, begin, end)
 

@@ -49,6 +49,10 @@ def test_a_log_covers_the_time_since_its_oldest_file_that_is_not_compressed(tmp_
     for name, begin in (("audit.log", 298.0), ("audit.log.11.gz", None)):
         (found,) = chosen(Asked((tmp_path / name,)), [], inf, Meter())
         assert found.begin == begin
+    (tmp_path / "audit.log").unlink()  # rotated, and not begun anew
+    os.utime(tmp_path / "audit.log.1", (400, 400))
+    (found,) = chosen(Asked((tmp_path / "audit.log",)), [], inf, Meter())
+    assert (found.begin, found.end) == (298.0, 400.0)
 
 
 @pytest.mark.parametrize(("earlier", "looked_at"), [(0, 1), (1, 0)])
