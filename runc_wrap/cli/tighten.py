@@ -15,7 +15,7 @@ from runc_wrap.node.paths import Places
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.profile_simulation import SeenCalls
 from runc_wrap.report.workload_names import Workload
-from runc_wrap.tighten import container_tightening, tightening_plan
+from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState
 from runc_wrap.tighten.tightening_plan import Tightening, planned
@@ -55,7 +55,7 @@ def tighten(
     overlay, dry_run = flags["overlay"], flags["dry_run"]
     if overlay + flags["profile"] + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
-    if sentence := tightening_plan.obstacle():
+    if sentence := tracing_obstacles.first():
         raise Failure(sentence)
     node = look(places)
     choice = FilterChoice(places, None if overlay else named or "", is_named=bool(names))

@@ -20,8 +20,9 @@ from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY
 from runc_wrap.hotpath.ledger_file import Key, is_late, replaces
 from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.ledger.decision_record import Ledger, Record
-from runc_wrap.metrics import prometheus_series
-from runc_wrap.metrics.prometheus_series import OTHER, CounterState, MetricFamily
+from runc_wrap.metrics import counter_state, prometheus_series
+from runc_wrap.metrics.counter_state import OTHER, CounterState
+from runc_wrap.metrics.prometheus_series import MetricFamily
 from runc_wrap.node.paths import Places
 from runc_wrap.report import workload_names
 
@@ -43,7 +44,7 @@ _KEPT = {OWN_PROFILE: "own-profile", ENGINE_DEFAULT: "engine-default", READY_MAD
 
 def gather(places: Places) -> list[MetricFamily]:
     """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
-    with prometheus_series.kept(places.var / "metrics") as kept:
+    with counter_state.kept(places.var / "metrics") as kept:
         _decisions(places, kept)
         evidence = evidence_reader.load(places.evidence)
         for (source, why), lost in evidence.lost.items():

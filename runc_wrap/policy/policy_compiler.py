@@ -7,7 +7,13 @@ from typing import Any, cast
 from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, Default, OptOut
 from runc_wrap.hotpath.decision import ADOPT_NONE, AUDIT, ENFORCE, OBSERVE, OFF, RECORD, RECORDING
 from runc_wrap.hotpath.policy_file import VERSION
-from runc_wrap.policy import candidate_settings, named_profiles, overlay_settings, required_features
+from runc_wrap.policy import (
+    candidate_settings,
+    named_profiles,
+    overlay_bypasses,
+    overlay_settings,
+    required_features,
+)
 from runc_wrap.policy.candidate_settings import CandidateCost, Pair
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.runtime_default import by_engine, engine_defaults
@@ -70,7 +76,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     remarks += [
         *rule_checks.remarks(rules, place, facts.now),
         *required_features.remarks(values, used, sources, facts),
-        *overlay_settings.remarks(values, profiles, facts.arch),
+        *overlay_bypasses.remarks(values, profiles, facts.arch),
         *(line for name, one in made.items() for line in _left_wide(name, one)),
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}

@@ -20,7 +20,12 @@ from runc_wrap.node.container_state.container_status import Apart, Entry, Node
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.workload_names import Workload
-from runc_wrap.tighten import container_tightening, saved_state, tightening_plan
+from runc_wrap.tighten import (
+    container_tightening,
+    saved_state,
+    tightening_plan,
+    tracing_obstacles,
+)
 from runc_wrap.tighten.laid_filter import LaidFilter
 from runc_wrap.tighten.tightening_plan import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
 from tests.unit.cli import ctl
@@ -119,7 +124,7 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(tighten, "look", lambda _: Node(made.entries, 0, [], [users], []))
     monkeypatch.setattr(tighten, "FilterChoice", Choice)
     monkeypatch.setattr(tighten, "SeenCalls", Seen)
-    monkeypatch.setattr(tightening_plan, "obstacle", lambda: None)
+    monkeypatch.setattr(tracing_obstacles, "first", lambda: None)
     monkeypatch.setattr(saved_state, "read", made.laying.read)
     monkeypatch.setattr(filter_readback, "read_threads", made.laying.read_threads)
     monkeypatch.setattr(filter_readback, "status", made.laying.status)
@@ -165,7 +170,7 @@ def test_what_is_left_fails_the_command_and_no_other_container(
 def test_what_keeps_all_from_being_tightened_is_said(
     on_node: OnNode, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    monkeypatch.setattr(tightening_plan, "obstacle", lambda: "ptrace_scope is 3")
+    monkeypatch.setattr(tracing_obstacles, "first", lambda: "ptrace_scope is 3")
     done = on_node.node.ctl(*words)
     assert (done.exit_code, on_node.laying.laid) == (2, [])
     assert "ptrace_scope is 3" in done.stderr

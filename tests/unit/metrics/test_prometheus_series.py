@@ -12,7 +12,7 @@ from runc_wrap.hotpath import decision, ledger_file
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.ledger import new_records
 from runc_wrap.ledger.decision_record import Record
-from runc_wrap.metrics import metrics_collector, prometheus_series
+from runc_wrap.metrics import counter_state, metrics_collector, prometheus_series
 
 LINE = {"id": "a", "action": "inject", "mode": "audit", "via": "cold", "engine": "podman"}
 _, OLDER, NEWER = ledger_file.OLDEST_FIRST
@@ -113,14 +113,14 @@ def _record(line: dict[str, Any]) -> Record:
     return ledger_record.of({"id": "c", **line})
 
 
-def counted(*lines: dict[str, Any]) -> prometheus_series.CounterState:
-    found = prometheus_series.CounterState()
+def counted(*lines: dict[str, Any]) -> counter_state.CounterState:
+    found = counter_state.CounterState()
     for line in lines:
         metrics_collector.count_decision(found, _record(line))
     return found
 
 
-def families(found: prometheus_series.CounterState) -> dict[str, dict[Any, float]]:
+def families(found: counter_state.CounterState) -> dict[str, dict[Any, float]]:
     text = prometheus_series.text_of(prometheus_series.families(found, 7, "1.0", 5.0, {})).decode()
     return {
         family.name: {
@@ -153,11 +153,11 @@ def test_invented_values_create_no_series() -> None:
 
 
 def test_series_are_bounded_and_the_rest_counts_as_other() -> None:
-    found = prometheus_series.CounterState()
-    for n in range(prometheus_series.MOST_SERIES + 50):
+    found = counter_state.CounterState()
+    for n in range(counter_state.MOST_SERIES + 50):
         for _ in range(2):
             found.add_bounded("m", (f"ns{n}", "w"), 1)
-    assert len(found.counts["m"]) == prometheus_series.MOST_SERIES + 1
+    assert len(found.counts["m"]) == counter_state.MOST_SERIES + 1
     assert found.counts["m"]["ns0", "w"] == 2
     assert found.counts["m"]["other", "other"] == 100
     found.begin_if_full("m")
@@ -176,13 +176,13 @@ def test_a_damaged_tally_starts_from_zero(tmp_path: Path) -> None:
         whole % ("{}", '{"k": ["one"]}'),
     ):
         (tmp_path / "tally.json").write_text(text)
-        with prometheus_series.kept(tmp_path) as kept:
+        with counter_state.kept(tmp_path) as kept:
             assert (kept.counts, kept.positions, kept.had) == ({}, {}, {})
 
 
-def hostile() -> prometheus_series.CounterState:
+def hostile() -> counter_state.CounterState:
     """Return a call denied to workloads of such names."""
-    found = prometheus_series.CounterState()
+    found = counter_state.CounterState()
     for text in reports.HOSTILE:
         labels = ("n", prometheus_series.label(text), "s", "denied")
         found.add_bounded(prometheus_series.DENIED_CALLS, labels, 1)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.policy import overlay_settings
+from runc_wrap.policy import overlay_bypasses
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import schema
@@ -35,7 +35,7 @@ def _own(default: str, *rules: dict[str, Any], **written: Any) -> list[str]:
     changed = {f"overlay.{name}": value for name, value in written.items()}
     made = compiled(changed, own_profiles={"a": text}).profiles["localhost/a", "enforce"]
     profiles = {("localhost/a", "enforce"): made}
-    told = overlay_settings.remarks({**schema.defaults(), **changed}, profiles, "amd64")
+    told = overlay_bypasses.remarks({**schema.defaults(), **changed}, profiles, "amd64")
     return [line for line in told if not line.startswith("note: io_uring can replace")]
 
 
