@@ -116,6 +116,7 @@ INSTALLED = RUNC_WRAP_TEST_INSTALLED=$(CURDIR)/build/installed
 build/installed: .venv/ready $(FRESH)
 	rm -rf $@
 	./install.sh --prefix $(CURDIR)/$@ --python /usr/bin/python3 --no-services --quiet
+	.venv/bin/python -m harness.node.proofs $@
 
 # Of CRI, engines' interface: Debian's package of it would bring 1.7 GB of Go's sources along.
 build/api.proto:

@@ -6,10 +6,11 @@ policies.
 """
 
 import contextlib
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from runc_wrap.documents import reader
 from runc_wrap.filters import libseccomp_proof, profile_difference
@@ -32,7 +33,9 @@ from runc_wrap.profiles.profile_lint import LintFinding, Severity
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.source_profile import Profile, ProfileError
 
+Known = TypeVar("Known")
 _LARGEST = 16 << 20
+_MOST = 1000  # texts that are remembered, the last used: a policy has some ten for each mode
 # The rooms that find a proof: another release, whose text differs, asks again.
 _PROVING = ("apply", "filters", "hotpath", "profiles")
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
@@ -124,9 +127,13 @@ class Prover:
             yield LintFinding("compiled-wrongly", severity, "syscalls", str(one), remedy)
 
     def remember(self) -> None:
-        """Write what was proved: the next `apply` does not prove it again."""
+        """Write what was proved: the next `apply` does not prove it again, whatever its mode."""
+        now, before = self._proved, self._known
+        kept = ProvedBlocks(
+            _latest(before.blocks, now.blocks), _latest(before.previews, now.previews)
+        )
         with contextlib.suppress(OSError):  # it is proved again then
-            files.replace(self._path, json_codec.dumps(reader.written(self._proved)), 0o644)
+            files.replace(self._path, json_codec.dumps(reader.written(kept)), 0o644)
 
     def _read(self) -> ProvedBlocks:
         try:
@@ -138,7 +145,7 @@ class Prover:
         """Return the calls that are not as a profile says, if it or a second one is compiled."""
         found: set[str] = set()
         for capabilities in _sets(made[0]):
-            blocks = [json_codec.dumps(resolve(one, capabilities)) for one in made]
+            blocks = [_text(resolve(one, capabilities)) for one in made]
             found.update(self.remembered(b"\n".join(blocks), partial(self._of, *blocks)))
         return sorted(found)
 
@@ -163,6 +170,17 @@ class Prover:
                 "masks, in fewer rules, list only 64-bit ABIs, or upgrade libseccomp to 2.6.1."
             )
         return other
+
+
+def _text(block: Mapping[str, object]) -> bytes:
+    """Return the JSON of what is compiled: where a listener is changes nothing."""
+    return json_codec.dumps({one: block[one] for one in block if not one.startswith("listener")})
+
+
+def _latest(before: Mapping[str, Known], now: Mapping[str, Known]) -> dict[str, Known]:
+    """Return what was known before and is now, but for the oldest beyond _MOST."""
+    rest = (one for one in before.items() if one[0] not in now)
+    return dict([*rest, *now.items()][-_MOST:])
 
 
 def _found_by(facts: Facts, version: str, library: Path) -> bytes:
