@@ -10,6 +10,7 @@ import click
 from runc_wrap.cli import options, output
 from runc_wrap.cli.status import identity, kernel_words, look, named
 from runc_wrap.failure import Failure
+from runc_wrap.host import locks
 from runc_wrap.node.container_state.container_status import Entry, Node
 from runc_wrap.node.paths import Places
 from runc_wrap.report import call_outcomes, workload_names
@@ -52,13 +53,26 @@ def tighten(
 
     Exit status 1: a container is refused, or a process could not be tightened.
     """
-    overlay, dry_run = flags["overlay"], flags["dry_run"]
-    if overlay + flags["profile"] + bool(named) != 1:
+    if flags["overlay"] + flags["profile"] + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
     if sentence := tracing_obstacles.first():
         raise Failure(sentence)
-    node = look(places)
-    choice = FilterChoice(places, None if overlay else named or "", is_named=bool(names))
+    with locks.locked(places.var, "tighten"):  # else two would write code into one process
+        plans = _tightened(places, names, None if flags["overlay"] else named or "", canary, flags)
+    _show(plans, as_json=flags["as_json"])
+    if any(plan.reasons for plan in plans):
+        raise SystemExit(output.WRONG)
+
+
+def _tightened(
+    places: Places,
+    names: Sequence[str],
+    profile: str | None,
+    canary: int | None,
+    flags: dict[str, bool],
+) -> list[Tightening]:
+    node, dry_run = look(places), flags["dry_run"]
+    choice = FilterChoice(places, profile, is_named=bool(names))
     with output.progress("Reading the processes' filters") as meter:
         chosen = meter.counting(_chosen(node, names))
         found = [planned(one, choice, set_no_new_privs=flags["set_no_new_privs"]) for one in chosen]
@@ -77,9 +91,7 @@ def tighten(
     with output.progress("Tightening containers") as meter:
         for plan in meter.counting(todo):
             container_tightening.tighten(places, plan, containers)
-    _show(plans, as_json=flags["as_json"])
-    if any(plan.reasons for plan in plans):
-        raise SystemExit(output.WRONG)
+    return plans
 
 
 def _chosen(node: Node, names: Sequence[str]) -> list[Entry]:
@@ -131,12 +143,17 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
 
 def _leave(plans: Sequence[Tightening], most: int | None) -> None:
     """Leave all but so many containers of each workload as they are."""
-    counted: Counter[Workload | str] = Counter()
+    had = (plan for plan in plans if plan.result == tightening_plan.HAS_IT)
+    counted = Counter(_whose(plan) for plan in had)
     for plan in _todo(plans):
-        whose = _workload(plan.entry) or plan.entry.container.id
+        whose = _whose(plan)
         counted[whose] += 1
         if most and counted[whose] > most:
             plan.result = tightening_plan.LEFT
+
+
+def _whose(plan: Tightening) -> Workload | str:
+    return _workload(plan.entry) or plan.entry.container.id
 
 
 def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:

@@ -80,6 +80,9 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
         for process in entry.deviating if entry.agrees is False else ():
             found = {"seccomp": process.seccomp, "filters": process.filters}
             yield entry, Wrong(process.pid, {"seccomp": 2, "filters": entry.needed}, found)
+        if entry.is_partly_laid:
+            pid = entry.container.pid or 0
+            yield entry, Wrong(pid, {"tightened": "wholly"}, {"tightened": "partly"})
         for process in entry.unheard:
             yield entry, Wrong(process.pid, {"listener": "held"}, {"listener": "lost"})
 
@@ -142,6 +145,8 @@ def _call(one: FilterDifference) -> dict[str, str]:
 def _sentence(entry: Entry, wrong: Wrong) -> str:
     if "listener" in wrong.found:
         return f"{named(entry)}: {unheard_words(entry)}"
+    if "tightened" in wrong.found:
+        return f"{named(entry)}: not every process was tightened: run `tighten` again"
     if wrong.pid is None:
         return (
             f"{named(entry)}: the profile in its config.json is not the one that was decided "

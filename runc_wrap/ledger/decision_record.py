@@ -120,10 +120,12 @@ class LaidFilters(NamedTuple):
     """What was laid on a container that runs: the digests of all filters, the oldest first.
 
     `first` is the pid and the start time of its first process: another one has none of them.
+    `is_whole`: all processes got the last one, as far as the command came.
     """
 
     laid: tuple[str, ...]
     first: tuple[object, ...]
+    is_whole: bool
 
 
 class Ledger(NamedTuple):
@@ -152,7 +154,8 @@ def tightened(line: Json) -> LaidFilters:
     """Return what a line of `tighten` says."""
     found = (line.get(name) for name in ("laid", "first"))
     laid, first = ([*one] if isinstance(one, list) else [] for one in found)
-    return LaidFilters(tuple(one for one in laid if isinstance(one, str)), tuple(first))
+    digests = tuple(one for one in laid if isinstance(one, str))
+    return LaidFilters(digests, tuple(first), line.get("result") == "done")
 
 
 def text(value: object) -> str | None:

@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import files, procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath import ledger_file
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
-from runc_wrap.node.container_state.container_status import RUNTIMES_OWN
 from runc_wrap.node.paths import Places
-from runc_wrap.tighten import saved_state
-from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome, tighten_processes
+from runc_wrap.tighten import runtime_processes, saved_state
+from runc_wrap.tighten.process_tightening import ProcessOutcome, tighten_processes
+from runc_wrap.tighten.runtime_processes import is_program
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED, Tightening
 
 SECONDS = 10.0  # for execs that are under way
@@ -38,19 +39,22 @@ _UNSEEN = "its first process ended before it could be read back, or was not foun
 
 
 def tighten(places: Places, plan: Tightening, containers: Sequence[RuntimeContainer]) -> None:
-    """Lay the filter on a container, and record it. Raises OSError if that cannot be recorded.
+    """Lay the filter on a container, and record it; nothing is done that cannot be recorded.
 
     `containers` are all of the node: who is in one depends on who is in the others.
     """
     if _is_there(plan):
-        _record(places, plan, "begun")
         try:
+            _record(places, plan, "begun")
             _carry_out(plan, containers)
         except ERRORS as error:
-            plan.reasons.append(f"what its runtime saved cannot be replaced: {error}")
+            plan.reasons.append(f"the ledger, or what its runtime saved, is not replaced: {error}")
         found = [one for one in plan.processes.values() if one.reason]
         plan.reasons += [f"process {one.pid}: {one.reason}" for one in found]
-        _record(places, plan, "partial" if plan.reasons else "done")
+        try:
+            _record(places, plan, "partial" if plan.reasons else "done")
+        except OSError as error:
+            plan.reasons.append(f"the ledger does not say so: {error}")
     else:
         plan.reasons.append(_ENDED)
     plan.result = PARTLY if plan.reasons else TIGHTENED
@@ -58,20 +62,23 @@ def tighten(places: Places, plan: Tightening, containers: Sequence[RuntimeContai
 
 def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None:
     container = plan.entry.container
-    request = FilterRequest(plan.laid.program, plan.set_no_new_privs)
-    place = containers.index(container)
-    changed, tries, deadline = _save(plan), 1, time.monotonic() + SECONDS
+    place, tries, deadline = containers.index(container), 1, time.monotonic() + SECONDS
+    inside = partial(members, containers, place)
+    _, alike = _save(plan)
+    changed = procfs.ticks()
     while True:
-        waiting, is_arriving = _under_way(containers, place, changed)
+        waiting, is_arriving = runtime_processes.under_way(container, changed, inside)
         late = time.monotonic() > deadline
         if not _is_there(plan):
             plan.reasons.append(_ENDED)
             return
-        is_meant = (lambda _: True) if late else partial(_is_program, container=container)
+        is_meant = (lambda _: True) if late else partial(is_program, container=container)
+        laid = plan.laid
+        request = FilterRequest(laid.program, plan.set_no_new_privs, alike, laid.logs)
         plan.add(tighten_container(containers, place, request, is_meant))
-        again = _save(plan)
+        again, alike = _save(plan)
         if again and tries < _TRIES:
-            changed, tries = again, tries + 1
+            changed, tries = procfs.ticks(), tries + 1
         elif late or not (waiting or is_arriving):
             break
         time.sleep(_PAUSE)
@@ -80,61 +87,30 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
     if again:
         plan.reasons.append(f"something else writes what {container.kind} saved of it all the time")
     for pid in waiting[:_SHOWN]:
-        plan.reasons.append(f"the runtime's process {pid} began an exec before, and goes on")
+        plan.reasons.append(
+            f"the runtime's process {pid} began an exec or update before, and goes on"
+        )
     if joined := ", ".join(_joined(containers, place)[:_SHOWN]):
         plan.notes.append(f"the processes {joined} only joined its namespaces: left as they are")
 
 
-def _under_way(
-    containers: Sequence[RuntimeContainer], place: int, changed: int
-) -> tuple[list[int], bool]:
-    """Return the execs that began before a time and have no process in the container yet.
+def _save(plan: Tightening) -> tuple[bool, tuple[bytes, ...]]:
+    """Replace what the runtime saved, if needed; return whether, and what an exec gets now.
 
-    And whether a process in it is still the runtime.
+    () if something else has written it meanwhile.
     """
-    container = containers[place]
-    execs = [  # first: who has ended has its child there
-        pid
-        for pid in procfs.pids()
-        if (procfs.born(pid) or (changed + 1,))[0] <= changed and _is_exec(pid, container)
-    ]
-    inside = members(containers, place)
-    known = {pid for one in inside for pid in (one.pid, one.parent)}
-    is_arriving = not all(_is_program(one.pid, container) for one in inside)
-    return [pid for pid in execs if pid not in known], is_arriving
-
-
-def _save(plan: Tightening) -> int:
-    """Replace what the runtime saved, if needed; return the time after that, in ticks, else 0."""
     saved = saved_state.read(plan.entry.container, plan.loader)
-    if saved.has(plan.laid):
-        return 0
-    saved.replace(saved.with_filter(plan.laid, plan.loader))
-    return procfs.ticks()
+    is_new = not saved.has(plan.laid)
+    if is_new:
+        saved.replace(saved.with_filter(plan.laid, plan.loader))
+        saved = saved_state.read(plan.entry.container, plan.loader)
+    return is_new, saved.filters if saved.has(plan.laid) else ()
 
 
 def _is_there(plan: Tightening) -> bool:
     """Tell whether a container's first process is the one that was found, and has not ended."""
     first = plan.entry.members[0]
     return first.handle.is_running() and procfs.started(first.pid) is not None
-
-
-def _is_program(pid: int, container: RuntimeContainer) -> bool:
-    """Tell whether a process is no longer the runtime: by its name, which any process may take."""
-    name = procfs.read(f"/proc/{pid}/comm", 64) or b""
-    is_named = name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
-    return not (is_named and _is_exec((procfs.born(pid) or (0, 0))[1], container))
-
-
-def _is_exec(pid: int, container: RuntimeContainer) -> bool:
-    """Tell whether a process is root's runtime, outside containers, that executes something."""
-    program = procfs.program(pid) or ""
-    words = (procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")
-    if not ("runc" in program or "crun" in program) or b"exec" not in words:
-        return False
-    is_root = (procfs.read(f"/proc/{pid}/status") or b"").find(b"\nUid:\t0\t0\t") > 0
-    is_outside = procfs.namespace(pid, "pid") == procfs.namespace(os.getpid(), "pid")
-    return os.fsencode(container.id) in words and is_root and is_outside
 
 
 def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[str]:

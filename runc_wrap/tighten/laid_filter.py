@@ -52,6 +52,11 @@ class LaidFilter(NamedTuple):
         """The filter's name in the ledger and in var/tightened."""
         return digest(self.program)
 
+    @property
+    def logs(self) -> bool:
+        """Whether the block has the kernel log what it denies."""
+        return "SECCOMP_FILTER_FLAG_LOG" in (self.block.get("flags") or ())
+
     def merged_with(self, block: Json | None) -> Json:
         """Return one block that does what another and this do. Raises ProfileError, Refusal."""
         if not block:
@@ -108,7 +113,7 @@ class FilterChoice:
         was given. Raises Refusal, ProfileError, OSError and Failure.
         """
         if self._overlay:
-            return self._overlay if self._is_named or self._now(entry).block else None
+            return self._overlay if self._is_named or self._gets_overlay(entry) else None
         found = self._of_name(entry, self._profile) if self._profile else self._decided(entry)
         if found and "SCMP_ACT_NOTIFY" in _actions(found[1]):
             raise Failure(
@@ -116,6 +121,12 @@ class FilterChoice:
                 "container that it creates: recreate the container"
             )
         return found and of_block(*found, self.loader(entry.container.kind))
+
+    def _gets_overlay(self, entry: Entry) -> bool:
+        """Tell whether a container would have the overlay if it were created now."""
+        now, over = self._now(entry), self._policy["overlay"]
+        is_meant = now.decision.action == "inject" or bool(over and over["existing"])
+        return bool(now.block) and is_meant
 
     def _decided(self, entry: Entry) -> tuple[str, Json] | None:
         outcome = self._now(entry)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Status
 from runc_wrap.host import bounded_work, procfs
 
@@ -29,21 +30,10 @@ SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _QUICK, _QUIET = 2, 4  # looks
 _ROUNDS = 20  # of looking for threads that were made meanwhile
+_HALTED = True  # in place of an outcome: a thread stands still
 _OVER = 0, 0  # in place of a process: no look finds one any more
 _LATE = "no time was left for it; run this again"
 _DIED = "the tracer ended while it was at this process; run this again"
-
-
-class FilterRequest(NamedTuple):
-    """A filter to add.
-
-    `program` is struct sock_filter[] (8 bytes each, 4096 at most).
-    `set_no_new_privs`: set it in processes that have neither it nor CAP_SYS_ADMIN; without that,
-    the kernel lets these add no filter, and they are refused.
-    """
-
-    program: bytes
-    set_no_new_privs: bool = False
 
 
 class SeccompState(NamedTuple):
@@ -110,14 +100,17 @@ def _trace(
     known = set(outcomes)
     tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(listed, request, known, begun))
     at: Identity | None = None  # the process that it has begun
+    is_halted = False  # a thread of it stands still, and must not be left in our code
     is_waited_for = True
     while is_waited_for:
-        for pid, start, *made in tracer.within(deadline, lambda: _HELD if at else math.inf):  # noqa: B023
-            at = None if made else (pid, start)
-            if made:
+        held = lambda: _HELD if at and not is_halted else math.inf  # noqa: B023,E731
+        for pid, start, *made in tracer.within(deadline + SECONDS * is_halted, held):
+            is_halted = made == [_HALTED]
+            at = (pid, start) if is_halted or not made else None
+            if at is None:
                 outcomes[pid, start] = made[0] and _received(*made[0])
-        is_late = time.monotonic() >= deadline
-        is_waited_for = at is not None and not is_late and _runs(at[0], tracer.pid)
+        is_late = tracer.is_over or time.monotonic() >= deadline + SECONDS * is_halted
+        is_waited_for = at is not None and not is_late and (is_halted or _runs(at[0], tracer.pid))
     is_over = at == _OVER
     if at and not is_over:
         stopped = _LATE if is_late else str(filter_readback.unstopped(at[0]))
@@ -139,9 +132,10 @@ def _runs(pid: int, tracer: int) -> bool:
 def _looks(
     listed: Listed, request: FilterRequest, known: set[Identity], begun: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then _OVER.
+    """Yield (pid, start) before a thread stops, and (pid, start, _HALTED) once it has.
 
-    After a failure it ends early, since only the tracer's end frees what did not stop.
+    And (pid, start, outcome) after a process, then _OVER. After a failure it ends early, since only
+    the tracer's end frees what did not stop.
     """
     _become_tracer()
     quiet = 0
@@ -184,8 +178,13 @@ def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Iden
         if not news and (is_whole or all(first.values())):
             return []
         again = set(listed(is_whole))
-        if there := sorted(one for one in news if one[0] in again):
-            return there
+        if there := [one for one in news if one[0] in again]:
+            return sorted(there, key=lambda one: (_may_not_stop(one[0]), one))
+
+
+def _may_not_stop(pid: int) -> bool:
+    """Tell whether a thread waits for a device or a vfork child: it would delay all others."""
+    return any(one.state == b"D" for one in _living(pid).values())
 
 
 def _living(pid: int) -> dict[int, Status]:
@@ -219,10 +218,10 @@ def _outcome(
 
 def tighten_process(
     process: Identity, request: FilterRequest
-) -> Generator[Identity, None, ProcessOutcome | None]:
+) -> Generator[tuple[int, ...], None, ProcessOutcome | None]:
     """Add the filter to all threads of a process; yield it before each that has to stop.
 
-    Return None if it has ended.
+    And with _HALTED, once it has. Return None if it has ended.
     """
     before = _living(process[0])
     added, reason = _Process(process, request), None
@@ -243,15 +242,14 @@ class _Process:
         self._untraced: dict[int, FiltersUnreadableError] = {}
         self.longest = 0.0
 
-    def to_all(self, threads: Mapping[int, Status]) -> Iterator[Identity]:
+    def to_all(self, threads: Mapping[int, Status]) -> Iterator[tuple[int, ...]]:
         """Add the filter to all threads: to all at once, or to each if their filters differ.
 
         At once, all would also get what the first has more than they, and its no_new_privs.
         """
         is_same = len({one.kept for one in threads.values()}) == 1
         tid = _soonest(threads)[0]
-        yield self._process
-        added = self._add(tid, threads[tid], shared=True) if is_same else None
+        added = (yield from self._add(tid, threads[tid], shared=True)) if is_same else None
         if added and added.is_new:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
@@ -263,7 +261,7 @@ class _Process:
             said = f"{len(left)} of its {len(now)} threads did not get the filter"
             raise FiltersUnreadableError(said)
 
-    def _to_each(self) -> Iterator[Identity]:
+    def _to_each(self) -> Iterator[tuple[int, ...]]:
         """Add it to each thread by itself; one that another traces keeps it from no other."""
         first = self._process[0]
         for _ in range(_ROUNDS):
@@ -276,8 +274,7 @@ class _Process:
             asked = left or [first]
             before, self._untraced = self._untraced, {}
             for tid in asked:
-                yield self._process
-                added = self._add(tid, threads[tid], shared=False)
+                added = yield from self._add(tid, threads[tid], shared=False)
                 if added:  # else it has ended, or another thread's exec took its number
                     self._wanted[tid] = max((threads[tid].count or 0) + added.is_new, 1)
                 is_last = is_last and added is not None and not added.is_new
@@ -289,14 +286,17 @@ class _Process:
 
     def _add(
         self, tid: int, status: Status, *, shared: bool
-    ) -> filter_injection.AddedFilter | None:
+    ) -> Generator[tuple[int, ...], None, filter_injection.AddedFilter | None]:
         """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""
-        comm = f"/proc/{self._process[0]}/task/{tid}/comm"
+        comm, request = f"/proc/{self._process[0]}/task/{tid}/comm", self._request
+        yield self._process
         try:
+            begun = filter_injection.halt(tid)
+            yield *self._process, _HALTED
             added = filter_injection.add_filter(
                 tid,
-                self._request.program,
-                set_no_new_privs=self._request.set_no_new_privs and not status.may_add,
+                begun,
+                request._replace(set_no_new_privs=request.set_no_new_privs and not status.may_add),
                 shared=status if shared else None,
                 is_meant=lambda: _is_there(self._process) and bool(procfs.read(comm)),
             )

@@ -21,7 +21,8 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from runc_wrap.host import procfs
 _POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
 _SETOPTIONS, _SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
 _GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
-_GET_SYSCALL_INFO = 0x420E
+_GET_METADATA, _GET_SYSCALL_INFO = 0x420D, 0x420E
 _SYSGOOD, _SUSPEND_SECCOMP = 1, 1 << 21
 _WALL, _EVENT_STOP = 0x40000000, 128
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
@@ -42,7 +43,7 @@ _WORD, _PAGE = 8, 4096
 _AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
 _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
-_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC, _SPEC_ALLOW = 38, 1, 1, 4
+_SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC, _LOG, _SPEC_ALLOW = 38, 1, 1, 2, 4
 _READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
 _SET_MASK, _ALL_SIGNALS = 2, b"\xff" * _WORD  # SIG_SETMASK
 _NO_CALL = -1  # as orig_rax: not in a call, or none is made
@@ -55,6 +56,21 @@ NEEDS_NO_NEW_PRIVS = (
 )
 
 
+class FilterRequest(NamedTuple):
+    """A filter to add.
+
+    `program` is struct sock_filter[] (8 bytes each, 4096 at most).
+    `set_no_new_privs`: set it in processes that have neither it nor CAP_SYS_ADMIN; without that,
+    the kernel lets these add no filter, and they are refused. `alike` are filters that do the same
+    and more: who has one needs no other. `logs`: the kernel logs what the filter denies.
+    """
+
+    program: bytes
+    set_no_new_privs: bool = False
+    alike: tuple[bytes, ...] = ()
+    logs: bool = False
+
+
 class AddedFilter(NamedTuple):
     """`is_new`: not if the thread had it before, or if threads differ, so that none got it.
 
@@ -65,44 +81,71 @@ class AddedFilter(NamedTuple):
     seconds: float
 
 
+def halt(tid: int) -> float:
+    """Stop a thread; return when, on the monotonic clock. Blocks until it stops.
+
+    After an error, here or in `add_filter`, it may be traced until the calling process ends.
+    """
+    filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
+    with _told(tid):
+        filter_readback.call(_INTERRUPT, tid)
+        _halt(tid)
+    return time.monotonic()
+
+
 def add_filter(
     tid: int,
-    program: bytes,
+    begun: float,
+    request: FilterRequest,
     *,
-    set_no_new_privs: bool,
     shared: Status | None,
     is_meant: Callable[[], bool],
 ) -> AddedFilter:
-    """Add a filter to a thread, or to all threads of its process if they have the same filters.
+    """Add a filter to a halted thread, or to all of its process if they have the same filters.
 
     `shared`: what all threads had, where all are meant. They would get the thread's own filters
     and no_new_privs as well: so if these are others by now, nobody gets anything. `is_meant` is
-    asked once the thread's number cannot become another's. After an error, a thread may be traced
-    until the calling process ends. Blocks until the thread stops.
+    asked first: the number of a halted thread cannot become another's. `begun`: when it was halted.
     """
-    calls = _calls(len(program), _SPEC_ALLOW | _TSYNC * bool(shared), set_no_new_privs)
-    filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
-    try:
-        filter_readback.call(_INTERRUPT, tid)
-        _halt(tid)
-        begun = time.monotonic()
+    with _told(tid):
         if not is_meant():
             filter_readback.call(_DETACH, tid)
             raise filter_readback.gone(tid)
         seen = filter_readback.status(tid)
-        had = seen.mode == filter_readback.FILTERED and program in filter_readback.filters(tid)
+        own = {*filter_readback.filters(tid)} if seen.mode == filter_readback.FILTERED else set()
+        had = not own.isdisjoint((request.program, *request.alike))
         if had or (shared and seen.kept != shared.kept):
             filter_readback.call(_DETACH, tid)
             is_new = False
         else:
-            is_new = _Run(tid, program, calls).finish(seen.blocked) == 0
+            logs = request.logs or any(_logs(tid, one) for one in range(seen.count or 0))
+            flags = _SPEC_ALLOW | _TSYNC * bool(shared) | _LOG * logs
+            calls = _calls(len(request.program), flags, request.set_no_new_privs)
+            is_new = _Run(tid, request.program, calls).finish(seen.blocked) == 0
+    return AddedFilter(is_new, time.monotonic() - begun)
+
+
+@contextmanager
+def _told(tid: int) -> Iterator[None]:
+    """Raise FiltersUnreadableError for what goes wrong with a thread."""
+    try:
+        yield
     except ChildProcessError:
         raise filter_readback.gone(tid) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
             raise filter_readback.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
-    return AddedFilter(is_new, time.monotonic() - begun)
+
+
+def _logs(tid: int, place: int) -> bool:
+    """Tell whether the kernel logs what a filter of a stopped thread denies.
+
+    Of two filters that deny a call alike the later one decides, which would end that.
+    """
+    found = ctypes.create_string_buffer(struct.pack("<QQ", place, 0), 2 * _WORD)
+    filter_readback.call(_GET_METADATA, tid, len(found), found)
+    return bool(int.from_bytes(found.raw[_WORD:], "little") & _LOG)
 
 
 def _calls(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall]:  # noqa: FBT001
@@ -227,7 +270,7 @@ class _Run:
     def _make(self, call: InjectedCall) -> bool:
         """Let the thread make its next call; tell whether it can make others."""
         is_ours = self._resumed() and self._is_ours(call)
-        if not is_ours or (self._failure and call.name == "seccomp"):
+        if not is_ours or (self._failure and call.name != "munmap"):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
             self._registers(_SETREGS, self._now)
         if not is_ours:
@@ -263,7 +306,10 @@ class _Run:
             self._returned = returned
         if call.name == "mmap" and returned > 0:
             self._address = returned
-            self._write()
+            try:
+                self._write()
+            except OSError as error:  # as with proc_mem.restrict_write
+                self._fail(f"the kernel forbids writing /proc/PID/mem ({error.strerror})")
         elif returned < 0 and call.name != "munmap":
             self._fail(_refused(call.name, returned))
 

@@ -307,7 +307,7 @@ def denies(program: bytes, number: int, audit: int) -> bool:
 
 def filters(pid: int) -> Iterator[bytes]:
     """Yield the filters of a stopped thread that we trace, oldest first."""
-    for index in range(_MOST):
+    for index in range(_MOST + 1):
         length = _get_filter(pid, index, None)
         if length is None:
             return

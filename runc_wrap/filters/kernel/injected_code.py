@@ -38,7 +38,7 @@ class Machine:
 
     `arguments` are the registers; `wide`: they have 64 bits; `audit` is its AUDIT_ARCH
     (linux/audit.h).
-    `not_restarted` are calls that return EINTR after any stop (signal(7)), but can begin again.
+    `close` is the call that must not begin again after EINTR: what it closed is closed.
     """
 
     wide: bool
@@ -47,15 +47,9 @@ class Machine:
     arguments: tuple[int, ...]
     restart: int
     numbers: Mapping[str, int]
-    not_restarted: frozenset[int]
+    close: int
 
 
-def _numbers(text: str) -> frozenset[int]:
-    return frozenset(map(int, text.split()))
-
-
-# In `not_restarted`: epoll_wait and its kin, semop, sigtimedwait, io_getevents, io_uring_enter; and
-# sockets with a timeout, inotify: read, write, accept, connect, send, receive.
 X86_64 = Machine(
     wide=True,
     audit=0xC000003E,
@@ -63,9 +57,7 @@ X86_64 = Machine(
     arguments=(_RDI, _RSI, _RDX, 10, 8, 9),
     restart=219,
     numbers={"mmap": 9, "munmap": 11, "prctl": 157, "seccomp": 317, "rt_sigprocmask": 14},
-    not_restarted=_numbers(
-        "0 1 19 20 42 43 44 45 46 47 65 128 208 220 232 281 288 299 307 426 441"
-    ),
+    close=3,
 )
 I386 = Machine(
     wide=False,
@@ -74,9 +66,7 @@ I386 = Machine(
     arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
     restart=0,
     numbers={"mmap": 192, "munmap": 91, "prctl": 172, "seccomp": 354, "rt_sigprocmask": 175},
-    not_restarted=_numbers(
-        "3 4 102 117 145 146 177 247 256 319 337 345 362 364 369 370 371 372 417 420 421 426 441"
-    ),
+    close=6,
 )
 
 
@@ -86,12 +76,13 @@ MACHINES = {0x33: X86_64, 0x23: I386}  # by code segment, arch/x86/include/asm/s
 def is_ended_by_stop(segment: int, call: int, returned: int) -> bool:
     """Tell whether a stopped thread's call returned EINTR for the stop alone, and can begin again.
 
-    A relative timeout then begins anew. If a signal is there as well, NO_HANDLER has the kernel
-    return EINTR after its handler.
+    So do epoll_wait, sockets with a timeout and others after any stop (signal(7)), and any call on
+    a file whose server answers an interruption so. A relative timeout then begins anew. If a signal
+    is there as well, NO_HANDLER has the kernel return EINTR after its handler.
     """
     machine = MACHINES.get(segment)
-    is_listed = machine is not None and call >= 0 and call & ~_X32 in machine.not_restarted
-    return is_listed and returned == -errno.EINTR
+    is_restarted = machine is not None and call >= 0 and call & ~_X32 != machine.close
+    return is_restarted and returned == -errno.EINTR
 
 
 def restart_call(segment: int, call: int, returned: int) -> tuple[int, int] | None:

@@ -5,7 +5,9 @@ import os
 import pty
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 
 from harness.containers.block_rules import profile, rule
 from harness.host.namespaces import private_mounts
-from harness.host.processes import wait_until
+from harness.host.processes import attempt, wait_until
+from harness.kernel import kernel_log
 from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
@@ -24,6 +27,7 @@ from runc_wrap.host import procfs
 from runc_wrap.tighten import laid_filter
 from tests.runtime.live.conftest import OVERLAY, LiveNode, answers
 
+KEYCTL = 250
 OFF = '[default]\nmode = "off"\n'
 
 
@@ -61,11 +65,19 @@ def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
     node: LiveNode, alone: list[str]
 ) -> None:
     opted_out = node.started(annotations={"runc-wrap/seccomp": "unconfined"})
-    confined = node.started()
+    confined, own = node.started(), node.bundle()
+    with own.edited() as config:
+        config["linux"]["seccomp"] = profile(rule("ERRNO", "reboot"))
+    node.start(own)
     node.configure(OVERLAY)
     assert [one["id"] for one in node.tighten("--overlay", inside=alone)] == [confined.name]
     assert answers(confined, "no")
     assert answers(opted_out, "yes")
+    assert answers(own, "yes")
+    node.configure(OVERLAY + "existing = true\n")
+    found = {one["id"]: one["result"] for one in node.tighten("--overlay", inside=alone)}
+    assert found == {confined.name: "has it", own.name: "tightened"}
+    assert answers(own, "no")
     node.tighten("--overlay", opted_out.name)
     assert answers(opted_out, "no")
 
@@ -74,8 +86,51 @@ def test_apply_names_it_as_stale_until_it_is_tightened(node: LiveNode, alone: li
     bundle = node.started()
     node.configure(OVERLAY)
     assert _stale(node) == [bundle.name]
-    node.tighten("--overlay", inside=alone)
-    assert _stale(node) == []
+    traced = [program("strace"), "-qq", "-o", "/dev/null", "-p", str(bundle.pid)]
+    with subprocess.Popen(traced) as tracer:
+        wait_until(lambda: status(bundle.pid)["TracerPid"] == str(tracer.pid), "tracing")
+        (found,) = node.tighten("--overlay", bundle.name, status=1)
+        tracer.terminate()
+    assert (found["result"], answers(bundle, "yes")) == ("partly", True)
+    assert _stale(node) == [bundle.name]
+    for command in ("status", "verify"):
+        assert "run `tighten` again" in node.installed.control(command, ok=False).stdout
+    done = attempt([*alone, str(node.installed.ctl), "apply", "--live"])
+    assert (done.returncode, _stale(node)) == (0, []), done.stderr
+    assert node.installed.control("verify").returncode == 0
+    assert answers(bundle, "no")
+
+
+def test_two_at_once_both_add_their_filter(node: LiveNode) -> None:
+    bundle = node.started()
+    words = [str(node.installed.ctl), "tighten", "--json", bundle.name, "--named"]
+    with ThreadPoolExecutor(2) as both:
+        files = [node.installed.prefix / f"{call}.json" for call in ("mkdir", "mkdirat")]
+        for file in files:
+            file.write_text(json.dumps(profile(rule("ERRNO", file.stem))))
+        done = [*both.map(lambda file: attempt([*words, str(file)]), files)]
+    assert [one.returncode for one in done] == [0, 0], [one.stderr for one in done]
+    assert len(node.installed.ledger(bundle.name)[-1]["laid"]) == 2
+    assert (status(bundle.pid)["Seccomp_filters"], node.disagreeing()) == ("3", ([], []))
+
+
+@pytest.mark.parametrize("pair", ["crun"], indirect=True)
+def test_what_was_logged_before_is_logged_afterwards(node: LiveNode) -> None:
+    node.configure('[default]\nmode = "enforce-log"\n')
+    bundle = node.bundle().running(node.built("tightened"), "/out", "sits")  # calls keyctl
+    with bundle.edited() as config:
+        config["process"]["noNewPrivileges"] = True
+    bundle.create(node.wrapper)
+
+    def is_logged() -> bool:
+        with kernel_log.told() as found:
+            time.sleep(2)
+        return any(one.pid == bundle.pid and one.number == KEYCTL for one in found.records)
+
+    assert is_logged()
+    node.configure(OVERLAY)
+    (found,) = node.tighten("--overlay", bundle.name)
+    assert (found["result"], is_logged()) == ("tightened", True)
 
 
 def _stale(node: LiveNode) -> list[str]:

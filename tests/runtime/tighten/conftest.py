@@ -10,9 +10,10 @@ import pytest
 
 from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import container_discovery
 from runc_wrap.tighten import container_tightening
-from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
+from runc_wrap.tighten.process_tightening import ProcessOutcome
 from tests.runtime.conftest import Pair
 
 KEYCTL, KEYCTL_32 = 250, 288

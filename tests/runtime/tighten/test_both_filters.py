@@ -7,7 +7,8 @@ import sys
 
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.tighten.process_tightening import FilterRequest, tighten_processes
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
+from runc_wrap.tighten.process_tightening import tighten_processes
 from tests.runtime.tighten.conftest import KEYCTL
 
 X86_64 = 0xC000003E

@@ -16,8 +16,8 @@ from harness.kernel.process_status import status
 from harness.node import install
 from harness.node.requirements import program
 from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import procfs
-from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.tighten.conftest import (
     DENY_KEYCTL,
     ERRNO,

@@ -1,7 +1,9 @@
 """Every process of a container is tightened or named, and nobody else."""
 
 import subprocess
+import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import program
+from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.tighten import process_tightening
-from runc_wrap.tighten.process_tightening import FilterRequest
 from tests.runtime.conftest import Pair
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
 
@@ -57,6 +60,41 @@ def test_no_new_privs_is_set_only_if_asked_for_and_needed(start: Callable[..., R
     assert status(running.pid)["NoNewPrivs"] == "0"
     (one,) = running.tighten()
     assert (one.reason, status(running.pid)["NoNewPrivs"]) == (None, "1")
+
+
+def test_a_tracer_without_a_processor_while_a_thread_stands_still_is_waited_for(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it, the rest of the code would run under the program's own filter, which kills."""
+    running = start("tightened", "kills")
+    real, calls = filter_readback.call, count()
+
+    def call(request: int, *words: object) -> int:
+        if request == 24 and next(calls) == 1:  # PTRACE_SYSCALL
+            time.sleep(process_tightening._HELD + 0.5)  # noqa: SLF001
+        return real(request, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(filter_readback, "call", call)
+    (one,) = running.tighten()
+    assert one.reason is None
+    running.wait_for(f"keyctl {ERRNO}")
+
+
+def test_where_a_process_memory_cannot_be_written_it_is_named_and_goes_on_as_it_was(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    running = start("tightened", "sits")
+    monkeypatch.setattr(filter_injection._Run, "_write", forbidden)  # noqa: SLF001
+    (one,) = running.tighten()
+    assert "the kernel forbids writing /proc/PID/mem" in (one.reason or "")
+    found = status(running.pid)
+    assert (found["Seccomp"], found["NoNewPrivs"]) == ("0", "0")
+    monkeypatch.undo()
+    assert [one.reason for one in running.tighten()] == [None]
+    running.wait_for(f"keyctl {ERRNO}")
 
 
 def test_a_process_in_its_own_user_namespace_needs_no_permission(

@@ -11,8 +11,9 @@ import pytest
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from runc_wrap.filters.kernel import filter_readback, injected_code
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.tighten import process_tightening
-from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
+from runc_wrap.tighten.process_tightening import ProcessOutcome
 from tests.runtime.tighten.conftest import KEYCTL, denying
 
 SEIZE, GETREGS, DETACH, GET_SIGMASK = 0x4206, 12, 17, 0x420A  # linux/ptrace.h

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from runc_wrap.report import call_outcomes
 from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import (
     container_tightening,
+    runtime_processes,
     saved_state,
     tightening_plan,
     tracing_obstacles,
@@ -43,7 +44,7 @@ def entry(name: str, pod: str | None = None, owner: int = 0) -> Entry:
     line = {"id": name, "root": "/r", "action": "inject", "pod": pod, "container": "main"}
     pid = FROZEN if name == "paused" else 1
     container = RuntimeContainer("/r", name, "crun", RUNNING, pid, None, owner)
-    members: Any = [SimpleNamespace(pid=PIDS.get(name, 1), seccomp=0, filters=0)]
+    members: Any = [SimpleNamespace(pid=PIDS.get(name, 1), parent=0, seccomp=0, filters=0)]
     return Entry(container, decision_record.of(line) if pod else None, members)
 
 
@@ -195,6 +196,16 @@ def test_a_thread_that_ends_before_it_is_read_keeps_no_container_from_being_tigh
     everyone = [(9, 9, filter_readback.unstopped(9))]
     monkeypatch.setattr(filter_readback, "read_threads", lambda _: everyone)
     monkeypatch.setattr(filter_readback, "status", ended)
+    assert on_node.results("done") == {"done": TIGHTENED}
+
+
+def test_who_has_it_is_looked_at_again_after_a_part_or_while_a_command_is_under_way(
+    on_node: OnNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_node.entries[2] = replace(on_node.entries[2], is_partly_laid=True)
+    assert on_node.results("done") == {"done": TIGHTENED}
+    on_node.entries[2] = entry("done")
+    monkeypatch.setattr(runtime_processes, "under_way", lambda *_: ([7], False))
     assert on_node.results("done") == {"done": TIGHTENED}
 
 

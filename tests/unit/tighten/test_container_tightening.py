@@ -106,14 +106,26 @@ def test_a_container_whose_first_process_nobody_tightened_is_never_done(
 
 @LIBSECCOMP
 @pytest.mark.skipif(os.geteuid() != 0, reason="a runtime of root's is waited for")
-@pytest.mark.parametrize(("seconds", "result"), [(0.3, TIGHTENED), (60, PARTLY)])
-def test_an_exec_that_began_before_is_waited_for_and_named_if_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, result: str
+@pytest.mark.parametrize(
+    ("command", "seconds", "result"), [("update", 0.3, TIGHTENED), ("exec", 60, PARTLY)]
+)
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_command_that_began_before_is_waited_for_and_named_if_it_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    seconds: float,
+    result: str,
+    *,
+    is_saved: bool,
 ) -> None:
     one = OfRunc(tmp_path, monkeypatch)
+    if is_saved:  # by an earlier command, which did not come to its end
+        saved = saved_state.read(one.container, one.loader)
+        one.state.write_bytes(saved.with_filter(one.laid, one.loader))
     monkeypatch.setattr(container_tightening, "SECONDS", 10 if result == TIGHTENED else 0.3)
     shutil.copy("/bin/sh", tmp_path / "runc")
-    words = [str(tmp_path / "runc"), "-c", "read line", "exec", "one"]
+    words = [str(tmp_path / "runc"), "-c", "read line", command, "one"]
     with subprocess.Popen(words, stdin=-1) as runtime:
         timer = threading.Timer(seconds, runtime.kill)
         timer.start()
@@ -121,5 +133,5 @@ def test_an_exec_that_began_before_is_waited_for_and_named_if_it_goes_on(
         timer.cancel()
         runtime.kill()
     assert plan.result == result, plan.reasons
-    named = [f"the runtime's process {runtime.pid} began an exec before, and goes on"]
+    named = [f"the runtime's process {runtime.pid} began an exec or update before, and goes on"]
     assert plan.reasons == ([] if result == TIGHTENED else named)

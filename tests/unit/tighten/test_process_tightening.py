@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback
-from runc_wrap.filters.kernel.filter_injection import AddedFilter
+from runc_wrap.filters.kernel.filter_injection import AddedFilter, FilterRequest
 from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_tightening
-from runc_wrap.tighten.process_tightening import FilterRequest, ProcessOutcome
+from runc_wrap.tighten.process_tightening import ProcessOutcome
 
 MAY_ADD = """
 import ctypes, struct, sys
@@ -45,7 +45,7 @@ def tightened(process: tuple[int, int], request: FilterRequest) -> ProcessOutcom
         yield (yield from process_tightening.tighten_process(process, request))
 
     *begun, outcome = made()
-    assert set(begun) == {process}
+    assert set(begun) == {process, (*process, True)}
     assert isinstance(outcome, ProcessOutcome)
     return outcome
 
@@ -53,16 +53,17 @@ def tightened(process: tuple[int, int], request: FilterRequest) -> ProcessOutcom
 def test_a_thread_that_has_no_more_filters_than_before_is_counted(
     process: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
+    asked: list[tuple[bool, bool]] = []
 
-    def add_filter(*_: object, **words: Any) -> AddedFilter:
-        asked.append(words)
+    def add_filter(_tid: int, _begun: float, request: FilterRequest, **words: Any) -> AddedFilter:
+        asked.append((request.set_no_new_privs, bool(words["shared"])))
         return AddedFilter(is_new=True, seconds=0.0)
 
+    monkeypatch.setattr(filter_injection, "halt", lambda _: 0.0)
     monkeypatch.setattr(filter_injection, "add_filter", add_filter)
     outcome = tightened(process, FilterRequest(b"", set_no_new_privs=True))
     assert outcome.reason == "1 of its 1 threads did not get the filter"
-    assert [(one["set_no_new_privs"], bool(one["shared"])) for one in asked] == [(False, True)]
+    assert asked == [(False, True)]
 
 
 def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_as_done(
@@ -71,6 +72,7 @@ def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_
     def ended(*_: object, **__: object) -> AddedFilter:
         raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
 
+    monkeypatch.setattr(filter_injection, "halt", lambda _: 0.0)
     monkeypatch.setattr(filter_injection, "add_filter", ended)
     monkeypatch.setattr(filter_readback, "let_all_go", lambda _: None)
     outcome = tightened(process, FilterRequest(b""))

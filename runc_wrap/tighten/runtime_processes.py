@@ -1,0 +1,55 @@
+"""The runtime's own processes for a container that runs: commands under way, and who is in it.
+
+An exec reads what create saved, and its process appears in the container later; `runc update`
+writes that back as it was when it read it. A process in the container is the runtime until it
+becomes the container's program.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+
+from runc_wrap.host import procfs
+from runc_wrap.host.container_discovery import RuntimeContainer
+from runc_wrap.node.container_state.container_processes import Process
+from runc_wrap.node.container_state.container_status import RUNTIMES_OWN
+
+_COMMANDS = {b"exec", b"update"}
+
+
+def under_way(
+    container: RuntimeContainer, since: int, inside: Callable[[], Iterable[Process]]
+) -> tuple[list[int], bool]:
+    """Return the commands that began before a time, in ticks, and have no process in it yet.
+
+    And whether a process `inside` is still the runtime.
+    """
+    begun = [  # first: who has ended has its child there
+        pid
+        for pid in procfs.pids()
+        if (procfs.born(pid) or (since + 1,))[0] <= since and _is_command(pid, container)
+    ]
+    now = [*inside()]
+    known = {pid for one in now for pid in (one.pid, one.parent)}
+    is_arriving = not all(is_program(one.pid, container) for one in now)
+    return [pid for pid in begun if pid not in known], is_arriving
+
+
+def is_program(pid: int, container: RuntimeContainer) -> bool:
+    """Tell whether a process is no longer the runtime: by its name, which any process may take."""
+    name = procfs.read(f"/proc/{pid}/comm", 64) or b""
+    is_named = name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
+    return not (is_named and _is_command((procfs.born(pid) or (0, 0))[1], container))
+
+
+def _is_command(pid: int, container: RuntimeContainer) -> bool:
+    """Tell whether a process is root's runtime, outside containers, in one of these commands.
+
+    Only then its command line is read: any other process may make its reader wait for ever.
+    """
+    program = procfs.program(pid) or ""
+    is_root = (procfs.read(f"/proc/{pid}/status") or b"").find(b"\nUid:\t0\t0\t") > 0
+    is_outside = procfs.namespace(pid, "pid") == procfs.namespace(os.getpid(), "pid")
+    if not ("runc" in program or "crun" in program) or not (is_root and is_outside):
+        return False
+    words = {*(procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")}
+    return os.fsencode(container.id) in words and not _COMMANDS.isdisjoint(words)
