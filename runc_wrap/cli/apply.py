@@ -65,7 +65,7 @@ def _changes(places: Places, compiled: Compiled) -> list[DecisionChange]:
         return [
             one
             for one in redecide.changes(compiled, meter.counting(entries))
-            if one.entry.is_partly_laid
+            if one.entry.partly_laid
             or not (one.entry.laid and one.block and comparing.is_as_under(one.entry, one.block))
         ]
 

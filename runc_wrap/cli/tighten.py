@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -19,7 +20,7 @@ from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState
-from runc_wrap.tighten.tightening_plan import Tightening, planned
+from runc_wrap.tighten.tightening_plan import HAS_IT, Tightening, planned
 
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
@@ -57,7 +58,8 @@ def tighten(
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
     if sentence := tracing_obstacles.first():
         raise Failure(sentence)
-    with locks.locked(places.var, "tighten"):  # else two would write code into one process
+    # two at once would write code into one process
+    with nullcontext() if flags["dry_run"] else locks.locked(places.var, "tighten"):
         plans = _tightened(places, names, None if flags["overlay"] else named or "", canary, flags)
     _show(plans, as_json=flags["as_json"])
     if any(plan.reasons for plan in plans):
@@ -143,9 +145,11 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
 
 def _leave(plans: Sequence[Tightening], most: int | None) -> None:
     """Leave all but so many containers of each workload as they are."""
-    had = (plan for plan in plans if plan.result == tightening_plan.HAS_IT)
-    counted = Counter(_whose(plan) for plan in had)
+    had = [one for one in plans if one.laid.digest in one.entry.laid or one.result == HAS_IT]
+    counted = Counter(map(_whose, had))
     for plan in _todo(plans):
+        if plan in had:
+            continue
         whose = _whose(plan)
         counted[whose] += 1
         if most and counted[whose] > most:

@@ -80,7 +80,7 @@ def _plainly(entries: Iterable[Entry]) -> Iterator[tuple[Entry, Wrong]]:
         for process in entry.deviating if entry.agrees is False else ():
             found = {"seccomp": process.seccomp, "filters": process.filters}
             yield entry, Wrong(process.pid, {"seccomp": 2, "filters": entry.needed}, found)
-        if entry.is_partly_laid:
+        if entry.partly_laid:
             pid = entry.container.pid or 0
             yield entry, Wrong(pid, {"tightened": "wholly"}, {"tightened": "partly"})
         for process in entry.unheard:

@@ -120,12 +120,12 @@ class LaidFilters(NamedTuple):
     """What was laid on a container that runs: the digests of all filters, the oldest first.
 
     `first` is the pid and the start time of its first process: another one has none of them.
-    `is_whole`: all processes got the last one, as far as the command came.
+    `partly` are those of which it is not known that all processes got them.
     """
 
     laid: tuple[str, ...]
     first: tuple[object, ...]
-    is_whole: bool
+    partly: tuple[str, ...]
 
 
 class Ledger(NamedTuple):
@@ -152,10 +152,12 @@ class Ledger(NamedTuple):
 
 def tightened(line: Json) -> LaidFilters:
     """Return what a line of `tighten` says."""
-    found = (line.get(name) for name in ("laid", "first"))
-    laid, first = ([*one] if isinstance(one, list) else [] for one in found)
-    digests = tuple(one for one in laid if isinstance(one, str))
-    return LaidFilters(digests, tuple(first), line.get("result") == "done")
+    found = (line.get(name) for name in ("laid", "first", "partly"))
+    laid, first, partly = ([*one] if isinstance(one, list) else [] for one in found)
+    digests, left = (
+        tuple(one for one in names if isinstance(one, str)) for names in (laid, partly)
+    )
+    return LaidFilters(digests, tuple(first), left)
 
 
 def text(value: object) -> str | None:

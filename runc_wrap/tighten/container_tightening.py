@@ -43,12 +43,16 @@ def tighten(places: Places, plan: Tightening, containers: Sequence[RuntimeContai
 
     `containers` are all of the node: who is in one depends on who is in the others.
     """
-    if _is_there(plan):
+    try:
+        is_recorded = _is_there(plan) and _record(places, plan, "begun")
+    except OSError as error:
+        plan.refuse(f"the ledger cannot be written: {error}")
+        return
+    if is_recorded:
         try:
-            _record(places, plan, "begun")
             _carry_out(plan, containers)
         except ERRORS as error:
-            plan.reasons.append(f"the ledger, or what its runtime saved, is not replaced: {error}")
+            plan.reasons.append(f"what its runtime saved cannot be replaced: {error}")
         found = [one for one in plan.processes.values() if one.reason]
         plan.reasons += [f"process {one.pid}: {one.reason}" for one in found]
         try:
@@ -168,9 +172,10 @@ def _processes(directory: str) -> list[int]:
     return [int(pid) for text in read for pid in text.split()]
 
 
-def _record(places: Places, plan: Tightening, result: str) -> None:
+def _record(places: Places, plan: Tightening, result: str) -> bool:
     """Append to the ledger what all processes of a container have to have from now on."""
     container, digest, record = plan.entry.container, plan.laid.digest, plan.entry.record
+    left = [one for one in plan.entry.partly_laid if one != digest]
     if result == "begun":
         places.tightened.mkdir(mode=0o700, exist_ok=True)
         files.replace(places.tightened / f"{digest}.bpf", plan.laid.program)
@@ -184,9 +189,11 @@ def _record(places: Places, plan: Tightening, result: str) -> None:
         "filters": max(plan.entry.needed, 1),
         "laid": [*dict.fromkeys([*plan.entry.laid, digest])],
         "first": [container.pid, procfs.started(container.pid or 0)],
+        "partly": left if result == "done" else [*left, digest],
         "result": result,
     }
     ledger_file.append(str(places.prefix), line)
+    return True
 
 
 def remove_unnamed(places: Places) -> None:

@@ -17,6 +17,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback
@@ -30,7 +31,6 @@ SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _QUICK, _QUIET = 2, 4  # looks
 _ROUNDS = 20  # of looking for threads that were made meanwhile
-_HALTED = True  # in place of an outcome: a thread stands still
 _OVER = 0, 0  # in place of a process: no look finds one any more
 _LATE = "no time was left for it; run this again"
 _DIED = "the tracer ended while it was at this process; run this again"
@@ -100,17 +100,14 @@ def _trace(
     known = set(outcomes)
     tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(listed, request, known, begun))
     at: Identity | None = None  # the process that it has begun
-    is_halted = False  # a thread of it stands still, and must not be left in our code
     is_waited_for = True
     while is_waited_for:
-        held = lambda: _HELD if at and not is_halted else math.inf  # noqa: B023,E731
-        for pid, start, *made in tracer.within(deadline + SECONDS * is_halted, held):
-            is_halted = made == [_HALTED]
-            at = (pid, start) if is_halted or not made else None
-            if at is None:
+        for pid, start, *made in tracer.within(deadline, lambda: _HELD if at else math.inf):  # noqa: B023
+            at = None if made else (pid, start)
+            if made:
                 outcomes[pid, start] = made[0] and _received(*made[0])
-        is_late = tracer.is_over or time.monotonic() >= deadline + SECONDS * is_halted
-        is_waited_for = at is not None and not is_late and (is_halted or _runs(at[0], tracer.pid))
+        is_late = time.monotonic() >= deadline
+        is_waited_for = at is not None and not is_late and _runs(at[0], tracer.pid)
     is_over = at == _OVER
     if at and not is_over:
         stopped = _LATE if is_late else str(filter_readback.unstopped(at[0]))
@@ -125,17 +122,20 @@ def _received(*fields: Any) -> ProcessOutcome:  # noqa: ANN401 - as JSON has the
 
 
 def _runs(pid: int, tracer: int) -> bool:
-    """Tell whether a tracer's thread waits for nothing but a processor: it has a small share."""
-    return any((one.tracer, one.state) == (tracer, b"R") for one in _living(pid).values())
+    """Tell whether a tracer or its thread waits for nothing but a processor: it has a small share.
+
+    A tracer that is ended leaves its thread in our code, under the program's own filter.
+    """
+    threads = [one for one in _living(pid).values() if one.tracer == tracer]
+    return any(one.state == b"R" for one in (*threads, *_living(tracer).values()))
 
 
 def _looks(
     listed: Listed, request: FilterRequest, known: set[Identity], begun: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield (pid, start) before a thread stops, and (pid, start, _HALTED) once it has.
+    """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then _OVER.
 
-    And (pid, start, outcome) after a process, then _OVER. After a failure it ends early, since only
-    the tracer's end frees what did not stop.
+    After a failure it ends early, since only the tracer's end frees what did not stop.
     """
     _become_tracer()
     quiet = 0
@@ -183,8 +183,10 @@ def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Iden
 
 
 def _may_not_stop(pid: int) -> bool:
-    """Tell whether a thread waits for a device or a vfork child: it would delay all others."""
-    return any(one.state == b"D" for one in _living(pid).values())
+    """Tell whether it waits for a device or a vfork child: it would delay all others."""
+    with suppress(FiltersUnreadableError):
+        return filter_readback.status(pid).state == b"D"
+    return False
 
 
 def _living(pid: int) -> dict[int, Status]:
@@ -218,10 +220,10 @@ def _outcome(
 
 def tighten_process(
     process: Identity, request: FilterRequest
-) -> Generator[tuple[int, ...], None, ProcessOutcome | None]:
+) -> Generator[Identity, None, ProcessOutcome | None]:
     """Add the filter to all threads of a process; yield it before each that has to stop.
 
-    And with _HALTED, once it has. Return None if it has ended.
+    Return None if it has ended.
     """
     before = _living(process[0])
     added, reason = _Process(process, request), None
@@ -242,14 +244,15 @@ class _Process:
         self._untraced: dict[int, FiltersUnreadableError] = {}
         self.longest = 0.0
 
-    def to_all(self, threads: Mapping[int, Status]) -> Iterator[tuple[int, ...]]:
+    def to_all(self, threads: Mapping[int, Status]) -> Iterator[Identity]:
         """Add the filter to all threads: to all at once, or to each if their filters differ.
 
         At once, all would also get what the first has more than they, and its no_new_privs.
         """
         is_same = len({one.kept for one in threads.values()}) == 1
         tid = _soonest(threads)[0]
-        added = (yield from self._add(tid, threads[tid], shared=True)) if is_same else None
+        yield self._process
+        added = self._add(tid, threads[tid], shared=True) if is_same else None
         if added and added.is_new:
             self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
         else:
@@ -261,7 +264,7 @@ class _Process:
             said = f"{len(left)} of its {len(now)} threads did not get the filter"
             raise FiltersUnreadableError(said)
 
-    def _to_each(self) -> Iterator[tuple[int, ...]]:
+    def _to_each(self) -> Iterator[Identity]:
         """Add it to each thread by itself; one that another traces keeps it from no other."""
         first = self._process[0]
         for _ in range(_ROUNDS):
@@ -274,7 +277,8 @@ class _Process:
             asked = left or [first]
             before, self._untraced = self._untraced, {}
             for tid in asked:
-                added = yield from self._add(tid, threads[tid], shared=False)
+                yield self._process
+                added = self._add(tid, threads[tid], shared=False)
                 if added:  # else it has ended, or another thread's exec took its number
                     self._wanted[tid] = max((threads[tid].count or 0) + added.is_new, 1)
                 is_last = is_last and added is not None and not added.is_new
@@ -286,16 +290,12 @@ class _Process:
 
     def _add(
         self, tid: int, status: Status, *, shared: bool
-    ) -> Generator[tuple[int, ...], None, filter_injection.AddedFilter | None]:
+    ) -> filter_injection.AddedFilter | None:
         """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""
         comm, request = f"/proc/{self._process[0]}/task/{tid}/comm", self._request
-        yield self._process
         try:
-            begun = filter_injection.halt(tid)
-            yield *self._process, _HALTED
             added = filter_injection.add_filter(
                 tid,
-                begun,
                 request._replace(set_no_new_privs=request.set_no_new_privs and not status.may_add),
                 shared=status if shared else None,
                 is_meant=lambda: _is_there(self._process) and bool(procfs.read(comm)),

@@ -18,7 +18,7 @@ from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state.container_status import Entry
-from runc_wrap.tighten import runtime_processes, saved_state
+from runc_wrap.tighten import saved_state
 from runc_wrap.tighten.laid_filter import FilterChoice, LaidFilter
 from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
 from runc_wrap.tighten.saved_state import SavedState
@@ -86,10 +86,8 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
             raise Failure(_OBSERVED)
         has_saved = saved.has(laid) or not saved.with_filter(laid, plan.loader)
         lacking = _lacking(plan, saved)
-        if has_saved and not lacking and not entry.is_partly_laid:
-            now = procfs.ticks()
-            under_way = runtime_processes.under_way(entry.container, now, lambda: entry.members)
-            plan.result = PLANNED if any(under_way) else HAS_IT
+        if has_saved and not lacking and not entry.partly_laid:
+            plan.result = HAS_IT
         elif filter_readback.denies(laid.program, machine.restart, machine.audit):
             raise Failure(_ENDS_WAITS)
         elif not set_no_new_privs and not all(one is None or one.may_add for one in lacking):

@@ -21,8 +21,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,33 +80,25 @@ class AddedFilter(NamedTuple):
     seconds: float
 
 
-def halt(tid: int) -> float:
-    """Stop a thread; return when, on the monotonic clock. Blocks until it stops.
-
-    After an error, here or in `add_filter`, it may be traced until the calling process ends.
-    """
-    filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
-    with _told(tid):
-        filter_readback.call(_INTERRUPT, tid)
-        _halt(tid)
-    return time.monotonic()
-
-
 def add_filter(
     tid: int,
-    begun: float,
     request: FilterRequest,
     *,
     shared: Status | None,
     is_meant: Callable[[], bool],
 ) -> AddedFilter:
-    """Add a filter to a halted thread, or to all of its process if they have the same filters.
+    """Add a filter to a thread, or to all threads of its process if they have the same filters.
 
     `shared`: what all threads had, where all are meant. They would get the thread's own filters
     and no_new_privs as well: so if these are others by now, nobody gets anything. `is_meant` is
-    asked first: the number of a halted thread cannot become another's. `begun`: when it was halted.
+    asked once the thread's number cannot become another's. After an error, a thread may be traced
+    until the calling process ends. Blocks until the thread stops.
     """
-    with _told(tid):
+    filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
+    try:
+        filter_readback.call(_INTERRUPT, tid)
+        _halt(tid)
+        begun = time.monotonic()
         if not is_meant():
             filter_readback.call(_DETACH, tid)
             raise filter_readback.gone(tid)
@@ -122,20 +113,13 @@ def add_filter(
             flags = _SPEC_ALLOW | _TSYNC * bool(shared) | _LOG * logs
             calls = _calls(len(request.program), flags, request.set_no_new_privs)
             is_new = _Run(tid, request.program, calls).finish(seen.blocked) == 0
-    return AddedFilter(is_new, time.monotonic() - begun)
-
-
-@contextmanager
-def _told(tid: int) -> Iterator[None]:
-    """Raise FiltersUnreadableError for what goes wrong with a thread."""
-    try:
-        yield
     except ChildProcessError:
         raise filter_readback.gone(tid) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
             raise filter_readback.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
+    return AddedFilter(is_new, time.monotonic() - begun)
 
 
 def _logs(tid: int, place: int) -> bool:

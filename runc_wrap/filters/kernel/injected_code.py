@@ -38,7 +38,7 @@ class Machine:
 
     `arguments` are the registers; `wide`: they have 64 bits; `audit` is its AUDIT_ARCH
     (linux/audit.h).
-    `close` is the call that must not begin again after EINTR: what it closed is closed.
+    `close` must not begin again after EINTR, as it has closed: also that of the other mode.
     """
 
     wide: bool
@@ -47,7 +47,7 @@ class Machine:
     arguments: tuple[int, ...]
     restart: int
     numbers: Mapping[str, int]
-    close: int
+    close: tuple[int, ...]
 
 
 X86_64 = Machine(
@@ -57,7 +57,7 @@ X86_64 = Machine(
     arguments=(_RDI, _RSI, _RDX, 10, 8, 9),
     restart=219,
     numbers={"mmap": 9, "munmap": 11, "prctl": 157, "seccomp": 317, "rt_sigprocmask": 14},
-    close=3,
+    close=(3, 6),
 )
 I386 = Machine(
     wide=False,
@@ -66,7 +66,7 @@ I386 = Machine(
     arguments=(_RBX, _RCX, _RDX, _RSI, _RDI, _RBP),
     restart=0,
     numbers={"mmap": 192, "munmap": 91, "prctl": 172, "seccomp": 354, "rt_sigprocmask": 175},
-    close=6,
+    close=(6,),
 )
 
 
@@ -81,7 +81,7 @@ def is_ended_by_stop(segment: int, call: int, returned: int) -> bool:
     is there as well, NO_HANDLER has the kernel return EINTR after its handler.
     """
     machine = MACHINES.get(segment)
-    is_restarted = machine is not None and call >= 0 and call & ~_X32 != machine.close
+    is_restarted = machine is not None and call >= 0 and call & ~_X32 not in machine.close
     return is_restarted and returned == -errno.EINTR
 
 

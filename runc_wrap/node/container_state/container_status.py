@@ -39,8 +39,8 @@ class Entry:
     (lost_listeners). `record` is None if we decided nothing. `engine_default` names the engine's
     default profile that it brought and keeps, "" if it brought another or none (stated_defaults).
     `laid` are the digests of the filters that `tighten` laid on it: a process has them beside its
-    own, or, if it was started later, one filter that is as strict as all of these. It
-    `is_partly_laid` if `tighten` did not come to its end, or not to every process.
+    own, or, if it was started later, one filter that is as strict as all of these. With those that
+    are `partly_laid`, `tighten` did not come to its end, or not to every process.
     """
 
     container: RuntimeContainer
@@ -50,7 +50,7 @@ class Entry:
     unheard: list[Process] = field(default_factory=list)
     engine_default: str = ""
     laid: tuple[str, ...] = ()
-    is_partly_laid: bool = False
+    partly_laid: tuple[str, ...] = ()
 
     @property
     def needed(self) -> int:
@@ -70,7 +70,7 @@ class Entry:
             return None
         if self.deviating:
             return None if state == container_discovery.CREATED else False
-        return not self.is_partly_laid
+        return not self.partly_laid
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _entries(
         entry = Entry(container, record, membership.of(place))
         whose = laid.get((real.get(container.root, container.root), container.id))
         if whose and whose.first == (container.pid, procfs.started(container.pid or 0)):
-            entry = replace(entry, laid=whose.laid, is_partly_laid=not whose.is_whole)
+            entry = replace(entry, laid=whose.laid, partly_laid=whose.partly)
         few = _too_few(entry.needed, entry.members, entry.members, running)
         entries.append(replace(entry, deviating=few))
     return entries

@@ -71,7 +71,9 @@ def test_a_tracer_without_a_processor_while_a_thread_stands_still_is_waited_for(
 
     def call(request: int, *words: object) -> int:
         if request == 24 and next(calls) == 1:  # PTRACE_SYSCALL
-            time.sleep(process_tightening._HELD + 0.5)  # noqa: SLF001
+            until = time.monotonic() + process_tightening._HELD + 0.5  # noqa: SLF001
+            while time.monotonic() < until:
+                pass  # as a process that gets none, it is in state R
         return real(request, *words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(filter_readback, "call", call)

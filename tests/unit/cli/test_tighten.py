@@ -22,7 +22,6 @@ from runc_wrap.report import call_outcomes
 from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import (
     container_tightening,
-    runtime_processes,
     saved_state,
     tightening_plan,
     tracing_obstacles,
@@ -199,14 +198,13 @@ def test_a_thread_that_ends_before_it_is_read_keeps_no_container_from_being_tigh
     assert on_node.results("done") == {"done": TIGHTENED}
 
 
-def test_who_has_it_is_looked_at_again_after_a_part_or_while_a_command_is_under_way(
-    on_node: OnNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    on_node.entries[2] = replace(on_node.entries[2], is_partly_laid=True)
-    assert on_node.results("done") == {"done": TIGHTENED}
-    on_node.entries[2] = entry("done")
-    monkeypatch.setattr(runtime_processes, "under_way", lambda *_: ([7], False))
-    assert on_node.results("done") == {"done": TIGHTENED}
+def test_who_has_a_part_is_tightened_again_and_a_canary_that_has_it_counts(on_node: OnNode) -> None:
+    digest = LaidFilter("x", {}, DENIES_ALL_ELSE).digest
+    part = {"laid": (digest,), "partly_laid": (digest,)}
+    on_node.entries[1] = replace(on_node.entries[1], **part)  # type: ignore[arg-type]
+    on_node.entries[2] = replace(on_node.entries[2], **part)  # type: ignore[arg-type]
+    expected = {"web1": LEFT, "web2": TIGHTENED, "done": TIGHTENED}
+    assert on_node.results("--canary", "1") == expected
 
 
 def test_a_workload_that_needs_what_it_would_lose_is_refused(

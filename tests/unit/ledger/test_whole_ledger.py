@@ -35,15 +35,15 @@ def test_the_last_record_of_root_and_id_counts(tmp_path: Path) -> None:
 
 def test_a_line_of_tighten_is_no_decision_and_a_containers_last_counts(tmp_path: Path) -> None:
     laid = {"time": "2", "id": "a", "root": "/r", "action": "tighten", "first": [7, 70]}
-    both = [{**laid, "laid": ["one"]}, {**laid, "laid": ["one", "two"], "result": "done"}]
+    both = [{**laid, "laid": ["one"]}, {**laid, "laid": ["one", "two"], "partly": ["one"]}]
     foreign = {**laid, "id": "foreign", "laid": "no list", "first": None}
     write(tmp_path, "ledger.jsonl", LINE, *both, foreign)
     found = whole_ledger.read(tmp_path)
     assert [*found.records] == [("/r", "a")]
     assert found.starts["/r", "a"] == (LINE["time"], 1)
     assert found.tightened == {
-        ("/r", "a"): LaidFilters(("one", "two"), (7, 70), is_whole=True),
-        ("/r", "foreign"): LaidFilters((), (), is_whole=False),
+        ("/r", "a"): LaidFilters(("one", "two"), (7, 70), ("one",)),
+        ("/r", "foreign"): LaidFilters((), (), ()),
     }
     assert [one.action for one in new_records.Following(tmp_path, {}).records()] == ["inject"]
 

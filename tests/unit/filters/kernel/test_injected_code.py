@@ -10,7 +10,7 @@ from runc_wrap.filters.kernel.injected_code import I386, X86_64, Machine
 SYSCALL, INT_80 = b"\x0f\x05", b"\xcd\x80"
 AFTER = 0x401002  # the instruction after the call
 NANOSLEEP, NANOSLEEP_32, EPOLL_WAIT, EPOLL_WAIT_32, READ = 35, 162, 232, 256, 0
-ACCESS, CLOSE = 21, 3
+ACCESS, CLOSE, CLOSE_32 = 21, 3, 6
 CS_64, CS_32 = 0x33, 0x23
 
 
@@ -52,7 +52,8 @@ ENDED = [
     (CS_32, EPOLL_WAIT_32, -errno.EINTR, True),
     (CS_64, EPOLL_WAIT, 1, False),
     (CS_64, ACCESS, -errno.EINTR, True),  # of a file whose server says so
-    (CS_64, CLOSE, -errno.EINTR, False),  # it is closed
+    *((CS_64, close, -errno.EINTR, False) for close in (CLOSE, CLOSE_32)),  # it is closed
+    (CS_32, CLOSE_32, -errno.EINTR, False),
     (CS_64, -1, -errno.EINTR, False),
     (0x7, EPOLL_WAIT, -errno.EINTR, False),
 ]
