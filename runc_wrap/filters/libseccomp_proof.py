@@ -6,11 +6,12 @@ Takes a fiftieth of a second for an engine's default. `compare` asks whether a p
 candidate beside it does what both say, for every number of every ABI.
 
 This machine's libseccomp makes the filters. They are run with arguments at, below and above the
-values that rules, or any of the filters, compare, in both halves.
+values that rules, or any of the filters, compare, in both halves: by `wrong` with every combination
+of those that rules or filter tell apart.
 """
 
 from collections.abc import Collection, Hashable
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from runc_wrap.filters import filter_comparison
@@ -24,9 +25,7 @@ from runc_wrap.profiles import abis, actions, return_codes, syscall_names
 from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.source_profile import ProfileError
 
-# Argument patterns tried for one call, each value alone before combinations: fewer for more rules
-_MOST, _FEWEST, _COMPARISONS = 1024, 64, 50_000
-_ALONE = 1_000_000  # comparisons with values alone: of more, whole values come first
+_MOST = 1 << 16  # argument patterns of one call: more would take seconds
 _MOST_COMPARED = 4096  # argument patterns of one call: of more it is not known what the filter does
 LET_THROUGH = (return_codes.ALLOW, return_codes.LOG)
 _ASKED = (return_codes.LOG, return_codes.USER_NOTIF)
@@ -56,7 +55,9 @@ def wrong(
     known: dict[Hashable, Miscompiled | None],
     instead: bytes | None = None,
 ) -> list[Miscompiled]:
-    """Return the first such arguments of each call. Raises ProfileError for what is refused.
+    """Return the first such arguments of each call.
+
+    Raises ProfileError for what is refused, and for a call with too many patterns to be tried.
 
     `known` is kept between blocks: a call with the same rules is not tried twice. With `instead`,
     a block that is loaded in place of this one, each call for which it has other rules is tried.
@@ -90,13 +91,15 @@ def _of_call(
 ) -> Miscompiled | None:
     simulation = expectation.simulation
     interest = filter_comparison.to_try((program,), (simulation,), abi, number)
-    rules = len(simulation.rules(abi, number)) or 1
-    most = min(_MOST, max(_FEWEST, _COMPARISONS // rules))
-    for args in islice(interest.calls(), max(most, min(interest.alone, _ALONE // rules))):
+    conditions = {*chain.from_iterable(simulation.rules(abi, number))}
+    tried = interest.apart(conditions, _MOST)
+    name = syscall_names.name_of(abi, number)
+    if tried is None:
+        raise ProfileError(f"the rules for {name} compare too many values to be proved right")
+    for args in tried:
         found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
         meant = simulation.meant(abi, number, args)
         if found not in meant and not is_beyond(simulation.load.stub, abi, number):
-            name = syscall_names.name_of(abi, number)
             return Miscompiled(name, abi.name, args, min(meant, key=actions.restriction), found)
     return None
 

@@ -56,20 +56,27 @@ class Verdict:
     certain: bool = True
 
 
+_MOST_HELD = 1000  # values of arguments
+
+
 @dataclass(slots=True)
 class _Call:
     """The rules of one number on one ABI, in the order added; `mask` has an argument's bits.
 
     `equal` has those that test one argument for equality, by argument, mask and value: a list of
     thousands is not searched for each call. `is_plain`: each rule tests one argument for equality.
+    `others` are the rest as bits, `compared` their comparisons by argument; `held` remembers which
+    do not hold for a value of an argument.
     """
 
     mask: int = 0
     action: int | None = None
     conditional: list[tuple[Conditions, int]] = field(default_factory=list)
     equal: dict[tuple[int, int], dict[int, list[int]]] = field(default_factory=dict)
-    others: list[int] = field(default_factory=list)
+    others: int = 0
+    compared: dict[int, list[tuple[int, Argument]]] = field(default_factory=dict)
     is_plain: bool = True
+    held: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def add(self, conditions: Conditions, code: int) -> None:
         if conditions:
@@ -80,7 +87,9 @@ class _Call:
                 values = self.equal.setdefault((one.index, mask & self.mask), {})
                 values.setdefault(value & mask & self.mask, []).append(place)
             else:
-                self.others.append(place)
+                self.others |= 1 << place
+                for each in conditions:
+                    self.compared.setdefault(each.index, []).append((place, each))
             self.is_plain &= len(conditions) == 1 and one.op in _TELLS_EQUALITY
         elif self.action is None:
             self.action = code
@@ -108,11 +117,22 @@ class _Call:
         """Yield the places of the rules that hold."""
         for (index, mask), values in self.equal.items():
             yield from values.get(args[index] & mask, ())
-        rules = self.conditional
-        mask = self.mask
-        for place in self.others:
-            if all(compares(one, args[one.index] & mask, mask) for one in rules[place][0]):
-                yield place
+        bits = self.others
+        for index in self.compared if bits else ():
+            bits &= ~self._lacking(index, args[index] & self.mask)
+        while bits:
+            yield (bits & -bits).bit_length() - 1
+            bits &= bits - 1
+
+    def _lacking(self, index: int, given: int) -> int:
+        if (index, given) not in self.held:
+            if len(self.held) >= _MOST_HELD:
+                self.held.clear()
+            lacking = 0
+            for place, one in self.compared.get(index, ()):
+                lacking |= 0 if compares(one, given, self.mask) else 1 << place
+            self.held[index, given] = lacking
+        return self.held[index, given]
 
 
 _UNNAMED = _Call()

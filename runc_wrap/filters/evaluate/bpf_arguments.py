@@ -6,7 +6,7 @@ sampled. Otherwise the walk collects the values that the arguments are compared 
 with, below and above each can be tried.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import islice, product
@@ -15,11 +15,12 @@ from operator import or_
 from typing import NamedTuple
 
 from runc_wrap.filters.evaluate import bpf, bpf_machine
-from runc_wrap.hotpath.operators import GE, GT, LE, LT, MASKED_EQ
+from runc_wrap.hotpath.operators import GE, GT, LE, LT, MASKED_EQ, holds
 from runc_wrap.profiles.source_profile import Argument
 
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
+_MOST_ASKED = 10_000_000  # comparisons of values, to tell them apart: a second or two
 _STRIDE = 2654435761  # a prime: each combination comes once, and a part has nearly all values
 _MOST_STEPS, _STEPS_OF_EACH = 512, 64  # to a value that meets no mask, and to one that meets one
 _AND_K = 0x54
@@ -34,12 +35,14 @@ class Interest:
 
     `whole` has those of a profile, with their neighbours. `is_calculated`: a filter compares what
     it calculates of the call, or where it was made from, so no list of values is complete.
+    `tests` has what filters ask: (word of struct seccomp_data, the bits that count, operation, k).
     """
 
     low: dict[int, set[int]] = field(default_factory=dict)
     high: dict[int, set[int]] = field(default_factory=dict)
     whole: dict[int, set[int]] = field(default_factory=dict)
     is_calculated: bool = False
+    tests: set[tuple[int, int, int, int]] = field(default_factory=set)
 
     def note(self, index: int, value: int, *, high: bool) -> None:
         """Add a value of half an argument, with its neighbours."""
@@ -102,6 +105,32 @@ class Interest:
             high << 32 | low for high in sorted(self.high[index]) for low in sorted(self.low[index])
         )
         return list(dict.fromkeys((*sorted(self.whole.get(index, ())), *pairs)))
+
+    def apart(self, conditions: Collection[Argument], most: int) -> Iterator[bpf.Args] | None:
+        """Return all combinations of values, one of each that filters and conditions tell apart.
+
+        None if they are more than `most` or take too long, or a filter compares what it calculates.
+        """
+        asked = (len(conditions) + len(self.tests)) * sum(map(self._count, self.indexes))
+        if self.is_calculated or asked > _MOST_ASKED:
+            return None
+        columns = [self._apart(index, conditions) for index in self.indexes]
+        if prod(map(len, columns)) > most:
+            return None
+        return (_with(dict(zip(self.indexes, one, strict=True))) for one in product(*columns))
+
+    def _apart(self, index: int, conditions: Iterable[Argument]) -> Collection[int]:
+        own = [one for one in conditions if one.index == index]
+        words = [bpf.argument_word(index, high=high) for high in (False, True)]
+        tests = [(words.index(word), *rest) for word, *rest in self.tests if word in words]
+        found: dict[tuple[object, ...], int] = {}
+        for value in self.values(index):
+            asked = (
+                bpf_machine.holds(how, value >> 32 * at & bits, k) for at, bits, how, k in tests
+            )
+            compared = (holds(one.op, value, one.value, one.value_two) for one in own)
+            found.setdefault((*asked, *compared), value)
+        return found.values()
 
     @property
     def alone(self) -> int:
@@ -204,7 +233,10 @@ def interest(programs: Iterable[bpf.Program], arch: int, number: int) -> Interes
 
 
 class _State(NamedTuple):
-    """An instruction and the accumulator before it: a word of args, or `value` if word is None."""
+    """An instruction and the accumulator before it: a word of args, of which the bits in `value`.
+
+    Or `value` itself if word is None.
+    """
 
     place: int
     word: int | None = None
@@ -228,7 +260,7 @@ def _to_branch(
             place += true if bpf_machine.holds(code, value, k) else false
         elif code == bpf.LD_ABS:
             is_argument = k >> 2 >= bpf.FIRST_ARGUMENT
-            word, value = (k >> 2, 0) if is_argument else (None, words[k >> 2])
+            word, value = (k >> 2, _MASK) if is_argument else (None, words[k >> 2])
             found.is_calculated |= k >> 2 in _INSTRUCTION_POINTER
         elif code in (bpf.RET_K, bpf.RET_A):
             if code == bpf.RET_A and word is not None:
@@ -246,6 +278,7 @@ def _sides(instruction: bpf.Instruction, state: _State, found: Interest) -> list
     code, true, false, k = instruction
     found.is_calculated |= bool(code & bpf.FROM_X)
     _note(found, _UNKNOWN if code & bpf.FROM_X else state.word, k)
+    found.tests.add((state.word or _UNKNOWN, state.value, code, k))
     return [state._replace(place=state.place + 1 + jump) for jump in {true, false}]
 
 
@@ -262,8 +295,8 @@ def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
         if code == _AND_K:
             _note(found, state.word, k)
             _note(found, state.word, ~k & _MASK)
-        else:
-            found.is_calculated |= code & 7 == bpf.ALU
+            return state._replace(value=state.value & k)
+        found.is_calculated |= code & 7 == bpf.ALU
         return state
     if code & 7 == bpf.ALU and code != bpf.NEG:
         return state._replace(value=bpf_machine.calculated(code, state.value, k))

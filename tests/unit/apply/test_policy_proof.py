@@ -1,6 +1,7 @@
 """What libseccomp compiles wrongly is written with masks, or refused; what is proved is kept."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.profiles.arguments import argument_sets
+from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.cli.ctl import Node
 
@@ -55,6 +57,20 @@ def test_one_that_shows_only_at_the_halves_of_two_of_many_values_is_found() -> N
     entries = [*equal, _entry(("LT", (200 << 32) + 3, 1)), _entry(("LT", 300 << 32, 1))]
     (found,) = libseccomp_proof.wrong(json_codec.dumps(_block(entries)), CRUN, {})
     assert found.args[1] == (200 << 32) + 300
+
+
+def test_one_that_shows_only_for_one_combination_is_found_and_too_many_are_refused() -> None:
+    top = (1 << 64) - 1
+    first = _entry(("NE", 7 << 40, 2), ("GE", 3, 1), ("GE", 1, 0))
+    both = [first, _entry(("EQ", top, 1), ("GE", 0xFFFFFFFF, 0))]
+    (found,) = libseccomp_proof.wrong(json_codec.dumps(_block(both)), CRUN, {})
+    assert found.args[:3] == (1, top, 7 << 40)
+    ranges = [_entry(("LE", 1, 3)), _entry(("LT", (1 << 32) + 1, 3))]
+    for count, is_refused in ((50, False), (400, True)):
+        many = [_entry(("EQ", (5 * at + 3 << 32) + 1000 + 7 * at, 1)) for at in range(count)]
+        text = json_codec.dumps(_block([*many, *ranges]))
+        with pytest.raises(ProfileError, match="too many") if is_refused else nullcontext():
+            assert libseccomp_proof.wrong(text, CRUN, {})[0].args[3] == 2
 
 
 @given(rules)
