@@ -1,18 +1,22 @@
 """What `apply` does: gathers this node's facts, checks the policy's sources, puts them in force."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from runc_wrap.apply import candidate_profiles
 from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.engines import features_asked
 from runc_wrap.engines.capture import capture_store
+from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node import abi_probe, installed_programs, seccomp_features
+from runc_wrap.node import abi_probe, installed_programs, runtime_loader, seccomp_features
 from runc_wrap.node.container_state import default_recognition
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store
 from runc_wrap.policy.compiler_facts import Facts
+from runc_wrap.policy.named_profiles import is_owners
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import policy_sources, settings_reader
 from runc_wrap.profiles import platform
@@ -31,7 +35,18 @@ def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
     compiled = prover.settle(policy_compiler.compile_policy(values, node))
     compiled = candidate_profiles.settle(compiled, node, prover)
     compiled = adoption.settle(compiled, values, node, prover.remembered)
-    return compiled, [*compiled.remarks, *policy_lint.check(compiled, node)], prover
+    remarks = [*compiled.remarks, *policy_lint.check(compiled, node)]
+    return compiled, [*remarks, *_other_library(compiled, node)], prover
+
+
+def _other_library(compiled: Compiled, node: Facts) -> Iterator[str]:
+    """Yield that what is written here was proved with another libseccomp than the runtime's."""
+    ours, theirs = libseccomp_version.loaded(), runtime_loader.libseccomp(Path(node.runtime_path))
+    if ours and theirs and theirs != ours[0] and any(map(is_owners, compiled.sources)):
+        yield (
+            f"note: {node.runtime_kind} has libseccomp {theirs}, and this program {ours[0]}, by "
+            "which it proves profiles: compare arguments of your own for equality or by masks."
+        )
 
 
 def gather_facts(places: Places, runtimes: list[str] | None) -> Facts:

@@ -18,14 +18,14 @@ from runc_wrap import safe_text
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
-from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.annotations import RUNTIME_DEFAULT
 from runc_wrap.hotpath.compiled_policy import CompiledProfile
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, OBSERVE, OFF, profile_of
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
 from runc_wrap.policy import candidate_settings
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
-from runc_wrap.policy.named_profiles import ON, of_facts
+from runc_wrap.policy.named_profiles import ON, is_owners, of_facts
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import DecidingTable
@@ -102,7 +102,7 @@ class _Weaker:
         usual = self._of_engine(RUNTIME_DEFAULT, UNKNOWN)
         for name in self._compiled.sources:
             default = name.rpartition(ON)[2] if ON in name else usual
-            if name.startswith(LOCALHOST) and (calls := self._calls(default, name)):
+            if is_owners(name) and (calls := self._calls(default, name)):
                 what = f"profile {name} lets through more than runtime-default ({default})"
                 yield f"note: {what}: {calls}."
 
@@ -126,7 +126,7 @@ class _Weaker:
         Of engines that are not installed, only the default itself is known to be among them.
         """
         found: dict[str, set[str]] = {}
-        own = [name for name in self._compiled.sources if name.startswith(LOCALHOST)]
+        own = [name for name in self._compiled.sources if is_owners(name)]
         for engine, defaults in self._defaults.items():
             is_here = engine in self._facts.engines or engine == UNKNOWN
             named = {self._of_engine(table.effective["profile"], engine) for table in tables}

@@ -24,6 +24,11 @@ _LONGEST_NAME = 200  # characters, as hotpath.policy_file takes it from an annot
 _NAME_MAX = 255  # bytes
 
 
+def is_owners(name: str) -> bool:
+    """Tell whether the owner wrote a profile: a file, or a text that composes one."""
+    return name.startswith(LOCALHOST) or composed_profile.is_composed(name)
+
+
 def named(
     values: Mapping[str, Any], defaults: dict[str, str], facts: Facts
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from runc_wrap.hotpath.annotations import LOCALHOST
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
-from runc_wrap.policy.named_profiles import ON
+from runc_wrap.policy.named_profiles import ON, is_owners
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.runtime_default import SYSTEM
 from runc_wrap.profiles import denial_lint, engine_versions, profile_lint
@@ -32,7 +31,7 @@ def check(compiled: Compiled, facts: Facts) -> list[str]:
     return [
         f"{finding.severity}: {_line(name, finding)}"
         for name, finding in found
-        if (name.startswith(LOCALHOST) or name == SYSTEM == default)
+        if (is_owners(name) or name == SYSTEM == default)
         and not (ON in name and _same(name.rpartition(ON)[2], finding) in known)
     ]
 

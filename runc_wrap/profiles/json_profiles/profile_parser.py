@@ -35,7 +35,8 @@ MAX_ERRNO = 4094
 _ERRNO = {name: number for number, name in errno.errorcode.items()}
 
 _KIND, _GROUP = "SeccompProfile", "security-profiles-operator.x-k8s.io/"
-_OF_THE_OBJECT = ("disabled", "baseProfileName", "targetWorkload")  # the last until v1alpha1
+# `disabled` and targetWorkload until v1alpha1, `state` since v1 (api/profilebase/v1)
+_OF_THE_OBJECT = ("state", "disabled", "baseProfileName", "targetWorkload")
 _INSTALLED = "/var/lib/kubelet/seccomp/operator/<name>.json"
 
 # JSON can say half of a surrogate pair, which no file can hold
@@ -170,19 +171,21 @@ def _unwrapped(document: object, source: str) -> object:
             f"{source}: spec.baseProfileName: the operator adds {base!a}, which is not in this "
             f'object; read what it installed, {_INSTALLED}, or write a file with "base" and "add"'
         )
-    if spec.get("disabled"):
-        raise ProfileError(f"{source}: spec.disabled: the operator installs no such profile")
+    if spec.get("disabled") or spec.get("state") == "Disabled":
+        raise ProfileError(f"{source}: spec: it is disabled: the operator installs no such profile")
     rules = spec.get("syscalls")
     kept = {key: value for key, value in spec.items() if key not in _OF_THE_OBJECT}
     if isinstance(rules, list):
-        kept["syscalls"] = [_without_errno_0(rule) for rule in rules]
+        kept["syscalls"] = [_with_zeros(rule) if isinstance(rule, dict) else rule for rule in rules]
     return kept
 
 
-def _without_errno_0(rule: object) -> object:
-    if isinstance(rule, dict) and rule.get("errnoRet") == 0:
-        return {key: value for key, value in rule.items() if key != "errnoRet"}
-    return rule
+def _with_zeros(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a rule as OCI has it: there a value of 0 is left out, and an errnoRet of 0 is none."""
+    found = {key: value for key, value in rule.items() if (key, value) != ("errnoRet", 0)}
+    if isinstance(args := rule.get("args"), list):
+        found["args"] = [{"value": 0, **one} if isinstance(one, dict) else one for one in args]
+    return found
 
 
 def _errno(action: str, text: str, number: int | None) -> int | None:

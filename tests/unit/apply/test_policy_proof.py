@@ -14,6 +14,7 @@ from runc_wrap.apply import policy_proof
 from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
+from runc_wrap.node import runtime_loader
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
@@ -129,6 +130,17 @@ def test_apply_writes_masks_and_proves_once(node: Node, monkeypatch: pytest.Monk
     monkeypatch.setattr(libseccomp_proof, "wrong", lambda *_: pytest.fail("proved twice"))
     monkeypatch.setattr(profile_difference, "weaker", lambda *_: pytest.fail("compared twice"))
     assert "equal ones are used" in node.ctl("apply").output
+
+
+def test_that_the_runtime_has_another_libseccomp_is_noted_where_the_owner_wrote_rules(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime_loader, "libseccomp", lambda _: "2.5.1")
+    note = "has libseccomp 2.5.1, and this program"
+    node.configure("")
+    assert note not in node.ctl("apply").output
+    node.configure('[default]\nprofile = "runtime-default - mbind"\n')
+    assert note in node.ctl("apply").output
 
 
 def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:

@@ -196,7 +196,12 @@ SPEC: dict[str, Any] = {
     "defaultAction": "SCMP_ACT_ERRNO",
     "architectures": ["SCMP_ARCH_X86_64"],
     "syscalls": [
-        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 0},
+        {
+            "names": ["read"],
+            "action": "SCMP_ACT_ALLOW",
+            "errnoRet": 0,
+            "args": [{"index": 0, "op": "SCMP_CMP_EQ"}],
+        },
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
     ],
 }
@@ -207,11 +212,13 @@ def _of_the_operator(**changes: Any) -> Profile:
     return _read({**KIND, **META, "spec": SPEC, **changes})
 
 
-def test_the_spec_is_the_profile_and_an_errno_of_0_is_none() -> None:
-    found = _of_the_operator(spec={**SPEC, "targetWorkload": "w", "disabled": False})
+@pytest.mark.parametrize("more", [{"targetWorkload": "w", "disabled": False}, {"state": "Enabled"}])
+def test_the_spec_is_the_profile_with_its_zeros(more: dict[str, Any]) -> None:
+    found = _of_the_operator(spec={**SPEC, **more})
     assert found.architectures == ("SCMP_ARCH_X86_64",)
     denied = Rule(("clone3",), "SCMP_ACT_ERRNO", 38)
-    assert found.rules == (Rule(("read",), "SCMP_ACT_ALLOW"), denied)
+    allowed = Rule(("read",), "SCMP_ACT_ALLOW", args=(Argument(0, 0, "SCMP_CMP_EQ"),))
+    assert found.rules == (allowed, denied)
 
 
 INCOMPLETE = [
@@ -219,7 +226,8 @@ INCOMPLETE = [
     ({"apiVersion": "example.com/v1"}, "of 'example.com/v1', wanted one"),
     ({"spec": None}, "spec: missing"),
     ({"spec": {**SPEC, "baseProfileName": "runc-v1"}}, "the operator adds 'runc-v1', which"),
-    ({"spec": {**SPEC, "disabled": True}}, "spec.disabled: the operator installs no such"),
+    ({"spec": {**SPEC, "disabled": True}}, "it is disabled: the operator installs no such"),
+    ({"spec": {**SPEC, "state": "Disabled"}}, "it is disabled: the operator installs no such"),
     ({"spec": {**SPEC, "more": 1}}, "more: the key is not known"),
 ]
 
