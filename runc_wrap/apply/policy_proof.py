@@ -166,8 +166,9 @@ class Prover:
         if calls:
             raise PolicyError(
                 f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
-                f"{', '.join(calls)} to something else than they say. Compare for equality or by "
-                "masks, in fewer rules, list only 64-bit ABIs, or upgrade libseccomp to 2.6.1."
+                f"{', '.join(calls)} to something else than they say, or cannot be proved right. "
+                "Compare for equality or by masks, in fewer rules, list only 64-bit ABIs, or "
+                "upgrade libseccomp to 2.6.1."
             )
         return other
 

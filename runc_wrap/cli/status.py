@@ -196,7 +196,7 @@ def _reason(entry: Entry) -> str:
     """Return why a container was decided so, and what came of it since."""
     record = entry.record
     laid = " Tightened since it started." if entry.laid else ""
-    laid += " Not every process was: run `tighten` again." if entry.partly_laid else ""
+    laid += " Run `tighten` again, or restart it." if entry.partly_laid else ""
     if record is None:
         return f"No decision in the ledger: not started by runc-wrap, or its line is gone.{laid}"
     return (record.reason or "") + laid + (f" {unheard_words(entry)}." if entry.unheard else "")

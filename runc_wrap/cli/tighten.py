@@ -22,6 +22,7 @@ from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState
 from runc_wrap.tighten.tightening_plan import HAS_IT, Tightening, planned
 
+Flags = dict[str, bool]
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
 _SHOWN = 5
@@ -67,11 +68,7 @@ def tighten(
 
 
 def _tightened(
-    places: Places,
-    names: Sequence[str],
-    profile: str | None,
-    canary: int | None,
-    flags: dict[str, bool],
+    places: Places, names: Sequence[str], profile: str | None, most: int | None, flags: Flags
 ) -> list[Tightening]:
     node, dry_run = look(places), flags["dry_run"]
     choice = FilterChoice(places, profile, is_named=bool(names))
@@ -82,7 +79,7 @@ def _tightened(
     if left := len(found) - len(plans):
         output.warn(f"left as they are, since the policy gives them no such filter: {left}")
     _refuse_denied(places, plans, even_if_denied=flags["even_if_denied"])
-    _leave(plans, canary)
+    _leave(plans, most)
     todo = [] if dry_run else _todo(plans)
     if todo and not flags["yes"] and sys.stdin.isatty():
         question = f"Add the filter to {len(todo)} containers? Only a restart takes it away."

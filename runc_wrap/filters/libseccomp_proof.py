@@ -32,7 +32,10 @@ _ASKED = (return_codes.LOG, return_codes.USER_NOTIF)
 
 
 class Miscompiled(NamedTuple):
-    """A call whose filter does not do what the block says; `args` are an example."""
+    """A call whose filter does not do what the block says; `args` are an example.
+
+    `found` is what is meant if there are too many values to tell.
+    """
 
     syscall: str
     abi: str
@@ -42,6 +45,8 @@ class Miscompiled(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in half a sentence."""
+        if self.found == self.meant:
+            return f"{self.syscall} on {self.abi} compares too many values to be proved right"
         shown = ", ".join(map(hex, self.args))
         return (
             f"{self.syscall}({shown}) on {self.abi} gets {actions.describe(self.found)}, "
@@ -55,9 +60,7 @@ def wrong(
     known: dict[Hashable, Miscompiled | None],
     instead: bytes | None = None,
 ) -> list[Miscompiled]:
-    """Return the first such arguments of each call.
-
-    Raises ProfileError for what is refused, and for a call with too many patterns to be tried.
+    """Return the first such arguments of each call. Raises ProfileError for what is refused.
 
     `known` is kept between blocks: a call with the same rules is not tried twice. With `instead`,
     a block that is loaded in place of this one, each call for which it has other rules is tried.
@@ -95,7 +98,7 @@ def _of_call(
     tried = interest.apart(conditions, _MOST)
     name = syscall_names.name_of(abi, number)
     if tried is None:
-        raise ProfileError(f"the rules for {name} compare too many values to be proved right")
+        return Miscompiled(name, abi.name, bpf.NO_ARGS, 0, 0)
     for args in tried:
         found = bpf.evaluate(program, bpf.SeccompData(abi.audit, number, args))
         meant = simulation.meant(abi, number, args)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
+from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
-from runc_wrap.host import files, procfs
+from runc_wrap.host import files, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath import ledger_file
@@ -22,6 +23,7 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state.container_processes import ContainerMembers, Process, snapshot
 from runc_wrap.node.paths import Places
 from runc_wrap.tighten import runtime_processes, saved_state
+from runc_wrap.tighten.laid_filter import LaidFilter
 from runc_wrap.tighten.process_tightening import ProcessOutcome, tighten_processes
 from runc_wrap.tighten.runtime_processes import is_program
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED, Tightening
@@ -175,7 +177,7 @@ def _processes(directory: str) -> list[int]:
 def _record(places: Places, plan: Tightening, result: str) -> bool:
     """Append to the ledger what all processes of a container have to have from now on."""
     container, digest, record = plan.entry.container, plan.laid.digest, plan.entry.record
-    left = [one for one in plan.entry.partly_laid if one != digest]
+    left = [one for one in plan.entry.partly_laid if not _covers(places, plan.laid, one)]
     if result == "begun":
         places.tightened.mkdir(mode=0o700, exist_ok=True)
         files.replace(places.tightened / f"{digest}.bpf", plan.laid.program)
@@ -194,6 +196,12 @@ def _record(places: Places, plan: Tightening, result: str) -> bool:
     }
     ledger_file.append(str(places.prefix), line)
     return True
+
+
+def _covers(places: Places, laid: LaidFilter, digest: str) -> bool:
+    """Tell whether who has a filter lacks nothing of one that was laid before. Raises OSError."""
+    before = files.read(places.tightened / f"{digest}.bpf", runtime_state.LARGEST)
+    return not filter_comparison.weaker((laid.program,), (before,))
 
 
 def remove_unnamed(places: Places) -> None:

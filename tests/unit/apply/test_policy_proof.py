@@ -1,7 +1,6 @@
 """What libseccomp compiles wrongly is written with masks, or refused; what is proved is kept."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath import json_codec
 from runc_wrap.node import runtime_loader
 from runc_wrap.profiles.arguments import argument_sets
-from runc_wrap.profiles.source_profile import ProfileError
 from tests.unit.cli import ctl
 from tests.unit.cli.ctl import Node
 
@@ -67,11 +65,10 @@ def test_one_that_shows_only_for_one_combination_is_found_and_too_many_are_refus
     (found,) = libseccomp_proof.wrong(json_codec.dumps(_block(both)), CRUN, {})
     assert found.args[:3] == (1, top, 7 << 40)
     ranges = [_entry(("LE", 1, 3)), _entry(("LT", (1 << 32) + 1, 3))]
-    for count, is_refused in ((50, False), (400, True)):
+    for count, said in ((50, "where the rules say"), (400, "too many values to be proved")):
         many = [_entry(("EQ", (5 * at + 3 << 32) + 1000 + 7 * at, 1)) for at in range(count)]
         text = json_codec.dumps(_block([*many, *ranges]))
-        with pytest.raises(ProfileError, match="too many") if is_refused else nullcontext():
-            assert libseccomp_proof.wrong(text, CRUN, {})[0].args[3] == 2
+        assert said in str(libseccomp_proof.wrong(text, CRUN, {})[0])
 
 
 @given(rules)

@@ -63,10 +63,10 @@ class OfRunc:
         monkeypatch.setattr(container_tightening, "members", lambda *_: [])
         monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: FIRST)
 
-    def tightened(self) -> Tightening:
+    def tightened(self, *partly: str) -> Tightening:
         running = SimpleNamespace(is_running=lambda: True)
         first: Any = SimpleNamespace(pid=os.getpid(), handle=running)
-        entry = Entry(self.container, None, [first])
+        entry = Entry(self.container, None, [first], laid=partly, partly_laid=partly)
         plan = Tightening(entry, self.loader, laid=self.laid)
         container_tightening.tighten(self.places, plan, [self.container])
         return plan
@@ -91,6 +91,25 @@ def test_what_the_runtime_writes_back_is_replaced_again(
     assert saved_state.read(one.container, one.loader).has(one.laid)
     last = (one.places.ledger / "ledger.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["result"] == ("done" if result == TIGHTENED else "partial")
+
+
+@LIBSECCOMP
+def test_a_part_counts_until_a_filter_is_whole_that_is_as_strict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = OfRunc(tmp_path, monkeypatch)
+    one.places.tightened.mkdir()
+    parts = [one.laid] + [
+        laid_filter.of_overlay({"deny": [call], "deny_sockets": [], "existing": True})
+        for call in ("mkdir", "sysinfo")
+    ]
+    for part in parts:
+        (one.places.tightened / f"{part.digest}.bpf").write_bytes(part.program)
+    both: Any = {"deny": ["keyctl", "mkdir"], "deny_sockets": [], "existing": True}
+    one.laid = laid_filter.of_overlay(both)
+    assert one.tightened(*(part.digest for part in parts)).result == TIGHTENED
+    last = (one.places.ledger / "ledger.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["partly"] == [parts[2].digest]
 
 
 @LIBSECCOMP
