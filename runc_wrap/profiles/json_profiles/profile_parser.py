@@ -37,7 +37,7 @@ _ERRNO = {name: number for number, name in errno.errorcode.items()}
 _KIND, _GROUP = "SeccompProfile", "security-profiles-operator.x-k8s.io/"
 # `disabled` and targetWorkload until v1alpha1, `state` since v1 (api/profilebase/v1)
 _OF_THE_OBJECT = ("state", "disabled", "baseProfileName", "targetWorkload")
-_INSTALLED = "/var/lib/kubelet/seccomp/operator/<name>.json"
+_INSTALLED = "its status.localhostProfile below /var/lib/kubelet/seccomp"
 
 # JSON can say half of a surrogate pair, which no file can hold
 Text = Annotated[str, Most(MAX_BYTES), Like("[^\ud800-\udfff]*", "whole characters")]
@@ -75,6 +75,7 @@ class _FileRule:
     errno: Text = ""
     args: tuple[Argument, ...] = ()
     comment: Text = ""
+    remark: Annotated[Any, Key("_comment")] = None
     includes: Conditions = Conditions()
     excludes: Conditions = Conditions()
 
@@ -112,8 +113,9 @@ class _Document:
     listener_path: Annotated[Text | None, Key("listenerPath")] = None
     listener_metadata: Annotated[Text | None, Key("listenerMetadata")] = None
     syscalls: tuple[_FileRule, ...] = ()
-    comment: Any = None  # files in the field have these two, which every runtime ignores
+    comment: Any = None  # files in the field have these three, which every runtime ignores
     description: Any = None
+    remark: Annotated[Any, Key("_comment")] = None
 
     def __post_init__(self) -> None:
         if self.action == NOTIFY:

@@ -221,6 +221,12 @@ def test_the_spec_is_the_profile_with_its_zeros(more: dict[str, Any]) -> None:
     assert found.rules == (allowed, denied)
 
 
+def test_remarks_of_files_in_the_field_are_passed_over() -> None:
+    rule = SPEC["syscalls"][1]
+    found = _read({**SPEC, "_comment": "why", "syscalls": [{**rule, "_comment": ["x"]}]})
+    assert found.rules == (Rule(("clone3",), "SCMP_ACT_ERRNO", 38),)
+
+
 INCOMPLETE = [
     ({"kind": "List"}, "kind: found 'List'.*wanted one SeccompProfile.*kubectl get"),
     ({"apiVersion": "example.com/v1"}, "of 'example.com/v1', wanted one"),
