@@ -23,7 +23,7 @@ from runc_wrap.agent.descriptor_store import (
 )
 from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe.container_limits import Resting
-from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival, Arrivals
+from runc_wrap.agent.observe.listener_handover import Acceptor, Arrival, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.record import client_sockets
 from runc_wrap.agent.record.client_sockets import Questions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runc_wrap.apply import candidate_profiles
 from runc_wrap.apply.policy_proof import Prover
-from runc_wrap.engines import features_asked
+from runc_wrap.engines import stale_features
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.ledger import whole_ledger
@@ -117,4 +117,4 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
         installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
     policy_store.put_in_force(compiled, places.prefix, seen)
     prover.remember()
-    return compiled, [*remarks, *features_asked.remarks(places)]
+    return compiled, [*remarks, *stale_features.remarks(places)]

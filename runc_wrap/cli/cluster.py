@@ -23,10 +23,10 @@ from runc_wrap.cluster import (
 )
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
-from runc_wrap.cluster.host_commands.systemd_manager import Manager
+from runc_wrap.cluster.host_commands.systemd_dbus import Manager
+from runc_wrap.cluster.installer_loop import Reconciler
 from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
-from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.failure import Failure
 from runc_wrap.host import polling
 from runc_wrap.host.locks import LockHeldError, locked

@@ -8,7 +8,7 @@ from runc_wrap.cli import options, output
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.metrics import metrics_collector, metrics_file, prometheus_series
-from runc_wrap.node import agent_flush
+from runc_wrap.node import flush_request
 from runc_wrap.node.paths import Places
 
 _MODE = 0o644  # node_exporter runs as another user
@@ -29,7 +29,7 @@ def metrics(places: Places, *, textfile: Path | None, as_json: bool) -> None:
         raise click.UsageError("--textfile writes Prometheus' text format; leave --json out")
     if textfile and textfile.suffix != ".prom":
         raise Failure(f"{textfile} does not end in .prom, as node_exporter wants it; rename it")
-    asked = agent_flush.ask(places)
+    asked = flush_request.ask(places)
     if asked.why and not asked.is_absent:
         output.warn(f"note: {asked.why}: calls of the last seconds may be missing")
     with output.progress("Counting decisions and calls"):

@@ -21,9 +21,9 @@ from runc_wrap.node.paths import Places
 from runc_wrap.report import evidence_gathering
 from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.evidence_gathering import NodeReport
-from runc_wrap.report.log_sources import Asked
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.node_document import Kept
+from runc_wrap.report.source_selection import Asked
 
 Json = dict[str, Any]
 _NO_PROFILE = "runc-wrap has not injected a profile into any container."

@@ -14,9 +14,9 @@ from runc_wrap.cli.workload_output import call_words, chosen, listed, suggested
 from runc_wrap.failure import Failure
 from runc_wrap.hotpath import policy_file
 from runc_wrap.node.paths import Places
-from runc_wrap.report.log_sources import Asked
 from runc_wrap.report.merge import base_profiles
 from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.source_selection import Asked
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 from runc_wrap.report.suggestion.profile_addition import ComposedAddition, Suggestion
 

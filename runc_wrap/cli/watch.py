@@ -13,7 +13,7 @@ from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.failure import Failure
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.paths import Places
-from runc_wrap.report import call_text, workload_names
+from runc_wrap.report import argument_names, workload_names
 from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.live_feed import DeniedCalls, SeenCall, Watching
 
@@ -72,7 +72,7 @@ def _document(one: SeenCall, record: Record | None, row: CallRow) -> Json:
         "errno": row.errno,
         "outcome": row.how,
         "args": one.call.args,
-        "arguments": call_text.arguments(row.syscall, one.call.args or ()),
+        "arguments": argument_names.arguments(row.syscall, one.call.args or ()),
         "count": one.times,
         "program": one.call.exe or one.call.comm,
     }
@@ -84,5 +84,5 @@ def _words(line: Json) -> str:
     times = f" {line['count']} times" if line["count"] > 1 else ""
     program = safe_text.word(line["program"])
     given = f"({line['arguments']})" if line["arguments"] else ""
-    call = call_text.syscall(line["syscall"]) + given
+    call = argument_names.syscall(line["syscall"]) + given
     return f"{line['time']}  {whose}  {call}: {line['outcome']}{times}  {program}"

@@ -13,7 +13,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
-from runc_wrap.report import call_outcomes, call_text, html
+from runc_wrap.report import argument_names, call_outcomes, html
 from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merge.node_document import SeenHere
@@ -86,7 +86,9 @@ def _row(one: MergedWorkload) -> tuple[str, ...]:
     return (name(one), seen_in, _WORDS[one.verdict], shown, one.reason or one.confidence)
 
 
-def call_words(row: CallRow, kinds: int = call_text.MOST, most: int | None = _MOST_PROGRAMS) -> str:
+def call_words(
+    row: CallRow, kinds: int = argument_names.MOST, most: int | None = _MOST_PROGRAMS
+) -> str:
     """Return a call in words: its name, what it would get, how often, by which programs."""
     order = sorted(row.programs, key=lambda name: -row.programs[name])[:most]
     programs = ", ".join(map(safe_text.word, order))

@@ -10,7 +10,7 @@ from typing import Any
 from runc_wrap import safe_text
 from runc_wrap.doctor import remedies
 from runc_wrap.doctor.remedies import Finding
-from runc_wrap.engines import engine_registry, features_asked, toml_text
+from runc_wrap.engines import engine_registry, stale_features, toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, section_path
@@ -173,7 +173,7 @@ def matches(pattern: str, key: str) -> bool:
 
 def features(places: Places) -> Iterator[Finding]:
     """Find engines that were started before the runtime was changed."""
-    for found in features_asked.stale(places):
+    for found in stale_features.stale(places):
         yield remedies.warning(
             f"{found} asked for the runtime's features when it started, and the runtime has "
             "changed since: it may refuse pods that need newer ones",

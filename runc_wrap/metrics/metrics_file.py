@@ -36,10 +36,10 @@ def main(prefix: str) -> None:
     alarm(DEADLINE)
     # most of the CPU time
     from runc_wrap.metrics import metrics_collector, prometheus_series  # noqa: PLC0415
-    from runc_wrap.node import agent_flush  # noqa: PLC0415
+    from runc_wrap.node import flush_request  # noqa: PLC0415
 
     places = Places(Path(prefix))
-    agent_flush.ask(places, _AGENT_SECONDS)
+    flush_request.ask(places, _AGENT_SECONDS)
     try:
         write(places, prometheus_series.text_of(metrics_collector.gather(places)))
     except OSError:

@@ -20,7 +20,7 @@ from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
-from runc_wrap.report import call_text
+from runc_wrap.report import argument_names
 
 SAFE, DENIED, DEGRADES, DEPENDS = "safe", "denied", "degrades", "depends"
 WORST_FIRST = (DENIED, DEPENDS, DEGRADES, SAFE)
@@ -167,7 +167,7 @@ def _beyond_clone(flags: int, tids: int) -> str:
     beyond = flags & ~_LEGACY if flags & _SPAWN != _SPAWN else flags & ~(_LEGACY | _SPAWN)
     if flags & _PIDFD_AND_TID == _PIDFD_AND_TID:
         beyond |= _PIDFD_AND_TID
-    found = call_text.arguments("clone3", (beyond,)) if beyond else ""
+    found = argument_names.arguments("clone3", (beyond,)) if beyond else ""
     return " and ".join(filter(None, (found, "set_tid" if tids else "")))
 
 

@@ -8,7 +8,7 @@ from runc_wrap.documents.constraints import Among, Count, First, Most, Time, Wit
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store.call_counts import CallKind, Tally
 from runc_wrap.profiles.return_codes import LOG
-from runc_wrap.report import call_outcomes, call_text
+from runc_wrap.report import argument_names, call_outcomes
 from runc_wrap.report.call_outcomes import WORST_FIRST, CallOutcome, Filter
 
 Json = dict[str, Any]
@@ -123,9 +123,9 @@ class CallRow:
         calls = (CallKind(self.arch, self.number, LOG, args, "", "") for args in kinds)
         return {call_outcomes.of(call, profile).verdict for call in calls}
 
-    def words(self, limit: int = call_text.MOST) -> str:
+    def words(self, limit: int = argument_names.MOST) -> str:
         """Return the call, with up to `limit` kinds of arguments that have names."""
-        return call_text.words(self.syscall, self.args, limit, are_all=self.has_args)
+        return argument_names.words(self.syscall, self.args, limit, are_all=self.has_args)
 
     def as_json(self) -> Json:
         """Return it as `report --json` shows it; `args` is null if they are unknown.
@@ -144,7 +144,7 @@ class CallRow:
             "errno": self.errno,
             "outcome": self.how,
             "args": [list(one) for one in self.args] if self.has_args else None,
-            "arguments": call_text.shown(self.syscall, self.args) if is_any else None,
+            "arguments": argument_names.shown(self.syscall, self.args) if is_any else None,
             "expected": self.is_expected,
             "count": self.count,
             "programs": programs[:_MOST_PROGRAMS],

@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 
 from runc_wrap import time_text
-from runc_wrap.evidence.attribution.container_membership import Present
+from runc_wrap.evidence.attribution.cgroup_membership import Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
 from runc_wrap.evidence.sources import audit_obstacles, merged_sources, source_status
@@ -19,16 +19,16 @@ from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath import decision
 from runc_wrap.ledger.decision_record import Key, Ledger
-from runc_wrap.node import agent_flush, installed_programs
+from runc_wrap.node import flush_request, installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.paths import Places
-from runc_wrap.report import candidate_evidence, log_sources, verdict
+from runc_wrap.report import candidate_evidence, source_selection, verdict
 from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.candidate_evidence import CandidateProfiles
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
-from runc_wrap.report.log_sources import Asked, Interval
 from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.source_selection import Asked, Interval
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
     """
     said, notes = users_containers.read_ledgers(places.ledger)
     decided = users_containers.merged(said)
-    asked_agent = agent_flush.ask(places)
+    asked_agent = flush_request.ask(places)
     evidence = _stored(places.evidence, notes)
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     now = time.time()
     seen = source_status.read(places.evidence)
     starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
     first = min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
-    sources = list(log_sources.chosen(asked, _watched(evidence, seen), first, meter))
+    sources = list(source_selection.chosen(asked, _watched(evidence, seen), first, meter))
     membership = Present(Known(*users_containers.ledgers(places.ledger)))
     for item in merged_sources.gather(sources, asked.since, notes):
         if isinstance(item, LossSpan):
@@ -70,7 +70,7 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
     notes += obstacles
     silence = [one for one in obstacles if one != audit_obstacles.UNREAD]
     if not silence:  # else a log without records does not show that there were no calls
-        log_sources.note_covered(evidence, sources)
+        source_selection.note_covered(evidence, sources)
     profiles = Profiles(places.prefix)
     if candidate:
         policy = installed_programs.policy_in_force(places.prefix)

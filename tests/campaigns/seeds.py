@@ -4,7 +4,7 @@ import json
 import struct
 
 from harness.containers import bundles
-from runc_wrap.agent.decide.wire import VERSION
+from runc_wrap.agent.decide.launcher_packet import VERSION
 
 _FIELDS = (
     "auid=4294967295 uid=0 gid=0 ses=4294967295 subj=unconfined pid=4711 "

@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from runc_wrap.agent.decide import wire
-from runc_wrap.agent.observe import call_arguments, container_process_state
+from runc_wrap.agent.decide import launcher_packet
+from runc_wrap.agent.observe import call_arguments, listener_handover
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_netlink, journald, line_stream, strace_text
 from runc_wrap.evidence.store import evidence_reader
@@ -157,7 +157,7 @@ def journal(data: bytes) -> None:
 
 def request(data: bytes) -> None:
     """Read a packet of the decide socket, up to the point where files are read."""
-    found = wire.parsed(data)
+    found = launcher_packet.parsed(data)
     if found:
         kind, _, _, words = found
         with contextlib.suppress(Refusal, Malformed):
@@ -167,7 +167,7 @@ def request(data: bytes) -> None:
 def notification(data: bytes) -> None:
     """Receive a runtime's message at the notify socket, with a descriptor."""
     here, there = socket.socketpair()
-    arrival = container_process_state.Arrival(0, here.detach())
+    arrival = listener_handover.Arrival(0, here.detach())
     here.settimeout(0)
     with there, open(os.devnull, "rb") as null:  # noqa: PTH123 - a descriptor is all that counts
         there.settimeout(0)

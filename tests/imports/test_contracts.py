@@ -74,7 +74,7 @@ PLANTS = [
     (CODE, SETTINGS, "eval('1')", "uses eval"),
     (CODE, SETTINGS, "from pickle import loads", "uses pickle.loads"),
     (IDS, SETTINGS, "import os\nos.setresuid(0, 0, 0)", "uses os.setresuid"),
-    (NETWORK, "node/agent_flush.py", "A = _socket.AF_INET", "uses _socket.AF_INET"),
+    (NETWORK, "node/flush_request.py", "A = _socket.AF_INET", "uses _socket.AF_INET"),
 ]
 
 

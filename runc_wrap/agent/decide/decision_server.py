@@ -19,7 +19,7 @@ import time
 from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import service_lifecycle, systemd_protocol
-from runc_wrap.agent.decide import wire
+from runc_wrap.agent.decide import launcher_packet
 from runc_wrap.agent.decide.request import COLD, Answerer
 from runc_wrap.agent.service_lifecycle import Signals
 from runc_wrap.agent.service_log import Complaints, say
@@ -159,7 +159,7 @@ class Server:
             self._close(connection)
             return
         try:
-            packet = connection.socket.recv(wire.LARGEST + 1, _socket.MSG_DONTWAIT)
+            packet = connection.socket.recv(launcher_packet.LARGEST + 1, _socket.MSG_DONTWAIT)
         except BlockingIOError:  # not yet, or an earlier socket's event for this number
             return
         except OSError:

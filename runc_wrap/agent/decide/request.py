@@ -9,7 +9,7 @@ from __future__ import annotations
 import posix
 import time
 
-from runc_wrap.agent.decide import wire
+from runc_wrap.agent.decide import launcher_packet
 from runc_wrap.agent.service_lifecycle import Release
 from runc_wrap.agent.service_log import say, warn
 from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
@@ -43,7 +43,7 @@ _NOT_OURS = ("/proc/", "/dev/fd/")  # these paths may name another file for each
 
 
 # A packet, and the path of the file that was made for it, "" for none
-COLD = (wire.COLD, "")
+COLD = (launcher_packet.COLD, "")
 
 
 class Answerer:
@@ -63,7 +63,7 @@ class Answerer:
         decision is not recorded.
         """
         started = time.perf_counter()
-        kind, run_directory, called_as, words = wire.parsed(packet) or ("", "", "", [])
+        kind, run_directory, called_as, words = launcher_packet.parsed(packet) or ("", "", "", [])
         invocation = argv.parse(words, kind)
         if not invocation or not _is_plain(invocation) or _is_large(invocation):
             return COLD
@@ -78,7 +78,7 @@ class Answerer:
         except (Refusal, Malformed):
             return COLD
         if not is_waited_for():
-            return wire.COLD, answer[1]
+            return launcher_packet.COLD, answer[1]
         root = invocation.root or _default_root(kind, run_directory, pid)
         runtime = {"root": root, "pid": pid}  # the launcher becomes the runtime
         self._record(invocation, outcome, runtime, started)
@@ -89,11 +89,11 @@ class Answerer:
             return COLD
         was = found.path, found.stat.st_dev, found.stat.st_ino
         if outcome.text is None:
-            return wire.packet("go", *was), ""
+            return launcher_packet.packet("go", *was), ""
         self._number += 1
         name = f"agent.{posix.getpid()}.{self._number}"
         new, inode = config_file.write_beside(found, outcome.text, name)
-        return wire.packet("rename", *was, new, found.real, inode), new
+        return launcher_packet.packet("rename", *was, new, found.real, inode), new
 
     def _record(
         self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float

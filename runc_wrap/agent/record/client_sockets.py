@@ -4,7 +4,7 @@ PREFIX/var/agent/exec.sock takes launchers' notices of each `exec`, a datagram f
 "runc-wrap/1" and the words that the launcher was called with, each NUL-terminated, as many as fit
 (launcher/ask.c). No launcher waits: a notice that does not fit into the queue
 (net.unix.max_dgram_qlen) is dropped, and the joining process is then found only by its namespaces
-and cgroup (container_membership). The kernel states the time and the sender (unix(7), SO_PASSCRED);
+and cgroup (cgroup_membership). The kernel states the time and the sender (unix(7), SO_PASSCRED);
 only root of the first user namespace is uid 0 here. The words name the container. The joining
 process may end before its cgroup could be read; the runtime that starts it lives longer, and all
 its children are the container's. Words prove nothing by themselves: only those of root's launcher

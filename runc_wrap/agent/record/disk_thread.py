@@ -7,7 +7,7 @@ import os
 import time
 
 from runc_wrap.agent.service_log import warn
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter, put, remove
+from runc_wrap.evidence.store.evidence_changes import EvidenceWriter, put, remove
 
 TYPE_CHECKING = False
 

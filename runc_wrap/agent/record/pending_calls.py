@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
     from runc_wrap.evidence.attribution.process_tree import ProcessTree
     from runc_wrap.evidence.sources.audit_netlink import Counted
-    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+    from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
     from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes

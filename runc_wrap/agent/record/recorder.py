@@ -21,8 +21,8 @@ from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable
 from runc_wrap.evidence.sources.audit_netlink import Counted, Live
+from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
 from runc_wrap.evidence.store.evidence_memory import unwatch
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
 from runc_wrap.host import runtime_state
 
 TYPE_CHECKING = False

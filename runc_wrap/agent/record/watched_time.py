@@ -12,7 +12,7 @@ from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+    from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
 
 _DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
 _CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps

@@ -17,7 +17,7 @@ from typing import Any
 from runc_wrap import safe_text
 from runc_wrap.cluster import configmap_policy, next_step, policy_directory, state_file
 from runc_wrap.cluster.host_commands import transient_unit
-from runc_wrap.cluster.host_commands.systemd_manager import Manager
+from runc_wrap.cluster.host_commands.systemd_dbus import Manager
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files

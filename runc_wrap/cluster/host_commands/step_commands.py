@@ -10,7 +10,7 @@ from typing import Any
 
 from runc_wrap.cluster import next_step
 from runc_wrap.cluster.host_commands import transient_unit
-from runc_wrap.cluster.host_commands.systemd_manager import Manager, SystemdError
+from runc_wrap.cluster.host_commands.systemd_dbus import Manager, SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command, CommandEnd
 from runc_wrap.cluster.next_step import Registration
 from runc_wrap.documents.reader import DocumentError, record, taken

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap import safe_text
-from runc_wrap.cluster.host_commands.systemd_manager import (
+from runc_wrap.cluster.host_commands.systemd_dbus import (
     DONE,
     FAILED,
     GONE,

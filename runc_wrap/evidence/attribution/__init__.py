@@ -1,5 +1,5 @@
 """Attributes calls: to a container, to its runtime, to the host, or to nothing known.
 
-process_tree.py follows processes live; container_membership.py reads /proc for those not
+process_tree.py follows processes live; cgroup_membership.py reads /proc for those not
 followed.
 """

@@ -6,7 +6,7 @@ A part of a cgroup's path may be a container's id, as engines write it:
     .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
     .../crio-conmon-ID.scope     not the container: its monitor, which runs outside
 
-By itself that proves nothing, for any user may choose such a name: container_membership
+By itself that proves nothing, for any user may choose such a name: cgroup_membership
 proves it. The runtime's state (runc's state.json, crun's status) names a container's first process
 with its start time; it counts if it lies in directories that only root may write.
 

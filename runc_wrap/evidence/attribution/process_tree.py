@@ -7,7 +7,7 @@ may still be running.
 A container begins with the runtime's process, whose pid the ledger has: its descendants are the
 container's. So are those of a runtime that starts another process in a container (`runc exec`), of
 which our launcher sends a notice (`join`). Processes that join otherwise are read in /proc when
-they exec (process_placement). Until it execs, a process is
+they exec (process_discovery). Until it execs, a process is
 the runtime; from then on it is a program of the container.
 """
 
@@ -16,8 +16,8 @@ import time
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.proc_connector import ProcessNews
+from runc_wrap.evidence.attribution.process_discovery import ProcessPlacement
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Family, Life, Lives
-from runc_wrap.evidence.attribution.process_placement import ProcessPlacement
 from runc_wrap.evidence.sightings import AUDIT, COARSE, OBSERVE, TICK, LossSpan, Sighting
 from runc_wrap.evidence.store.call_counts import EITHER
 from runc_wrap.host import procfs

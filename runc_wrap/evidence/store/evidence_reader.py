@@ -12,7 +12,7 @@ serial, last serial, first time, last time]; serials begin anew at each boot, ti
 apart. Files of deleted containers last written until `cleared_until` were removed. Files are
 replaced whole, state.json last: if another is newer, a write is in progress. A damaged file is
 counted and skipped, its container gets no verdict, and the writer puts it aside as FILE.damaged.
-Writing them: evidence.store.evidence_writer.
+Writing them: evidence.store.evidence_changes.
 """
 
 import os

@@ -20,7 +20,7 @@ from typing import Any
 from runc_wrap.host import container_discovery, procfs
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node import agent_flush
+from runc_wrap.node import flush_request
 from runc_wrap.node.container_state import deep_verify
 from runc_wrap.node.container_state.container_processes import FILTERED, Process
 from runc_wrap.node.container_state.container_status import Entry, Node
@@ -49,7 +49,7 @@ def mark(node: Node, places: Places) -> Node:
     before = _unheard(observed, places)
     if not before:
         return node
-    answer = agent_flush.ask(places, _ANSWERS)
+    answer = flush_request.ask(places, _ANSWERS)
     is_silent = answer.until is None and not answer.is_absent
     if is_silent and _holders(places):
         return replace(node, unreadable=[*node.unreadable, _SILENT.format(len(before))])

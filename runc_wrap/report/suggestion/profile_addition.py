@@ -33,7 +33,7 @@ from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.report import call_outcomes, call_text
+from runc_wrap.report import argument_names, call_outcomes
 from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE, Filter
 from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.merge.merged_workload import MergedWorkload
@@ -156,7 +156,7 @@ def _nameless(row: CallRow) -> str:
     runc:libcontainer/seccomp/seccomp_linux.go (GetSyscallFromName), crun:src/libcrun/seccomp.c
     (seccomp_syscall_resolve_name).
     """
-    shown = call_text.syscall(row.syscall)
+    shown = argument_names.syscall(row.syscall)
     what = f"{row.abi} call {shown} is left out: this libseccomp has no name for it"
     newer = " A newer libseccomp has the name." if shown != row.syscall else ""
     return f"{what}, and runtimes take no numbers.{newer}"
@@ -222,7 +222,7 @@ def _entry(row: CallRow, values: profile_reduction.Values) -> Json:
         entry["args"] = [{"index": index, "value": value, "op": EQ} for index, value in values]
     given = dict(values)
     args = tuple(given.get(at) for at in range(max(given, default=-1) + 1))
-    words = call_text.arguments(row.syscall, args)
+    words = argument_names.arguments(row.syscall, args)
     shown = f"{row.syscall}({words}): " if words else ""
     return {**entry, "comment": shown + _evidence(row)}
 

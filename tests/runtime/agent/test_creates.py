@@ -19,7 +19,7 @@ from harness.node import install
 from harness.node.agent import Agent
 from harness.node.install import Installed
 from harness.node.requirements import requires
-from runc_wrap.agent.decide import wire
+from runc_wrap.agent.decide import launcher_packet
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, platform
@@ -148,7 +148,7 @@ def test_a_silent_caller_is_disconnected_after_a_second(agent: Agent) -> None:
 def test_a_second_request_on_one_connection_is_not_answered(agent: Agent) -> None:
     with _connected(agent.prefix) as caller:
         caller.send(agents.request("runc", "create"))
-        assert caller.recv(99) == wire.COLD
+        assert caller.recv(99) == launcher_packet.COLD
         caller.send(agents.request("runc", "create"))
         with pytest.raises(ConnectionResetError):
             caller.recv(99)
@@ -156,8 +156,8 @@ def test_a_second_request_on_one_connection_is_not_answered(agent: Agent) -> Non
 
 def test_a_request_that_is_too_long_is_rejected(agent: Agent) -> None:
     with _connected(agent.prefix) as caller:
-        caller.send(agents.request("runc", "create", "x" * wire.LARGEST))
-        assert caller.recv(99) == wire.COLD
+        caller.send(agents.request("runc", "create", "x" * launcher_packet.LARGEST))
+        assert caller.recv(99) == launcher_packet.COLD
 
 
 def test_thousands_of_silent_callers_cost_no_more_than_a_wait(agent: Agent) -> None:
@@ -193,7 +193,7 @@ def test_another_user_is_disconnected(agent: Agent, node: Installed) -> None:
     path.chmod(0o666)
     argv = ["/usr/bin/python3", "-c", _A_CALLER, str(path)]
     user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
-    assert attempt(argv).stdout == f"{wire.COLD!r}\n"
+    assert attempt(argv).stdout == f"{launcher_packet.COLD!r}\n"
     assert attempt([*user, *argv]).stdout in {"b''\n", "hung up\n"}
     assert agent.never_ended
 

@@ -21,7 +21,7 @@ from runc_wrap.cluster import (
     state_file,
 )
 from runc_wrap.cluster.api_server import ApiServer
-from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.host_commands.systemd_dbus import SystemdError
 from runc_wrap.cluster.next_step import NOTHING, READY, REFUSED, REGISTER, REVERTED, NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.cluster.state_file import Attempt

@@ -10,9 +10,9 @@ import pytest
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
+from runc_wrap.cluster.installer_loop import Reconciler
 from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
-from runc_wrap.cluster.reconciler import Reconciler
 from runc_wrap.node.paths import Places
 from tests.unit.cluster import api_stand_in
 from tests.unit.cluster.api_stand_in import StandIn
@@ -81,7 +81,7 @@ class Scene:
         self.patch.setattr("runc_wrap.host.procfs.boot_id", lambda: boot)
 
     def clock(self, now: float) -> None:
-        self.patch.setattr("runc_wrap.cluster.reconciler.time.time", lambda: now)
+        self.patch.setattr("runc_wrap.cluster.installer_loop.time.time", lambda: now)
 
     def kubelet_lists_it(self) -> None:
         self.api.node["status"]["runtimeHandlers"] = [*LISTED, {"name": "runc-wrap"}]

@@ -9,7 +9,7 @@ from typing import Any
 
 from runc_wrap.cluster import policy_directory, preconditions
 from runc_wrap.cluster.configmap_policy import PolicyNotTaken
-from runc_wrap.cluster.host_commands.systemd_manager import DONE, FAILED, GONE, RUNNING, UnitEnd
+from runc_wrap.cluster.host_commands.systemd_dbus import DONE, FAILED, GONE, RUNNING, UnitEnd
 from runc_wrap.node.paths import Places
 
 OURS = {"handler": "runc-wrap", "kept": False, "configured": True, "in_force": True}

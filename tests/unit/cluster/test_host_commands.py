@@ -7,7 +7,7 @@ import pytest
 
 from runc_wrap.cluster import next_step
 from runc_wrap.cluster.host_commands import step_commands, transient_unit
-from runc_wrap.cluster.host_commands.systemd_manager import FAILED, UnitEnd
+from runc_wrap.cluster.host_commands.systemd_dbus import FAILED, UnitEnd
 from runc_wrap.cluster.host_commands.transient_unit import Command, CommandEnd
 from runc_wrap.documents.reader import DocumentError
 from tests.unit.cluster.host_stand_in import OURS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.doctor import engine_checks
-from runc_wrap.engines import engine_registry, engine_unit, features_asked
+from runc_wrap.engines import engine_registry, engine_unit, stale_features
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
@@ -154,7 +154,7 @@ def _runtime(tmp_path: Path) -> Path:
 
 def test_an_engine_older_than_the_runtime_is_named(tmp_path: Path, engine: Containerd) -> None:
     _runtime(tmp_path)  # this process is older
-    (remark,) = features_asked.remarks(Places(tmp_path))
+    (remark,) = stale_features.remarks(Places(tmp_path))
     said = f"containerd ({engine.config}) asked for the runtime's features when it started"
     assert remark.startswith(f"warning: {said}")
     assert remark.endswith("restart it: systemctl restart k3s")
@@ -167,9 +167,9 @@ def test_an_upgrade_of_the_program_counts_though_its_link_is_older(tmp_path: Pat
     link = _runtime(tmp_path)
     os.utime(link, (1, 1), follow_symlinks=False)
     os.utime(link, (1, 1))  # as a package's files have the time of their build
-    assert features_asked.runtime_changed(Places(tmp_path)) > time.time() - 3600
+    assert stale_features.runtime_changed(Places(tmp_path)) > time.time() - 3600
     link.readlink().unlink()
-    assert features_asked.runtime_changed(Places(tmp_path)) == 0.0
+    assert stale_features.runtime_changed(Places(tmp_path)) == 0.0
 
 
 def test_an_engine_that_does_not_run_or_has_no_handler_is_not_named(
@@ -178,8 +178,8 @@ def test_an_engine_that_does_not_run_or_has_no_handler_is_not_named(
     _runtime(tmp_path)
     silent = replace(engine, socket=tmp_path / "nothing")
     monkeypatch.setattr(engine_registry, "at", lambda *_: silent)
-    assert features_asked.stale(Places(tmp_path)) == []
-    assert features_asked.stale(Places(tmp_path / "other")) == []
+    assert stale_features.stale(Places(tmp_path)) == []
+    assert stale_features.stale(Places(tmp_path / "other")) == []
 
 
 def test_an_engine_with_a_socket_of_its_own_is_asked_there(
@@ -192,4 +192,4 @@ def test_an_engine_with_a_socket_of_its_own_is_asked_there(
     program = tmp_path / "engine/containerd"
     usual = replace(engine, socket=tmp_path / "nothing", binary=program)
     monkeypatch.setattr(engine_registry, "at", lambda *_: usual)
-    assert features_asked.stale(Places(tmp_path)) == [usual]
+    assert stale_features.stale(Places(tmp_path)) == [usual]

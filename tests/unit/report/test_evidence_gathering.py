@@ -12,7 +12,7 @@ from runc_wrap.host.progress_meter import Meter
 from runc_wrap.ledger import decision_record
 from runc_wrap.ledger.decision_record import Ledger
 from runc_wrap.report import evidence_gathering
-from runc_wrap.report.log_sources import Asked, chosen, unwatched_part
+from runc_wrap.report.source_selection import Asked, chosen, unwatched_part
 from tests.unit.evidence.samples import line
 
 Interval = tuple[float, float]

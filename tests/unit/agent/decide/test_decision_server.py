@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.node.agent import request
-from runc_wrap.agent.decide import wire
+from runc_wrap.agent.decide import launcher_packet
 from runc_wrap.agent.decide.decision_server import Connection, Server
+from runc_wrap.agent.decide.launcher_packet import KINDS
 
 
 class Answering:
@@ -57,11 +58,11 @@ def test_a_file_that_no_launcher_took_is_removed(tmp_path: Path, moment: str) ->
 _words = st.lists(st.binary(max_size=9).map(lambda raw: raw.replace(b"\0", b"x")), max_size=6)
 
 
-@given(_words, st.sampled_from(wire.KINDS), st.sampled_from(["", "/run/user/0", "a=b", "\udcff"]))
+@given(_words, st.sampled_from(KINDS), st.sampled_from(["", "/run/user/0", "a=b", "\udcff"]))
 def test_a_request_preserves_its_words(raw: list[bytes], kind: str, state: str) -> None:
     entry = f"XDG_RUNTIME_DIR={state}"
     packet = request(kind, *map(os.fsdecode, raw), called_as="/x/\udcff", entry=entry)
-    found = wire.parsed(packet)
+    found = launcher_packet.parsed(packet)
     assert found
     *fixed, words = found
     assert fixed == [kind, state, "/x/\udcff"]
@@ -72,12 +73,12 @@ def test_a_request_preserves_its_words(raw: list[bytes], kind: str, state: str) 
 def test_invalid_bytes_are_not_a_request(packet: bytes) -> None:
     fields = packet.split(b"\0")
     is_one = len(fields) > 4 and fields[1] in (b"runc", b"crun")
-    assert wire.parsed(packet) is None or is_one
+    assert launcher_packet.parsed(packet) is None or is_one
 
 
 def test_malformed_requests_are_rejected() -> None:
     good = request("runc", "create")
-    assert wire.parsed(good)
+    assert launcher_packet.parsed(good)
     for packet in (
         b"",
         b"\0",
@@ -85,7 +86,7 @@ def test_malformed_requests_are_rejected() -> None:
         good.replace(b"/1", b"/2", 1),
         request("youki", "create"),
     ):
-        assert wire.parsed(packet) is None
-    assert wire.parsed(request("crun", "create", entry="/usr/bin/crun")) is None
-    assert wire.parsed(b"runc-wrap/1\0runc\0/usr/bin/runc\0") is None
-    assert wire.parsed(request("runc", "x" * wire.LARGEST)) is None
+        assert launcher_packet.parsed(packet) is None
+    assert launcher_packet.parsed(request("crun", "create", entry="/usr/bin/crun")) is None
+    assert launcher_packet.parsed(b"runc-wrap/1\0runc\0/usr/bin/runc\0") is None
+    assert launcher_packet.parsed(request("runc", "x" * launcher_packet.LARGEST)) is None

@@ -17,7 +17,7 @@ from runc_wrap.agent.record import client_sockets
 from runc_wrap.agent.record.client_sockets import Executions, Questions, named
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import socket_peers
-from runc_wrap.node import agent_flush
+from runc_wrap.node import flush_request
 from runc_wrap.node.paths import Places
 from tests.unit.evidence.samples import line, write_ledger
 
@@ -172,7 +172,7 @@ def test_a_request_expires(place: Path, asked: Questions, monkeypatch: pytest.Mo
 
 def test_a_command_reports_that_the_agent_does_not_answer(place: Path, asked: Questions) -> None:
     begin = time.monotonic()
-    found = agent_flush.ask(Places(place), 0.2)
+    found = flush_request.ask(Places(place), 0.2)
     assert 0.2 <= time.monotonic() - begin < 1.5
     assert found.note(1_700_000_000.0) == (
         "as of 2023-11-14T22:13:20Z: the agent did not answer within 0.2 seconds"
@@ -182,12 +182,12 @@ def test_a_command_reports_that_the_agent_does_not_answer(place: Path, asked: Qu
 
 
 def test_a_request_is_repeated_after_a_replacement_and_tells_what_is_missing(place: Path) -> None:
-    assert agent_flush.ask(Places(place)).is_absent
+    assert flush_request.ask(Places(place)).is_absent
     with _answering(place, b"", b"nonsense", b"runc-wrap/1\0x\0", b"runc-wrap/1\x001e11\0"):
-        assert agent_flush.ask(Places(place), 5).why == ""
+        assert flush_request.ask(Places(place), 5).why == ""
     (place / "var/agent/evidence.sock").unlink()
     with _answering(place, b"runc-wrap/1\x001700000000\0"):
-        found = agent_flush.ask(Places(place), 5)
+        found = flush_request.ask(Places(place), 5)
     assert found.why == "the agent could not write all in time"
     assert found.until == 1_700_000_000.0
 

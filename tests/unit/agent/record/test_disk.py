@@ -13,7 +13,7 @@ from runc_wrap.agent.record.disk_thread import DiskThread
 from runc_wrap.agent.record.recorder import TRY_AGAIN, WRITE_AFTER
 from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.store import evidence_reader
-from runc_wrap.evidence.store.evidence_writer import EvidenceWriter
+from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
 from tests.unit.agent.record.test_recorder import KEY, logged, recorder
 from tests.unit.evidence.samples import UNSHARE, observed
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap.evidence.attribution import proc_connector, process_lifetimes
-from runc_wrap.evidence.attribution.container_membership import Membership, Present
+from runc_wrap.evidence.attribution.cgroup_membership import Membership, Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Life
 from runc_wrap.evidence.attribution.process_tree import ProcessTree

@@ -8,10 +8,10 @@ import pytest
 
 from runc_wrap.host import procfs
 from runc_wrap.ledger import decision_record
-from runc_wrap.node import agent_flush
-from runc_wrap.node.agent_flush import FlushAnswer
+from runc_wrap.node import flush_request
 from runc_wrap.node.container_state import lost_listeners
 from runc_wrap.node.container_state.container_status import Entry, Node
+from runc_wrap.node.flush_request import FlushAnswer
 from runc_wrap.node.paths import Places
 from tests.unit.node.container_state.test_container_status import container, process
 
@@ -54,7 +54,7 @@ class Scene:
                 getattr(self, done)()
             return answer
 
-        self._patch.setattr(agent_flush, "ask", ask)
+        self._patch.setattr(flush_request, "ask", ask)
         entry = Entry(container(FIRST), RECORD, [process(FIRST, seccomp=2, first=True)])
         node = lost_listeners.mark(Node([entry], 0, []), self.places)
         (marked,) = node.entries

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.descriptor_store import DescriptorStore
-from runc_wrap.agent.observe import call_arguments, container_process_state
-from runc_wrap.agent.observe.container_process_state import Acceptor, Arrival
+from runc_wrap.agent.observe import call_arguments, listener_handover
+from runc_wrap.agent.observe.listener_handover import Acceptor, Arrival
 from runc_wrap.agent.systemd_protocol import Supervisor
 
 STATE = {"id": "c1", "bundle": "/b", "pid": 5, "annotations": {"a": "b" * 100}}
@@ -72,7 +72,7 @@ def test_other_descriptors_that_are_sent_are_closed(ends: Ends) -> None:
 
 def test_an_endless_message_is_given_up(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, arrival = ends
-    monkeypatch.setattr(container_process_state, "LARGEST", 1000)
+    monkeypatch.setattr(listener_handover, "LARGEST", 1000)
     send(runtime, b"x" * 600)
     arrival.read()
     first = arrival.is_whole
@@ -116,7 +116,7 @@ class Door:
         self.taken: list[Arrival] = []
         self.kept: list[int] = []
         self.runtimes: list[socket.socket] = []
-        self.arrivals = container_process_state.Arrivals(
+        self.arrivals = listener_handover.Arrivals(
             self.poll, self.taken.append, lambda number, _: self.kept.append(number)
         )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.evidence.attribution import container_membership
-from runc_wrap.evidence.attribution.container_membership import Membership
+from runc_wrap.evidence.attribution import cgroup_membership
+from runc_wrap.evidence.attribution.cgroup_membership import Membership
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import cgroups, procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies, Mount
@@ -34,7 +34,7 @@ class Machine:
         monkeypatch.setattr(procfs, "born", self.born.get)
         monkeypatch.setattr(runtime_state, "first_process", self.firsts.get)
         monkeypatch.setattr(procfs, "namespace_inode", lambda pid, _: (self.spaces[pid] or [0])[0])
-        monkeypatch.setattr(container_membership, "_namespaces", self.spaces.__getitem__)
+        monkeypatch.setattr(cgroup_membership, "_namespaces", self.spaces.__getitem__)
         mounts = [Mount(frozenset({name}), "", str(tmp_path / name)) for name in ("v2", "pids")]
         mounts[0] = mounts[0]._replace(names=frozenset({""}))
         monkeypatch.setattr(Hierarchies, "_mount", lambda _, name: mounts[name == "pids"])
@@ -181,7 +181,7 @@ def test_containers_of_one_id_differ_by_their_cgroups(machine: Machine, tmp_path
 
 
 def test_remembered_cgroups_are_bounded(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container_membership, "MOST", 1)
+    monkeypatch.setattr(cgroup_membership, "MOST", 1)
     machine.container(f"/docker/{ID}", PODS)
     machine.container(f"/docker/{INNER}", OTHERS, key=NESTED, pid=FIRST + 10)
     for path, space in ((ID, PODS), (INNER, OTHERS)):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runc_wrap.cluster import policy_directory, state_file
-from runc_wrap.cluster.host_commands.systemd_manager import SystemdError
+from runc_wrap.cluster.host_commands.systemd_dbus import SystemdError
 from runc_wrap.cluster.node_object import AGAIN
 from tests.unit.cluster.conftest import INSTALLED, READY, Scene
 from tests.unit.cluster.host_stand_in import Killed

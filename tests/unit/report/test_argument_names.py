@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runc_wrap.report import argument_constants, call_text
+from runc_wrap.report import argument_names, linux_constants
 
 HEADERS = Path("/usr/include/linux")
-FCNTL = {n: name for n, name in argument_constants.FCNTL.items() if "64" not in name}
+FCNTL = {n: name for n, name in linux_constants.FCNTL.items() if "64" not in name}
 
 
 NAMED = [
@@ -37,33 +37,33 @@ NAMED = [
 
 @pytest.mark.parametrize(("name", "args", "told"), NAMED)
 def test_arguments_are_named_as_strace_does(name: str, args: Any, told: str) -> None:
-    assert call_text.arguments(name, args) == told
+    assert argument_names.arguments(name, args) == told
 
 
 ANY = st.one_of(st.none(), st.integers(0, 2**64 - 1))
 
 
-@given(st.sampled_from(sorted(argument_constants.ARGUMENTS)), st.lists(ANY, max_size=6))
+@given(st.sampled_from(sorted(linux_constants.ARGUMENTS)), st.lists(ANY, max_size=6))
 def test_whatever_a_program_passes_is_one_harmless_line(name: str, args: list[int | None]) -> None:
-    told = call_text.arguments(name, tuple(args))
+    told = argument_names.arguments(name, tuple(args))
     assert re.fullmatch(r"[\w|, …]*", told)
 
 
 def test_newer_calls_have_the_kernels_names() -> None:
-    assert call_text.syscall("#470") == "#470 (listns)"
-    assert call_text.syscall("#5000") == "#5000"
+    assert argument_names.syscall("#470") == "#470 (listns)"
+    assert argument_names.syscall("#5000") == "#5000"
 
 
 TABLES = [
-    ("sched.h", "CLONE_", argument_constants.CLONE),
-    ("netlink.h", "NETLINK_", argument_constants.NETLINK),
-    ("keyctl.h", "KEYCTL_", argument_constants.KEYCTL),
-    ("prctl.h", "PR_", argument_constants.PRCTL),
-    ("ptrace.h", "PTRACE_", argument_constants.PTRACE),
-    ("bpf.h", "BPF_", argument_constants.BPF),
-    ("mount.h", "MS_", argument_constants.MOUNT),
+    ("sched.h", "CLONE_", linux_constants.CLONE),
+    ("netlink.h", "NETLINK_", linux_constants.NETLINK),
+    ("keyctl.h", "KEYCTL_", linux_constants.KEYCTL),
+    ("prctl.h", "PR_", linux_constants.PRCTL),
+    ("ptrace.h", "PTRACE_", linux_constants.PTRACE),
+    ("bpf.h", "BPF_", linux_constants.BPF),
+    ("mount.h", "MS_", linux_constants.MOUNT),
     ("fcntl.h", "F_", FCNTL),
-    ("net.h", "SYS_", argument_constants.SOCKETCALL),
+    ("net.h", "SYS_", linux_constants.SOCKETCALL),
 ]
 
 

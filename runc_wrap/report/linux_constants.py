@@ -121,7 +121,7 @@ NEWER = {"#467": "open_tree_attr", "#468": "file_getattr", "#469": "file_setattr
 # of unshare, setns and clone3; in clone the bit of NEWTIME belongs to a signal
 _NAMESPACES = Flags({**CLONE, 0x80: "CLONE_NEWTIME"})
 _SOCKET: dict[int, dict[int, str] | str] = {0: FAMILIES, 1: "socket type", 2: "protocol"}
-# call -> index of an argument -> its constants, or the word for how call_text shows it
+# call -> index of an argument -> its constants, or the word for how argument_names shows it
 ARGUMENTS: dict[str, dict[int, dict[int, str] | str]] = {
     "clone": {0: "clone"},
     "clone3": {0: _NAMESPACES, 1: "set_tid"},  # what the agent puts there

@@ -7,7 +7,7 @@ filter compares all 64.
 from collections.abc import Callable, Iterable, Mapping
 from signal import Signals
 
-from runc_wrap.report import argument_constants
+from runc_wrap.report import linux_constants
 
 Args = tuple[int | None, ...]
 Names = Mapping[int, str]
@@ -37,7 +37,7 @@ def words(call: str, known: Iterable[Args], limit: int = MOST, *, are_all: bool 
 
 def shown(name: str, kinds: Iterable[Args]) -> list[str]:
     """Return arguments by name, each kind once; [] for a call whose arguments have no names."""
-    if name not in argument_constants.ARGUMENTS:
+    if name not in linux_constants.ARGUMENTS:
         return []
     found = (arguments(name, args) for args in kinds)
     return [one for one in dict.fromkeys(found) if one]
@@ -45,7 +45,7 @@ def shown(name: str, kinds: Iterable[Args]) -> list[str]:
 
 def arguments(name: str, args: Args) -> str:
     """Return the text between the brackets, "" if no argument is known and has a name."""
-    named = argument_constants.ARGUMENTS.get(name, {})
+    named = linux_constants.ARGUMENTS.get(name, {})
     last = max((at for at, value in enumerate(args) if value is not None), default=-1)
     if not any(at <= last and args[at] is not None for at in named):
         return ""
@@ -54,7 +54,7 @@ def arguments(name: str, args: Args) -> str:
 
 def syscall(name: str) -> str:
     """Return a call's name, with the kernel's name if libseccomp has only a number."""
-    known = argument_constants.NEWER.get(name)
+    known = linux_constants.NEWER.get(name)
     return f"{name} ({known})" if known else name
 
 
@@ -64,7 +64,7 @@ def _one(kind: str | Names | None, args: Args, at: int) -> str:
         return _UNKNOWN
     if isinstance(kind, str):
         return _WORDED[kind](value, args)
-    named = _flags if isinstance(kind, argument_constants.Flags) else _named
+    named = _flags if isinstance(kind, linux_constants.Flags) else _named
     return named(value, kind or {})
 
 
@@ -97,32 +97,32 @@ def _clone(value: int, _: Args) -> str:
     flags = value & ~_SIGNAL
     name = Signals(signal).name if signal in set(Signals) else f"{signal:#x}"
     if not signal:
-        return _flags(flags, argument_constants.CLONE)
-    return f"{_flags(flags, argument_constants.CLONE)}|{name}" if flags else name
+        return _flags(flags, linux_constants.CLONE)
+    return f"{_flags(flags, linux_constants.CLONE)}|{name}" if flags else name
 
 
 def _socket_type(value: int, _: Args) -> str:
-    name = argument_constants.TYPES.get(value & _TYPE)
-    return _flags(value & ~_TYPE, argument_constants.TYPE_FLAGS, name) if name else _number(value)
+    name = linux_constants.TYPES.get(value & _TYPE)
+    return _flags(value & ~_TYPE, linux_constants.TYPE_FLAGS, name) if name else _number(value)
 
 
 def _protocol(value: int, args: Args) -> str:
     family = args[0]
     if family is not None and family & _INT == _NETLINK:
-        return _named(value, argument_constants.NETLINK)
+        return _named(value, linux_constants.NETLINK)
     if value and family is not None and family & _INT in _INTERNET:
-        return _named(value, argument_constants.INTERNET)
+        return _named(value, linux_constants.INTERNET)
     return _number(value)
 
 
 def _personality(value: int, _: Args) -> str:
     if value & _INT == _QUERY:
         return "0xffffffff"
-    name = argument_constants.PERSONALITIES.get(value & _SIGNAL)
+    name = linux_constants.PERSONALITIES.get(value & _SIGNAL)
     if name is None:
         return _number(value)
     flags = value & ~_SIGNAL
-    return _flags(flags, argument_constants.PERSONALITY_FLAGS, name) if flags else name
+    return _flags(flags, linux_constants.PERSONALITY_FLAGS, name) if flags else name
 
 
 def _set_tid(size: int, _: Args) -> str:

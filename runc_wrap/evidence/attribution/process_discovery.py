@@ -1,7 +1,7 @@
 """Places processes in containers: by /proc, by their runtime's line in the ledger, by a notice.
 
 All of /proc is read at the start, and anew where news of processes were lost. Those that exec, or
-whose parent does not say where they are, are found by their place (container_membership).
+whose parent does not say where they are, are found by their place (cgroup_membership).
 
 The runtimes that create a container or join it are the container's, and so is its first process. A
 runtime's process and its descendants may have started, and perhaps ended, before it was known that
@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from runc_wrap.evidence.attribution.container_membership import Present
+from runc_wrap.evidence.attribution.cgroup_membership import Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.outside_processes import (
     SECOND,
