@@ -3,7 +3,6 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -59,8 +58,7 @@ def tighten(
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
     if sentence := tracing_obstacles.first():
         raise Failure(sentence)
-    # two at once would write code into one process
-    with nullcontext() if flags["dry_run"] else locks.locked(places.var, "tighten"):
+    with locks.locked(places.var, "tighten"):  # two at once would stop one process
         plans = _tightened(places, names, None if flags["overlay"] else named or "", canary, flags)
     _show(plans, as_json=flags["as_json"])
     if any(plan.reasons for plan in plans):

@@ -14,7 +14,9 @@ LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
 _AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
 _PARENT, _FLAGS, _THREADS, _START = 4, 9, 20, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
-_IO_WORKER = 0x4010  # PF_IO_WORKER and PF_USER_WORKER of Linux 6.4, linux/sched.h
+# linux/sched.h: PF_KTHREAD and PF_USER_WORKER (since 6.4, io_uring's and vhost's); PF_IO_WORKER,
+# which was PF_VCPU before 5.12
+_KERNELS, _IO_WORKER = 0x204000, 0x10
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
 _TRIES = 10
@@ -141,7 +143,8 @@ def _goes_on(thread: str) -> bool:
 def living(pid: int) -> dict[int, dict[bytes, bytes]]:
     """Return the status of each thread that has not ended, by its id; {} only if all have.
 
-    Without io_uring's workers, which make no system calls and may never stop for a tracer.
+    Without the kernel's, such as io_uring's and vhost's workers: they make no system calls, and may
+    never stop for a tracer.
     """
     found: dict[int, dict[bytes, bytes]] = {}
     for _ in range(_TRIES):
@@ -150,19 +153,17 @@ def living(pid: int) -> dict[int, dict[bytes, bytes]]:
                 fields = status(thread)
             except OSError:  # it has ended
                 continue
-            if not (has_ended(fields[b"State"]) or _is_io_worker(thread, fields)):
+            if not (has_ended(fields[b"State"]) or _is_kernels(thread, fields[b"Name"])):
                 found[int(thread.rpartition("/")[2])] = fields
         if found or started(pid) is None:  # else an exec gave a thread another number
             break
     return found
 
 
-def _is_io_worker(thread: str, status: dict[bytes, bytes]) -> bool:
-    """Tell whether a thread is io_uring's: by its name, which any may have, and its flags."""
-    if not status[b"Name"].startswith(b"iou-"):
-        return False
+def _is_kernels(thread: str, name: bytes) -> bool:
+    """Tell whether a thread never leaves the kernel: by its flags, and a name any may have."""
     flags = int((_stat(thread) or [b"0"] * _FLAGS)[_FLAGS - _AFTER_NAME])
-    return flags & _IO_WORKER == _IO_WORKER
+    return bool(flags & _KERNELS or (flags & _IO_WORKER and name.startswith(b"iou-")))
 
 
 def is_runnable(pid: int) -> bool:

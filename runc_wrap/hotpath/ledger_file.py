@@ -83,14 +83,18 @@ def record(
 
 def append(prefix: str, line: "Json") -> None:
     """Append the line to the node's ledger, or to a user's if that is not permitted."""
-    text = _text(line)
     for directory in _directories(prefix):
         try:
-            if _write(directory, text) > LARGEST:
-                _rotate(directory)
+            append_to(directory, line)
         except PermissionError:
             continue
         return
+
+
+def append_to(directory: str, line: "Json") -> None:
+    """Append the line to the ledger in a directory. Raises OSError."""
+    if _write(directory, _text(line)) > LARGEST:
+        _rotate(directory)
 
 
 def _directories(prefix: str) -> "list[str]":

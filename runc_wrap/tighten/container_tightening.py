@@ -194,7 +194,7 @@ def _record(places: Places, plan: Tightening, result: str) -> bool:
         "partly": left if result == "done" else [*left, digest],
         "result": result,
     }
-    ledger_file.append(str(places.prefix), line)
+    ledger_file.append_to(str(places.ledger), line)
     return True
 
 

@@ -1,5 +1,6 @@
 """Every process of a container is tightened or named, and nobody else."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -97,6 +98,24 @@ def test_where_a_process_memory_cannot_be_written_it_is_named_and_goes_on_as_it_
     monkeypatch.undo()
     assert [one.reason for one in running.tighten()] == [None]
     running.wait_for(f"keyctl {ERRNO}")
+
+
+def test_nothing_of_ours_is_left_in_the_process_memory(start: Callable[..., Running]) -> None:
+    running = start("tightened", "sits")
+    running.wait_for("keyctl")
+    before = _maps_and_vdso(running.pid)
+    for error in (ERRNO, ERRNO + 1):
+        request = FilterRequest(denying(KEYCTL, error), set_no_new_privs=True)
+        assert [one.reason for one in running.tighten(request)] == [None]
+    assert _maps_and_vdso(running.pid) == before
+
+
+def _maps_and_vdso(pid: int) -> tuple[list[str], bytes]:
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    (vdso,) = (line for line in maps if line.endswith("[vdso]"))
+    start, end = (int(one, 16) for one in vdso.split()[0].split("-"))
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        return maps, os.pread(memory.fileno(), end - start, start)
 
 
 def test_a_process_in_its_own_user_namespace_needs_no_permission(

@@ -108,3 +108,22 @@ def test_what_the_inspectors_client_imports_for_it_is_lean() -> None:
     argv = [sys.executable, "-I", "-S", "-c", program, root]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
     assert set(done.stdout.split()) <= {"__future__"}
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "is_kernels"),
+    [
+        (b"iou-wrk-1", 0x10, True),  # before Linux 6.4
+        (b"iou-wrk-1", 0x4010, True),
+        (b"iou-wrk-1", 0, False),  # any thread may call itself so
+        (b"qemu", 0x10, False),  # a virtual CPU before Linux 5.12
+        (b"vhost-1", 0x4000, True),
+        (b"vhost-1", 0x200000, True),  # before Linux 6.4, a process in its owner's cgroup
+    ],
+)
+def test_threads_that_never_leave_the_kernel_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, name: bytes, flags: int, *, is_kernels: bool
+) -> None:
+    monkeypatch.setattr(procfs, "_stat", lambda _: [b"S", *[b"%d" % flags] * 30])
+    monkeypatch.setattr(procfs, "status", lambda _: {b"Name": name, b"State": b"S"})
+    assert (procfs.living(os.getpid()) == {}) is is_kernels

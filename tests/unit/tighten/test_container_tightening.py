@@ -13,12 +13,13 @@ import pytest
 
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
+from runc_wrap.hotpath import ledger_file
 from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscall_names
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
 from runc_wrap.tighten.process_tightening import ProcessOutcome, SeccompState
-from runc_wrap.tighten.tightening_plan import PARTLY, TIGHTENED, Tightening
+from runc_wrap.tighten.tightening_plan import PARTLY, REFUSED, TIGHTENED, Tightening
 
 
 def test_filters_that_the_ledger_does_not_name_any_more_are_removed(tmp_path: Path) -> None:
@@ -110,6 +111,20 @@ def test_a_part_counts_until_a_filter_is_whole_that_is_as_strict(
     assert one.tightened(*(part.digest for part in parts)).result == TIGHTENED
     last = (one.places.ledger / "ledger.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["partly"] == [parts[2].digest]
+
+
+@LIBSECCOMP
+def test_nothing_is_laid_that_cannot_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_words: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as after chattr +i
+
+    one = OfRunc(tmp_path, monkeypatch)
+    monkeypatch.setattr(ledger_file, "_write", forbidden)
+    plan = one.tightened()
+    assert (plan.result, plan.processes) == (REFUSED, {})
+    assert "Operation not permitted" in plan.reasons[0]
 
 
 @LIBSECCOMP
