@@ -4,17 +4,11 @@ systemd.service(5), FileDescriptorStoreMax=. $FDSTORE says how many descriptors 
 none; `runc-wrapctl agent observe` sees to that for a systemd that does not say so.
 """
 
-from __future__ import annotations
+from collections.abc import Mapping
 
 from runc_wrap.agent import systemd_protocol
 from runc_wrap.agent.service_log import warn
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from runc_wrap.agent.systemd_protocol import Supervisor
-
+from runc_wrap.agent.systemd_protocol import Supervisor
 
 LISTENER = "seccomp-"  # followed by a number from 1
 ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection

@@ -3,8 +3,6 @@
 Not here: what judges calls takes 5 MB, and while all evidence is read no call would be answered.
 """
 
-from __future__ import annotations
-
 import posix
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]

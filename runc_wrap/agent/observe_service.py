@@ -4,14 +4,13 @@ Answering comes first: a call is answered even if recording fails, and before re
 slow. One thread, which waits in one place. What must outlive it is in the descriptor store.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import resource
 import select
 import time
 from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
+from collections.abc import Callable, Iterator
 
 from runc_wrap.agent import descriptor_store, service_lifecycle, systemd_protocol
 from runc_wrap.agent.descriptor_store import (
@@ -34,11 +33,6 @@ from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.host import socket_peers
 from runc_wrap.hotpath.errors import described
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
 
 ROLE = "observe"
 _NOTIFY = "notify"

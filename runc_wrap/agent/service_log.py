@@ -1,7 +1,5 @@
 """A service's own log: lines on stderr, which go to systemd's journal."""
 
-from __future__ import annotations
-
 import posix
 import sys
 import time

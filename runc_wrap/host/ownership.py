@@ -16,19 +16,14 @@ it will apply to new files in the directory.
 The kernel's answer is trusted: the server of a network file system can change anything.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import stat
 import struct
 import sys
+from collections.abc import Iterator
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    Danger = tuple[str, str]  # a path, and what about it
+Danger = tuple[str, str]  # a path, and what about it
 
 PARTS = (
     "bin bin/runc-wrap bin/runc-wrapctl etc etc/config.toml hooks lib lib/current lib/releases "

@@ -9,21 +9,15 @@ is another process. A state is as trustworthy as the users who can write it. It 
 file of its directory's owner, is not read through links, and its size is limited.
 """
 
-from __future__ import annotations
-
 import posix
+from typing import Any
 
 from runc_wrap.host import files, procfs, root_only_directory
 from runc_wrap.hotpath import json_codec, ledger_file
+from runc_wrap.hotpath.ledger_file import Key
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from runc_wrap.hotpath.ledger_file import Key
-
-    Json = dict[str, Any]
-    First = tuple[int, int]  # pid and start time
+Json = dict[str, Any]
+First = tuple[int, int]  # pid and start time
 
 KNOWN_ROOTS = (  # of engines and runtimes, below /
     "run/runc",

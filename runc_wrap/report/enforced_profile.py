@@ -6,8 +6,6 @@ digest, of this release or of the previous one, shows which it was. The block of
 resolved for the same capabilities.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
@@ -53,7 +51,7 @@ class Enforced(Expectation):
         programs = [self.program] if self.simulation.is_uncertain(abi, number) else []
         return filter_comparison.to_try(programs, [self.simulation], abi, number)
 
-    def with_block(self, block: Json) -> Enforced:
+    def with_block(self, block: Json) -> "Enforced":
         """Return another block as the same runtime loads it. Raises ProfileError."""
         return Enforced(block, self._loader)
 

@@ -13,8 +13,6 @@ TEMPINO the new one. The launcher renames TEMP to REAL, and takes the cold path 
 file that was read before that, and the new one after.
 """
 
-from __future__ import annotations
-
 VERSION = b"runc-wrap/1"
 LARGEST = 64 * 1024  # bytes of a request
 KINDS = ("runc", "crun")

@@ -8,17 +8,12 @@ thread from the last second is reused, and most threads without one are not read
 counted all the same.
 """
 
-from __future__ import annotations
-
 import select
 import time
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple  # evidence.sightings has loaded it
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    Whose = tuple[str, str]
+Whose = tuple[str, str]
 
 # Calls a second: some 5 % of a CPU, or 20 % with clone3, whose flags are read each time. A loop
 # that starts programs makes fewer; threads that only start and end may make five times as many.

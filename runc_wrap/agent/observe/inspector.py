@@ -15,8 +15,6 @@ a file system that does not answer, or the process may hold its memory's lock. S
 calls what reads here.
 """
 
-from __future__ import annotations
-
 import _socket
 import marshal
 import posix
@@ -26,12 +24,10 @@ import time
 
 from runc_wrap.host import files, procfs
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    Described = tuple[int, int, str, str]  # process (tgid), user, name, program; "" if unknown
-    Purpose = tuple[int, int | None]  # clone3's flags, and set_tid_size if it could be read
-    Standing = tuple[int, int] | tuple[None, None]
-    Answer = tuple[Described, Purpose | None, bytes | None, int | None, int | None, float]
+Described = tuple[int, int, str, str]  # process (tgid), user, name, program; "" if unknown
+Purpose = tuple[int, int | None]  # clone3's flags, and set_tid_size if it could be read
+Standing = tuple[int, int] | tuple[None, None]
+Answer = tuple[Described, Purpose | None, bytes | None, int | None, int | None, float]
 
 QUESTION = struct.Struct("=qQB")  # thread, address, what to read beside the thread's process
 # clone3's; from here on the thread's filters and tracer; also a struct sock_fprog, its 32-bit form

@@ -4,29 +4,22 @@ An inspector that blocks in the kernel cannot even be killed until that ends. So
 few at most; while that many are stuck, no caller is read.
 """
 
-from __future__ import annotations
-
 import _socket
 import marshal
 import posix
 import select
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]
+from collections.abc import Callable
 from typing import NamedTuple  # evidence.sightings has loaded it
 
 from runc_wrap.agent import start_command
 from runc_wrap.agent.observe import call_arguments
 from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer
-from runc_wrap.agent.observe.inspector import LARGEST, NOTHING, PURPOSE, QUESTION
+from runc_wrap.agent.observe.inspector import LARGEST, NOTHING, PURPOSE, QUESTION, Answer, Purpose
+from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.agent.service_log import warn
 from runc_wrap.host.procfs import is_runnable
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.agent.observe.inspector import Answer, Purpose
-    from runc_wrap.agent.observe.seccomp_unotify import Notification
 
 MOST_STUCK = 4
 _STARTING = 1.0  # seconds that one call waits for a new inspector to be ready

@@ -5,23 +5,18 @@ open until the runtime ends. Only root may connect. A listener that has come is 
 wrong with the message: without it the container's calls fail.
 """
 
-from __future__ import annotations
-
 import array
 import os
 import select
 import socket
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from runc_wrap.agent.descriptor_store import ARRIVING, DescriptorStore
 from runc_wrap.hotpath import json_codec
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Any
-
-    Json = dict[str, Any]
+Json = dict[str, Any]
 
 LARGEST = 4 << 20  # bytes: the state carries the container's annotations
 SECONDS = 10.0  # for a message to be whole

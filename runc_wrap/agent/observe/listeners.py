@@ -10,10 +10,10 @@ Each turn answers one call of each listener
 that has one, so a container that floods delays itself, not the others.
 """
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from runc_wrap.agent.descriptor_store import (
     ARRIVING,
@@ -23,7 +23,7 @@ from runc_wrap.agent.descriptor_store import (
     number_of,
 )
 from runc_wrap.agent.observe import call_arguments, seccomp_unotify
-from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer, whose
+from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer, Whose, whose
 from runc_wrap.agent.observe.inspector_client import Inspector
 from runc_wrap.agent.observe.own_filter_installations import KEY, TracingFilters
 from runc_wrap.agent.service_log import warn
@@ -31,18 +31,11 @@ from runc_wrap.evidence.sightings import HIDES, OBSERVE, RECORDED, UNMADE, Sight
 from runc_wrap.host import files, runtime_state
 from runc_wrap.hotpath import config_file, json_codec
 from runc_wrap.hotpath.errors import Refusal
+from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.profiles.return_codes import USER_NOTIF
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import Any
-
-    from runc_wrap.agent.observe.container_limits import Whose
-    from runc_wrap.hotpath.ledger_file import Key
-
-    Json = dict[str, Any]
-    Record = Callable[[Key | None, Sighting], None]
+Json = dict[str, Any]
+Record = Callable[[Key | None, Sighting], None]
 
 _UNREAD = "unread"  # in a listener's state: reading its container's callers took too long
 

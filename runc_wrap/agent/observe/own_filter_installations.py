@@ -18,27 +18,21 @@ listener through which the installation came. A thread with no more filters than
 before cannot carry it.
 """
 
-from __future__ import annotations
-
 import struct
 import time
+from collections.abc import Callable
 from errno import ENOMEM, ENOSYS, EPERM
 
 from runc_wrap.agent.observe.call_arguments import bits, clone_args
+from runc_wrap.agent.observe.container_limits import ObservedContainer
 from runc_wrap.agent.observe.inspector import COMPAT, NATIVE, STANDING
+from runc_wrap.agent.observe.inspector_client import Inspector, Read
+from runc_wrap.agent.observe.seccomp_unotify import Notification
 from runc_wrap.agent.service_log import warn
 from runc_wrap.filters.evaluate import bpf_machine
 from runc_wrap.profiles.return_codes import TRACE, USER_NOTIF
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.agent.observe.container_limits import ObservedContainer
-    from runc_wrap.agent.observe.inspector_client import Inspector, Read
-    from runc_wrap.agent.observe.seccomp_unotify import Notification
-
-    Kept = tuple[int, bytes | None]
+Kept = tuple[int, bytes | None]
 
 KEY = "own_filters"  # in a listener's state
 MOST = 16  # filters of one listener that are kept

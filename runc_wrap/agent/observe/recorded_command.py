@@ -4,8 +4,6 @@ The command has the caller's rights, or fewer: without CAP_SYS_ADMIN no_new_priv
 setuid programs gain none. Every call waits for the parent: if that is killed, calls get ENOSYS.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os
@@ -15,7 +13,8 @@ import socket
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from runc_wrap.agent.observe import seccomp_unotify
 from runc_wrap.evidence.sightings import OBSERVE, RECORDED, Sighting
@@ -23,9 +22,6 @@ from runc_wrap.evidence.store.call_counts import Tallies
 from runc_wrap.failure import Failure
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.unobserved_calls import BASE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # linux/prctl.h, linux/seccomp.h, linux/bpf_common.h
 _SET_NO_NEW_PRIVS, _MODE_FILTER, _NEW_LISTENER, _WAIT_KILLABLE = 38, 1, 8, 32

@@ -9,8 +9,6 @@ An answer to a call that has ended fails with ENOENT, to one that was not receiv
 both are harmless.
 """
 
-from __future__ import annotations
-
 import fcntl
 import mmap
 import os
@@ -95,7 +93,7 @@ class Inflight:
         _ID.pack_into(self.memory, self._BUSY, 0)
 
     @classmethod
-    def new(cls) -> Inflight:
+    def new(cls) -> "Inflight":
         """Return new memory; its `fd` has to be stored, so that it outlives this process."""
         return cls(os.memfd_create("runc-wrap inflight", os.MFD_CLOEXEC))
 

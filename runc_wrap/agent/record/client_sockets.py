@@ -18,22 +18,16 @@ that wait, at the earliest SOONEST after the last answer.
 Both sockets outlive this process: its successor goes on there.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import struct
 import time
+from collections.abc import Iterator
 
+from runc_wrap.evidence.attribution.ledger_containers import Known
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.host import runtime_state, socket_peers
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from runc_wrap.evidence.attribution.ledger_containers import Known
-    from runc_wrap.evidence.attribution.process_tree import ProcessTree
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 EXEC, EVIDENCE = "exec", "evidence"  # of agent.service_lifecycle.KINDS
 VERSION = "runc-wrap/1"

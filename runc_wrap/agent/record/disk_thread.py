@@ -1,23 +1,16 @@
 """Writes changes of the store in a thread, and removes what is outdated."""
 
-from __future__ import annotations
-
 import _thread
 import os
 import time
+from collections.abc import Callable
 
+from runc_wrap.agent.observe.seccomp_unotify import Counts, Inflight
 from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.store.evidence_changes import EvidenceWriter, put, remove
 
-TYPE_CHECKING = False
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.agent.observe.seccomp_unotify import Counts, Inflight
-
-    Outdated = list[tuple[float, str]]
-    Work = Callable[[], Outdated | None]
+Outdated = list[tuple[float, str]]
+Work = Callable[[], Outdated | None]
 
 
 CLEAR_EVERY = 86400.0

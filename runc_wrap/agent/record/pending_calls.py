@@ -1,19 +1,14 @@
 """Calls that wait until every process that may have made them is known, and then are counted."""
 
-from __future__ import annotations
-
+from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.evidence.attribution.child_namespaces import Clones
 from runc_wrap.evidence.attribution.process_lifetimes import Runtimes
+from runc_wrap.evidence.attribution.process_tree import ProcessTree
 from runc_wrap.evidence.sightings import AUDIT, Sighting
+from runc_wrap.evidence.sources.audit_netlink import Counted
 from runc_wrap.evidence.store.call_counts import ELSEWHERE, PROGRAM
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.attribution.process_tree import ProcessTree
-    from runc_wrap.evidence.sources.audit_netlink import Counted
-    from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
+from runc_wrap.hotpath.ledger_file import Key
 
 _MOST_DOUBTFUL = 256  # calls that wait for news of processes
 

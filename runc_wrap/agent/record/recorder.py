@@ -4,11 +4,11 @@ Changes are written a few seconds after the first one, and at the end. Calls of 
 yet on disk are counted in memory that outlives the process.
 """
 
-from __future__ import annotations
-
 import select
 import time
+from collections.abc import Callable
 
+from runc_wrap.agent.observe.seccomp_unotify import Inflight
 from runc_wrap.agent.record.client_sockets import Executions
 from runc_wrap.agent.record.disk_thread import DiskThread
 from runc_wrap.agent.record.pending_calls import PendingCalls
@@ -24,13 +24,7 @@ from runc_wrap.evidence.sources.audit_netlink import Counted, Live
 from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
 from runc_wrap.evidence.store.evidence_memory import unwatch
 from runc_wrap.host import runtime_state
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from runc_wrap.agent.observe.seccomp_unotify import Inflight
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 WRITE_AFTER = 3.0  # seconds from a change
 WATCHED_EVERY = 60.0  # seconds between notes that the sources were watched, with containers

@@ -8,8 +8,6 @@ comes. Its time begins when the probe has ended: on a machine without a free CPU
 The probe keeps its pid until its record has come, within that time.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

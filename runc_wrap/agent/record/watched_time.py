@@ -1,18 +1,13 @@
 """Notes from when to when each source of evidence was watched, and what the kernel dropped."""
 
-from __future__ import annotations
-
 import time
 
+from runc_wrap.agent.record.source_check import SourceCheck
 from runc_wrap.agent.service_log import warn
 from runc_wrap.evidence.attribution.proc_connector import SOURCE as PROCESSES
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.evidence.sources import audit_netlink, audit_obstacles
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from runc_wrap.agent.record.source_check import SourceCheck
-    from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
+from runc_wrap.evidence.store.evidence_changes import EvidenceWriter
 
 _DROPPED = "at most so many: the kernel had no room for them, or its rate limit held them back"
 _CLOCK_SET = 1.0  # seconds: what keeps a clock right makes smaller steps

@@ -7,24 +7,17 @@ nothing is known. Audit records show which processes have made namespaces by ano
 has a record only if it makes some, and its child may be taken for clone3's.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import takewhile
+from typing import Any
 
-from runc_wrap.evidence.sightings import COARSE
+from runc_wrap.evidence.sightings import COARSE, Sighting
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.hotpath.ledger_file import Key
 
 # linux:include/uapi/linux/sched.h; the last two have separate links for future children
 _FLAGS = {

@@ -19,17 +19,12 @@ its descendants are found here. Or it is read before the news of the runtime's s
 expected. A bounded number of both is kept, the newest.
 """
 
-from __future__ import annotations
-
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from runc_wrap.evidence.sightings import COARSE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.ledger.decision_record import Key
 
 MOST_ALIVE, MOST_ENDED = 131_072, 16_384
 FASTEST = 0.001  # seconds; a runtime takes longer from its start to a program in a container

@@ -11,20 +11,16 @@ has at least one more, and so has each child of it, even one that is the runtime
 parent (CLONE_PARENT): nothing takes a filter off.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from runc_wrap.evidence.sightings import COARSE, TICK
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME
 from runc_wrap.host import file_identity, files, procfs
-
-if TYPE_CHECKING:
-    from runc_wrap.hotpath.ledger_file import Key
+from runc_wrap.ledger.decision_record import Key
 
 REMEMBERED = 60.0  # seconds after the end of a process
 MOST_ENDED = 16_384
@@ -51,7 +47,7 @@ class Life(NamedTuple):
     start: float
     key: Key
     program: float | None = 0.0
-    family: Family | None = None
+    family: "Family | None" = None
     looked: float | None = None
     end: float | None = None
 
@@ -73,7 +69,7 @@ class Life(NamedTuple):
             is_before = when + early + EXACT < self.program
         return RUNTIME if is_before and self.looked is not None else EITHER
 
-    def executed(self, when: float) -> Life:
+    def executed(self, when: float) -> "Life":
         """Return what it is after it executed a program: no longer the runtime."""
         if self.program is not None:
             return self

@@ -9,24 +9,18 @@ The intervals in which records were lost are bounded in number. If there are too
 the nearest two are joined with the time between them: better to call too much lost than too little.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
-from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.evidence.store.call_counts import ELSEWHERE, PROGRAM, CallKind, Tallies, Tally
 from runc_wrap.hotpath.json_codec import digest
+from runc_wrap.ledger.decision_record import Key
 from runc_wrap.profiles.return_codes import USER_NOTIF
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from runc_wrap.evidence.sightings import Sighting
-    from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
 Interval = tuple[float, float]
