@@ -1,5 +1,6 @@
 """The agent's store of evidence, which writes what has changed at once."""
 
+from runc_wrap.agent.record import disk_thread
 from runc_wrap.evidence.store import evidence_changes
 
 
@@ -9,7 +10,7 @@ class EvidenceWriter(evidence_changes.EvidenceWriter):
     def flush(self) -> None:
         """Write what has changed. Raises OSError; the next flush tries again."""
         try:
-            evidence_changes.put(self.changes())
+            disk_thread.put(self.changes())
         except OSError:
             self.unwritten()
             raise

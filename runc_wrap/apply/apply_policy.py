@@ -12,7 +12,7 @@ from runc_wrap.engines.capture import capture_store
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import abi_probe, installed_programs, runtime_loader, seccomp_features
-from runc_wrap.node.container_state import default_recognition
+from runc_wrap.node.container_state import kept_defaults
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_store
 from runc_wrap.policy.compiler_facts import Facts
@@ -102,8 +102,8 @@ def _kept_defaults(places: Places, compiled: Compiled) -> list[str]:
         records = whole_ledger.read(places.ledger).records.values()
     except OSError:  # `status` reports it
         return []
-    found = default_recognition.counted(records, default_recognition.of_compiled(compiled))
-    return [f"note: {default_recognition.sentence(found, compiled.policy)}."] if found else []
+    found = kept_defaults.counted(records, kept_defaults.of_compiled(compiled))
+    return [f"note: {kept_defaults.sentence(found, compiled.policy)}."] if found else []
 
 
 def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, list[str]]:

@@ -9,7 +9,7 @@ from runc_wrap.failure import Failure
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.decision import OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
-from runc_wrap.node.container_state import default_recognition, redecide
+from runc_wrap.node.container_state import kept_defaults, redecide
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.mode_profiles import modes
@@ -41,7 +41,7 @@ def explain(places: Places, config: Path, handler: str, *, as_json: bool) -> Non
         unshown = _unshown(text, facts.bounding)
     except Refusal as refusal:
         raise Failure(f"a create would be refused: {refusal}") from None
-    known = default_recognition.recognizer(places)
+    known = kept_defaults.recognizer(places)
     brought = known.of_block(facts.seccomp, facts.who.engine, facts.bounding)
     if as_json:
         output.document({name: getattr(decision, name) for name in _SHOWN})

@@ -16,13 +16,13 @@ from runc_wrap.cli.workload_output import chosen, in_full
 from runc_wrap.evidence.store import evidence_memory
 from runc_wrap.failure import Failure
 from runc_wrap.node import installed_programs
-from runc_wrap.node.container_state import default_recognition, users_containers
+from runc_wrap.node.container_state import kept_defaults, users_containers
 from runc_wrap.node.paths import Places
 from runc_wrap.report import evidence_gathering
-from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.evidence_gathering import NodeReport
 from runc_wrap.report.merge import node_document
 from runc_wrap.report.merge.node_document import Kept
+from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.source_selection import Asked
 
 Json = dict[str, Any]
@@ -155,11 +155,11 @@ def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeRe
 
 def _kept(places: Places, found: NodeReport) -> Kept:
     """Count the containers of which nothing is known, as they keep their engine's default."""
-    known = default_recognition.recognizer(places)
-    counted = default_recognition.counted(found.ledger.records.values(), known)
+    known = kept_defaults.recognizer(places)
+    counted = kept_defaults.counted(found.ledger.records.values(), known)
     profiles = dict(counted.most_common(node_document.MOST_PROFILES))
     policy = installed_programs.policy_in_force(places.prefix)  # without one nothing is recognized
-    return Kept(policy is not None and default_recognition.adopts(policy), profiles)
+    return Kept(policy is not None and kept_defaults.adopts(policy), profiles)
 
 
 def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:

@@ -22,7 +22,7 @@ from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.container_state import (
     container_processes,
     container_status,
-    default_recognition,
+    kept_defaults,
     lost_listeners,
 )
 from runc_wrap.node.container_state.container_processes import Process
@@ -69,7 +69,7 @@ def _say_what_is_kept(places: Places, entries: Iterable[Entry]) -> None:
     )
     with suppress(Refusal):  # the policy, by which they were recognized, was removed since
         if kept:
-            sentence = default_recognition.sentence(kept, policy_file.load(str(places.prefix)))
+            sentence = kept_defaults.sentence(kept, policy_file.load(str(places.prefix)))
             output.say(f"{sentence}.")
 
 
@@ -77,7 +77,7 @@ def look(places: Places) -> Node:
     """Return the node's state; print a warning about whatever could not be read."""
     with output.progress("Looking at this node's containers"):
         found = lost_listeners.mark(container_status.gather(places.ledger), places)
-        node = default_recognition.mark(found, places)
+        node = kept_defaults.mark(found, places)
     blind = source_status.sentences(source_status.read(places.evidence))
     for sentence in (*node.notes, *blind.values()):
         output.warn(f"note: {sentence}")

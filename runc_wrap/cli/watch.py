@@ -14,8 +14,8 @@ from runc_wrap.failure import Failure
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.paths import Places
 from runc_wrap.report import argument_names, workload_names
-from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.live_feed import DeniedCalls, SeenCall, Watching
+from runc_wrap.report.merged_call import CallRow
 
 Json = dict[str, Any]
 _LOOK = 0.5  # seconds

@@ -14,9 +14,9 @@ from runc_wrap.cli import output
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
 from runc_wrap.report import argument_names, call_outcomes, html
-from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merge.node_document import SeenHere
+from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
 from runc_wrap.report.suggestion.profile_addition import Suggestion
 

@@ -157,11 +157,11 @@ def consider(
 
 def _engine_default(facts: CreateFacts, policy: "CompiledPolicy", profile_of: "ProfileOf") -> str:
     """Return the calling engine's default profile if that is the config's block, else ""."""
-    from runc_wrap.hotpath import engine_default  # noqa: PLC0415 - only if the policy adopts it
+    from runc_wrap.hotpath import block_equivalence  # noqa: PLC0415 - only if the policy adopts it
 
     for name in policy["adoption"]["profiles"].get(facts.who.engine, ()):
-        compiled = profile_of(policy, name, engine_default.AS_APPLIED)
-        if engine_default.is_same(facts.seccomp, resolve.resolve(compiled, facts.bounding)):
+        compiled = profile_of(policy, name, block_equivalence.AS_APPLIED)
+        if block_equivalence.is_same(facts.seccomp, resolve.resolve(compiled, facts.bounding)):
             return name
     return ""
 

@@ -25,6 +25,12 @@ bool is_edited(const char *word);        /* create, run or restore */
 const char *flag_name(const char *word); /* without dashes; NULL if it is not a flag */
 const char *command_of(char **words);
 
+struct log {
+    const char *path; /* NULL: no log, or not a file */
+    bool json;
+};
+struct log find_log(char **words); /* by --log and --log-format */
+
 /* real_runtime.c */
 bool read_link(const char *link, char *target);
 void join(char *path, const char *directory, const char *name);

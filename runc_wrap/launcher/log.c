@@ -2,7 +2,6 @@
  * is the file given by --log; containerd shows its last line of level error, which must be JSON
  * with a time. */
 #include "launcher.h"
-#include "shared_words.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -14,50 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-struct log {
-    const char *path; /* NULL: no log, or not a file */
-    bool json;
-};
-
 #define JSON "{\"level\":\"%1$s\",\"msg\":\"runc-wrap: %2$s\",\"time\":\"%3$s\"}\n"
 #define TEXT "time=\"%3$s\" level=%1$s msg=\"runc-wrap: %2$s\"\n"
-
-static const char *const WITH_VALUE[] = {FLAGS_WITH_VALUE};
-
-/* If the word is the flag `name`, return its value, after "=" or in the next word, which is then
- * skipped; else NULL. */
-static const char *value_of(char ***word, const char *name)
-{
-    const char *flag = flag_name(**word);
-    size_t length = strlen(name);
-    if (flag == NULL || strncmp(flag, name, length) != 0)
-        return NULL;
-    if (flag[length] == '=')
-        return flag + length + 1;
-    return flag[length] == '\0' && (*word)[1] != NULL ? *++*word : NULL;
-}
-
-/* The runtime's own flags precede the command; a value may look like a command. */
-static struct log find_log(char **words)
-{
-    struct log log = {.path = NULL, .json = false};
-    for (; *words != NULL && !is_edited(*words); words++) {
-        const char *value = NULL;
-        size_t flag = 0;
-        while (flag < COUNT(WITH_VALUE) && (value = value_of(&words, WITH_VALUE[flag])) == NULL)
-            flag++;
-        if (value != NULL && strcmp(WITH_VALUE[flag], "log") == 0)
-            log.path = value;
-        else if (value != NULL && strcmp(WITH_VALUE[flag], "log-format") == 0)
-            log.json = strcmp(value, "json") == 0;
-    }
-    if (log.path == NULL || strncmp(log.path, "journald:", 9) == 0 ||
-        strncmp(log.path, "syslog:", 7) == 0)
-        log.path = NULL;
-    else if (strncmp(log.path, "file:", 5) == 0)
-        log.path += 5;
-    return log;
-}
 
 static int open_log(const struct log *log)
 {

@@ -24,6 +24,7 @@ from runc_wrap.metrics import counter_state, prometheus_series
 from runc_wrap.metrics.counter_state import OTHER, CounterState
 from runc_wrap.metrics.prometheus_series import MetricFamily
 from runc_wrap.node.paths import Places
+from runc_wrap.profiles import syscall_names
 from runc_wrap.report import workload_names
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class _Denied:
 
             profile = self._profiles.of(record) if record else ""
             outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict
-            name = call_outcomes.name_of(call.arch, call.number)
+            name = syscall_names.of_call(call.arch, call.number)
             self._kept.judged[kind] = [prometheus_series.label(name), outcome or UNKNOWN]
         syscall, outcome = self._kept.judged[kind]
         if outcome != SAFE:

@@ -16,8 +16,8 @@ from runc_wrap.host import files
 from runc_wrap.host.files import sync
 from runc_wrap.host.locks import locked
 from runc_wrap.hotpath import json_codec
+from runc_wrap.hotpath.block_equivalence import AS_APPLIED
 from runc_wrap.hotpath.compiled_policy import Runtime
-from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.policy_file import VERSION, file_name
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.policy_sources import SOURCES

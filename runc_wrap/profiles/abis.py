@@ -90,6 +90,14 @@ def of_oci(name: str) -> Abi:
     return found
 
 
+def of_call(arch: int, number: int) -> Abi | None:
+    """Return the ABI of a recorded call, None for an unknown AUDIT_ARCH_*."""
+    native = next((abi for abi in _ALL if abi.token == abi.audit == arch), None)
+    if native is ABIS["x86_64"] and number >= 0 and number & X32_BIT:
+        return ABIS["x32"]
+    return native
+
+
 def runnable(native: Abi) -> tuple[Abi, ...]:
     """Return the ABIs whose calls can reach the kernel of a machine, the native one first."""
     family = next((names for names in _FAMILIES if names[0] == native.name), (native.name,))

@@ -126,3 +126,9 @@ def name_of(abi: Abi, number: int) -> str:
         return "#-1"
     shown = number & ~X32_BIT if abi is ABIS["x32"] else number
     return table(abi).get(number, f"#{shown}")
+
+
+def of_call(arch: int, number: int) -> str:
+    """Return the name of a recorded call, "#NUMBER" if its AUDIT_ARCH_* is unknown."""
+    abi = abis.of_call(arch, number)
+    return f"#{number}" if abi is None else name_of(abi, number & 0xFFFFFFFF)

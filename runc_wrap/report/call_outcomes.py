@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Protocol
 from runc_wrap.evidence.sightings import UNMADE
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.bpf_arguments import Interest
-from runc_wrap.profiles import return_codes, syscall_names
-from runc_wrap.profiles.abis import ABIS, X32_BIT, Abi
+from runc_wrap.profiles import abis, return_codes, syscall_names
+from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import argument_names
 
@@ -109,23 +109,9 @@ def of_record(call: CallKind, profile: Filter | str, candidate: str | None = Non
     return found if found is _TOO_MANY or action in known else LET_THROUGH
 
 
-def abi_of(arch: int, number: int) -> Abi | None:
-    """Return the ABI of a call's number, None for an unknown architecture."""
-    native = next((abi for abi in ABIS.values() if abi.token == abi.audit == arch), None)
-    if native is ABIS["x86_64"] and number >= 0 and number & X32_BIT:
-        return ABIS["x32"]
-    return native
-
-
-def name_of(arch: int, number: int) -> str:
-    """Return a call's name, #number if its architecture is unknown."""
-    abi = abi_of(arch, number)
-    return f"#{number}" if abi is None else syscall_names.name_of(abi, number & 0xFFFFFFFF)
-
-
 def of(call: CallKind, profile: Filter) -> CallOutcome:
     """Return what a call would get from a profile."""
-    abi = abi_of(call.arch, call.number)
+    abi = abis.of_call(call.arch, call.number)
     if abi is None:
         return CallOutcome(DEPENDS, None, "an unknown architecture", frozenset())
     if syscall_names.name_of(abi, call.number & 0xFFFFFFFF) != "clone3":

@@ -33,6 +33,7 @@ from runc_wrap.evidence.store.evidence_memory import (
 )
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.ledger.decision_record import Record
+from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_outcomes, container_evidence, filter_conflicts
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, CallOutcome
@@ -270,7 +271,7 @@ def _either(group: Iterable[ContainerEvidence], facts: NodeFacts) -> Counter[str
             outcome = LET_THROUGH if call.code & RECORDED else outcome
             matters = outcome.verdict != SAFE and not outcome.is_expected
             if matters or filter_conflicts.is_one(call, profile):
-                found[call_outcomes.name_of(call.arch, call.number)] += tally.count
+                found[syscall_names.of_call(call.arch, call.number)] += tally.count
     return found
 
 

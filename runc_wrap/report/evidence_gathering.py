@@ -23,11 +23,11 @@ from runc_wrap.node import flush_request, installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.paths import Places
 from runc_wrap.report import candidate_evidence, source_selection, verdict
-from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.candidate_evidence import CandidateProfiles
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.source_selection import Asked, Interval
 
 

@@ -22,7 +22,7 @@ from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import HIDES
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies
 from runc_wrap.hotpath.decision import AUDIT, OBSERVE
-from runc_wrap.profiles import return_codes
+from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.call_outcomes import Filter
@@ -184,5 +184,5 @@ def _is_strict(name: str | None, call: CallKind) -> bool:
 
 def _name(call: CallKind) -> str | None:
     """Return the call's name if it can install filters, else None."""
-    name = call_outcomes.name_of(call.arch, call.number)
+    name = syscall_names.of_call(call.arch, call.number)
     return name if name in FIRST else None

@@ -21,9 +21,9 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import Key, Ledger, Record
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
-from runc_wrap.report import call_outcomes, call_row
-from runc_wrap.report.call_row import CallRow
+from runc_wrap.report import call_outcomes, merged_call
 from runc_wrap.report.enforced_profile import Profiles
+from runc_wrap.report.merged_call import CallRow
 
 
 class SeenCall(NamedTuple):
@@ -123,4 +123,4 @@ class DeniedCalls:
             profile = self._profile_of(record) if record else ""
             outcome = call_outcomes.of_record(one.call, profile, record and record.candidate)
             if outcome.verdict != call_outcomes.SAFE:
-                yield one, record, call_row.of(one.call, outcome)
+                yield one, record, merged_call.of(one.call, outcome)

@@ -134,8 +134,8 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
 
     @lru_cache(_MOST)
     def judged(kinds: tuple[CallKind, ...], *, traced: bool) -> tuple[str, str, CallOutcome]:
-        of = [call_outcomes.abi_of(kind.arch, kind.number) for kind in kinds]
-        name = call_outcomes.name_of(kinds[0].arch, kinds[0].number)
+        of = [abis.of_call(kind.arch, kind.number) for kind in kinds]
+        name = syscall_names.of_call(kinds[0].arch, kinds[0].number)
         each = [one for kind in kinds for one in (_readings(kind) if traced else (kind,))]
         outcome = call_outcomes.either([call_outcomes.of(one, profile) for one in each])
         return name, " or ".join(dict.fromkeys(abi.name for abi in of if abi)), outcome

@@ -13,10 +13,10 @@ from runc_wrap.documents.reader import record
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.store.call_counts import EITHER, PROGRAM, RUNTIME, CallKind
 from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
-from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report import call_outcomes, merged_call
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, Filter
-from runc_wrap.report.call_row import CallRow, NodeCall
 from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
+from runc_wrap.report.merged_call import CallRow, NodeCall
 
 Json = dict[str, Any]
 _MOST_NOTES = 10
@@ -60,7 +60,7 @@ class RecordedCalls:
         self.lost += other.lost
         self.notes |= dict.fromkeys(other.notes[: _MOST_NOTES - len(self.notes)])
         for call in other.calls:
-            call_row.add(self.calls, call)
+            merged_call.add(self.calls, call)
 
     def as_json(self) -> Json:
         """Return it as `NodeRecording` reads it."""
@@ -102,7 +102,7 @@ def of(group: Sequence[ContainerEvidence], facts: NodeFacts) -> RecordedCalls:
             outcome = BY_RUNTIME if made_by == RUNTIME else LET_THROUGH
             for call, tally in seen.part(made_by).calls.items():
                 if tally.last >= facts.since and _is_allowed(call, profile):
-                    call_row.count_in(found.calls, call, tally, outcome)
+                    merged_call.count_in(found.calls, call, tally, outcome)
     return found
 
 

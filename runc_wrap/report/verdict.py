@@ -33,20 +33,20 @@ from runc_wrap.ledger.decision_record import Record
 from runc_wrap.profiles.return_codes import ACTION_MASK
 from runc_wrap.report import (
     call_outcomes,
-    call_row,
     confidence,
     container_evidence,
     filter_conflicts,
+    merged_call,
     recorded_calls,
     workload_names,
 )
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN, CallOutcome
-from runc_wrap.report.call_row import CallRow, place
 from runc_wrap.report.confidence import Doubts, Suspicion
 from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
 from runc_wrap.report.merge import merged_workload
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
+from runc_wrap.report.merged_call import CallRow, place
 from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_names import Workload
 
@@ -177,7 +177,7 @@ class Judging(NodeFacts):
             if key not in known:
                 known[key] = call_outcomes.of_record(call, profile, record.candidate)
             if known[key].verdict != SAFE:
-                call_row.count_in(rows, call, tally, known[key])
+                merged_call.count_in(rows, call, tally, known[key])
         return [profile] if isinstance(profile, str) else []
 
 
@@ -198,7 +198,7 @@ def strays(seen: Tallies) -> list[CallRow]:
     rows: Rows = {}
     for call, tally in seen.calls.items():
         if not call.code & RECORDED:
-            call_row.count_in(rows, call, tally, UNKNOWN)
+            merged_call.count_in(rows, call, tally, UNKNOWN)
     return _by_count(rows)
 
 

@@ -24,8 +24,8 @@ from runc_wrap.evidence.sources import audit_netlink, journald, line_stream, str
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.filters.evaluate import bpf, bpf_arguments
 from runc_wrap.hotpath import argv, json_ambiguity, json_codec, ledger_file, splice
+from runc_wrap.hotpath.block_equivalence import is_same
 from runc_wrap.hotpath.create_facts import annotations_of, seccomp_of
-from runc_wrap.hotpath.engine_default import is_same
 from runc_wrap.hotpath.errors import Malformed, Refusal
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.profiles.composition import composed_profile

@@ -18,7 +18,7 @@ import pytest
 
 from harness.host.processes import run
 from harness.node.requirements import machine, program, requires, unmet
-from runc_wrap.hotpath import engine_default, json_ambiguity, splice
+from runc_wrap.hotpath import block_equivalence, json_ambiguity, splice
 from tests.campaigns import targets
 from tests.campaigns.seeds import SEEDS
 
@@ -121,7 +121,7 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object], str]] = {
     "a key twice": (json_ambiguity, "check_twice", _nothing, f'{{"linux":{OWN},"linux":{{}}}}'),
     "another case": (json_ambiguity, "check_case", _nothing, f'{{"linux":{{}},"LINUX":{OWN}}}'),
     "more is changed": (splice, "with_seccomp", _careless, '{"linux":{}}'),
-    "another profile": (engine_default, "_check", _nothing, f'{{"linux":{OTHER}}}'),
+    "another profile": (block_equivalence, "_check", _nothing, f'{{"linux":{OTHER}}}'),
 }
 
 

@@ -62,7 +62,7 @@ PLANTS = [
         "from runc_wrap.hotpath.policy_file import load",
         "file.load",
     ),
-    (ROLE.format("service decide"), "agent/decide/request.py", "import enum", "-> enum"),
+    (ROLE.format("service decide"), "agent/decide/answerer.py", "import enum", "-> enum"),
     (ROLE.format("service observe"), "agent/record/recorder.py", "import logging", "-> logging"),
     (ROLE.format("inspector"), "agent/observe/inspector.py", "import os", "-> os"),
     (METRICS, "metrics/metrics_file.py", "import click", "-> click"),

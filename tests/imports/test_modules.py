@@ -128,7 +128,7 @@ def test_a_config_with_a_profile_loads_one_module_more_and_only_if_the_policy_ad
         config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
     found = Interpreter(interpreter.version, own).modules(_create(bundle))
     late = {name for name in found if name.startswith("runc_wrap.hotpath.")} - interpreter.seen
-    assert late == ({"runc_wrap.hotpath.engine_default"} if adopts else set())
+    assert late == ({"runc_wrap.hotpath.block_equivalence"} if adopts else set())
     assert found - late - {"runc_wrap", "runc_wrap.hotpath"} == interpreter.seen
 
 

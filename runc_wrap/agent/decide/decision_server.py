@@ -20,7 +20,7 @@ from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 
 from runc_wrap.agent import service_lifecycle, systemd_protocol
 from runc_wrap.agent.decide import launcher_packet
-from runc_wrap.agent.decide.request import COLD, Answerer
+from runc_wrap.agent.decide.answerer import COLD, Answerer
 from runc_wrap.agent.service_lifecycle import Signals
 from runc_wrap.agent.service_log import Complaints, say
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
@@ -28,7 +28,7 @@ from runc_wrap.hotpath import config_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runc_wrap.agent.decide.request import AnswerPacket
+    from runc_wrap.agent.decide.answerer import AnswerPacket
 
 ROLE = "decide"  # and the name of its socket
 REQUEST_SECONDS = 1.0  # for a request to come after its connection

@@ -3,17 +3,18 @@
 import _thread
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from runc_wrap.agent.observe.seccomp_unotify import Counts, Inflight
 from runc_wrap.agent.service_log import warn
-from runc_wrap.evidence.store.evidence_changes import EvidenceWriter, put, remove
+from runc_wrap.evidence.store.evidence_changes import EvidenceWriter, File
+from runc_wrap.host.files import replace
 
 Outdated = list[tuple[float, str]]
 Work = Callable[[], Outdated | None]
 
-
 CLEAR_EVERY = 86400.0
+_WRITER = "store"
 
 
 class DiskThread:
@@ -90,3 +91,22 @@ class DiskThread:
         warn(f"evidence cannot be written: {error.strerror}; it is tried again.")
         self._store.unwritten()
         return False
+
+
+def put(files: Iterable[File]) -> None:
+    """Replace files, in that order, also for a power failure; reads nothing in memory.
+
+    Raises OSError. Otherwise a time could count as watched whose calls are lost.
+    """
+    for path, text in files:
+        replace(path, text, writer=_WRITER)
+
+
+def remove(state: File, gone: list[tuple[float, str]]) -> None:
+    """Write until when files were removed, and remove them. Raises OSError.
+
+    The state is synced first: otherwise files could be missing after a power cut without a trace.
+    """
+    replace(*state, writer=_WRITER)
+    for _, path in gone:
+        os.unlink(path)

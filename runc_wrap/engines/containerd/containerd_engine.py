@@ -22,8 +22,7 @@ from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, Reload
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler
 from runc_wrap.engines.toml_text import Table
-from runc_wrap.host import engine_names, files, program
-from runc_wrap.node import installed_programs
+from runc_wrap.host import engine_names, files
 
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
 _IMAGES = "io.containerd.cri.v1.images"  # has the sandbox's image from version 3 on
@@ -55,25 +54,15 @@ class Containerd(CriEngine):
     @classmethod
     def detect(cls, root: Path = ROOT) -> list[Self]:
         """Return containerd of its own packages, if installed, and those of distributions."""
-        brought = (each for each in distributions.ALL if distributions.installed(each, root))
-        return [*super().detect(root), *(cls._brought(each, root) for each in brought)]
+        return [*super().detect(root), *(cls(*one) for one in distributions.detected(root))]
 
     @classmethod
     def at(cls, config: Path, root: Path = ROOT) -> Self:
         """Return the containerd that reads this configuration."""
         distribution = distributions.of_config(config)
         if distribution is not None:
-            return cls._brought(distribution, root, config)
+            return cls(*distributions.at(distribution, root, config))
         return super().at(config, root)
-
-    @classmethod
-    def _brought(
-        cls, each: distributions.Distribution, root: Path, config: Path | None = None
-    ) -> Self:
-        binary = program.locate(str(root / distributions.binary(each, config).lstrip("/")))
-        version = installed_programs.version_of(binary) if binary else None
-        where = (config or Path(each.config), binary, engine_unit.first(each.units, root))
-        return cls(*where, Path(each.socket), each.name, version)
 
     # Its files.
 

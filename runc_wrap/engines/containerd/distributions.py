@@ -1,4 +1,4 @@
-"""The distributions of Kubernetes that bring a containerd of their own, and where they keep it.
+"""The distributions of Kubernetes that bring their own containerd: where it is, which are here.
 
 They write its configuration again at every start, so that a handler goes elsewhere:
 
@@ -11,16 +11,19 @@ Sources: k3s-io/k3s pkg/agent/containerd; k0sproject/k0s pkg/component/worker/co
 docs/runtime.md; canonical/microk8s microk8s-resources/wrappers/run-containerd-with-args.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runc_wrap.engines import engine_files, toml_text
+from runc_wrap.engines import engine_files, engine_unit, toml_text
 from runc_wrap.engines.containerd import handler_tables, loaded_files
 from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, Loaded
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import EngineError, Facts, Handler, refuse_taken
-from runc_wrap.node.installed_programs import DISTRIBUTIONS
+from runc_wrap.host import program
+from runc_wrap.node import installed_programs
 
+Found = tuple[Path, Path | None, str, Path, str, str | None]  # an Engine's fields
 _RANCHER = "agent/etc/containerd/config.toml"
 _MANAGED = "# k0s_managed=true"
 _BASE = '{{ template "base" . }}\n'
@@ -89,16 +92,26 @@ def of_config(config: Path) -> Distribution | None:
 
 def binary(each: Distribution, config: Path | None = None) -> str:
     """Return the path of its containerd; `--data-dir` moves it, as it moves `config`."""
-    place = DISTRIBUTIONS[each.name]
+    place = installed_programs.DISTRIBUTIONS[each.name]
     if config is None or not str(config).endswith(f"/{_RANCHER}"):
         return place
     usual, moved = (str(one).removesuffix(f"/{_RANCHER}") for one in (each.config, config))
     return place.replace(usual, moved, 1)
 
 
-def installed(each: Distribution, root: Path) -> bool:
-    """Tell whether the node has this distribution's containerd: its configuration or its binary."""
-    return any((root / path.lstrip("/")).exists() for path in (each.config, binary(each)))
+def detected(root: Path) -> Iterator[Found]:
+    """Yield the containerds of distributions: a configuration or a binary is on the node."""
+    for each in ALL:
+        if any((root / path.lstrip("/")).exists() for path in (each.config, binary(each))):
+            yield at(each, root)
+
+
+def at(each: Distribution, root: Path, config: Path | None = None) -> Found:
+    """Return a distribution's containerd as it is on the node, with this configuration."""
+    path = program.locate(str(root / binary(each, config).lstrip("/")))
+    version = installed_programs.version_of(path) if path else None
+    where = (config or Path(each.config), path, engine_unit.first(each.units, root))
+    return *where, Path(each.socket), each.name, version
 
 
 def render(

@@ -1,11 +1,10 @@
-"""The agent's evidence in memory, and writing what has changed to its files.
+"""What has changed of the evidence in memory since it was written to its files.
 
 Which files, and what is in them: evidence.store.evidence_reader.
 """
 
 import os
 import time
-from collections.abc import Iterable
 
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.store import evidence_reader
@@ -13,7 +12,6 @@ from runc_wrap.evidence.store.call_counts import PROGRAM, Tallies
 from runc_wrap.evidence.store.evidence_memory import ASIDE, MOST_INTERVALS, Strays, count, file_name
 from runc_wrap.evidence.store.evidence_reader import STATE, UNREADABLE, VERSION
 from runc_wrap.host import runtime_state
-from runc_wrap.host.files import replace
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.ledger_file import Key
 
@@ -22,7 +20,6 @@ File = tuple[str, bytes]  # its path, its content
 DAYS = 30
 MOST_CONTAINERS = 10_000
 _IN_MEMORY = 256
-_WRITER = "store"
 
 
 class EvidenceWriter:
@@ -163,22 +160,3 @@ class EvidenceWriter:
             covered.append((s.serial, serial, s.time, s.time))
             del covered[:-MOST_INTERVALS]
         self._covering = True
-
-
-def put(files: Iterable[File]) -> None:
-    """Replace files, in that order, also for a power failure; reads nothing in memory.
-
-    Raises OSError. Otherwise a time could count as watched whose calls are lost.
-    """
-    for path, text in files:
-        replace(path, text, writer=_WRITER)
-
-
-def remove(state: File, gone: list[tuple[float, str]]) -> None:
-    """Write until when files were removed, and remove them. Raises OSError.
-
-    The state is synced first: otherwise files could be missing after a power cut without a trace.
-    """
-    replace(*state, writer=_WRITER)
-    for _, path in gone:
-        os.unlink(path)  # noqa: PTH108 - no pathlib

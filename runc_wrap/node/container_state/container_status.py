@@ -20,7 +20,6 @@ from runc_wrap.host.container_discovery import FoundContainers, RuntimeContainer
 from runc_wrap.ledger.decision_record import LaidFilters, Ledger, Record
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.container_state.container_processes import FILTERED, Process, inherited
-from runc_wrap.node.container_state.users_containers import User
 
 _SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
 # How often to look at a process that does not agree: it may still be the runtime, about to become
@@ -106,7 +105,7 @@ def gather(prefix_ledger: Path) -> Node:
     decided = [users_containers.canonical(one, real) for one in ledgers]
     joined = [(one, users_containers.record_of(one, decided, real)) for one in found.containers]
     laid = {whose: one for each in decided for whose, one in each.tightened.items()}
-    _hand_over([one for one in joined if one[0].owner not in trusted], others)
+    users_containers.hand_over([one for one in joined if one[0].owner not in trusted], others)
     joined = [one for one in joined if one[0].owner in trusted]
     running = container_processes.snapshot()
     entries = settled(_entries(joined, running, laid, real), running)
@@ -140,22 +139,6 @@ def _found(
     rest = output.values.pop() if output.is_complete else rest
     found = [RuntimeContainer(**one) for one in output.values]
     return FoundContainers(found, rest["unreadable"]), rest["places"]
-
-
-def _hand_over(
-    joined: Iterable[tuple[RuntimeContainer, Record | None]], others: list[User]
-) -> None:
-    """Move containers that users control, in roots that root's ledger names, to the users'."""
-    known = {user.uid: user for user in others}
-    for container, record in joined:
-        if container.owner not in known:
-            known[container.owner] = users_containers.User(container.owner)
-            others.append(known[container.owner])
-        user = known[container.owner]
-        if len(user.found) < container_discovery.OF_A_USER.containers:
-            user.found.append((container, record))
-        else:
-            user.more += 1
 
 
 def _entries(

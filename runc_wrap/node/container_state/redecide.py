@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.hotpath import json_ambiguity, json_codec, main, policy_file
 from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.block_equivalence import AS_APPLIED
 from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
-from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Refusal, quoted
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import whole_ledger
-from runc_wrap.node.container_state import bundle_config, default_recognition
+from runc_wrap.node.container_state import bundle_config, kept_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.main import Outcome, ProfileOf
     from runc_wrap.ledger.decision_record import Record
     from runc_wrap.node.container_state.container_status import Entry
-    from runc_wrap.node.container_state.default_recognition import Made
+    from runc_wrap.node.container_state.kept_defaults import Made
     from runc_wrap.policy.policy_compiler import Compiled
 
 Json = dict[str, Any]
@@ -88,7 +88,7 @@ def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
     if record.replaced:
-        linux["seccomp"] = default_recognition.block_of(record.replaced, bounding(config), made)
+        linux["seccomp"] = kept_defaults.block_of(record.replaced, bounding(config), made)
     return json_codec.dumps({**config, "linux": linux})
 
 

@@ -152,6 +152,20 @@ def _read(uid: int) -> Iterator[dict[str, Any]]:
     yield {"more": found.more + len(found.unreadable) - len(sentences), "unreadable": sentences}
 
 
+def hand_over(joined: Iterable[tuple[RuntimeContainer, Record | None]], others: list[User]) -> None:
+    """Move containers that users control, in roots that root's ledger names, to the users'."""
+    known = {user.uid: user for user in others}
+    for container, record in joined:
+        if container.owner not in known:
+            known[container.owner] = User(container.owner)
+            others.append(known[container.owner])
+        user = known[container.owner]
+        if len(user.found) < OF_A_USER.containers:
+            user.found.append((container, record))
+        else:
+            user.more += 1
+
+
 def places(roots: Iterable[str]) -> dict[str, str]:
     """Return {root: its real path}; a user who controls part of a path can make this hang."""
     return {root: os.path.realpath(root) for root in roots if root}

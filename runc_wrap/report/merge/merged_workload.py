@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from runc_wrap import safe_text, time_text
-from runc_wrap.report import call_outcomes, call_row, filter_conflicts
+from runc_wrap.report import call_outcomes, filter_conflicts, merged_call
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, Filter
-from runc_wrap.report.call_row import CallRow, place
 from runc_wrap.report.confidence import Doubts, LostRecords, watched_well
 from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
+from runc_wrap.report.merged_call import CallRow, place
 from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_names import Workload
 
@@ -105,7 +105,7 @@ class MergedWorkload:
         for call in one.calls:
             if call.verdict in (DENIED, DEPENDS):  # whatever the node's own verdict
                 self._worst = min(self._worst, call.verdict, key=place)
-            call_row.add(self.calls, call)
+            merged_call.add(self.calls, call)
         if one.recorded:
             self.recorded = self.recorded or RecordedCalls()
             self.recorded.add(one.recorded)

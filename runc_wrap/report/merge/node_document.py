@@ -23,9 +23,9 @@ from runc_wrap.documents.reader import written as json_of
 from runc_wrap.hotpath.decision import ENFORCE, ENFORCE_LOG
 from runc_wrap.node.container_state import kept_default_sentence
 from runc_wrap.report.call_outcomes import SAFE, Filter
-from runc_wrap.report.call_row import CallRow, NodeCall, Verdict
 from runc_wrap.report.container_evidence import ContainerEvidence
 from runc_wrap.report.filter_conflicts import OwnFilters
+from runc_wrap.report.merged_call import CallRow, NodeCall, Verdict
 from runc_wrap.report.recorded_calls import NodeRecording
 from runc_wrap.report.workload_names import Workload
 

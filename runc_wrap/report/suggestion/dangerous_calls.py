@@ -15,7 +15,7 @@ which change the caller's own memory; name_to_handle_at, which opens nothing.
 
 from runc_wrap.evidence.store import call_counts
 from runc_wrap.profiles.composition import systemd_sets
-from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.merged_call import CallRow
 
 Args = tuple[int | None, ...]
 

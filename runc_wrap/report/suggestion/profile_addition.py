@@ -28,15 +28,15 @@ from runc_wrap.evidence.store import call_counts
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.operators import EQ
 from runc_wrap.policy.named_profiles import ON
-from runc_wrap.profiles import builtin, syscall_names
+from runc_wrap.profiles import abis, builtin, syscall_names
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.runtime_spec_names import ALLOW
 from runc_wrap.profiles.source_profile import ProfileError
-from runc_wrap.report import argument_names, call_outcomes
+from runc_wrap.report import argument_names
 from runc_wrap.report.call_outcomes import DEGRADES, DENIED, DEPENDS, SAFE, Filter
-from runc_wrap.report.call_row import CallRow
 from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.suggestion import dangerous_calls, profile_reduction
 
@@ -99,7 +99,7 @@ def suggest(
         if row.verdict not in (DENIED, DEPENDS, DEGRADES):
             continue
         why = _opens(found, row) or dangerous_calls.why(row)
-        if why and not allow_dangerous and call_outcomes.abi_of(row.arch, row.number):
+        if why and not allow_dangerous and abis.of_call(row.arch, row.number):
             entries = [_entry(row, each) for each in _values(row, _asked(row, profile))]
             found.withheld.append(Withheld(row, why, entries))
             continue
@@ -121,7 +121,7 @@ def reduced(found: Suggestion, recorded: RecordedCalls, profile: Filter) -> Sugg
 
 def _opens(found: Suggestion, row: CallRow) -> str | None:
     """Return why a call's ABI, not in the profile, is dangerous to add; None if it is listed."""
-    abi = call_outcomes.abi_of(row.arch, row.number)
+    abi = abis.of_call(row.arch, row.number)
     listed = found.profile.get("architectures", [])
     if abi is None or abi.oci in listed or abi.oci == syscall_names.native().oci:
         return None
@@ -129,7 +129,7 @@ def _opens(found: Suggestion, row: CallRow) -> str | None:
 
 
 def _add(found: Suggestion, row: CallRow, profile: Filter, *, allow_dangerous: bool) -> None:
-    abi = call_outcomes.abi_of(row.arch, row.number)
+    abi = abis.of_call(row.arch, row.number)
     if abi is None or row.syscall.startswith("#"):
         found.warnings.append(_nameless(row))
         return
@@ -197,7 +197,7 @@ def _asked(row: CallRow, profile: Filter) -> tuple[int, ...]:
     """Return the indexes of the arguments that decide what to allow; () for none."""
     if row.syscall == _BLIND:
         return ()
-    abi = call_outcomes.abi_of(row.arch, row.number)
+    abi = abis.of_call(row.arch, row.number)
     usual = call_counts.asked(row.arch, row.number)[:1]
     asked = profile.interest(abi, row.number & 0xFFFFFFFF).indexes if abi else ()
     return tuple(asked) or usual

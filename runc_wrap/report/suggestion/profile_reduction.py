@@ -22,14 +22,14 @@ from runc_wrap.filters.evaluate.block_evaluation import compares
 from runc_wrap.filters.evaluate.libseccomp_input import comparison
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ, NE, holds
 from runc_wrap.hotpath.rule_algebra import alternatives, is_family
-from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.arguments.argument_sets import complement
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, TRACE
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.unobserved_calls import BASE
-from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report import call_outcomes, merged_call
 from runc_wrap.report.call_outcomes import Filter
-from runc_wrap.report.call_row import CallRow
+from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.recorded_calls import BY_RUNTIME
 
 Json = dict[str, Any]
@@ -138,10 +138,10 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
     """
     rows: dict[tuple[int, int], CallRow] = {}
     for call, tally in seen.calls.items():
-        call_row.count_in(rows, call, tally, call_outcomes.LET_THROUGH)
+        merged_call.count_in(rows, call, tally, call_outcomes.LET_THROUGH)
     every = list(rows.values())
     named = [row for row in every if not row.syscall.startswith("#")]
-    abis = {abi.oci for row in named if (abi := call_outcomes.abi_of(row.arch, row.number))}
+    used = {abi.oci for row in named if (abi := abis.of_call(row.arch, row.number))}
     names = {row.syscall for row in named} | BASE
     rules: list[Json] = [{"names": sorted(names - {"clone"}), "action": ALLOW}]
     flags = _numbers("clone", named)
@@ -149,7 +149,7 @@ def of_command(seen: Tallies) -> tuple[Json, list[str]]:
     is_plain = is_first and flags is not None and not any(one & _SPACES for one in flags)
     same = {"index": 0, "value": _SPACES, "valueTwo": 0, "op": MASKED_EQ}
     rules.append({"names": ["clone"], "action": ALLOW, **({"args": [same]} if is_plain else {})})
-    listed = sorted(abis - {syscall_names.native().oci})
+    listed = sorted(used - {syscall_names.native().oci})
     block = {
         "defaultAction": ERRNO,
         "defaultErrnoRet": EPERM,

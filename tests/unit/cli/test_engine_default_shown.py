@@ -11,7 +11,7 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.hotpath.resolve import resolve
-from runc_wrap.node.container_state import default_recognition, redecide
+from runc_wrap.node.container_state import kept_defaults, redecide
 from runc_wrap.profiles import builtin, platform
 from runc_wrap.profiles.profile_compiler import compile_profile
 from tests.unit.cli.ctl import Node
@@ -142,9 +142,9 @@ def test_a_replaced_profile_that_is_no_longer_known_is_said(applied: Node) -> No
 def test_a_missing_profile_is_nobodys_default_and_one_that_the_policy_lost_is_in_the_table() -> (
     None
 ):
-    known = default_recognition.Recognizer({"containerd": ["missing", "containerd"]}, _made)
+    known = kept_defaults.Recognizer({"containerd": ["missing", "containerd"]}, _made)
     of = ((known.of_block(default(), "containerd", frozenset(one))) for one in (HELD, ()))
     assert [*of] == ["containerd", ""]
     assert known.of_block(default(), None, frozenset(HELD)) == ""
-    lost = default_recognition.block_of("containerd", frozenset(HELD), lambda _: _made("none"))
+    lost = kept_defaults.block_of("containerd", frozenset(HELD), lambda _: _made("none"))
     assert lost == default()

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from runc_wrap.agent.record.disk_thread import remove
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
-from runc_wrap.evidence.store.evidence_changes import DAYS, MOST_CONTAINERS, EvidenceWriter, remove
+from runc_wrap.evidence.store.evidence_changes import DAYS, MOST_CONTAINERS, EvidenceWriter
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.ledger import decision_record as ledger_record

@@ -8,15 +8,15 @@ import pytest
 
 from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
+from runc_wrap.hotpath.block_equivalence import AS_APPLIED
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, ENGINE_DEFAULT, Decision, restore
-from runc_wrap.hotpath.engine_default import AS_APPLIED
 from runc_wrap.hotpath.errors import Forbidden
 from runc_wrap.hotpath.main import Outcome
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.mode_profiles import modes
-from tests.unit.hotpath.test_engine_default import block
+from tests.unit.hotpath.test_block_equivalence import block
 from tests.unit.policy.node import compiled
 
 Json = dict[str, Any]

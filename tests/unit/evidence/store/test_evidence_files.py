@@ -10,9 +10,9 @@ import pytest
 
 from harness.host import disk_faults
 from harness.node.evidence_store import EvidenceWriter
+from runc_wrap.agent.record.disk_thread import put
 from runc_wrap.evidence.sightings import AUDIT, LossSpan
-from runc_wrap.evidence.store import evidence_changes, evidence_memory, evidence_reader
-from runc_wrap.evidence.store.evidence_changes import put
+from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.hotpath.ledger_file import Key
 from tests.unit.evidence import samples
@@ -167,7 +167,7 @@ def test_unfinished_files_are_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     kept.flush()
     os.utime(tmp_path / "state.json", (1000, 1000))
     kept.add(KEY, sighting(serial=2))
-    evidence_changes.put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
+    put([kept._file(KEY)])  # noqa: SLF001 - half of a flush
     pauses: list[float] = []
 
     def go_on(seconds: float) -> None:

@@ -14,7 +14,7 @@ from runc_wrap.hotpath.decision import OWN_PROFILE
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import decision_record as ledger_record
 from runc_wrap.node.container_state import bundle_config, deep_verify
-from runc_wrap.node.container_state.default_recognition import Recognizer
+from runc_wrap.node.container_state.kept_defaults import Recognizer
 
 HANGS = 300.0  # seconds: far more than a command may wait
 

@@ -9,7 +9,7 @@ from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger import decision_record
 from runc_wrap.ledger.decision_record import Record
-from runc_wrap.node.container_state import default_recognition, redecide
+from runc_wrap.node.container_state import kept_defaults, redecide
 from runc_wrap.node.container_state.container_status import Entry
 
 DEFAULT = "containerd@1.7.24"
@@ -43,7 +43,7 @@ def records(tmp_path: Path) -> dict[str, Record]:
 def test_a_report_counts_workloads_that_keep_their_default(records: dict[str, Record]) -> None:
     assert [name for name, one in records.items() if one.is_sandbox] == ["pause"]
     known: Any = _Known()
-    assert default_recognition.counted(records.values(), known) == {DEFAULT: 3}
+    assert kept_defaults.counted(records.values(), known) == {DEFAULT: 3}
 
 
 def test_a_policy_that_would_decide_differently_has_no_row_for_them(

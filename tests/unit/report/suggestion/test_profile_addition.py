@@ -6,7 +6,7 @@ import pytest
 from runc_wrap.evidence.sightings import AUDIT
 from runc_wrap.evidence.store.call_counts import CallKind
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.composition import systemd_sets
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.enforced_profile import Enforced
@@ -165,7 +165,7 @@ def test_dangerous_calls_that_attackers_made_are_in_no_suggested_profile(name: s
 
 
 def _name(number: int) -> str:
-    abi = call_outcomes.abi_of(samples.X86_64, number)
+    abi = abis.of_call(samples.X86_64, number)
     assert abi
     return syscall_names.name_of(abi, number)
 

@@ -19,7 +19,7 @@ from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.profiles.unobserved_calls import BASE
-from runc_wrap.report import call_outcomes, call_row
+from runc_wrap.report import call_outcomes, merged_call
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.suggestion import profile_reduction
 from tests.unit.profiles.resolving import needs_libseccomp
@@ -52,11 +52,11 @@ def recorded_calls(*calls: tuple[int, Any]) -> Tallies:
     return seen
 
 
-def rows(*calls: tuple[str, Any]) -> list[call_row.CallRow]:
+def rows(*calls: tuple[str, Any]) -> list[merged_call.CallRow]:
     seen = recorded_calls(*((NUMBERS[name], args) for name, args in calls))
-    found: dict[tuple[int, int], call_row.CallRow] = {}
+    found: dict[tuple[int, int], merged_call.CallRow] = {}
     for call, tally in seen.calls.items():
-        call_row.count_in(found, call, tally, call_outcomes.LET_THROUGH)
+        merged_call.count_in(found, call, tally, call_outcomes.LET_THROUGH)
     return [*found.values()]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from runc_wrap.hotpath.engine_default import is_same
+from runc_wrap.hotpath.block_equivalence import is_same
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin
 from runc_wrap.profiles.profile_compiler import compile_profile

@@ -7,6 +7,7 @@ from runc_wrap import time_text
 from runc_wrap.documents.constraints import Among, Count, First, Most, Time, Within
 from runc_wrap.documents.reader import record
 from runc_wrap.evidence.store.call_counts import CallKind, Tally
+from runc_wrap.profiles import abis, syscall_names
 from runc_wrap.profiles.return_codes import LOG
 from runc_wrap.report import argument_names, call_outcomes
 from runc_wrap.report.call_outcomes import WORST_FIRST, CallOutcome, Filter
@@ -68,9 +69,9 @@ class CallRow:
     unread: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        abi = call_outcomes.abi_of(self.arch, self.number)
+        abi = abis.of_call(self.arch, self.number)
         self.abi = abi.name if abi else f"{self.arch:#x}"
-        name = call_outcomes.name_of(self.arch, self.number)
+        name = syscall_names.of_call(self.arch, self.number)
         self.syscall = self.syscall if name.startswith("#") and self.syscall else name
 
     def count_in(self, call: CallKind, tally: Tally, outcome: CallOutcome) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from runc_wrap.hotpath import engine_default, json_codec, policy_file
+from runc_wrap.hotpath import block_equivalence, json_codec, policy_file
 from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile
 from runc_wrap.hotpath.create_facts import bounding, seccomp_of
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, OWN_PROFILE
@@ -68,7 +68,7 @@ class Recognizer:
                 compiled = self._made(name)
             except Refusal:  # policy_in_force reports damaged files
                 continue
-            if engine_default.is_same(block, resolve(compiled, held)):
+            if block_equivalence.is_same(block, resolve(compiled, held)):
                 return name
         return ""
 
@@ -78,7 +78,7 @@ def recognizer(places: Places) -> Recognizer:
     policy = installed_programs.policy_in_force(places.prefix)
     if policy is None:
         return Recognizer({}, _of_table)
-    made = partial(policy_file.load_profile, policy, mode=engine_default.AS_APPLIED)
+    made = partial(policy_file.load_profile, policy, mode=block_equivalence.AS_APPLIED)
     return Recognizer(policy_store.engine_defaults(places.current), made)
 
 

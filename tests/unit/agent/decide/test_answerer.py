@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.node.agent import request
-from runc_wrap.agent.decide import request as deciding
-from runc_wrap.agent.decide.request import LARGEST, Answerer
+from runc_wrap.agent.decide import answerer as deciding
+from runc_wrap.agent.decide.answerer import LARGEST, Answerer
 from runc_wrap.hotpath import argv, main
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.hotpath.exec_runtime import Launch
