@@ -64,7 +64,7 @@ def _entry(rule: Rule) -> CompiledRule:
     if rule.errno_ret is not None:
         syscall["errnoRet"] = rule.errno_ret
     if rule.args:
-        syscall["args"] = [_argument(argument) for argument in rule.args]
+        syscall["args"] = [argument(one) for one in rule.args]
     entry: CompiledRule = {"rule": syscall}
     if rule.includes.caps:
         entry["all"] = [*rule.includes.caps]
@@ -73,6 +73,7 @@ def _entry(rule: Rule) -> CompiledRule:
     return entry
 
 
-def _argument(argument: Argument) -> Json:
-    second = {"valueTwo": argument.value_two} if argument.value_two else {}
-    return {"index": argument.index, "value": argument.value, **second, "op": argument.op}
+def argument(one: Argument) -> Json:
+    """Return a comparison as the runtime-spec writes it."""
+    second = {"valueTwo": one.value_two} if one.value_two else {}
+    return {"index": one.index, "value": one.value, **second, "op": one.op}

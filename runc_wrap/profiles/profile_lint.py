@@ -124,10 +124,10 @@ def comparisons_ignored(profile: Profile, context: Context) -> Iterator[LintFind
     mine = [one for one in rules(profile) if holds(one[1], context.arch, context.kernel)]
     whole: dict[str, list[Rule]] = {}
     for _, rule in mine:
-        for name in () if _compares(rule) or is_default(rule, profile) else rule.names:
+        for name in () if rule.compares or is_default(rule, profile) else rule.names:
             whole.setdefault(name, []).append(rule)
     for place, rule in mine:
-        for name in rule.names if _compares(rule) else ():
+        for name in rule.names if rule.compares else ():
             other = _instead_of(rule, whole.get(name, ()))
             if code(other.action, other.errno_ret) != code(rule.action, rule.errno_ret):
                 when = _when(rule, other)
@@ -140,10 +140,6 @@ def comparisons_ignored(profile: Profile, context: Context) -> Iterator[LintFind
                     f"give the rule with {other.action} the opposite comparison, such as "
                     "SCMP_CMP_NE for SCMP_CMP_EQ, or remove one of them",
                 )
-
-
-def _compares(rule: Rule) -> bool:
-    return any(one.op != MASKED_EQ or one.value for one in rule.args)
 
 
 def _instead_of(rule: Rule, others: Iterable[Rule]) -> Rule:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 
 from runc_wrap.documents.constraints import Among, Key, Within
 from runc_wrap.failure import Failure
+from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.profiles.runtime_spec_names import OPERATORS
 
 Kernel = tuple[int, int]
@@ -63,6 +64,12 @@ class Rule:
     args: tuple[Argument, ...] = ()
     includes: Condition = ANYWHERE
     excludes: Condition = ANYWHERE
+
+    @property
+    def compares(self) -> bool:
+        """Tell whether it is about some arguments only; libseccomp drops masks without a bit."""
+        groups = alternatives(self.args)
+        return all(any(one.op != MASKED_EQ or one.value for one in group) for group in groups)
 
     def meets(self, other: "Rule") -> bool:
         """Tell whether the conditions of both may hold at once, whatever arguments they compare."""

@@ -20,7 +20,7 @@ from math import prod
 from typing import Any
 
 from runc_wrap.hotpath.compiled_policy import CompiledRule
-from runc_wrap.hotpath.operators import EQ, GE, GT, LE, LT, MASKED_EQ, NE
+from runc_wrap.hotpath.operators import EQ, GE, GT, LE, LT, MASKED_EQ, NE, OPPOSITE
 from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed
 from runc_wrap.profiles.arguments.parameter_widths import WHOLE
 from runc_wrap.profiles.source_profile import ProfileError
@@ -198,6 +198,35 @@ def minus(first: ArgumentSet, second: ArgumentSet) -> ArgumentSet:
         if len(left) > _MOST:
             raise ProfileError(f"its rules tell more than {_MOST} cases apart")
     return left
+
+
+def outside(args: Arguments, others: Arguments) -> list[Arguments]:
+    """Return the comparisons of rules that hold where these do and the others do not.
+
+    Raises ProfileError for too many.
+    """
+    left = alternatives(args)
+    for other in alternatives(others):
+        left = [piece for one in left for piece in _outside(one, other)]
+    return left
+
+
+def _outside(one: Arguments, other: Arguments) -> list[Arguments]:
+    found: list[Arguments] = []
+    for each in other:
+        own = [mine for mine in one if index_of(mine) == index_of(each)]
+        beside = [mine for mine in one if mine not in own]
+        found += [[*beside, *group] for group in _difference(own, each)]
+    return found
+
+
+def _difference(own: Arguments, each: Json) -> list[Arguments]:
+    """Return comparisons of one argument, which has one in `own` or none, where `each` fails."""
+    if not own and each["op"] in OPPOSITE:
+        return [[{**each, "op": OPPOSITE[each["op"]]}]]
+    refused = complement([own]) if own else []
+    groups = None if refused is None else complement([*refused, [each]])
+    return said(minus(of_rule(own), of_rule([each])), [groups])
 
 
 def _comparisons(pattern: Pattern) -> list[Json]:

@@ -140,15 +140,10 @@ def _contradict(found: list[_Wide]) -> bool:
         _overlap(this, that)
         for place, (rule, outcome, own) in enumerate(found)
         for other, another, others in found[:place]
-        if another != outcome and not (_excludes(rule, other) or _excludes(other, rule))
+        if another != outcome and rule.meets(other)
         for this in own
         for that in others
     )
-
-
-def _excludes(rule: Rule, other: Rule) -> bool:
-    """Tell whether a container to which one rule applies cannot have the other."""
-    return not set(rule.includes.caps).isdisjoint(other.excludes.caps)
 
 
 def _overlap(this: Holds, that: Holds) -> bool:

@@ -1,6 +1,7 @@
 """Adding calls to a profile, and removing them, by meaning: what a call gets afterwards.
 
-`added` has a call allowed where an addition applies, whatever rules the profile has for it.
+`added` has a call allowed where an addition applies, whatever rules the profile has for it; a rule
+that denies other arguments, too, is left with those.
 `removed` has it denied as calls are that no rule names. Elsewhere, under other capabilities,
 architectures or kernels, every call keeps what it had. What linux.seccomp cannot say is refused.
 
@@ -13,8 +14,9 @@ from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
-from runc_wrap.hotpath.operators import EQ, MASKED_EQ, holds
 from runc_wrap.profiles.actions import is_default
+from runc_wrap.profiles.arguments import argument_sets
+from runc_wrap.profiles.profile_compiler import argument
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, PASSING
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import (
@@ -46,9 +48,11 @@ class Part(NamedTuple):
 def added(profile: Profile, rule: Rule) -> Profile:
     """Return the profile with the calls of a rule allowed where the rule applies.
 
-    Raises ProfileError for arguments that cannot be added to what the profile says of a call.
+    The order of additions does not matter. Raises ProfileError if what is left of a rule on the
+    same arguments takes too many comparisons.
     """
-    kept = [one for each in profile.rules for one in _beside(each, rule, profile)]
+    rules = _ruling(profile, frozenset(rule.names)) if rule.compares else profile.rules
+    kept = [one for each in rules for one in _beside(each, rule, profile)]
     mine = replace(rule, action=ALLOW, errno_ret=None)
     is_said = profile.default_action == ALLOW and not rule.args
     return replace(profile, rules=tuple(kept if is_said else _with(kept, mine)))
@@ -87,22 +91,57 @@ def _with(rules: list[Rule], new: Rule) -> list[Rule]:
     return [*rules, new]
 
 
+def _ruling(profile: Profile, names: frozenset[str]) -> Iterator[Rule]:
+    """Yield the rules, of these calls what no rule on all arguments overrides (libseccomp)."""
+    whole = [
+        (at, one)
+        for at, one in enumerate(profile.rules)
+        if not (one.compares or is_default(one, profile))
+    ]
+    for place, rule in enumerate(profile.rules):
+        left = [rule]
+        for at, over in whole:
+            if at < place or (rule.compares and at > place):
+                where, common = (over.includes, over.excludes), names & {*over.names}
+                left = [one for each in left for one in _without(each, common, where, _any)]
+        yield from left
+
+
 def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     """Yield what stays of a rule when calls of a new one are allowed."""
-    common = frozenset(old.names) & frozenset(new.names)
-    if not common:
+    where, common = (new.includes, new.excludes), frozenset(old.names) & frozenset(new.names)
+    if not new.compares:
+        yield from _without(old, common, where, _any)
+    elif (
+        not common
+        or old.action == ALLOW
+        or is_default(old, profile)
+        or not old.meets(new)
+        or are_apart(old.args, new.args)
+    ):
         yield old
-    elif not new.args:
-        yield from _without(old, common, (new.includes, new.excludes), only=lambda _: True)
-    elif old.action == ALLOW or are_apart(old.args, new.args):
-        yield old
-    elif is_default(old, profile):
-        yield from _of(old, frozenset(old.names) - common)
     else:
-        why = f"it has {old.action} for arguments to be added, and no profile can say both"
+        yield from _without(old, common, where, _any)
+        for args in _outside(old, new, common):
+            yield replace(old, names=_ordered(old, common), args=args)
+
+
+def _outside(old: Rule, new: Rule, common: frozenset[str]) -> list[tuple[Argument, ...]]:
+    """Return the arguments that are left to a rule, by comparisons. Raises ProfileError."""
+    own, added_ = ([argument(one) for one in rule.args] for rule in (old, new))
+    try:
+        groups = argument_sets.outside(own, added_)
+    except ProfileError as error:
+        why = f"it has {old.action} for arguments to be added, and of the rest {error}"
         raise ProfileError(
             f"{', '.join(sorted(common))}: {why}; remove the call, then add it whole"
+        ) from None
+    return [
+        tuple(
+            Argument(one["index"], one["value"], one["op"], one.get("valueTwo", 0)) for one in group
         )
+        for group in groups
+    ]
 
 
 def _without(
@@ -113,11 +152,15 @@ def _without(
 ) -> Iterator[Rule]:
     """Yield a rule without these calls where the conditions hold, if it is one of `only`."""
     common = frozenset(old.names) & names
-    if not common or not only(old):
+    if not (common and only(old) and old.meets(Rule((), ALLOW, None, (), *where))):
         yield old
         return
     yield from _of(old, frozenset(old.names) - common)
     yield from _elsewhere(replace(old, names=_ordered(old, common)), *where)
+
+
+def _any(_: Rule) -> bool:
+    return True
 
 
 def _of(rule: Rule, names: frozenset[str]) -> Iterator[Rule]:
@@ -168,7 +211,7 @@ def _more(
 
 
 def are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:
-    """Tell whether no call fits both: one argument must have two values."""
+    """Tell whether no call fits both: no value of some argument does."""
     pairs = product(alternatives(some), alternatives(others))
     return all(any(_excludes(one, other) for one, other in product(*pair)) for pair in pairs)
 
@@ -176,8 +219,5 @@ def are_apart(some: tuple[Argument, ...], others: tuple[Argument, ...]) -> bool:
 def _excludes(one: Argument, other: Argument) -> bool:
     if one.index != other.index:
         return False
-    for equal, given in ((one, other), (other, one)):
-        if equal.op == EQ:
-            return not holds(given.op, equal.value, given.value, given.value_two)
-    is_masked = one.op == other.op == MASKED_EQ
-    return is_masked and bool((one.value_two ^ other.value_two) & one.value & other.value)
+    blocks = map(argument_sets.blocks_of, map(argument, (one, other)))
+    return not any(argument_sets.meet(*pair) for pair in product(*blocks))
