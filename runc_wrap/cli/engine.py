@@ -10,7 +10,7 @@ from runc_wrap.cli.engine_change import config_option, handler_option
 from runc_wrap.cli.options import shows
 from runc_wrap.engines import engine_status
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import canary_proof, transaction_revert
+from runc_wrap.engines.transaction import canary_proof, transaction_record, transaction_revert
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
@@ -90,7 +90,7 @@ def revert(places: Places, /, *, as_json: bool, is_boot: bool) -> None:
     A timer runs this half an hour after such a change. At boot a unit runs it with --boot, before
     the engines start.
     """
-    with transaction_revert.exclusive(places):
+    with transaction_record.exclusive(places):
         found = transaction_revert.everything(places, Systemd(), is_boot=is_boot)
     if as_json:
         names = ("engine", "config", "handler", "action", "by")
@@ -113,7 +113,7 @@ def status(places: Places, /, *, as_json: bool) -> bool:
     """
     with output.progress("Asking the engines"):
         registered = registration_state.states(places.engines)
-        transaction_revert.remove_left_canaries(places, registered)
+        canary_proof.remove_left_canaries(places, registered)
         found = engine_status.survey(places, Systemd())
     if as_json:
         output.document(found)

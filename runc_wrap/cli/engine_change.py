@@ -15,14 +15,15 @@ from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler, check_
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.registration.registration_plan import Plan
 from runc_wrap.engines.registration.registration_state import Where
-from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
+from runc_wrap.engines.transaction import canary_proof, proof_record, transaction_run
 from runc_wrap.engines.transaction.engine_restart import Systemd
+from runc_wrap.engines.transaction.transaction_revert import NotTakenBackError
 from runc_wrap.engines.transaction.transaction_run import ADD, INTERRUPTED, REMOVE, Job
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places
 
 _AUTO = "auto"
-_FAILURES = (transaction_run.TakenBack, transaction_revert.NotTakenBackError)
+_FAILURES = (transaction_run.TakenBack, NotTakenBackError)
 
 handler_option = click.option(
     "--handler", default=DEFAULT_NAME, show_default=True, help="The runtime's name there."
@@ -206,10 +207,10 @@ def _check_restart(wanted: _Wanted) -> None:
 def _change_files(places: Places, plan: Plan, do: Callable[[Plan], None], *, dry_run: bool) -> None:
     """Change the files and restart nothing."""
     if not dry_run:
-        transaction_revert.remove_left_canaries(places, [plan.where])
+        canary_proof.remove_left_canaries(places, [plan.where])
         do(plan)
         if not plan.is_empty:
-            canary_proof.forget(plan.where)
+            proof_record.forget(plan.where)
 
 
 def _restarted(job: Job, *, as_json: bool) -> tuple[dict[str, Any], Plan]:

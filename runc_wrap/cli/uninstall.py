@@ -6,7 +6,7 @@ import click
 
 from runc_wrap.cli import options, output
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.transaction import transaction_record
 from runc_wrap.failure import Failure
 from runc_wrap.host.locks import locked
 from runc_wrap.installation import releases, uninstaller
@@ -37,7 +37,7 @@ def uninstall(places: Places, *, dry_run: bool, as_json: bool, **wanted: bool) -
         return
     uninstaller.check(places)
     # what is planned is still so when it is done: no engine is changed meanwhile, either
-    with locked(places.var, "install"), transaction_revert.exclusive(places):
+    with locked(places.var, "install"), transaction_record.exclusive(places):
         plan = _planned(places, **wanted)
         releases.keep(places.prefix)  # not before: a refusal changes nothing
         done = []

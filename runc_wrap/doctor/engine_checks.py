@@ -18,7 +18,7 @@ from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import ANNOTATIONS, DEFAULT_NAME, CallFailed, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.registration.registration_state import Registered
-from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.transaction import canary_proof, transaction_record
 from runc_wrap.host import files
 from runc_wrap.node.paths import Places
 
@@ -190,7 +190,7 @@ def canaries(places: Places) -> Iterator[Finding]:
     for state in registration_state.readable(places.engines):
         with contextlib.suppress(EngineError, CallFailed, OSError):
             access = engine_registry.installed(state.engine, state.config)
-            if count := len(transaction_revert.left_canaries(places, access)):
+            if count := len(canary_proof.left_canaries(places, access)):
                 yield remedies.warning(
                     f"{state.engine} ({state.config}) still has "
                     f"{safe_text.number(count, 'test container')} that a killed command left there",
@@ -201,5 +201,5 @@ def canaries(places: Places) -> Iterator[Finding]:
 
 
 def _remove_canaries(places: Places, access: Engine) -> None:
-    with transaction_revert.exclusive(places):
+    with transaction_record.exclusive(places):
         access.remove_probes()

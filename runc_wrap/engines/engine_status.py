@@ -17,10 +17,10 @@ from runc_wrap.engines.engine_class import RESTART, Engine
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.registration.registration_state import Registered
-from runc_wrap.engines.transaction import canary_proof, transaction_revert
-from runc_wrap.engines.transaction.canary_proof import Proof
+from runc_wrap.engines.transaction import proof_record, transaction_record
 from runc_wrap.engines.transaction.engine_restart import Systemd
-from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.engines.transaction.proof_record import Proof
+from runc_wrap.engines.transaction.transaction_record import Note
 from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -67,11 +67,11 @@ def survey(places: Places, node: Systemd) -> list[Json]:
     It only reads, as it must where nothing can be written. Raises EngineError for records that
     cannot be read.
     """
-    waiting = transaction_revert.unfinished(places)
+    waiting = transaction_record.unfinished(places)
     found = []
     for state in registration_state.states(places.engines):
         where = state.where(places)
-        last = canary_proof.read(where)
+        last = proof_record.read(where)
         try:
             access = node.access(state.engine, state.config)
         except EngineError as error:
@@ -208,7 +208,7 @@ def _unread(state: Registered, access: Engine, node: Systemd, last: Proof | None
         with contextlib.suppress(OSError):
             changed = Path(path).stat().st_ctime
             if changed > begun + _SLACK and not (
-                last and last.digests.get(path) == canary_proof.digests([path]).get(path)
+                last and last.digests.get(path) == proof_record.digests([path]).get(path)
             ):
                 found.append(
                     f"{path} was changed at {_shown_time(changed)}, and {access.unit} was started "

@@ -22,7 +22,7 @@ from runc_wrap.engines.capture import capture_store
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.probe_container import CAPTURE, Probe
-from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.transaction import transaction_record
 from runc_wrap.host import files
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
@@ -176,7 +176,7 @@ def _requests(places: Places) -> Iterator[Path]:
 
     Nobody else captures meanwhile, nor restarts an engine, nor removes Docker's image.
     """
-    with transaction_revert.exclusive(places):
+    with transaction_record.exclusive(places):
         shutil.rmtree(places.capture, ignore_errors=True)  # a killed one's
         places.capture.mkdir(mode=0o700)
         directory = places.capture / "engine"

@@ -1,38 +1,25 @@
-"""Whether a canary was started through us and is confined as was decided, read from the kernel.
-
-And the record of it, PREFIX/var/proofs, a file per registration: since when and by whom, which
-bytes the engine has read, and with which version of the engine a canary proved each handler. A
-record that cannot be read is none: nothing but the words of `engine status` depend on it.
-"""
+"""Whether a canary was started through us and is confined as was decided, by the kernel."""
 
 import contextlib
-import hashlib
-import json
-import os
-import pwd
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
-from runc_wrap.documents import reader as documents
-from runc_wrap.engines import engine_files
+from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
-from runc_wrap.engines.registration.registration_state import Where
-from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.registration.registration_state import Registered, Where
+from runc_wrap.engines.transaction import engine_restart, proof_record, transaction_record
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
-from runc_wrap.host import files
+from runc_wrap.host import locks
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import Record
+from runc_wrap.node import paths
 from runc_wrap.node.container_state import container_status, deep_verify
 from runc_wrap.node.paths import Places
 
 _CANARIES = 5  # of which a kubelet, which looks every two seconds, may end all but one
-_LARGEST = 1 << 20
-_LOGIN_UID = Path("/proc/self/loginuid")
-_NO_LOGIN = 0xFFFFFFFF
 
 
 class NotProved(Failure):
@@ -108,7 +95,7 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
 
     One that a kill leaves is removed by the next command, and by `doctor --fix`.
     """
-    with transaction_revert.exclusive(places):
+    with transaction_record.exclusive(places):
         registration_plan.settle(where.change)
         handlers = registration_state.of(where).handlers
         ours = next((one for one in handlers if one.name == handler), None)
@@ -124,70 +111,29 @@ def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
         try:
             proof = run(places, access, handler, is_default=ours.default)
         finally:
-            with transaction_revert.uninterrupted(), contextlib.suppress(CallFailed):
+            with engine_restart.uninterrupted(), contextlib.suppress(CallFailed):
                 access.remove_probes()  # a signal may have ended the canary's own removal
-        last = read(where)
+        last = proof_record.read(where)
         if last and version and last.versions.get(handler) != version:
-            write(where, replace(last, versions={**last.versions, handler: version}))
+            proof_record.write(where, replace(last, versions={**last.versions, handler: version}))
         return proof
 
 
-@dataclass(frozen=True)
-class Proof:
-    """The last transaction, which began at these seconds since the epoch.
+def left_canaries(places: Places, engine: Engine) -> list[str]:
+    """Return the canaries in an engine that killed commands of this installation left.
 
-    `digests` are of the files as the engine read them; `versions`: {handler: the engine's version
-    when a canary proved it}.
+    None while a command runs that may have started one. Raises CallFailed, OSError.
     """
-
-    begun: float
-    by: str
-    digests: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
+    is_own = places.prefix == paths.installed().prefix  # whose name they have
+    is_one_running = locks.held_by(places.var / locks.DIRECTORY / transaction_record.LOCK)
+    return engine.left_probes() if is_own and not is_one_running else []
 
 
-def _path(where: Where) -> Path:
-    return where.state_dir.parent / "proofs" / where.state_file.name
-
-
-def read(where: Where) -> Proof | None:
-    """Return what is recorded of a registration, None without a record that can be read."""
-    try:
-        return documents.read(Proof, files.read(_path(where), _LARGEST))
-    except (OSError, ValueError):
-        return None
-
-
-def write(where: Where, proof: Proof) -> None:
-    """Record it. Raises OSError."""
-    path = _path(where)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.replace(path, json.dumps(asdict(proof)).encode(), writer="proof")
-
-
-def forget(where: Where) -> None:
-    """Remove it: a change without a canary came after it."""
-    _path(where).unlink(missing_ok=True)
-
-
-def digests(paths: Iterable[str]) -> dict[str, str]:
-    """Return {path: digest of its bytes}, without those that cannot be read."""
-    found = {}
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError):  # irregular, too large
-            data = files.read(Path(path), engine_files.MAX_BYTES, follows=True)
-            found[path] = hashlib.sha256(data).hexdigest()
-    return found
-
-
-def author() -> str:
-    """Return who runs this command, by the kernel's login uid, which sudo does not change."""
-    try:
-        uid = int(_LOGIN_UID.read_text())
-    except (OSError, ValueError):
-        uid = _NO_LOGIN
-    uid = os.getuid() if uid == _NO_LOGIN else uid
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+def remove_left_canaries(places: Places, engines: Iterable[Registered | Where]) -> None:
+    """Remove them from engines that answer, unless nothing can be written."""
+    for one in engines:
+        with contextlib.suppress(OSError, EngineError, CallFailed):
+            engine = engine_registry.installed(one.engine, one.config)
+            if left_canaries(places, engine):  # asked before: a silent engine blocks no revert
+                with transaction_record.exclusive(places):
+                    engine.remove_probes()

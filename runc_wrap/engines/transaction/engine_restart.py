@@ -7,19 +7,22 @@ next boot, so that nothing has to be loaded now. It asks no engine: those start 
 
 import contextlib
 import hashlib
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.engine_class import RESTART, Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.host import files, systemd
+from runc_wrap.host import files, polling, systemd
 from runc_wrap.node import paths
 from runc_wrap.node.paths import Places
 
+_PAUSE = 0.2  # seconds
 _DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
+_INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BEGUN = "ExecMainStartTimestampMonotonic"
 _WANTED_BY = "multi-user.target.wants"
 _BOOT_UNIT = """# Of `runc-wrapctl engine`, while a change of an engine is not proved.
@@ -142,3 +145,37 @@ def remove_boot_unit(places: Places, directory: Path = systemd.UNITS) -> None:
     name = boot_unit_name(places)
     for path in (directory / _WANTED_BY / name, directory / name):
         systemd.unlink(path)
+
+
+def revert_command(places: Places) -> list[str]:
+    """Return the command `engine revert`, for the timer."""
+    program = str(places.wrapper.with_name("runc-wrapctl"))
+    return [program, "--prefix", str(places.prefix), "engine", "revert"]
+
+
+def wait_until_answers(node: Systemd, access: Engine, also: str = "") -> None:
+    """Wait until a restarted engine can run containers. Raises EngineError."""
+
+    def is_over() -> bool:
+        has_failed = bool(access.unit) and node.state(access.unit) == systemd.FAILED
+        return not access.silence() or has_failed
+
+    polling.wait_for(is_over, node.patience, _PAUSE)
+    if why := access.silence():
+        raise EngineError(
+            f"{access.unit or 'the engine'} does not answer{also}: {why}{access.journal}"
+        )
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore what interrupts a command, also in the programs that it starts, while the block runs.
+
+    An impatient second Ctrl-C would leave an engine between its files and its restart.
+    """
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTING}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

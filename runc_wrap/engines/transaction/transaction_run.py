@@ -21,10 +21,16 @@ from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_plan import Plan
 from runc_wrap.engines.registration.registration_state import Where
-from runc_wrap.engines.transaction import canary_proof, transaction_revert
-from runc_wrap.engines.transaction.canary_proof import Proof
+from runc_wrap.engines.transaction import (
+    canary_proof,
+    engine_restart,
+    proof_record,
+    transaction_record,
+    transaction_revert,
+)
 from runc_wrap.engines.transaction.engine_restart import Systemd
-from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.engines.transaction.proof_record import Proof
+from runc_wrap.engines.transaction.transaction_record import Note
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, polling
 from runc_wrap.node.paths import Places
@@ -65,7 +71,7 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> tuple[Plan, str
 
     Raises TakenBack, NotTakenBackError; EngineError and OSError if nothing was changed.
     """
-    with transaction_revert.exclusive(job.places):
+    with transaction_record.exclusive(job.places):
         transaction_revert.everything(job.places, node)
         registration_plan.settle(job.where.change)
         access = node.access(job.where.engine, job.where.config)
@@ -81,7 +87,7 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> tuple[Plan, str
             )
         if job.action == ADD:
             access.check_probes()
-        node.guard(job.places, note.unit, note.timer, transaction_revert.command(job.places))
+        node.guard(job.places, note.unit, note.timer, engine_restart.revert_command(job.places))
         return _Work(job, plan, node, access, note, tell).proved_or_undone()
 
 
@@ -96,7 +102,7 @@ def _note(job: Job, plan: Plan, access: Engine) -> Note:
         how=access.reload(loses_default=plan.loses_default),
         how_back=access.reload(loses_default=plan.undone_loses_default),
         begun=time.time(),
-        by=canary_proof.author(),
+        by=proof_record.author(),
     )
 
 
@@ -117,10 +123,10 @@ class _Work:
         places, where = self.job.places, self.job.where
         try:
             proof, what = self._steps()
-            with transaction_revert.uninterrupted():  # what is over cannot be taken back any more
+            with engine_restart.uninterrupted():  # what is over cannot be taken back any more
                 change_set.close(where.change)
         except BaseException as failure:  # our own defect, too, must not leave a change unproved
-            with transaction_revert.uninterrupted():
+            with engine_restart.uninterrupted():
                 self._say("taking it back")
                 if not transaction_revert.take_back(
                     places, where.change, self.node, has_read=self.has_read
@@ -128,7 +134,7 @@ class _Work:
                     self.node.release(places, self.note.timer)  # nothing was in place yet
             raise _ended_by(failure) from failure
         with contextlib.suppress(OSError):  # only words depend on it
-            canary_proof.write(where, what)
+            proof_record.write(where, what)
         self.node.release(places, self.note.timer)
         return self.plan, proof
 
@@ -147,7 +153,7 @@ class _Work:
         self._say(f"{note.engine} checks it")
         _refuse(access.refusal() or wanted.difference(access.configured()))
         # what the engine reads of a registration, as `engine status` looks at it
-        digests = canary_proof.digests([note.config, *self.plan.after.files])
+        digests = proof_record.digests([note.config, *self.plan.after.files])
         self._say(f"systemctl {note.how} {note.unit}" if note.how != NOTHING else "asking it")
         self.has_read = True
         self._restart()
@@ -155,7 +161,7 @@ class _Work:
         version = access.running_version()
         self._say("running a canary")
         proof = self._canary()
-        last = canary_proof.read(job.where)
+        last = proof_record.read(job.where)
         versions = (last.versions if last else {}) | ({job.handler: version} if version else {})
         known = {name: versions[name] for name in self.plan.after.names if name in versions}
         return proof, Proof(note.begun, note.by, digests, known)
@@ -164,7 +170,7 @@ class _Work:
         note, access, wanted = self.note, self.access, self.plan.wanted
         if note.how != NOTHING and (why := self.node.restart(note.unit, note.how)):
             raise EngineError(f"{why}{access.journal}")
-        transaction_revert.wait_until_answers(self.node, access)
+        engine_restart.wait_until_answers(self.node, access)
         seconds = self.node.patience
         polling.wait_for(lambda: not wanted.difference(access.running()), seconds, _PAUSE)
         if why := wanted.difference(access.running()):

@@ -15,8 +15,8 @@ from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
-from runc_wrap.engines.transaction import canary_proof, transaction_run
-from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.engines.transaction import proof_record, transaction_run
+from runc_wrap.engines.transaction.transaction_record import Note
 from runc_wrap.host import change_set, program, systemd
 from runc_wrap.installation import uninstaller
 from runc_wrap.node.paths import Places
@@ -259,10 +259,10 @@ def test_while_a_change_is_not_over_no_other_is_made_and_nothing_is_uninstalled(
 
 def test_a_change_without_a_transaction_is_nobodys_proof(tmp_path: Path) -> None:
     where = _where(tmp_path)
-    canary_proof.write(where, canary_proof.Proof(1.0, "alice"))
-    assert canary_proof.read(where)
+    proof_record.write(where, proof_record.Proof(1.0, "alice"))
+    assert proof_record.read(where)
     assert _ctl(tmp_path, "add", *_docker(tmp_path)).exit_code == 0
-    assert canary_proof.read(where) is None
+    assert proof_record.read(where) is None
 
 
 def test_what_was_interrupted_is_named_and_a_damaged_record_too(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from runc_wrap.cli.root_command import main
 from runc_wrap.doctor import engine_checks
 from runc_wrap.engines import engine_registry
 from runc_wrap.engines.handler import CallFailed
-from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.transaction import canary_proof, transaction_record
 from runc_wrap.host import program
 from runc_wrap.node import paths
 from runc_wrap.node.paths import Places
@@ -51,9 +51,9 @@ def test_one_that_somebody_else_has_is_left_to_him(
         if whose == "another installation":
             monkeypatch.setattr(paths, "installed", lambda: Places(places.prefix / "other"))
         else:
-            stack.enter_context(transaction_revert.exclusive(places))
+            stack.enter_context(transaction_record.exclusive(places))
         assert [*engine_checks.canaries(places)] == []
-        transaction_revert.remove_left_canaries(places, [one.where])
+        canary_proof.remove_left_canaries(places, [one.where])
     assert one.canaries == ["a"]
 
 

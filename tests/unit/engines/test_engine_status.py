@@ -10,7 +10,7 @@ import pytest
 
 from runc_wrap.engines import engine_registry, engine_status
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.transaction import canary_proof
+from runc_wrap.engines.transaction import proof_record
 from tests.unit.engines.transaction.killed_node import TEXT, FakeEngine, FakeNode, engine_says
 
 pytestmark = pytest.mark.usefixtures("registered")
@@ -172,7 +172,7 @@ def test_only_other_bytes_than_the_engine_has_read_are_drift(
 ) -> None:
     where, ended = one.where, time.time()
     if not is_known:
-        canary_proof.forget(where)
+        proof_record.forget(where)
     time.sleep(0.02)  # the kernel's clock of files has ticks
     started = time.time() if restarts else ended
     monkeypatch.setattr(engine_status, "_SLACK", 0.0)

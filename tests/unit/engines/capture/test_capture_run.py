@@ -18,7 +18,7 @@ from runc_wrap.engines.cri.protobuf_wire import fields, inner, message, text, te
 from runc_wrap.engines.crio import crio_engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import OWNER
-from runc_wrap.engines.transaction import transaction_revert
+from runc_wrap.engines.transaction import transaction_record
 from runc_wrap.host import locks
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.profiles import builtin
@@ -131,7 +131,7 @@ def test_no_engine_is_asked_while_it_is_changed_or_proved(
     """A Docker's canary and its requests have the same image, which each removes at its end."""
     monkeypatch.setattr(locks, "PATIENCE", 0.0)
     calls = podman()
-    with transaction_revert.exclusive(node.places):
+    with transaction_record.exclusive(node.places):
         assert "has held this lock" in node.failure("profile", "capture", "podman")
     assert not calls.exists()
 

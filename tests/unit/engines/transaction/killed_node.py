@@ -20,9 +20,10 @@ from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.registration.registration_plan import Plan
-from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
+from runc_wrap.engines.transaction import canary_proof, engine_restart, transaction_run
 from runc_wrap.engines.transaction.engine_restart import Systemd, remove_boot_unit, write_boot_unit
-from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.engines.transaction.transaction_record import Note
+from runc_wrap.engines.transaction.transaction_revert import NotTakenBackError, everything
 from runc_wrap.node.paths import Places
 
 UNIT = "engine.service"
@@ -141,13 +142,13 @@ class FakeNode(Systemd):
         """Leave what a command leaves that is killed while its canary runs; return the record."""
         named = ("1", "containerd", str(self.config), "runc-wrap", "add", UNIT)
         note = Note(*named, how, how_back, 1e9, "alice")
-        self.guard(self.places, UNIT, note.timer, transaction_revert.command(self.places))
+        self.guard(self.places, UNIT, note.timer, engine_restart.revert_command(self.places))
         registration_plan.carry_out(self.job(transaction_run.ADD).plan(), asdict(note))
         self.restart(UNIT, "restart")
         return self.where.change
 
     def take_back(self, *, is_boot: bool = False) -> list[Note]:
-        return transaction_revert.everything(self.places, self, is_boot=is_boot)
+        return everything(self.places, self, is_boot=is_boot)
 
     def prove(self, handler: str = "runc-wrap") -> str:
         return canary_proof.alone(self.places, self.where, handler, self)
@@ -248,7 +249,7 @@ def killed(at: int, work: Callable[[], object]) -> bool:
         _count(at)
         try:
             work()
-        except (transaction_run.TakenBack, transaction_revert.NotTakenBackError):
+        except (transaction_run.TakenBack, NotTakenBackError):
             pass
         finally:
             os._exit(ENDED)

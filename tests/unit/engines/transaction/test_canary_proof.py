@@ -15,7 +15,7 @@ from runc_wrap.cli import engine as engine_command
 from runc_wrap.cli.root_command import main
 from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.handler import EngineError
-from runc_wrap.engines.transaction import canary_proof
+from runc_wrap.engines.transaction import proof_record
 from runc_wrap.engines.transaction.canary_proof import NotProved
 from tests.unit.engines.engine_node import snapshot
 from tests.unit.engines.transaction.killed_node import (
@@ -160,11 +160,11 @@ def test_a_canary_proves_its_own_handler_only(one: FakeNode, seen: Seen) -> None
 def test_a_record_that_cannot_be_read_is_none(one: FakeNode, seen: Seen, spoiled: str) -> None:
     (path,) = (one.places.var / "proofs").iterdir()
     path.write_text(spoiled)
-    assert canary_proof.read(one.where) is None
+    assert proof_record.read(one.where) is None
     one.version = NEW
     assert seen() == ([], [])
     one.run()
-    assert canary_proof.read(one.where) is not None
+    assert proof_record.read(one.where) is not None
 
 
 def test_dockers_client_is_not_taken_for_its_daemon(

@@ -16,7 +16,7 @@ from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.transaction import canary_proof, transaction_revert, transaction_run
 from runc_wrap.engines.transaction.engine_restart import Systemd
-from runc_wrap.engines.transaction.transaction_revert import Note
+from runc_wrap.engines.transaction.transaction_record import Note, unfinished
 from runc_wrap.host import files, program, systemd
 from runc_wrap.node.paths import Places
 from tests.unit.engines.transaction.killed_node import TEXT, FakeNode
@@ -24,7 +24,7 @@ from tests.unit.engines.transaction.killed_node import TEXT, FakeNode
 
 def _is_as_before(one: FakeNode) -> bool:
     texts = {one.config.read_text(), one.read.read_text()}
-    return texts == {TEXT} and not transaction_revert.unfinished(one.places) and not one.timers
+    return texts == {TEXT} and not unfinished(one.places) and not one.timers
 
 
 @pytest.mark.parametrize("said", range(6))

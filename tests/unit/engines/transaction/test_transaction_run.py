@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.host.processes import short_directory
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
-from runc_wrap.engines.transaction import transaction_revert, transaction_run
+from runc_wrap.engines.transaction import transaction_record, transaction_revert, transaction_run
 from runc_wrap.host import change_set, files, locks
 from runc_wrap.node.paths import Places
 from tests.unit.engines.engine_node import snapshot
@@ -59,7 +59,7 @@ def test_what_fails_is_taken_back_whole(one: FakeNode, fault: str, action: str) 
         one.run(action)
     assert snapshot(one.directory) == before
     assert one.answers()
-    assert transaction_revert.unfinished(one.places) == {}
+    assert transaction_record.unfinished(one.places) == {}
     assert _remains(one) == []
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_its_owner_changed_meanwhile_is_left_and_named(one: FakeNode
     with pytest.raises(transaction_revert.NotTakenBackError, match=f"but for {one.config}"):
         one.take_back()
     assert one.config.read_text() == own
-    assert transaction_revert.unfinished(one.places) == {}
+    assert transaction_record.unfinished(one.places) == {}
     assert not [*one.places.engines.glob("*.json")]
     assert _remains(one) == []
 
@@ -200,7 +200,7 @@ def test_a_full_disk_changes_nothing(
         except (transaction_run.TakenBack, OSError):
             is_full, left = left <= 0, MOST_CHANGES
             assert (_engine(one), _recorded(one)) == before, room
-            assert (transaction_revert.unfinished(one.places), _remains(one)) == ({}, []), room
+            assert (transaction_record.unfinished(one.places), _remains(one)) == ({}, []), room
             if not is_full:  # the canary's end
                 break
         else:
@@ -217,7 +217,7 @@ def test_killed_anywhere_it_is_taken_back(tmp_path: Path, monkeypatch: pytest.Mo
         one.take_back()
         registration_plan.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
-        left = (transaction_revert.unfinished(one.places), _remains(one))
+        left = (transaction_record.unfinished(one.places), _remains(one))
         assert (file, *left) == (read, {}, []), at
         assert len([*one.places.engines.glob("*.json")]) == (file != TEXT), at
         assert (file == TEXT) is was_killed or at > MANY, at
@@ -243,6 +243,6 @@ def test_killed_on_the_way_back_it_goes_back_later(first: int, second: int, acti
         registration_plan.settle(one.where.change)  # as the next command does
         file, read = _engine(one)
         assert file == read
-        assert (transaction_revert.unfinished(one.places), _remains(one)) == ({}, [])
+        assert (transaction_record.unfinished(one.places), _remains(one)) == ({}, [])
         if file != before[0]:
             assert action == "add" or file == TEXT
