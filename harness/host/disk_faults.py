@@ -35,6 +35,10 @@ Tree = dict[str, bytes | str | None]  # by path beneath the root: a file, a link
 SHORT = "a short write"
 FULL, BROKEN = errno.ENOSPC, errno.EIO
 FAULTS = (FULL, BROKEN, SHORT)
+# Each fault once, and a disk that stays full.
+EACH_FAULT = pytest.mark.parametrize(
+    ("fault", "lasting"), [*((fault, False) for fault in FAULTS), (FULL, True)]
+)
 
 
 def put(tree: Tree, target: Path) -> Path:

@@ -285,14 +285,6 @@ def test_a_wrong_wrapper_is_detected(machine: Machine, tmp_path: Path, outcome: 
     assert planted.create("planted", "plain", Fault()).outcome == outcome
 
 
-def _wrapped_by(creator: Creator, prefix: Path, script: str) -> Creator:
-    wrapper = Installed(prefix).wrapper
-    wrapper.parent.mkdir()
-    wrapper.write_text(f"#!/bin/sh\n{script}\n")
-    wrapper.chmod(0o755)
-    return replace(creator, installed=Installed(prefix))
-
-
 def test_a_create_without_a_ledger_line_is_detected(machine: Machine) -> None:
     tally = Tally()
     result = machine.creators[0].create("in-the-ledger", "plain", Fault())

@@ -112,10 +112,7 @@ def test_a_kill_or_a_power_cut_while_it_is_undone_leaves_it_to_be_undone_again(n
         assert node.found() == OLD, call
 
 
-ONCE = [(fault, False) for fault in disk_faults.FAULTS]
-
-
-@pytest.mark.parametrize(("fault", "lasting"), [*ONCE, (disk_faults.FULL, True)])
+@disk_faults.EACH_FAULT
 @pytest.mark.parametrize("undoes", [False, True])
 def test_a_disk_that_fails_at_any_step_leaves_all_old_or_all_new(
     fault: int | str, tmp_path: Path, *, lasting: bool, undoes: bool

@@ -49,8 +49,7 @@ def test_what_a_killed_writer_left_or_a_link_in_its_place_is_not_written_to(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "x"]
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk_faults.FAULTS)
+@disk_faults.EACH_FAULT
 def test_whatever_call_fails_the_file_is_the_old_one_or_the_new_one_and_nothing_is_left_beside(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:

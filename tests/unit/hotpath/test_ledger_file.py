@@ -236,8 +236,7 @@ def test_a_killed_rotation_loses_no_existing_container(prefix: str, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk_faults.FAULTS)
+@disk_faults.EACH_FAULT
 def test_any_failing_call_of_a_rotation_loses_no_existing_container(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:

@@ -100,8 +100,7 @@ def test_a_power_cut_leaves_the_old_or_the_whole_new_policy(tmp_path: Path, new:
         assert link.readlink() == Path(new.policy["runtime"]["path"])
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk_faults.FAULTS)
+@disk_faults.EACH_FAULT
 def test_any_failing_call_leaves_one_whole_policy_and_the_next_apply_works(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:

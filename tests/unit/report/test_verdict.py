@@ -175,6 +175,7 @@ UNWATCHED = {**UNKNOWN, "reason": "Unknown: nothing was watching while its conta
 CLEARED = {**UNKNOWN, "reason": "Unknown: its evidence was cleared.", "watched": 0}
 SECOND = "2026-11-18T01:00:00Z"  # an hour after BEGIN
 NO_NAMESPACES = (0, *[None] * 5)  # evidence.attribution.child_namespaces
+FAIRLY = "Watched fairly long: 7 days in 1 container; meanwhile "
 UNSURE = "Well watched: 7 days in 1 container; whether clone3 was to {} (observe shows it)."
 CAME = "Unknown: 1 call ({}) came as its program started"
 NO_MODE = "Neither audit nor observe shows it."
@@ -182,7 +183,10 @@ EPOCH: dict[str, Any] = {"first": "2026-11-18T11:06:50Z", "last": "2026-11-18T11
 OF_RUNTIME = node_reports.call(count=1, programs=["/usr/sbin/runc"], **EPOCH)
 # What happened, and some of what is said of it: of a reason the beginning, of a confidence a part
 JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
-    "no call": ([runs()], {**SAFE, "calm": False}),
+    "no call, watched for a week": (
+        [runs()],
+        {**SAFE, "calm": False, "watched": WEEK,
+         "confidence": ("Well watched: 7 days in 1 container.", "!" + NO_MODE)}),
     "a call newer than the profile": ([runs(), saw(CLONE3), saw(NEW)], DEGRADES),
     "a call that depends": ([runs(), saw(CLONE3), saw(NEW), saw(CLONE)], DEPENDS),
     "a call that is denied": ([runs(), saw(CLONE3), saw(CLONE), saw()], DENIED),
@@ -195,8 +199,6 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
         [runs(), saw(CLONE3)],
         {**SAFE, "confidence": UNSURE.format(
             "make namespaces, or do what else clone cannot, is unknown")}),
-    "watched for a week": (
-        [runs()], {"watched": WEEK, "confidence": "Well watched: 7 days in 1 container."}),
     "watched for two days": (
         [blind, runs(), watched(0, 2 * 86400)],
         {**SAFE, "watched": 2 * 86400, "confidence": "Watched fairly long: 2 days in 1 contain"}),
@@ -219,13 +221,9 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
     "it ended, was cleared, and has a stored call": (
         [runs(), gone, cleared(HOUR), stored(MINUTE)], {**SAFE, "watched": MINUTE}),
     "it was cleared after its end": ([runs(), runs(time=SECOND), gone, cleared(2 * HOUR)], CLEARED),
-    "it was cleared before its second start": (
-        [runs(), runs(time=SECOND), gone, cleared(-1)], {**UNWATCHED, "watched": 0}),
     "it was cleared before its start": ([runs(), gone, cleared(-1)], {**UNWATCHED, "watched": 0}),
     "what runs keeps its file: it has none": (
         [runs(), cleared(HOUR)], {**SAFE, "reason": None, "watched": WEEK}),
-    "it runs again since an hour, and was cleared": (
-        [runs(), runs(time=SECOND), cleared(HOUR)], {**SAFE, "watched": WEEK - HOUR}),
     "it runs again, and was cleared an hour later": (
         [runs(), runs(time=SECOND), cleared(2 * HOUR)], {**SAFE, "watched": WEEK - 2 * HOUR}),
     "its time between two starts is unknown": (
@@ -261,9 +259,14 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
         [runs(mode="observe"), lost(1, source="processes")], {"lost": 0}),
     "observed, and calls were lost": (
         [runs(mode="observe"), lost(1, source=OBSERVE)], {"lost": 1}),
-    "so many were lost": ([runs(), lost(3)], {"reason": "Unknown: 3 records were lost"}),
+    "so many were lost": (
+        [runs(), lost(3)],
+        {"reason": "Unknown: 3 records were lost", "lost": 3, "lost_at_least": False,
+         "confidence": FAIRLY + "3 records lost."}),
     "so many at least": (
-        [runs(), lost(3, "at least 3")], {"reason": "Unknown: at least 3 records were lost"}),
+        [runs(), lost(2), lost(1, "at least one record: journalctl hung")],
+        {"reason": "Unknown: at least 3 records were lost", "lost": 3, "lost_at_least": True,
+         "confidence": FAIRLY + "at least 3 records lost."}),
     "so many at most": (
         [runs(), lost(3, "at most so many")], {"reason": "Unknown: at most 3 records were lost"}),
     "its end was not seen, and a loss before the next look": (
@@ -275,7 +278,9 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
         {"lost": 0}),
     "somebody looked again before the loss": (
         [blind, watched(-9, 15), runs(), gone, watched(25, WEEK), lost(3, begin=30)], {"lost": 0}),
-    "a call of nobody": ([runs(), stray()], UNKNOWN),
+    "a call of nobody": (
+        [runs(), stray()],
+        {**UNKNOWN, "lost": 0, "confidence": FAIRLY + "1 call of no known container."}),
     "a call of nobody that audit recorded, and it is observed": (
         [runs(mode="observe"), watched(0, HOUR, OBSERVE), stray()], SAFE),
     "a call of nobody, beside one of its own": ([runs(), saw(), stray()], DENIED),
@@ -302,7 +307,6 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
     "it may trace": ([runs(), has("CAP_SYS_PTRACE"), saw(MOUNT)], {"confidence": "!" + NO_MODE}),
     "it calls kcmp": (
         [runs(), has(), saw(KCMP)], {"confidence": (" 1 container. It calls kcmp: ", NO_MODE)}),
-    "its bundle is gone": ([runs()], {"confidence": "!" + NO_MODE}),
 }  # fmt: skip
 
 
@@ -349,27 +353,6 @@ def test_a_workload_with_incomplete_evidence_is_not_safe(  # noqa: PLR0917 - tab
     assert found["confidence"].endswith(doubt)
 
 
-LEAST = "at least one record: journalctl hung"
-
-
-DOUBTS = [
-    ([lost(3)], 3, "; meanwhile 3 records lost."),
-    ([lost(2), lost(1, LEAST)], 3, "; meanwhile at least 3 records lost."),
-    ([stray()], 0, "; meanwhile 1 call of no known container."),
-]
-
-
-@pytest.mark.parametrize(("doubts", "number", "words"), DOUBTS)
-def test_doubts_lower_the_confidence_and_are_named(
-    case: Case, doubts: list[What], number: int, words: str
-) -> None:
-    for event in [runs(), *doubts]:
-        event(case)
-    found = case.one()
-    assert found["confidence"] == f"Watched fairly long: 7 days in 1 container{words}"
-    assert (found["lost"], found["lost_at_least"]) == (number, "at least" in words)
-
-
 def test_since_leaves_out_earlier_calls_and_losses(case: Case) -> None:
     for event in (runs(), saw(at=60), lost(3)):
         event(case)
@@ -410,7 +393,6 @@ def test_with_an_unknown_profile_calls_are_shown_without_a_verdict(case: Case) -
 CLONE3_FLAGS = [
     (0x3D0F00, "safe", "ENOSYS"),  # a thread
     (samples.NEWUSER, "denied", "EPERM by way of clone"),
-    (0x4000 | 0x20000, "denied", "EPERM by way of clone"),
     (0x80, "denied", "ENOSYS, and clone has no CLONE_NEWTIME"),
     (SPAWN, "safe", "ENOSYS"),
     (SPAWN | INTO_CGROUP, "degrades", "ENOSYS, and clone has no CLONE_INTO_CGROUP"),

@@ -218,8 +218,7 @@ def _all_counts(found: Evidence) -> dict[Key, list[int]]:
     return {key: _counts(found, key) for key in found.containers}
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-@pytest.mark.parametrize("fault", disk_faults.FAULTS)
+@disk_faults.EACH_FAULT
 def test_evidence_that_could_not_be_written_is_written_by_the_next_flush(
     tmp_path: Path, fault: int | str, *, lasting: bool
 ) -> None:
