@@ -51,6 +51,7 @@ class Evidence:
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Look at no containers and no records of this machine."""
+    ctl.prove_once(monkeypatch)
     monkeypatch.setattr(runtime_state, "KNOWN_ROOTS", ())
     monkeypatch.setattr(users_containers, "RUN_DIRECTORIES", f"{tmp_path}/user/")
     monkeypatch.setattr(log_files, "AUDIT_LOG", tmp_path / "absent")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.cli.root_command import main
 from runc_wrap.node.paths import Places
 from tests.unit.node import machine
@@ -48,6 +49,22 @@ class Node:
         self.configure(policy, **profiles)
         self.ctl("apply", status=0)
         return self
+
+
+_PROVED: dict[object, list[str]] = {}
+_prove = Prover._of  # noqa: SLF001 - what costs
+
+
+def prove_once(patch: pytest.MonkeyPatch) -> None:
+    """Have each block proved once for all tests of a process; tests/unit/apply proves them anew."""
+
+    def of(prover: Prover, *blocks: bytes) -> list[str]:
+        key = (prover._loader, *blocks)  # noqa: SLF001 - all that a proof depends on
+        if key not in _PROVED:
+            _PROVED[key] = _prove(prover, *blocks)
+        return _PROVED[key]
+
+    patch.setattr(Prover, "_of", of)
 
 
 def node(tmp_path: Path, patch: pytest.MonkeyPatch) -> Node:

@@ -13,6 +13,7 @@ from tests.unit.node import machine
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
     """A node with runc 1.1.15 and nothing else; no policy is in force yet."""
+    ctl.prove_once(monkeypatch)
     return ctl.node(tmp_path, monkeypatch)
 
 
