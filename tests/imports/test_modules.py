@@ -112,9 +112,7 @@ def test_a_create_loads_these_modules_and_no_other(
     interpreter: Interpreter, bundle: Bundle, path: str
 ) -> None:
     PATHS[path](bundle)
-    expected = interpreter.seen
-    assert interpreter.modules(_create(bundle)) - expected == set()
-    assert expected - interpreter.modules(_create(bundle)) == set()
+    assert interpreter.modules(_create(bundle)) ^ interpreter.seen == set()
 
 
 @pytest.mark.parametrize("adopts", [False, True])
@@ -161,8 +159,6 @@ def _one_bit(text: bytes, at: int) -> bytes:
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
-    "the end is missing": lambda whole: whole[:-1],
-    "a bit of the digest": lambda whole: _one_bit(whole, 5),
     "a bit in the middle": lambda whole: _one_bit(whole, len(whole) // 2),
 }
 

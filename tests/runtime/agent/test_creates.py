@@ -201,9 +201,19 @@ def test_another_user_is_disconnected(agent: Agent, node: Installed) -> None:
 def test_a_new_config_that_no_launcher_took_is_removed(agent: Agent, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"linux":{}}')
     packet = agents.request("runc", "create", "--bundle", str(tmp_path), "ID")
+
+    def is_removed() -> bool:
+        return len(list(tmp_path.iterdir())) == 1
+
+    for _ in range(3):
+        with _connected(agent.prefix) as caller:
+            caller.send(packet)  # it is gone before the answer
     with agents.asking(agent.prefix, packet) as answer:
         assert Path(os.fsdecode(answer[5])).exists()
-    wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal")
+        wait_until(is_removed, "its removal while the launcher waits")
+    with agents.asking(agent.prefix, packet) as answer:
+        assert not is_removed()
+    wait_until(is_removed, "its removal")
     with agents.asking(agent.prefix, packet) as answer:
         os.kill(agent.decide, signal.SIGTERM)
-        wait_until(lambda: len(list(tmp_path.iterdir())) == 1, "its removal at the end")
+        wait_until(is_removed, "its removal at the end")

@@ -54,6 +54,7 @@ BAD: dict[str, tuple[Callable[[Bundle], object], str]] = {
     "a FIFO": (_fifo, "not a regular file"),
     "linux in another case": (_change(lambda c: c.update(LINUX={})), "instead of"),
     "an unknown annotation value with escapes": (_asks("\x1b[31m\n\u202e"), "\\x1b[31m\\n\\u202e"),
+    "a profile that is not there": (_asks("localhost/none.json"), "localhost/none.json"),
     "a profile that leads out": (_asks("localhost/../policy"), "within the profile directory"),
 }
 

@@ -80,14 +80,6 @@ def test_a_precompiled_filter_is_used_by_crun_and_ignored_by_runc(runc: Lab, cru
         assert (bundle.config.read_bytes() == before) == (lab is crun)
 
 
-def test_a_missing_profile_is_an_error_not_an_unconfined_container(lab: Lab) -> None:
-    bundle = lab.bundle({"runc-wrap/seccomp": "localhost/none.json"})
-    done = bundle.call(lab.wrapped, "create")
-    assert done.returncode == 1
-    assert "localhost/none.json" in done.stdout
-    assert bundle.call(lab.bare, "state").returncode == 1
-
-
 def test_the_second_container_with_the_same_profile_has_the_same_bytes(lab: Lab) -> None:
     first, second = lab.bundle(), lab.bundle()
     for bundle in (first, second):

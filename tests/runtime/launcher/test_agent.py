@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.containers.bundles import Bundle
-from harness.host.processes import attempt, run, short_directory, wait_until
+from harness.host.processes import attempt, short_directory, wait_until
 from harness.node import install, launchers
 from harness.node.agent import socket_of
 from harness.node.launchers import VERSION, agent, identity, message
@@ -112,21 +112,6 @@ def test_the_answer_is_obeyed_and_the_runtime_gets_the_same_process_state_as_wit
     assert (bundle.config.read_bytes() == before) == (make is _go)
     assert bundle.read()["linux"].get("seccomp") == (BLOCK if make is _rename else None)
     assert not bundle.config.with_name(".new").exists()
-
-
-@pytest.mark.parametrize("words", [["state", "ID"], ["--root", "/r", "kill", "create"], []])
-def test_other_commands_do_not_ask_the_agent(probed: Probed, words: list[str]) -> None:
-    with agent(probed.node, lambda _: []) as asked:
-        run([probed.node.wrapper, *words])
-    assert asked.requests == []
-
-
-def test_without_a_runtime_the_agent_is_not_asked(node: install.Installed, bundle: Bundle) -> None:
-    install.use_runtime(node, node.wrapper)
-    with agent(node, lambda _: _go(bundle.config)) as asked:
-        done = attempt([node.wrapper, *Probed(node, bundle).create])
-    assert (done.returncode, asked.requests) == (1, [])
-    assert "is runc-wrap itself" in done.stderr
 
 
 Spoil = Callable[[Path], Answer]

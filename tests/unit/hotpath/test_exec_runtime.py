@@ -2,11 +2,8 @@
 
 import json
 import os
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
-from signal import SIGPIPE, SIGXFSZ
 
 import pytest
 from hypothesis import given
@@ -71,18 +68,6 @@ def test_a_log_that_cannot_be_truncated_is_still_closed(tmp_path: Path) -> None:
     Launch([*NAMED, "--ahead", f"{descriptor}:5", "--", *WORDS]).take_back()
     assert (tmp_path / "log").read_text() == "ours\n"
     assert not Path(f"/proc/self/fd/{descriptor}").exists()
-
-
-@pytest.mark.parametrize("ignored", ["", "p", "x", "px"])
-def test_the_runtime_ignores_the_signals_that_its_caller_ignored(ignored: str) -> None:
-    """Python ignores both at its start."""
-    words = [*NAMED[:4], "--runtime", "/bin/grep", "--ignored", ignored, "--"]
-    launch = f"Launch({[*words, 'SigIgn', '/proc/self/status']})"
-    code = f"from runc_wrap.hotpath.exec_runtime import *; hand_over({launch})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    mask = int(done.stdout.split()[1], 16)
-    found = [bool(mask >> number - 1 & 1) for number in (SIGPIPE, SIGXFSZ)]
-    assert found == ["p" in ignored, "x" in ignored]
 
 
 def _called(log: Path | str, log_format: str = "json") -> Invocation:

@@ -1,59 +1,13 @@
-"""The decide server's connections, and the packets of the protocol."""
+"""The packets of the protocol. Connections: tests/runtime/agent/test_creates.py."""
 
 import os
-import socket
-from pathlib import Path
-from typing import Any, cast
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.node.agent import request
 from runc_wrap.agent.decide import launcher_packet
-from runc_wrap.agent.decide.decision_server import Connection, Server
 from runc_wrap.agent.decide.launcher_packet import KINDS
-
-
-class Answering:
-    """Makes a file for each request."""
-
-    def __init__(self, made: Path) -> None:
-        self.made = made
-
-    def is_current(self) -> bool:
-        return True
-
-    def answer(self, *_: object) -> tuple[bytes, str]:
-        self.made.touch()
-        return b"an answer", str(self.made)
-
-
-@pytest.mark.parametrize("moment", ["before the answer", "after it", "never"])
-def test_a_file_that_no_launcher_took_is_removed(tmp_path: Path, moment: str) -> None:
-    made = tmp_path / "made"
-    launcher, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with launcher, ours, listening:
-        server = Server(cast("Any", Answering(made)), listening.fileno(), cast("Any", None))
-        connection = server.connections[ours.fileno()] = Connection(ours.fileno(), 1, ours)
-        launcher.send(b"a request")
-        if moment == "before the answer":
-            launcher.close()
-        server._read(connection)  # noqa: SLF001 - one turn, without the peer's uid
-        if moment != "before the answer":
-            assert made.exists(), "it may still be taken"
-        if moment == "after it":
-            launcher.close()
-            server._read(connection)  # noqa: SLF001 - as above
-        if moment == "never":
-            connection.until = 0.0
-            server._give_up_late_ones()  # noqa: SLF001 - as above
-        assert not made.exists()
-        assert server.connections == {}
-        server.listening.close()
-        server.poll.close()
-
 
 _words = st.lists(st.binary(max_size=9).map(lambda raw: raw.replace(b"\0", b"x")), max_size=6)
 
