@@ -24,8 +24,8 @@ from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe.container_limits import Resting
 from runc_wrap.agent.observe.listener_handover import Acceptor, Arrival, Arrivals
 from runc_wrap.agent.observe.listeners import Listener, Listeners
-from runc_wrap.agent.record import client_sockets
-from runc_wrap.agent.record.client_sockets import Questions
+from runc_wrap.agent.record.exec_notices import EXEC
+from runc_wrap.agent.record.flush_answers import EVIDENCE, Questions
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import Complaints, say, warn
@@ -36,7 +36,7 @@ from runc_wrap.hotpath.errors import described
 
 ROLE = "observe"
 _NOTIFY = "notify"
-_OTHERS = (client_sockets.EXEC, client_sockets.EVIDENCE)
+_OTHERS = (EXEC, EVIDENCE)
 _PAUSE = 0.01
 _RELEASE_EVERY = 5.0  # seconds between looks at which release is installed
 _RECORD_AGAIN = 30.0  # seconds from a recorder that could not be made to the next attempt
@@ -78,7 +78,7 @@ class Observer:
         self.metrics = MetricsWriter(prefix)
         self.handlers: dict[int, Callable[[], None]] = {}
         self.is_over = self.is_outdated = False
-        self.questions = Questions(held[client_sockets.EVIDENCE])
+        self.questions = Questions(held[EVIDENCE])
         self._complaints = Complaints()
         self._looked = time.monotonic()  # at which release is installed
         self.listeners = Listeners(prefix, self.store, lambda *_: None)  # no recorder yet
@@ -103,7 +103,7 @@ class Observer:
         if self._record_again > time.monotonic():
             return
         try:
-            notices = self.held.get(client_sockets.EXEC)
+            notices = self.held.get(EXEC)
             made = Recorder(self.prefix, self.inflight, notices, self._answer_waiting)
             self._report_losses(made)
         except Exception as error:  # noqa: BLE001 - calls are answered without evidence too

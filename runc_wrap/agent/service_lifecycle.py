@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 KINDS = {
     "decide": _socket.SOCK_SEQPACKET,
     "notify": _socket.SOCK_STREAM,
-    "exec": _socket.SOCK_DGRAM,  # this and the next: agent.record.client_sockets
+    "exec": _socket.SOCK_DGRAM,  # agent.record.exec_notices; the next: flush_answers
     "evidence": _socket.SOCK_SEQPACKET,
 }
 _LOCK = "lock"  # PREFIX/var/agent/ROLE.lock

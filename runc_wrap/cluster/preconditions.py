@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runc_wrap import safe_text
-from runc_wrap.engines import dependent_container, engine_registry, handler_removal, probe_container
+from runc_wrap.engines import dependent_container, engine_registry, handler_users, probe_container
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.engine_class import Engine
@@ -107,6 +107,6 @@ def sentence(found: Sequence[str]) -> str:
 
 def _dependents(places: Places) -> Iterator[Dependent]:
     for where, name in registration_state.handlers(places):
-        yield from handler_removal.needing(where, name)
+        yield from handler_users.needing(where, name)
     for name in uninstall_obstacles.names(places):
-        yield from handler_removal.calling(places, name)
+        yield from handler_users.calling(places, name)

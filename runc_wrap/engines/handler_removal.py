@@ -3,17 +3,14 @@
 An engine refuses to stop, enter or start a container whose runtime's name it does not know any more
 (Podman: exec, stop and rm fail; Docker: a stopped container cannot be started). So a removal is
 refused while there are any; or the name is handed over: it stays, and leads to the real runtime.
-
-Some need the name in the engine's configuration (Engine.needing), some its path (Engine.calling).
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runc_wrap.engines import dependent_container, engine_registry
-from runc_wrap.engines.dependent_container import Dependent, Unknown, of_handler
+from runc_wrap.engines import dependent_container, handler_users
+from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_plan
 from runc_wrap.engines.registration.registration_plan import Plan
@@ -69,9 +66,9 @@ def look_again(places: Places, removal: Removal) -> None:
 
 def _users(places: Places, planned: Plan, handler: str) -> tuple[list[Dependent], list[str]]:
     """Return the containers that need what is removed, and what is not known or certain."""
-    found, named = needed(planned.where, handler)
+    found, named = handler_users.needed(planned.where, handler)
     if planned.link_gone:
-        called, more = called_by_path(places, handler)
+        called, more = handler_users.called_by_path(places, handler)
         found, named = sorted({*found, *called}), [*dict.fromkeys([*named, *more])]
     return found, named
 
@@ -92,69 +89,3 @@ def required_runtime(places: Places) -> Path:
             f"there is no runc or crun that {places.runtime} names; try: `runc-wrapctl apply`"
         )
     return runtime
-
-
-def needed(where: Where, handler: str) -> tuple[list[Dependent], list[str]]:
-    """Return the containers that need a handler's name, and what is not known or certain.
-
-    What users run by their own Podman is named only: any user could start such a container.
-    """
-    users = engine_registry.ENGINES[where.engine].of_users(handler)
-    return _known(handler, users, lambda: needing(where, handler))
-
-
-def called_by_path(places: Places, handler: str) -> tuple[list[Dependent], list[str]]:
-    """Return the containers for which PREFIX/bin/HANDLER is called, and what is not certain."""
-    users = [one for each in engine_registry.ENGINES.values() for one in each.of_users(handler)]
-    return _known(handler, users, lambda: calling(places, handler))
-
-
-def needing(where: Where, handler: str) -> list[Dependent]:
-    """Return the containers that need the name of a handler in this configuration.
-
-    Raises Unknown.
-    """
-    engine = engine_registry.at(where.engine, where.config)
-    return _once(engine.needing(where.bin_dir / handler))
-
-
-def calling(places: Places, handler: str) -> list[Dependent]:
-    """Return the containers for which the path PREFIX/bin/HANDLER is called.
-
-    Raises OSError for a ledger that cannot be read, and Unknown.
-    """
-    return _once(_calling(places, handler))
-
-
-def _calling(places: Places, handler: str) -> Iterator[Dependent]:
-    path, known = places.wrapper.with_name(handler), set()
-    for engine in engine_registry.ENGINES.values():
-        for id_, container in engine.calling(path):
-            known.add(id_)
-            yield container
-    yield from (one for one in of_handler(places, handler) if one.name not in known)
-
-
-def _known(
-    handler: str, users: Iterable[Dependent], find: Callable[[], list[Dependent]]
-) -> tuple[list[Dependent], list[str]]:
-    named = [f"{each} needs {handler}" for each in sorted(set(users))]
-    try:
-        return find(), named
-    except Unknown as unknown:
-        return [], [*named, f"there may be containers that need {handler}, as {unknown}"]
-
-
-def _once(found: Iterable[Dependent]) -> list[Dependent]:
-    """Return each container once, with its state if any source has it.
-
-    Raises Unknown only without any: what is found is certain, whatever is not known beside it.
-    """
-    known: list[Dependent] = []
-    try:
-        known.extend(found)
-    except Unknown:
-        if not known:
-            raise
-    by_name = {(one.engine, one.name): one for one in sorted(known)}
-    return sorted(by_name.values())

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def wait_for(asked: Callable[[], T], seconds: float, pause: float) -> T:
+def wait_for(asked: Callable[[], T], seconds: float, pause: float = 0.2) -> T:
     """Ask until the answer is true, `pause` seconds after the one before; return the last answer.
 
     It is asked at least once, and not again once `seconds` are over.

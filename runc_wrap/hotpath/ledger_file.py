@@ -208,14 +208,10 @@ def is_late(origin: Origin, before: Origin) -> bool:
     """Return whether a line is the agent's for a create that the cold path had already decided.
 
     `before` is the origin of the container's previous line. The agent hung between its decision and
-    its line; its launcher gave up waiting, and did not follow the agent's answer.
+    its line; its launcher gave up waiting, and did not follow the agent's answer. With
+    the two exchanged: whether a line replaces that of the agent.
     """
     return before[0] == "cold" and before[1] is not None and origin == ("agent", before[1])
-
-
-def replaces(origin: Origin, before: Origin) -> bool:
-    """Return whether a line replaces the agent's previous one, which was not followed."""
-    return is_late(before, origin)
 
 
 def _keep_existing(directory: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runc_wrap import safe_text
-from runc_wrap.engines import dependent_container, engine_registry, handler_removal
+from runc_wrap.engines import dependent_container, engine_registry, handler_users
 from runc_wrap.engines.engine_class import NOTHING
 from runc_wrap.engines.handler import DEFAULT_NAME
 from runc_wrap.engines.registration import registration_plan, registration_state
@@ -64,7 +64,7 @@ def calls(places: Places) -> tuple[dict[str, str], list[str]]:
     for name, why_kept in _in_memory(places, unsure):
         in_memory.setdefault(name, []).append(why_kept)
     for name in names(places):
-        containers, more = handler_removal.called_by_path(places, name)
+        containers, more = handler_users.called_by_path(places, name)
         unsure += [each for each in more if each not in unsure]
         if containers:
             why[name] = dependent_container.counted(containers)

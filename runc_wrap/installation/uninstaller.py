@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from runc_wrap.engines import dependent_container, handler_removal
+from runc_wrap.engines import dependent_container, handler_removal, handler_users
 from runc_wrap.engines.handler_removal import Removal
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.transaction import engine_restart
@@ -91,7 +91,7 @@ def _needed(places: Places, stays: dict[str, str]) -> list[str]:
     """Return who needs it, in a sentence for each name."""
     needed = [f"{places.wrapper.with_name(name)}: {why}" for name, why in stays.items()]
     for where, name in registration_state.handlers(places):
-        if found := handler_removal.needed(where, name)[0]:
+        if found := handler_users.needed(where, name)[0]:
             needed.append(f"{name} in {where.config}: {dependent_container.counted(found)}")
     return needed
 

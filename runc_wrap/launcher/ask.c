@@ -22,7 +22,7 @@
 
 #define VERSION "runc-wrap/1"
 #define LARGEST (64 * 1024)
-#define LONGEST_NOTICE 4096 /* agent/record/client_sockets.py: LONGEST */
+#define LONGEST_NOTICE 4096 /* agent/record/exec_notices.py: LONGEST */
 #define MOST_FIELDS 8
 /* Microseconds for the connection and the answer together, whatever the agent does: containerd's
  * shim before 2.3.2 allows two seconds for a container's state, and a create loses at most a tenth

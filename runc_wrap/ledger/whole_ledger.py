@@ -36,7 +36,7 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
         if ledger_file.is_late(origin, before):
             continue
         first, often = starts.get(key, (decision_record.text(found.get("time")), 0))
-        starts[key] = (first, often + (not ledger_file.replaces(origin, before)))
+        starts[key] = (first, often + (not ledger_file.is_late(before, origin)))
         if any(last.get(key, {}).get(one) for one in ("candidate", decision_record.HAD_CANDIDATE)):
             found[decision_record.HAD_CANDIDATE] = True
         last[key] = found

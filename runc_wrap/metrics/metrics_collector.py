@@ -17,7 +17,7 @@ from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind, Tallies
 from runc_wrap.host import engine_names
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, MODES, OWN_PROFILE, READY_MADE
-from runc_wrap.hotpath.ledger_file import Key, is_late, replaces
+from runc_wrap.hotpath.ledger_file import Key, is_late
 from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.ledger.decision_record import Ledger, Record
 from runc_wrap.metrics import counter_state, prometheus_series
@@ -146,7 +146,7 @@ def _once(records: Iterable[Record]) -> Iterator[Record]:
         whose = (*record.key, record.pid)
         before = waiting.pop(whose, None)
         late = before is not None and is_late(record.origin, before.origin)
-        if before and not late and not replaces(record.origin, before.origin):
+        if before and not late and not is_late(before.origin, record.origin):
             yield before
         waiting[whose] = before if before and late else record
         if len(waiting) > _AHEAD:

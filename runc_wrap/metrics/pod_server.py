@@ -96,7 +96,8 @@ class PodServer(ThreadingHTTPServer):
         if why != self._said:
             self._said = why
             self._say(why or f"{self._file}: the agent's metrics come again")
-        return found + exposition(self._word(), is_up=not why)
+        state = (files.text(self._state, _LONGEST_WORD) or "").strip()
+        return found + exposition(state, is_up=not why)
 
     def _found(self) -> tuple[bytes, str]:
         """Return the file's text, and why there is none, "" if there is."""
@@ -107,9 +108,6 @@ class PodServer(ThreadingHTTPServer):
             return files.read(self._file, LARGEST), ""
         except (OSError, ValueError) as error:
             return b"", f"{self._file}: {getattr(error, 'strerror', None) or error}"
-
-    def _word(self) -> str:
-        return (files.text(self._state, _LONGEST_WORD) or "").strip()
 
 
 class _Reply(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ from runc_wrap import time_text
 from runc_wrap.node.paths import Places
 
 SECONDS = 2.0
-_SOCKET, _VERSION = "evidence.sock", "runc-wrap/1"  # as agent.record.client_sockets has them
+_SOCKET, _VERSION = "evidence.sock", "runc-wrap/1"  # as agent.record.flush_answers has them
 _AGAIN = 0.05  # seconds until the next attempt, if the service is being replaced
 _SILENT = "the agent did not answer"
 _LARGEST = 256

@@ -125,13 +125,9 @@ def _personality(value: int, _: Args) -> str:
     return _flags(flags, linux_constants.PERSONALITY_FLAGS, name) if flags else name
 
 
-def _set_tid(size: int, _: Args) -> str:
-    return "set_tid" if size else ""
-
-
 _WORDED: dict[str, Callable[[int, Args], str]] = {
     "clone": _clone,
-    "set_tid": _set_tid,
+    "set_tid": lambda size, _: "set_tid" if size else "",
     "socket type": _socket_type,
     "protocol": _protocol,
     "personality": _personality,

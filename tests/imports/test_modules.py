@@ -222,7 +222,7 @@ socket struct {_OS} {_TYPING}
 ROLES = {
     "decide": (28, "__future__ _blake2 _datetime _socket errno fcntl gc select"),
     "observe": (
-        74,
+        75,
         f"""{_OBSERVE} _bisect _ctypes _sre bisect ctypes ctypes._endian gc re re._casefix
         re._compiler re._constants re._parser resource""",
     ),

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 from runc_wrap.agent.observe.seccomp_unotify import Inflight
-from runc_wrap.agent.record.client_sockets import Executions
 from runc_wrap.agent.record.disk_thread import DiskThread
+from runc_wrap.agent.record.exec_notices import Executions
 from runc_wrap.agent.record.pending_calls import PendingCalls
 from runc_wrap.agent.record.source_check import SourceCheck, absent
 from runc_wrap.agent.record.watched_time import WatchedTime

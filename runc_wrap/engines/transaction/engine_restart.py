@@ -20,7 +20,6 @@ from runc_wrap.host import files, polling, systemd
 from runc_wrap.node import paths
 from runc_wrap.node.paths import Places
 
-_PAUSE = 0.2  # seconds
 _DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BEGUN = "ExecMainStartTimestampMonotonic"
@@ -160,7 +159,7 @@ def wait_until_answers(node: Systemd, access: Engine, also: str = "") -> None:
         has_failed = bool(access.unit) and node.state(access.unit) == systemd.FAILED
         return not access.silence() or has_failed
 
-    polling.wait_for(is_over, node.patience, _PAUSE)
+    polling.wait_for(is_over, node.patience)
     if why := access.silence():
         raise EngineError(
             f"{access.unit or 'the engine'} does not answer{also}: {why}{access.journal}"

@@ -20,8 +20,6 @@ from runc_wrap.host import change_set, files, polling, systemd
 from runc_wrap.host.change_set import ChangeRecord
 from runc_wrap.node.paths import Places
 
-_PAUSE = 0.2  # seconds
-
 
 class NotTakenBackError(Failure):
     """A change could not be taken back; its record stays, for the next try."""
@@ -107,7 +105,7 @@ def _has_forgotten(
     if node.restart(note.unit, RELOAD):
         return False
     access, wanted = node.access(note.engine, config), text.decode()
-    return polling.wait_for(lambda: access.has_read(wanted, note.handler), node.patience, _PAUSE)
+    return polling.wait_for(lambda: access.has_read(wanted, note.handler), node.patience)
 
 
 def _restart(note: Note, node: Systemd, *, is_needed: bool) -> None:

@@ -37,7 +37,6 @@ from runc_wrap.node.paths import Places
 
 ADD, REMOVE = "add", "remove"
 INTERRUPTED = "it was interrupted"  # the whole message of TakenBack, then
-_PAUSE = 0.2  # seconds
 
 
 class TakenBack(Failure):
@@ -172,7 +171,7 @@ class _Work:
             raise EngineError(f"{why}{access.journal}")
         engine_restart.wait_until_answers(self.node, access)
         seconds = self.node.patience
-        polling.wait_for(lambda: not wanted.difference(access.running()), seconds, _PAUSE)
+        polling.wait_for(lambda: not wanted.difference(access.running()), seconds)
         if why := wanted.difference(access.running()):
             raise EngineError(f"{note.engine} answers, but {why}{access.journal}")
 

@@ -179,7 +179,7 @@ _MAY_BE_SAID = re.compile(
 
 
 def test_a_report_waits_until_a_killed_service_is_back_or_says_so(lab: Lab) -> None:
-    """tests/unit/agent/record/test_client_sockets.py has an agent that is absent or hangs."""
+    """tests/unit/agent/record/test_flush_answers.py has an agent that is absent or hangs."""
     bundle = lab.run("short", 1, GETPID)
     with agents.supervised(lab.node) as agent:
         for _ in range(3):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from runc_wrap.cli.root_command import main
 from runc_wrap.cluster import policy_directory, preconditions
-from runc_wrap.engines import handler_removal
+from runc_wrap.engines import handler_users
 from runc_wrap.engines.containerd.containerd_engine import Containerd
 from runc_wrap.engines.dependent_container import Dependent, Unknown
 from runc_wrap.host import program
@@ -162,7 +162,7 @@ def places(tmp_path: Path) -> Places:
 
 
 def _reason(places: Places, monkeypatch: pytest.MonkeyPatch, *found: Dependent) -> str:
-    monkeypatch.setattr(handler_removal, "calling", lambda *_: [*found])
+    monkeypatch.setattr(handler_users, "calling", lambda *_: [*found])
     return preconditions.still_needed(places)
 
 
@@ -187,7 +187,7 @@ def test_a_silent_engine_may_have_some(places: Places, monkeypatch: pytest.Monke
     def unknown(*_: object) -> list[Dependent]:
         raise Unknown("containerd runs, and `ctr` does not show its pods")
 
-    monkeypatch.setattr(handler_removal, "calling", unknown)
+    monkeypatch.setattr(handler_users, "calling", unknown)
     assert "`ctr` does not show" in preconditions.still_needed(places)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.engines import dependent_container, handler_removal
+from runc_wrap.engines import dependent_container, handler_users
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI as OLD
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError
 from runc_wrap.engines.registration import registration_plan
@@ -183,13 +183,13 @@ def test_a_pod_needs_the_name_by_which_our_launcher_was_called(
     text = "".join(f"{json.dumps(each | {'action': 'inject'})}\n" for each in lines)
     write(tmp_path / "var/ledger/ledger.jsonl", text)
     where = Where("crio", tmp_path / "crio.conf", tmp_path / "bin", tmp_path)
-    found = handler_removal.needing(where, "x")
+    found = handler_users.needing(where, "x")
     assert [str(each) for each in found] == ["pod (crio)"]
-    assert handler_removal.needing(where, "y") == []
+    assert handler_users.needing(where, "y") == []
 
     def unreadable(_: Path) -> object:
         raise PermissionError("denied")
 
     monkeypatch.setattr(whole_ledger, "read", unreadable)
     with pytest.raises(dependent_container.Unknown, match="known by the ledger"):
-        handler_removal.needing(where, "x")
+        handler_users.needing(where, "x")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runc_wrap.engines import dependent_container, handler_removal
+from runc_wrap.engines import dependent_container, handler_users
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.cri import grpc_call
 from runc_wrap.engines.cri.protobuf_wire import message
@@ -28,7 +28,7 @@ USER = 12345
 
 
 def _needing(engine: str, config: Path, name: str = STRICT.name) -> list[Dependent]:
-    return handler_removal.needing(Where(engine, config, STRICT.parent, Path()), name)
+    return handler_users.needing(Where(engine, config, STRICT.parent, Path()), name)
 
 
 @pytest.mark.parametrize(("engine", "name"), [("docker", "one"), ("podman", "/one")])
@@ -111,14 +111,14 @@ def test_a_container_started_by_a_link_to_the_path_is_found(tmp_path: Path, prog
     link.symlink_to(places.wrapper.with_name("strict"))
     script = f'[ $1 = ps ] && echo a || printf "{link}\\trunning\\tone\\tid\\n"'
     machine.fake(programs, "podman", script)
-    assert [each.name for each in handler_removal.calling(places, "strict")] == ["one"]
-    assert handler_removal.calling(places, "runc-wrap") == []
+    assert [each.name for each in handler_users.calling(places, "strict")] == ["one"]
+    assert handler_users.calling(places, "runc-wrap") == []
 
 
 def test_podman_is_not_asked_where_root_never_used_it(podman: Path, tmp_path: Path) -> None:
     """It would make its storage."""
     (podman / "libpod").rmdir()
-    assert handler_removal.calling(Places(Path("/p")), "strict") == []
+    assert handler_users.calling(Places(Path("/p")), "strict") == []
     assert not (tmp_path / "calls").exists()
 
 
@@ -154,7 +154,7 @@ def _says(pid: int | None, monkeypatch: pytest.MonkeyPatch, handler: str = "stri
     monkeypatch.setattr(containerd_engine, "_STATES", ())
     named = [*podman_engine.Podman.of_users(STRICT.name)]
     assert _needing("podman", Path()) == []
-    assert handler_removal.calling(Places(STRICT.parents[1]), STRICT.name) == []
+    assert handler_users.calling(Places(STRICT.parents[1]), STRICT.name) == []
     return [each.name for each in named]
 
 

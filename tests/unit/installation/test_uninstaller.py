@@ -11,7 +11,7 @@ from typing import ClassVar, NoReturn
 
 import pytest
 
-from runc_wrap.engines import dependent_container, engine_registry, handler_removal
+from runc_wrap.engines import dependent_container, engine_registry, handler_removal, handler_users
 from runc_wrap.engines.containerd import containerd_engine
 from runc_wrap.engines.crio.crio_engine import Crio
 from runc_wrap.engines.docker.docker_engine import Docker
@@ -157,7 +157,7 @@ def test_an_engine_that_does_not_say_its_containers_and_what_users_run_are_named
     theirs = [dependent_container.Dependent("podman of uid 7", "mine", "running")]
     monkeypatch.setattr(Podman, "of_users", lambda name: theirs * (name == "strict"))
     users = "mine (podman of uid 7, running) needs strict"
-    monkeypatch.setattr(handler_removal, "calling", _unknown)
+    monkeypatch.setattr(handler_users, "calling", _unknown)
     removal = handler_removal.plan(places, _docker(places), "strict")
     told = f"there may be containers that need strict, as {FAILS}"
     assert ({*removal.named}, removal.given) == ({told, users}, [])

@@ -12,7 +12,7 @@ import pytest
 
 from harness.host.processes import short_directory
 from runc_wrap.agent.observe.seccomp_unotify import Inflight
-from runc_wrap.agent.record import client_sockets, pending_calls, watched_time
+from runc_wrap.agent.record import exec_notices, pending_calls, watched_time
 from runc_wrap.agent.record import recorder as recorder_module
 from runc_wrap.agent.record.recorder import Recorder
 from runc_wrap.agent.record.source_check import SourceCheck
@@ -329,7 +329,7 @@ RUNTIME = 2**22 + 1
 def joined(connected: Path) -> Iterator[Recorder]:
     """A recorder that already knows that we join container c1."""
     write_ledger(connected.parent / "var" / "ledger", line("c1", root="/run/test"))
-    words = (client_sockets.VERSION, *"runc-wrap --root /run/test exec c1 true".split(), "")
+    words = (exec_notices.VERSION, *"runc-wrap --root /run/test exec c1 true".split(), "")
     with short_directory("told") as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(str(place / "exec.sock"))
         one = Recorder(str(connected.parent), Inflight.new(), told.fileno())

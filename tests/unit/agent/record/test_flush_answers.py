@@ -13,8 +13,9 @@ import pytest
 
 from harness.host.processes import short_directory
 from harness.node.requirements import requires
-from runc_wrap.agent.record import client_sockets
-from runc_wrap.agent.record.client_sockets import Executions, Questions, named
+from runc_wrap.agent.record import flush_answers
+from runc_wrap.agent.record.exec_notices import Executions, named
+from runc_wrap.agent.record.flush_answers import Questions
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.host import socket_peers
 from runc_wrap.node import flush_request
@@ -147,7 +148,7 @@ def test_the_next_answer_comes_a_moment_after_the_last(place: Path, asked: Quest
     with asking(place):
         asked.take()
         assert asked.asked is None
-        (due,), soonest = asked.due(), client_sockets.SOONEST
+        (due,), soonest = asked.due(), flush_answers.SOONEST
         assert due == pytest.approx(time.monotonic() + soonest, abs=soonest / 2)
 
 
@@ -165,7 +166,7 @@ def test_a_request_expires(place: Path, asked: Questions, monkeypatch: pytest.Mo
     with asking(place):
         asked.take()
         assert not asked.is_late
-        later = time.time() + client_sockets.SECONDS
+        later = time.time() + flush_answers.SECONDS
         monkeypatch.setattr(time, "time", lambda: later)
         assert asked.is_late
 
