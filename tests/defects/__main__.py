@@ -1,26 +1,21 @@
 """Plants each defect of defects.toml in a copy of the tree, one at a time, and runs tests on it.
 
-    python -m tests.defects [--commit C] [--coverage FILE] [--list] [NUMBER...] [-- TESTS...]
+    python -m tests.defects [--list] [NUMBER...] [-- TESTS...]
 
-Without tests, those of `--coverage`, a file that `coverage run` with test contexts wrote for that
-tree, which reach the planted lines; otherwise the unit tests that import the module, and then those
-of its room. A test that takes ten minutes notices the defect, too. Prints a line for each; exits
+Without tests, the unit tests that import the module, and then those of its room.
+A test that takes ten minutes notices the defect, too. Prints a line for each; exits
 with 1 if one was not seen.
 """
 
 import argparse
-import importlib
-import io
-import subprocess
 import sys
-import tarfile
 import tempfile
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants import ROOT, concerned, copied, detected
+from tests.mutants import concerned, copied, detected
 
 DATA = Path(__file__).with_name("defects.toml")
 _PRODUCT = (
@@ -61,30 +56,13 @@ def defects() -> list[Defect]:
     return [Defect(number, **one) for number, one in enumerate(found, 1)]
 
 
-def lines_of(defect: Defect, path: Path) -> range:
-    """Return the lines that a defect replaces, numbered from 1."""
-    first = path.read_text().partition(defect.old)[0].count("\n") + 1
-    return range(first, first + max(defect.old.rstrip("\n").count("\n") + 1, 1))
-
-
-def reaching(data: Path, path: Path, lines: range) -> list[str]:
-    """Return the tests that reach one of these lines, by a file of coverage with contexts."""
-    covered = importlib.import_module("coverage").CoverageData(str(data))  # not of `make`'s
-    covered.read()
-    by_line = covered.contexts_by_lineno(str(path))
-    tests = {context.partition("|")[0] for line in lines for context in by_line.get(line, ())}
-    return sorted(tests - {""})
-
-
-def tried(defect: Defect, tree: Path, tests: list[str], coverage: Path | None) -> str:
+def tried(defect: Defect, tree: Path, tests: list[str]) -> str:
     """Plant a defect, run the tests, take it out again; return what came of it."""
     path = defect.place(tree)
     if path is None:
         return GONE
     name = path.relative_to(tree)
-    if not tests and coverage:
-        tests = reaching(coverage, ROOT / name, lines_of(defect, path))
-    elif not tests:
+    if not tests:
         tests = [*concerned(str(name), tree), *_of_room(name.parts[1], tree)]
     if not tests:
         return UNREACHED
@@ -97,21 +75,9 @@ def _of_room(room: str, tree: Path) -> list[str]:
     return [place for place in places if (tree / place).is_dir()]
 
 
-def _copy(commit: str, to: Path) -> Path:
-    if commit:
-        words = ["git", "archive", commit]
-        text = subprocess.run(words, cwd=ROOT, check=True, capture_output=True).stdout
-        with tarfile.open(fileobj=io.BytesIO(text)) as archive:
-            archive.extractall(to, filter="tar")
-        return to
-    return copied(to)
-
-
 def main() -> int:
     """Run the program; return the exit status."""
     parser = argparse.ArgumentParser(prog="defects", description="Plants the kept defects.")
-    parser.add_argument("--commit", default="", help="the tree; without it, this checkout's")
-    parser.add_argument("--coverage", type=Path, help="of all tests, with their contexts")
     parser.add_argument("--list", action="store_true", help="list them, plant none")
     parser.add_argument("words", nargs="*", help="numbers, then -- and tests")
     own, _, tests = " ".join(sys.argv[1:]).partition(" -- ")
@@ -119,12 +85,12 @@ def main() -> int:
     chosen = [one for one in defects() if not given.words or str(one.number) in given.words]
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="defects-") as name:
-        tree = _copy(given.commit, Path(name))
+        tree = copied(Path(name))
         for one in chosen:
             if given.list:
                 came = "there" if one.place(tree) else GONE
             else:
-                came = tried(one, tree, tests.split(), given.coverage)
+                came = tried(one, tree, tests.split())
             counts[came] += 1
             sys.stdout.write(f"{one.number:3} {came}: {one.file}: {one.seen}\n")
             sys.stdout.flush()

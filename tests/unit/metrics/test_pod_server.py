@@ -1,7 +1,6 @@
 """The server of a cluster's pod: its gauges, what it serves, and its bounds."""
 
 import os
-import re
 import socket
 import threading
 import time
@@ -31,14 +30,6 @@ def test_one_state_is_the_nodes_and_what_is_none_is_unknown(word: str) -> None:
         f'runc_wrap_node_state{{state="{state}"}}'
     ]
     assert len(found) == len(STATES)
-
-
-def test_the_states_are_those_of_the_guide() -> None:
-    """`removed` is none of the node's annotation: with it the annotation goes."""
-    guide = (Path(__file__).resolve().parents[3] / "docs" / "kubernetes.md").read_text()
-    section = guide.partition("\n## States\n")[2].partition("\n## ")[0]
-    listed = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
-    assert {*STATES} - {pod_server.UNKNOWN, "removed"} == {*listed}
 
 
 METRICS = b"# TYPE runc_wrap_x gauge\nrunc_wrap_x 1.0\n"
