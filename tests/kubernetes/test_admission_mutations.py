@@ -56,7 +56,6 @@ STAMPED: dict[str, tuple[Json, str, str]] = {
         pod(initContainers=_init(), seccomp=OUT), OWN, "app init"),
     "by a native sidecar": (
         pod(initContainers=_init(OUT, restartPolicy="Always")), f"{OWN}.init", "init"),
-    "a user namespace": (pod(hostUsers=False, seccomp=OUT), OWN, "app"),
     "a long name": (pod(container(FITS, OUT)), f"{OWN}.{FITS}", FITS),
     "the longest name, in the old key": (
         pod(container(LONGEST, OUT)), f"{OLD_OF}{LONGEST}", LONGEST),
@@ -180,8 +179,6 @@ def giving() -> Policies:
         pytest.param(pod(runtimeClassName=""), "runc-wrap", id="an empty name"),
         pytest.param(pod(annotations={}), "runc-wrap", id="an empty map of annotations"),
         pytest.param(pod(hostUsers=False), "runc-wrap", id="a user namespace"),
-        pytest.param(pod(hostNetwork=True), "runc-wrap", id="the host's network"),
-        pytest.param(pod(initContainers=[container("i")]), "runc-wrap", id="an init container"),
         pytest.param(pod(nodeSelector={"pool": "a"}), "runc-wrap", id="other selectors"),
         pytest.param(pod(nodeSelector={"kubernetes.io/os": "linux"}), "runc-wrap", id="for Linux"),
         pytest.param(pod(os={"name": "linux"}), "runc-wrap", id="of Linux"),

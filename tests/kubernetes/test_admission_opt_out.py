@@ -94,8 +94,6 @@ def test_what_asks_for_another_profile_is_refused_by_every_way_into_a_pod(
         pytest.param(pod(annotations={f"{OLD_OF}app": "docker/default"}), id="by the oldest value"),
         pytest.param(pod(initContainers=[container("init")]), id="an init container"),
         pytest.param(pod(ephemeralContainers=DEBUG), id="an ephemeral container"),
-        pytest.param(pod(hostUsers=False), id="a user namespace"),
-        pytest.param(pod(hostUsers=True), id="none"),
         pytest.param(pod(**WINDOWS), id="Windows"),
         pytest.param(pod(serviceAccountName="builder"), id="a service account"),
         pytest.param(pod(seccomp="Unconfined"), id="an explicit Unconfined, which has no effect"),

@@ -63,17 +63,10 @@ def _name(line: Json) -> str:
     return str(line["bundle"]).removesuffix("/userdata").rpartition("/")[2]
 
 
-def test_every_word_of_every_ledger_line_is_read() -> None:
-    ledger = whole_ledger.read(DATA / "var/ledger")
-    assert ledger.damaged == 0
-    lines = {key: record.line for key, record in ledger.records.items()}
-    assert lines == {_key(line): line for line in LINES}
-    for record in ledger.records.values():
-        for name in record.line.keys() & {*record._fields}:
-            assert getattr(record, name) == record.line[name], name
-
-
 def test_each_container_is_known_by_its_line() -> None:
+    ledger = whole_ledger.read(DATA / "var/ledger")
+    lines = {key: record.line for key, record in ledger.records.items()}
+    assert (ledger.damaged, lines) == (0, {_key(line): line for line in LINES})
     known = Known(DATA / "var/ledger")
     for line in LINES:
         key = _key(line)
