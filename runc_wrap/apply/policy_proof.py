@@ -38,6 +38,10 @@ _LARGEST = 16 << 20
 _MOST = 1000  # texts that are remembered, the last used: a policy has some ten for each mode
 # The rooms that find a proof: another release, whose text differs, asks again.
 _PROVING = ("apply", "filters", "hotpath", "profiles")
+_ONE_RULE = (
+    "let both never hold: give one rule the opposite of the other's comparison too, such as "
+    "SCMP_CMP_NE for SCMP_CMP_EQ; the order of rules decides nothing"
+)
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
 
@@ -114,7 +118,7 @@ class Prover:
         try:
             for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
                 libseccomp_proof.wrong(text, self._loader, known)
-            if calls := {one.syscall for one in known.values() if one}:
+            if calls := {one.syscall for one in known.values() if one and not one.is_tolerable}:
                 self._masked(profile.name, made, sorted(calls))
         except ProfileError as error:
             sentence, remedy = str(error), "write fewer or other rules"
@@ -123,8 +127,11 @@ class Prover:
             severity = "error"
         for one in dict.fromkeys(filter(None, known.values())):
             masks = "compare by SCMP_CMP_MASKED_EQ, as `apply` does where masks can say it"
-            remedy = f"{masks}, or list only 64-bit ABIs"
-            yield LintFinding("compiled-wrongly", severity, "syscalls", str(one), remedy)
+            check, remedy = "compiled-wrongly", f"{masks}, or list only 64-bit ABIs"
+            if one.others:
+                check, remedy = "overlapping-rules", _ONE_RULE
+            how: Severity = "warning" if one.is_tolerable else severity
+            yield LintFinding(check, how, "syscalls", str(one), remedy)
 
     def remember(self) -> None:
         """Write what was proved: the next `apply` does not prove it again, whatever its mode."""
@@ -153,7 +160,7 @@ class Prover:
         """Return the calls of a block's JSON that are compiled wrongly."""
         known = {} if instead else _CALLS
         found = libseccomp_proof.wrong(block, self._loader, known, instead)
-        return sorted({one.syscall for one in found})
+        return sorted({one.syscall for one in found if not one.is_tolerable})
 
     def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
         """Return the profile with masks. Raises PolicyError if it is not as the profile says.
@@ -167,8 +174,8 @@ class Prover:
             raise PolicyError(
                 f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
                 f"{', '.join(calls)} to something else than they say, or cannot be proved right. "
-                "Compare for equality or by masks, in fewer rules, list only 64-bit ABIs, or "
-                "upgrade libseccomp to 2.6.1."
+                "Let no rules of other actions hold for the same arguments, compare for equality "
+                "or by masks, in fewer rules, list only 64-bit ABIs, or use libseccomp 2.6.1."
             )
         return other
 

@@ -170,6 +170,43 @@ def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
     assert [found.abi for found in libseccomp_proof.wrong(text, CRUN, {})] == wrong
 
 
+def _acct(action: str, value: int, op: str = "EQ", index: int = 1, **more: Any) -> dict[str, Any]:
+    one = {"index": index, "value": value, "valueTwo": value, "op": f"SCMP_CMP_{op}"}
+    return {"names": ["acct"], "action": f"SCMP_ACT_{action}", "args": [one], **more}
+
+
+OVERLAPS = [
+    ([_acct("ERRNO", 5), _acct("LOG", 7, index=2)], "error", "LOG, where another rule says SCMP_A"),
+    ([_acct("LOG", 7, index=2), _acct("ERRNO", 5)], "error", "LOG, where another rule says SCMP_A"),
+    ([_acct("LOG", 4, "MASKED_EQ"), _acct("KILL", 3, "MASKED_EQ")], "error", "says SCMP_ACT_KILL"),
+    # with masks, which `apply` writes, the stricter one holds
+    ([_acct("ERRNO", 9, "LT"), _acct("LOG", 7)], "warning", "acct(0x0, 0x7, 0x0, "),
+    (
+        [_acct("ERRNO", 9, "LT", errnoRet=13), _acct("ERRNO", 7)],
+        "warning",
+        "says SCMP_ACT_ERRNO(EA",
+    ),
+    ([_acct("LOG", 9, "LT"), _acct("ERRNO", 7)], None, ""),  # the stricter one holds
+    ([_acct("ERRNO", 5), _acct("LOG", 5, "NE")], None, ""),
+    ([_acct("ERRNO", 5), _acct("ERRNO", 7, index=2)], None, ""),
+]
+
+
+@pytest.mark.parametrize(("rules", "severity", "said"), OVERLAPS)
+def test_where_rules_of_several_actions_hold_a_laxer_one_is_refused_and_lint_names_both(
+    node: Node, rules: list[dict[str, Any]], severity: str | None, said: str
+) -> None:
+    """Whatever their order: libseccomp has its own."""
+    node.configure(
+        "", o=json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}).encode()
+    )
+    found = json.loads(node.ctl("profile", "lint", "localhost/o.json", "--json").stdout)
+    overlaps = [one for one in found if one["check"] == "overlapping-rules"]
+    assert [one["severity"] for one in overlaps] == ([severity] if severity else [])
+    assert all(said in one["sentence"] for one in overlaps)
+    assert node.ctl("apply").exit_code == (2 if severity == "error" else 0)
+
+
 def test_what_audit_logs_is_proved_and_where_masks_cannot_say_it_a_warning_says_so(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
