@@ -6,9 +6,8 @@ none; `runc-wrapctl agent observe` sees to that for a systemd that does not say 
 
 from collections.abc import Mapping
 
-from runc_wrap.agent import systemd_protocol
 from runc_wrap.agent.service_log import warn
-from runc_wrap.agent.systemd_protocol import Supervisor
+from runc_wrap.agent.systemd_protocol import Supervisor, number
 
 LISTENER = "seccomp-"  # followed by a number from 1
 ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection
@@ -18,7 +17,7 @@ ANYWAY = b"RUNC_WRAP_WITHOUT_DESCRIPTOR_STORE"  # in the environment: take liste
 
 def room(environment: Mapping[bytes, bytes]) -> int:
     """Return how many descriptors the supervisor keeps."""
-    return systemd_protocol.number(environment, b"FDSTORE")
+    return number(environment, b"FDSTORE")
 
 
 def number_of(name: str, kind: str = LISTENER) -> int:

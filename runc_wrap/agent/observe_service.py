@@ -13,13 +13,7 @@ from _signal import SIGCHLD, SIGINT, SIGTERM  # type: ignore[import-not-found]
 from collections.abc import Callable, Iterator
 
 from runc_wrap.agent import descriptor_store, service_lifecycle, systemd_protocol
-from runc_wrap.agent.descriptor_store import (
-    ARRIVING,
-    INFLIGHT,
-    LISTENER,
-    DescriptorStore,
-    number_of,
-)
+from runc_wrap.agent.descriptor_store import ARRIVING, LISTENER, DescriptorStore, number_of
 from runc_wrap.agent.metrics_timer import MetricsWriter
 from runc_wrap.agent.observe.container_limits import Resting
 from runc_wrap.agent.observe.listener_handover import Acceptor, Arrival, Arrivals
@@ -27,9 +21,7 @@ from runc_wrap.agent.observe.listeners import Listener, Listeners
 from runc_wrap.agent.record.exec_notices import EXEC
 from runc_wrap.agent.record.flush_answers import EVIDENCE, Questions
 from runc_wrap.agent.record.recorder import Recorder
-from runc_wrap.agent.service_lifecycle import Release, Signals
 from runc_wrap.agent.service_log import Complaints, say, warn
-from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan
 from runc_wrap.host import socket_peers
 from runc_wrap.hotpath.errors import described
@@ -68,11 +60,11 @@ class Observer:
     def __init__(self, prefix: str, held: dict[str, int]) -> None:
         self.prefix = prefix
         self.held = held
-        self.supervisor = Supervisor(os.environb)
-        self.watchdog = Watchdog(self.supervisor, os.environb)
+        self.supervisor = systemd_protocol.Supervisor(os.environb)
+        self.watchdog = systemd_protocol.Watchdog(self.supervisor, os.environb)
         self.store = DescriptorStore(self.supervisor, os.environb, held)
-        self.release = Release(prefix)
-        self.signals = Signals(SIGCHLD, SIGTERM, SIGINT)
+        self.release = service_lifecycle.Release(prefix)
+        self.signals = service_lifecycle.Signals(SIGCHLD, SIGTERM, SIGINT)
         self.poll = select.epoll()
         self.resting = Resting(self.poll)
         self.metrics = MetricsWriter(prefix)
@@ -95,7 +87,8 @@ class Observer:
         for records, source in ((memory.unwritten, OBSERVE), (memory.records, AUDIT)):
             if records:
                 recorder.lost(LossSpan(now, records, source, _KILLED, since))
-        is_first = INFLIGHT not in self.held and descriptor_store.ANYWAY in os.environb
+        is_lone = descriptor_store.ANYWAY in os.environb
+        is_first = is_lone and descriptor_store.INFLIGHT not in self.held
         if self.listeners.is_deaf or (is_first and recorder.observes):
             recorder.lost(LossSpan(now, 0, OBSERVE, _CLOSED, since))
 

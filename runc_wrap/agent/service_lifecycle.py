@@ -5,22 +5,13 @@ Listening sockets are handed over by systemd or bound here.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # typeshed has only signal, which costs enum
 import _socket
 import errno
 import fcntl
 import posix
 import sys
 import time
-from _signal import (  # type: ignore[import-not-found]  # typeshed has only signal, which costs enum
-    SIG_BLOCK,
-    SIG_UNBLOCK,
-    SIGCHLD,
-    SIGINT,
-    SIGTERM,
-    pthread_sigmask,
-    set_wakeup_fd,
-    signal,
-)
 
 from runc_wrap.agent import start_command, systemd_protocol
 from runc_wrap.agent.service_log import say, warn
@@ -43,7 +34,7 @@ _LOCK = "lock"  # PREFIX/var/agent/ROLE.lock
 _LONGEST = 107  # bytes of sun_path without its NUL (unix(7))
 _BACKLOG = 4096  # the kernel's own bound, net.core.somaxconn, is no higher
 _PREDECESSOR_SECONDS = 1.0  # for a service that is ending to let go of sockets and lock
-_SIGNALS = (SIGCHLD, SIGINT, SIGTERM)
+_SIGNALS = (_signal.SIGCHLD, _signal.SIGINT, _signal.SIGTERM)
 
 
 def begin(prefix: str, role: str, names: Sequence[str]) -> dict[str, int]:
@@ -92,7 +83,8 @@ def begin_anew(prefix: str, role: str, held: Descriptors) -> NoReturn:
     """Become the installed release's service, with these descriptors."""
     words = start_command.command_anew(prefix, role)
     say("another release is installed; it takes over.")
-    pthread_sigmask(SIG_BLOCK, _SIGNALS)  # until the new program makes its `Signals`
+    # until the new program makes its `Signals`
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _SIGNALS)
     try:
         systemd_protocol.become(words, held, posix.environ)
     except OSError as error:
@@ -105,10 +97,10 @@ class Signals:
 
     def __init__(self, *numbers: int) -> None:
         self.fd, writer = posix.pipe2(posix.O_CLOEXEC | posix.O_NONBLOCK)
-        set_wakeup_fd(writer, warn_on_full_buffer=False)
+        _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in numbers:
-            signal(number, _nothing)
-        pthread_sigmask(SIG_UNBLOCK, _SIGNALS)
+            _signal.signal(number, _nothing)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _SIGNALS)
 
     def take(self) -> set[int]:
         """Return the signals that have come since the last call."""

@@ -11,29 +11,20 @@ from typing import Any, NoReturn
 import click
 
 from runc_wrap.cli import options, output
-from runc_wrap.cluster import (
-    api_server,
-    archive_copy,
-    configmap_policy,
-    next_step,
-    node_reporter,
-    policy_directory,
-    preconditions,
-    state_file,
-)
+from runc_wrap.cluster import api_server, archive_copy, policy_directory, preconditions, state_file
+from runc_wrap.cluster.configmap_policy import LARGEST, PolicyNotTaken, digest, mounted
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_dbus import Manager
 from runc_wrap.cluster.installer_loop import Reconciler
-from runc_wrap.cluster.next_step import NextStep
-from runc_wrap.cluster.node_reporter import Pod, Reporter
+from runc_wrap.cluster.next_step import ENGINES, REMOVED, WELL, NextStep
+from runc_wrap.cluster.node_reporter import Pod, Reporter, note_readiness
 from runc_wrap.failure import Failure
 from runc_wrap.host import polling
 from runc_wrap.host.locks import LockHeldError, locked
-from runc_wrap.node import paths
-from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import DEFAULT_PREFIX, Places
 
-_PLACES = paths.Places(paths.DEFAULT_PREFIX)  # the node's: by the same path here and there
+_PLACES = Places(DEFAULT_PREFIX)  # the node's: by the same path here and there
 _SOCKET = Path("/host/systemd/private")
 _CONFIG, _PROFILES = Path("/policy/config"), Path("/policy/profiles")
 _STATE = Path("/run/runc-wrap/state")  # in the pod: the state's word, for the command metrics
@@ -41,7 +32,7 @@ _FILE = Path("/host/metrics/runc-wrap.prom")
 _PERIOD = 300.0  # seconds between looks at a node that needs nothing
 _SOON = 20.0  # where something is waited for
 _GLANCE = 5.0  # at the mounted policy
-_LONGEST_POLICY = 8 * configmap_policy.LARGEST  # of one line: JSON escapes a byte by six at most
+_LONGEST_POLICY = 8 * LARGEST  # of one line: JSON escapes a byte by six at most
 _ANOTHER = (
     "another pod of the installer works on this node; delete the DaemonSet that is left over "
     "(`kubectl -n runc-wrap get daemonsets`)"
@@ -88,7 +79,7 @@ def _look_after(  # noqa: PLR0913 - the commands' options
     work = _alone(
         Reconciler(_PLACES, commands, reporter, removes=removes).run, installs=not removes
     )
-    well = frozenset((next_step.REMOVED,)) if removes else next_step.WELL
+    well = frozenset((REMOVED,)) if removes else WELL
     _keep(work, reporter, once=once, well=well)
 
 
@@ -102,9 +93,7 @@ def apply(places: Places, /, name: str) -> None:
 
 
 @cluster.command("preflight")
-@click.argument(
-    "engine", type=click.Choice(sorted(each.name for each in next_step.ENGINES.values()))
-)
+@click.argument("engine", type=click.Choice(sorted(each.name for each in ENGINES.values())))
 @click.option("--config", type=options.PATH, help="The engine's configuration file.")
 @click.option("--policy", help="With this policy, which is laid down for the release.")
 @click.pass_obj
@@ -115,7 +104,7 @@ def check_node(places: Places, /, engine: str, *, config: Path | None, policy: s
     if policy and not found:
         try:
             policy_directory.lay(places, policy)
-        except (configmap_policy.PolicyNotTaken, OSError) as error:
+        except (PolicyNotTaken, OSError) as error:
             refused = str(error)
     output.document({"reason": "; ".join(found), "policy": refused})
     return bool(found)
@@ -211,7 +200,7 @@ def _keep(
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    node_reporter.note_readiness("the installer has begun to look at its node", is_well=False)
+    note_readiness("the installer has begun to look at its node", is_well=False)
     while True:
         word = ""  # what is not known
         try:
@@ -220,7 +209,7 @@ def _keep(
         except (Failure, OSError, ValueError) as error:
             output.warn(str(error))
             sentence = f"the node's state is not known: {error}"
-        node_reporter.note_readiness(sentence, is_well=word in well)
+        note_readiness(sentence, is_well=word in well)
         if once:
             raise SystemExit(0 if word in well else output.WRONG)
         _rest(_PERIOD if word in well and reporter.is_heard else _SOON)
@@ -234,8 +223,8 @@ def _rest(seconds: float) -> None:
 
 def _policy() -> str:
     try:
-        return configmap_policy.digest(configmap_policy.mounted(_CONFIG, _PROFILES))
-    except configmap_policy.PolicyNotTaken as error:
+        return digest(mounted(_CONFIG, _PROFILES))
+    except PolicyNotTaken as error:
         return str(error)
 
 

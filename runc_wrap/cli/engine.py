@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from runc_wrap.cli import engine_change, output
-from runc_wrap.cli.engine_change import config_option, handler_option
 from runc_wrap.cli.options import shows
 from runc_wrap.engines import engine_status
 from runc_wrap.engines.registration import registration_state
@@ -31,8 +30,8 @@ engine.add_command(engine_change.remove)
 
 @engine.command()
 @engine_change.engine_argument()
-@handler_option
-@config_option
+@engine_change.handler_option
+@engine_change.config_option
 @shows
 def prove(
     places: Places, /, *, name: str, handler: str, config: Path | None, as_json: bool

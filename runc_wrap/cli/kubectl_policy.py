@@ -16,7 +16,6 @@ from runc_wrap.documents.reader import DocumentError, read, record
 from runc_wrap.failure import Failure
 from runc_wrap.fleet import memory_bound, node_queries
 from runc_wrap.fleet.kubectl import Kubectl, KubectlError
-from runc_wrap.fleet.node_queries import Asking, Query
 from runc_wrap.fleet.policy_answers import ChangedNodes, PolicyAnswers, PolicyChange
 from runc_wrap.host import files
 from runc_wrap.policy.settings.policy_sources import CONFIG, PROFILES
@@ -46,7 +45,7 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     paths: tuple[Path, ...],
     maps: tuple[str, ...],
     selector: str | None,
-    how: Asking,
+    how: node_queries.Asking,
     as_json: bool,
 ) -> bool:
     """Have every node check a policy, as it would before it puts it in force; nothing is changed.
@@ -61,7 +60,7 @@ def check(  # noqa: PLR0913 - click gives each option as a parameter
     found = PolicyAnswers()
     with output.progress("Asking nodes") as meter, memory_bound.bounded() as bound:
         given = _line(_of_config_maps(cluster, maps) | _of_files(paths))
-        query = Query(cluster, (*PROGRAM, "check-policy"), how, given)
+        query = node_queries.Query(cluster, (*PROGRAM, "check-policy"), how, given)
         nodes, found.not_linux = node_queries.asked(cluster, selector, how.without)
         found.not_reached = [one.node for one in nodes if not one.is_reached]
         for document, size in query.documents([one for one in nodes if one.is_reached], meter):

@@ -21,7 +21,6 @@ from runc_wrap.node.paths import Places
 from runc_wrap.report import evidence_gathering
 from runc_wrap.report.evidence_gathering import NodeReport
 from runc_wrap.report.merge import node_document
-from runc_wrap.report.merge.node_document import Kept
 from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.source_selection import Asked
 
@@ -153,16 +152,16 @@ def gathered(places: Places, asked: Asked, *, candidate: bool = False) -> NodeRe
     return found
 
 
-def _kept(places: Places, found: NodeReport) -> Kept:
+def _kept(places: Places, found: NodeReport) -> node_document.Kept:
     """Count the containers of which nothing is known, as they keep their engine's default."""
     known = kept_defaults.recognizer(places)
     counted = kept_defaults.counted(found.ledger.records.values(), known)
     profiles = dict(counted.most_common(node_document.MOST_PROFILES))
     policy = installed_programs.policy_in_force(places.prefix)  # without one nothing is recognized
-    return Kept(policy is not None and kept_defaults.adopts(policy), profiles)
+    return node_document.Kept(policy is not None and kept_defaults.adopts(policy), profiles)
 
 
-def _meta(found: NodeReport, asked: Asked, kept: Kept) -> Json:
+def _meta(found: NodeReport, asked: Asked, kept: node_document.Kept) -> Json:
     return {
         "node": socket.gethostname(),
         "since": time_text.rfc3339(asked.since) if asked.since else None,

@@ -9,7 +9,6 @@ import click
 
 from runc_wrap import safe_text
 from runc_wrap.cli import options, output, workload_output
-from runc_wrap.cli.workload_output import chosen, document, in_full
 from runc_wrap.fleet import memory_bound
 from runc_wrap.host.progress_meter import Meter
 from runc_wrap.node.paths import Places
@@ -83,17 +82,17 @@ def show(
     """Print it as `report` prints one node's; return whether something is wrong."""
     workloads = found.workloads()
     if named is not None:
-        workloads = [chosen(workloads, named)]
+        workloads = [workload_output.chosen(workloads, named)]
     as_json = flags["as_json"]
     if as_json or page:
         base_profiles.assign(places, workloads)
-    documents = [document(one) for one in workloads] if as_json or page else []
+    documents = [workload_output.document(one) for one in workloads] if as_json or page else []
     if page:
         workload_output.write_page(page, documents, places, _meta(found))
     if as_json:
         output.document(found.as_json(documents))
     elif named is not None and not page:
-        output.say(in_full(workloads[0]))
+        output.say(workload_output.in_full(workloads[0]))
     elif not page:
         _show(found, workloads, everyone=flags["everyone"])
     if not as_json:

@@ -19,13 +19,8 @@ from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.decision import ENGINE_DEFAULT, Decision
 from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.ledger.decision_record import Record
-from runc_wrap.node.container_state import (
-    container_processes,
-    container_status,
-    kept_defaults,
-    lost_listeners,
-)
-from runc_wrap.node.container_state.container_processes import Process
+from runc_wrap.node.container_state import container_status, kept_defaults, lost_listeners
+from runc_wrap.node.container_state.container_processes import FILTERED, Process
 from runc_wrap.node.container_state.container_status import Entry, Node
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
@@ -187,7 +182,7 @@ def decided(found: Record | Decision | None) -> str:
 
 def kernel_words(seccomp: int, filters: int | None) -> str:
     """Return the seccomp state of /proc/PID/status in words."""
-    if seccomp != container_processes.FILTERED:
+    if seccomp != FILTERED:
         return "strict" if seccomp else "no filter"
     return "filtered" if filters is None else safe_text.number(filters, "filter")
 

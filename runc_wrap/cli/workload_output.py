@@ -18,7 +18,6 @@ from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merge.node_document import SeenHere
 from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.suggestion import policy_snippets, profile_addition
-from runc_wrap.report.suggestion.profile_addition import Suggestion
 
 Json = dict[str, Any]
 _WORDS = {
@@ -157,7 +156,7 @@ def document(one: MergedWorkload) -> Json:
 
 def suggested(
     one: MergedWorkload, *, recorded: bool = False, **allowing: bool
-) -> Suggestion | None:
+) -> profile_addition.Suggestion | None:
     """Return the profile that lets a workload run; None if its profile is not known.
 
     `recorded`: without what it was not recorded to use. `allowing` is as profile_addition.suggest

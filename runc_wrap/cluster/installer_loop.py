@@ -7,13 +7,8 @@ where there is nothing to do it does nothing. Coming and going are one loop.
 import time
 from dataclasses import dataclass, replace
 
-from runc_wrap.cluster import (
-    archive_copy,
-    configmap_policy,
-    next_step,
-    policy_directory,
-    state_file,
-)
+from runc_wrap.cluster import archive_copy, next_step, policy_directory, state_file
+from runc_wrap.cluster.configmap_policy import PolicyNotTaken, mounted
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.next_step import NextStep, Seen
@@ -104,8 +99,8 @@ class Reconciler:
         """Return what is seen now. Raises OSError and ValueError for a damaged image."""
         pod, files, problem = self.reporter.pod, {}, ""
         try:
-            files = {} if self.removes else configmap_policy.mounted(pod.config, pod.profiles)
-        except configmap_policy.PolicyNotTaken as error:
+            files = {} if self.removes else mounted(pod.config, pod.profiles)
+        except PolicyNotTaken as error:
             problem = str(error)
         return Seen(
             record=state_file.read(self.places),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from runc_wrap import safe_text
 from runc_wrap.cluster import api_server, next_step, node_object, state_file
-from runc_wrap.cluster.api_server import ApiServer
 from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_object import Json, KubernetesNode, Wanted
 from runc_wrap.host import files
@@ -66,7 +65,7 @@ class Reporter:
 
     places: Places
     pod: Pod
-    api: ApiServer
+    api: api_server.ApiServer
     tell: Callable[[str], None]
     is_heard: bool = True  # False: the API server was away, or refuses for now
     _node: KubernetesNode | None = None

@@ -13,7 +13,6 @@ from pathlib import Path
 from runc_wrap import safe_text
 from runc_wrap.engines import dependent_container, engine_registry, handler_users, probe_container
 from runc_wrap.engines.cri import cri_runtime
-from runc_wrap.engines.dependent_container import Dependent
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
@@ -105,7 +104,7 @@ def sentence(found: Sequence[str]) -> str:
     return f"still started through runc-wrap: {listed}; recreate them without it" if found else ""
 
 
-def _dependents(places: Places) -> Iterator[Dependent]:
+def _dependents(places: Places) -> Iterator[dependent_container.Dependent]:
     for where, name in registration_state.handlers(places):
         yield from handler_users.needing(where, name)
     for name in uninstall_obstacles.names(places):

@@ -7,18 +7,12 @@ import time
 from dataclasses import dataclass
 
 from runc_wrap import safe_text
-from runc_wrap.cluster import (
-    archive_copy,
-    configmap_policy,
-    next_step,
-    policy_directory,
-    state_file,
-)
+from runc_wrap.cluster import archive_copy, next_step, policy_directory, state_file
+from runc_wrap.cluster.configmap_policy import PolicyNotTaken, mounted
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.transient_unit import CommandEnd
 from runc_wrap.cluster.next_step import Registration, Seen
 from runc_wrap.cluster.node_reporter import Reporter
-from runc_wrap.cluster.state_file import Attempt
 from runc_wrap.installation import releases
 from runc_wrap.node.paths import Places
 
@@ -92,7 +86,7 @@ class StepExecution:
                 return True
         self.reporter.tell(f"that failed: {reason}")
         key, word = next_step.key_of(seen, step), word or WORDS[step]
-        new = Attempt(step, key, time.time(), 1, word, reason)
+        new = state_file.Attempt(step, key, time.time(), 1, word, reason)
         failed = state_file.read(self.places).with_failure(new)
         state_file.change(self.places, failed=failed)
         return False
@@ -135,9 +129,9 @@ class StepExecution:
         """Write the mounted policy into var/cluster. Return its name, None if it cannot."""
         try:
             pod = self.reporter.pod
-            files = configmap_policy.mounted(pod.config, pod.profiles)
+            files = mounted(pod.config, pod.profiles)
             return policy_directory.write(self.places, files)
-        except (configmap_policy.PolicyNotTaken, OSError) as error:
+        except (PolicyNotTaken, OSError) as error:
             self.reporter.tell(str(error))
             return None
 

@@ -13,7 +13,6 @@ from runc_wrap.doctor.remedies import Finding
 from runc_wrap.engines import engine_registry, stale_features, toml_text
 from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.containerd_engine import Containerd
-from runc_wrap.engines.containerd.loaded_files import NEW_CRI, OLD_CRI, section_path
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import ANNOTATIONS, DEFAULT_NAME, CallFailed, EngineError, Handler
 from runc_wrap.engines.registration import registration_state
@@ -143,8 +142,8 @@ def passed_on(places: Places) -> Iterator[Finding]:
     """
     for config in _configs(registration_state.readable(places.engines)):
         document = Containerd.at(config).dump() or {}
-        for plugin in (OLD_CRI, NEW_CRI):
-            runtimes = toml_text.lookup(document, [*section_path(plugin), "runtimes"])
+        for plugin in (loaded_files.OLD_CRI, loaded_files.NEW_CRI):
+            runtimes = toml_text.lookup(document, [*loaded_files.section_path(plugin), "runtimes"])
             for name, handler in sorted(runtimes.items()):
                 if _is_ours(
                     toml_text.lookup(runtimes, [name, "options"]).get("BinaryName"), places

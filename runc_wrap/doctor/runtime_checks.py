@@ -7,12 +7,10 @@ from pathlib import Path
 
 from runc_wrap import safe_text
 from runc_wrap.doctor import profiles_in_force, remedies
-from runc_wrap.doctor.profiles_in_force import CANDIDATE
 from runc_wrap.doctor.remedies import Finding
 from runc_wrap.evidence.sources.audit_obstacles import warnings
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import installed_programs, runtime_loader, seccomp_features
-from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.node.paths import Places
 from runc_wrap.node.runtime_loader import ALLOWING
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
@@ -20,7 +18,7 @@ from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_nam
 _LOADED = b"libseccomp.so"  # the name that a dynamically linked program has of it
 _NAMED = 3
 _RULES = "auditctl -l"
-_WANTED_BY = {"audit": "log", "enforce-log": "errno", CANDIDATE: "log"}
+_WANTED_BY = {"audit": "log", "enforce-log": "errno", profiles_in_force.CANDIDATE: "log"}
 
 
 def runtime(places: Places) -> Iterator[Finding]:
@@ -30,7 +28,7 @@ def runtime(places: Places) -> Iterator[Finding]:
         return  # the check of the policy in force reports it
     try:
         installed_programs.find_runtime([named["path"]])
-    except (RuntimeNotUsable, OSError) as error:
+    except (installed_programs.RuntimeNotUsable, OSError) as error:
         remedy = f"install {named['kind']} again, or have runc-wrapctl apply take another one"
         yield remedies.error(str(error), remedy, remedies.ctl(places, "apply"))
 
@@ -140,7 +138,7 @@ def _unlogged(modes: list[str], available: frozenset[str]) -> Iterator[Finding]:
     command = f"sysctl -w kernel.seccomp.actions_logged='{words}'"
     for mode in modes:
         if _WANTED_BY[mode] not in logged:
-            what = "a candidate" if mode == CANDIDATE else f"the mode {mode}"
+            what = "a candidate" if mode == profiles_in_force.CANDIDATE else f"the mode {mode}"
             lacks = f"kernel.seccomp.actions_logged lacks {_WANTED_BY[mode]}"
             sentence = f"{what} is in force, but {lacks}: the kernel logs nothing of it"
             yield remedies.warning(sentence, command, command)

@@ -11,7 +11,6 @@ from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.engine_class import Engine
 from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.probe_container import CANARY, Probe, Started
-from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import program
 
 
@@ -25,7 +24,7 @@ class CriEngine(Engine):
         command = self.check_command()
         return program.output(*command) if command else None
 
-    def dump(self) -> Table | None:
+    def dump(self) -> toml_text.Table | None:
         """Return the same, including imports; None if it prints none."""
         printed = self.printed()
         return None if printed is None else toml_text.document(printed)

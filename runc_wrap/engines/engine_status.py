@@ -20,7 +20,6 @@ from runc_wrap.engines.registration.registration_state import Registered
 from runc_wrap.engines.transaction import proof_record, transaction_record
 from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.proof_record import Proof
-from runc_wrap.engines.transaction.transaction_record import Note
 from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -99,7 +98,7 @@ class _Looked:
     drift: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
-    def document(self, waiting: Note | None) -> Json:
+    def document(self, waiting: transaction_record.Note | None) -> Json:
         """Return what `engine status --json` has of it; `waiting` is a change that is not over."""
         last, access = self.last, self.access
         drift = [_LOGGED_AT.sub("", one) for one in self.drift]  # else each look would find news

@@ -22,7 +22,6 @@ from runc_wrap.documents.constraints import Key
 from runc_wrap.documents.reader import DocumentError, read, record, taken
 from runc_wrap.failure import Failure
 from runc_wrap.host import program
-from runc_wrap.host.program import Ended
 
 _MOST_SAID = 1000  # characters
 _ENDED = "command terminated with exit code"
@@ -77,7 +76,7 @@ class Kubectl:
             raise KubectlError(said(ended.complaint) or ended.said)
         return ended.raw
 
-    def ended(self, *words: str, seconds: float, largest: int, given: bytes = b"") -> Ended:
+    def ended(self, *words: str, seconds: float, largest: int, given: bytes = b"") -> program.Ended:
         """Return how it ended; `given` is its stdin.
 
         Raises KubectlError if it cannot be started or takes longer, TooLargeError if it prints

@@ -14,7 +14,6 @@ from runc_wrap.documents.reader import DocumentError, record, taken
 from runc_wrap.report import workload_names
 from runc_wrap.report.merge.merged_workload import CountedNodes
 from runc_wrap.report.merge.node_document import SilentNode
-from runc_wrap.report.workload_names import Workload
 
 Json = dict[str, Any]
 FORM = 1
@@ -28,7 +27,7 @@ OTHER_FILTER = "the same profile, another filter"
 class PolicyChange(NamedTuple):
     """A container of one node; `now` and `then` in words; `refused`: why it would not start."""
 
-    whose: Workload
+    whose: workload_names.Workload
     now: str
     then: str
     refused: str | None
@@ -61,7 +60,7 @@ class _ChangeOfNode:
     def summed(self) -> PolicyChange:
         """Return it as one of the workload, of which there may be several."""
         pod = self.pod and workload_names.without_owner(self.pod)
-        whose = Workload(self.namespace, pod, self.container or self.id, self.image)
+        whose = workload_names.Workload(self.namespace, pod, self.container or self.id, self.image)
         now, then = str(self.now), str(self.then)
         if self.then is None:
             return PolicyChange(whose, now, "refused", self.refused or "it does not say why")

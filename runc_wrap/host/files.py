@@ -9,7 +9,6 @@ from __future__ import annotations
 import posix
 
 from runc_wrap.hotpath import config_file
-from runc_wrap.hotpath.config_file import KIND, MODE, REGULAR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def opened(path: Path, *, follows: bool = False, within: int | None = None) -> i
     """
     flags = _READ if follows else _READ | posix.O_NOFOLLOW
     descriptor = posix.open(path, flags, dir_fd=within)
-    if posix.fstat(descriptor).st_mode & KIND == REGULAR:
+    if posix.fstat(descriptor).st_mode & config_file.KIND == config_file.REGULAR:
         return descriptor
     posix.close(descriptor)
     raise Irregular(f"{posix.fspath(path)} is not a regular file")
@@ -158,7 +157,7 @@ def _is_like(path: str, descriptor: int) -> bool:
     except FileNotFoundError:
         return False
     posix.fchown(descriptor, old.st_uid, old.st_gid)
-    posix.fchmod(descriptor, old.st_mode & MODE)
+    posix.fchmod(descriptor, old.st_mode & config_file.MODE)
     try:
         for name in posix.listxattr(path):
             posix.setxattr(descriptor, name, posix.getxattr(path, name))

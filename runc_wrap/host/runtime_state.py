@@ -14,7 +14,6 @@ from typing import Any
 
 from runc_wrap.host import files, procfs, root_only_directory
 from runc_wrap.hotpath import json_codec, ledger_file
-from runc_wrap.hotpath.ledger_file import Key
 
 Json = dict[str, Any]
 First = tuple[int, int]  # pid and start time
@@ -58,7 +57,7 @@ class State:
         self.is_waiting = is_waiting
 
 
-def directory(key: Key) -> str | None:
+def directory(key: ledger_file.Key) -> str | None:
     """Return the directory of a container's state, None if it does not exist."""
     root, name = key
     if "/" in name or name in ("", ".", ".."):
@@ -89,7 +88,7 @@ def read(place: str, largest: int = LARGEST) -> State | None:
         posix.close(within)
 
 
-def first_process(key: Key) -> First | None:
+def first_process(key: ledger_file.Key) -> First | None:
     """Return the first process of a container, which may have ended, from a state of root's.
 
     None if any other user could have written the state.
@@ -104,7 +103,7 @@ def first_process(key: Key) -> First | None:
     return state.first if state else None
 
 
-def running(key: Key) -> int | None:
+def running(key: ledger_file.Key) -> int | None:
     """Return the pid of a container's first process, None if that has ended."""
     first = first_process(key)
     there = procfs.born(first[0]) if first else None

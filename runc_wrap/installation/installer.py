@@ -20,7 +20,6 @@ from typing import NoReturn
 from runc_wrap import safe_text
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, program
-from runc_wrap.host.change_set import DamagedRecord, PathChange
 from runc_wrap.host.systemd import UnitFailed
 from runc_wrap.installation import links, releases, services
 from runc_wrap.installation.services import Services
@@ -116,7 +115,7 @@ class Installer:
             self._say(f"No services: {why}.")
         return None
 
-    def _changes(self, services: Services | None) -> list[PathChange]:
+    def _changes(self, services: Services | None) -> list[change_set.PathChange]:
         """Return all that puts the release in force, removals first."""
         wanted = links.wanted(self._prefix, self._release)
         changes = [
@@ -182,7 +181,7 @@ def main(words: Sequence[str]) -> int:
         installer.run()
     except (Failure, OSError, ValueError) as error:
         sys.stdout.flush()
-        more = "" if isinstance(error, (Failed, DamagedRecord)) else f" {advice(error)}"
+        more = "" if isinstance(error, (Failed, change_set.DamagedRecord)) else f" {advice(error)}"
         sys.stderr.write(f"install.sh: {error}{in_force}{more}\n")
         return 1
     return 0

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from runc_wrap.host import change_set, ownership
-from runc_wrap.host.change_set import PathChange
 from runc_wrap.installation.releases import DEFAULT_PREFIX
 
 LOCAL = Path("/usr/local")
@@ -55,7 +54,7 @@ def _shared(share: Path) -> Iterator[tuple[str, Path]]:
 
 def changes(
     prefix: Path, links: dict[Path, str], note: Callable[[str], None]
-) -> Iterator[PathChange]:
+) -> Iterator[change_set.PathChange]:
     """Yield what makes these links, and removes those to pages that the new release has not.
 
     Others that lead here are somebody's own, and an engine may call them. On a read-only file
@@ -72,10 +71,10 @@ def changes(
         if why := _obstacle(link, is_own=link in there):
             note(f"{link} is not linked, because {why}.")
         else:
-            yield PathChange(link, change_set.content(link), target)
+            yield change_set.PathChange(link, change_set.content(link), target)
     shared = LOCAL / "share"
     gone = (link for link in there if links and link not in links and shared in link.parents)
-    yield from (PathChange(link, there[link], None) for link in gone)
+    yield from (change_set.PathChange(link, there[link], None) for link in gone)
 
 
 def _obstacle(link: Path, *, is_own: bool) -> str:

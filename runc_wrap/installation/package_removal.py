@@ -15,13 +15,12 @@ from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files
 from runc_wrap.installation import uninstall_obstacles
 from runc_wrap.node import installed_programs, paths
-from runc_wrap.node.paths import Places
 
 REFUSED = 3
 _LONGEST = 1000  # characters of a line: it names containers
 
 
-def main(places: Places) -> int:
+def main(places: paths.Places) -> int:
     """Hand over what is still called; return the exit status."""
     if why := uninstall_obstacles.observed(places):
         return _refuse(why)
@@ -41,7 +40,7 @@ def main(places: Places) -> int:
     return 0
 
 
-def _called(places: Places) -> Iterator[tuple[str, str]]:
+def _called(places: paths.Places) -> Iterator[tuple[str, str]]:
     """Yield each name in PREFIX/bin that an engine calls, will call, or may call, and why."""
     why, unsure = uninstall_obstacles.calls(places)
     if unsure:

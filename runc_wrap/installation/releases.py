@@ -22,7 +22,6 @@ from pathlib import Path
 
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, program, systemd
-from runc_wrap.host.change_set import PathChange
 
 DEFAULT_PREFIX = "/opt/runc-wrap"
 _SECONDS = 600.0  # of one program on a slow machine; sync waits for what others write, too
@@ -106,7 +105,7 @@ def missing(prefix: Path) -> str:
     return f"{prefix} has no installation: give the one that has by --prefix"
 
 
-def changes(prefix: Path, release: Path) -> Iterator[PathChange]:
+def changes(prefix: Path, release: Path) -> Iterator[change_set.PathChange]:
     """Yield, in order, what puts a release in force. Raises OSError and ValueError.
 
     It is on the disk already: a power cut after the switch leaves no empty files.
@@ -118,7 +117,7 @@ def changes(prefix: Path, release: Path) -> Iterator[PathChange]:
         (prefix / "bin" / "runc-wrapctl", "../lib/current/venv/bin/runc-wrapctl"),
         (prefix / "hooks", "lib/current/hooks"),
     ):
-        yield PathChange(path, change_set.content(path), after, 0o755, is_ours=True)
+        yield change_set.PathChange(path, change_set.content(path), after, 0o755, is_ours=True)
 
 
 def remove_others(release: Path, before: str | None) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runc_wrap.host import change_set, systemd
-from runc_wrap.host.change_set import PathChange
-from runc_wrap.host.systemd import Shown
 from runc_wrap.installation.releases import DEFAULT_PREFIX
 
 SERVICES = ("decide", "observe")
@@ -32,7 +30,7 @@ def both(name: str) -> tuple[str, str]:
 _UNITS = [each for name in SERVICES for each in both(name)]
 
 
-def show() -> dict[str, Shown]:
+def show() -> dict[str, systemd.Shown]:
     """Return {unit: what systemd shows} of the services and their sockets; {} without systemd."""
     return systemd.show(_UNITS, *_PROPERTIES) if systemd.is_booted() else {}
 
@@ -77,11 +75,11 @@ class Services:
         former = [name for name in self._wanted if name not in self.new]
         self.ran = [name for name in former if systemd.state(name) in _RUNS]
 
-    def changes(self) -> Iterator[PathChange]:
+    def changes(self) -> Iterator[change_set.PathChange]:
         """Yield what makes the units' files those of this release."""
         for name, text in self._wanted.items():
             path = systemd.UNITS / name
-            yield PathChange(path, change_set.content(path), text.encode(), is_ours=True)
+            yield change_set.PathChange(path, change_set.content(path), text.encode(), is_ours=True)
 
     def start(self) -> None:
         """Enable and start new units, restart those that run. Raises UnitFailed.

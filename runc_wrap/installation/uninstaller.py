@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runc_wrap.engines import dependent_container, handler_removal, handler_users
-from runc_wrap.engines.handler_removal import Removal
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.transaction import engine_restart
 from runc_wrap.failure import Failure
@@ -47,7 +46,7 @@ class UninstallPlan:
     """`stays`: {name in PREFIX/bin: why it is still called}; `unsure`: what is no veto."""
 
     places: Places
-    removals: list[Removal]
+    removals: list[handler_removal.Removal]
     stays: dict[str, str]
     runtime: Path | None
     purges: bool
@@ -119,7 +118,7 @@ def steps(todo: UninstallPlan) -> Iterator[Step]:
     yield f"remove {todo.places.prefix}/lib and {todo.places.var}{but}", lambda: None
 
 
-def _take_out(todo: UninstallPlan, removal: Removal) -> None:
+def _take_out(todo: UninstallPlan, removal: handler_removal.Removal) -> None:
     """Take a handler out of what the steps before have left of its registration."""
     where, given = removal.plan.where, removal.plan.given
     to = Path(given.path) if given else None

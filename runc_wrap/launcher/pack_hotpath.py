@@ -14,13 +14,7 @@ moved.
 
 import sys
 from _imp import source_hash
-from importlib.machinery import (
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    SourceFileLoader,
-)
+from importlib import machinery
 from importlib.util import MAGIC_NUMBER
 from marshal import dumps
 from pathlib import Path
@@ -44,13 +38,14 @@ def entries(directory: Path) -> list[Entry]:
     """Return the modules that a create imports, each after those that it imports itself."""
     ended = []
 
-    class Recording(SourceFileLoader):
+    class Recording(machinery.SourceFileLoader):
         def exec_module(self, module: ModuleType) -> None:
             super().exec_module(module)
             ended.append(module.__name__)
 
-    finder = FileFinder.path_hook(
-        (Recording, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES)
+    finder = machinery.FileFinder.path_hook(
+        (Recording, machinery.SOURCE_SUFFIXES),
+        (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES),
     )
     sys.path_hooks.insert(0, finder)
     sys.path.insert(0, str(directory))

@@ -22,7 +22,6 @@ from runc_wrap.ledger import new_records, whole_ledger
 from runc_wrap.ledger.decision_record import Ledger, Record
 from runc_wrap.metrics import counter_state, prometheus_series
 from runc_wrap.metrics.counter_state import OTHER, CounterState
-from runc_wrap.metrics.prometheus_series import MetricFamily
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscall_names
 from runc_wrap.report import workload_names
@@ -43,7 +42,7 @@ _KNOWN = {
 _KEPT = {OWN_PROFILE: "own-profile", ENGINE_DEFAULT: "engine-default", READY_MADE: "ready-made"}
 
 
-def gather(places: Places) -> list[MetricFamily]:
+def gather(places: Places) -> list[prometheus_series.MetricFamily]:
     """Count what is new and return all. Raises OSError if ledger or store cannot be read."""
     with counter_state.kept(places.var / "metrics") as kept:
         _decisions(places, kept)

@@ -12,7 +12,6 @@ from typing import Any
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs, runtime_loader
-from runc_wrap.node.installed_programs import KINDS, RuntimeNotUsable
 from runc_wrap.node.paths import Places
 
 Json = dict[str, Any]
@@ -53,13 +52,13 @@ def _runtimes(places: Places) -> Iterator[Json]:
     """Yield the real runtimes; the one in force comes first."""
     chosen = installed_programs.in_force(places.prefix)
     used = chosen["path"] if chosen else None
-    here = [f"{place}/{kind}" for kind in KINDS for place in program.FIXED_PATH]
+    here = [f"{place}/{kind}" for kind in installed_programs.KINDS for place in program.FIXED_PATH]
     seen: set[str] = set()
     for name in [used, *here] if used else here:
         path = os.path.realpath(name)
         if path in seen:
             continue
-        with contextlib.suppress(RuntimeNotUsable, OSError):
+        with contextlib.suppress(installed_programs.RuntimeNotUsable, OSError):
             runtime = installed_programs.find_runtime([path])
             seen.add(path)
             yield {

@@ -18,9 +18,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Block, Loader
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.host import program
 from runc_wrap.node import installed_programs, seccomp_features
-from runc_wrap.node.installed_programs import RuntimeNotUsable
 from runc_wrap.profiles import engine_versions, libseccomp_releases, syscall_names
-from runc_wrap.profiles.engine_versions import Version
 from runc_wrap.profiles.source_profile import ProfileError
 
 _PRINTED = re.compile(r"^libseccomp: (\S+)$", re.MULTILINE)
@@ -38,7 +36,7 @@ def of(prefix: str | os.PathLike[str], kind: str) -> Loader:
     named = chosen["path"] if chosen and chosen["kind"] == name else name
     try:
         runtime = installed_programs.find_runtime([named])
-    except (RuntimeNotUsable, OSError):
+    except (installed_programs.RuntimeNotUsable, OSError):
         return Loader(name)
     library = engine_versions.parsed(libseccomp(runtime.path))
     return Loader(name, engine_versions.parsed(runtime.version), library)
@@ -73,7 +71,7 @@ def of_other_libraries(block: Block, loader: Loader) -> list[Loader]:
     ]
 
 
-def _lacking(release: Version | None) -> frozenset[str]:
+def _lacking(release: engine_versions.Version | None) -> frozenset[str]:
     return frozenset() if release is None else libseccomp_releases.lacking(release)
 
 

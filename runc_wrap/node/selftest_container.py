@@ -14,7 +14,6 @@ from runc_wrap.hotpath import main
 from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.compiled_policy import CompiledPolicy
 from runc_wrap.hotpath.create_facts import Call
-from runc_wrap.hotpath.main import Outcome
 from runc_wrap.ledger.decision_record import SELFTEST
 
 _SECONDS = 60
@@ -44,7 +43,7 @@ def run(runtime: Path, var: Path, annotations: dict[str, str] | None = None) -> 
     return _parsed(ended.printed)
 
 
-def decided(policy: CompiledPolicy, wrapper: Path, annotations: dict[str, str]) -> Outcome:
+def decided(policy: CompiledPolicy, wrapper: Path, annotations: dict[str, str]) -> main.Outcome:
     """Return what this policy makes of such a container. Raises Refusal."""
     config = json.dumps(_config([], annotations, _ID)).encode()
     invocation = Invocation("run", {"bundle": f"/{_ID}"}, _ID)

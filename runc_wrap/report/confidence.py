@@ -23,20 +23,12 @@ from typing import NamedTuple
 from runc_wrap import safe_text, time_text
 from runc_wrap.evidence.sightings import RECORDED
 from runc_wrap.evidence.store.call_counts import EITHER, CallKind, Tally
-from runc_wrap.evidence.store.evidence_memory import (
-    AT_LEAST,
-    AT_MOST,
-    EVER,
-    Hole,
-    Interval,
-    holes_between,
-)
+from runc_wrap.evidence.store.evidence_memory import AT_LEAST, AT_MOST, EVER, Hole, Interval
 from runc_wrap.hotpath.decision import AUDIT, ENFORCE_LOG, OBSERVE
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.profiles import syscall_names
 from runc_wrap.profiles.return_codes import ACTION_MASK, LOG, USER_NOTIF
 from runc_wrap.report import call_outcomes, container_evidence, filter_conflicts
-from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, CallOutcome
 from runc_wrap.report.container_evidence import CANDIDATE, ContainerEvidence, NodeFacts
 
 Kind = tuple[object, ...]
@@ -84,7 +76,8 @@ def lost(group: Iterable[ContainerEvidence], facts: NodeFacts) -> LostRecords:
         begin, end = max(one.begin, facts.since), container_evidence.latest_end(one, facts.evidence)
         for kind, holes in facts.evidence.lost.items() if one.looks else ():
             if container_evidence.concerns(kind[0], one):
-                found |= {(kind, hole): None for hole in holes_between(holes, begin, end)}
+                meanwhile = (each for each in holes if each.begin <= end and begin <= each.end)
+                found |= {(kind, hole): None for hole in meanwhile}
     whys = [why for (_, why), _ in found]
     return LostRecords(
         sum(hole.records for _, hole in found),
@@ -142,7 +135,7 @@ class Suspicion:
         return self._known[key]
 
 
-def may_be(call: CallKind, mode: str, outcome: CallOutcome | None) -> bool:
+def may_be(call: CallKind, mode: str, outcome: call_outcomes.CallOutcome | None) -> bool:
     """Return whether a filter of this mode may have led to a record; `outcome` None: unknown.
 
     ENOSYS for clone3 is expected: it does not prevent `safe` if it is known to be the container's,
@@ -157,7 +150,7 @@ def may_be(call: CallKind, mode: str, outcome: CallOutcome | None) -> bool:
         fits = fits or outcome is None or action in known
     if outcome is None or not fits:
         return fits
-    return outcome.verdict != SAFE and not outcome.is_expected
+    return outcome.verdict != call_outcomes.SAFE and not outcome.is_expected
 
 
 class Doubts(NamedTuple):
@@ -268,8 +261,8 @@ def _either(group: Iterable[ContainerEvidence], facts: NodeFacts) -> Counter[str
         for call, tally in one.seen.part(EITHER).calls.items():
             candidate = one.record.candidate
             outcome = call_outcomes.of_record(call, profile, candidate)
-            outcome = LET_THROUGH if call.code & RECORDED else outcome
-            matters = outcome.verdict != SAFE and not outcome.is_expected
+            outcome = call_outcomes.LET_THROUGH if call.code & RECORDED else outcome
+            matters = outcome.verdict != call_outcomes.SAFE and not outcome.is_expected
             if matters or filter_conflicts.is_one(call, profile):
                 found[syscall_names.of_call(call.arch, call.number)] += tally.count
     return found

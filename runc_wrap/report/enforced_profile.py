@@ -14,7 +14,6 @@ from typing import Any
 from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate.bpf_arguments import Interest
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.filter_comparison import Expectation
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath import config_file, json_codec, policy_file
 from runc_wrap.hotpath.compiled_policy import CompiledPolicy, CompiledProfile, CompiledRule
@@ -38,7 +37,7 @@ _ELEVEN = USUAL - {"CAP_AUDIT_WRITE", "CAP_MKNOD", "CAP_NET_RAW"}
 _SETS = (USUAL, _ELEVEN, frozenset[str]())
 
 
-class Enforced(Expectation):
+class Enforced(filter_comparison.Expectation):
     """A profile as loaded: an outcomes.Filter. Raises ProfileError if it cannot be loaded."""
 
     def __init__(self, block: Json, loader: Loader) -> None:

@@ -23,7 +23,6 @@ from runc_wrap.node import flush_request, installed_programs
 from runc_wrap.node.container_state import container_processes, users_containers
 from runc_wrap.node.paths import Places
 from runc_wrap.report import candidate_evidence, source_selection, verdict
-from runc_wrap.report.candidate_evidence import CandidateProfiles
 from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 from runc_wrap.report.merge.merged_workload import MergedWorkload
@@ -75,7 +74,7 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
     if candidate:
         policy = installed_programs.policy_in_force(places.prefix)
         present = policy.get("candidates", {}) if policy else {}
-        profiles = CandidateProfiles(places.prefix, decided)
+        profiles = candidate_evidence.CandidateProfiles(places.prefix, decided)
         decided, evidence, others = candidate_evidence.of(decided, evidence, present)
         running = [one for one in others if is_there(one.key)]
         looked = decided.records.values()

@@ -25,7 +25,6 @@ from runc_wrap.hotpath.decision import AUDIT, OBSERVE
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.mode_profiles.own_filter_rules import FIRST, is_held
 from runc_wrap.report import call_outcomes
-from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.container_evidence import CANDIDATE, Carried, ContainerEvidence, NodeFacts
 
 Json = dict[str, Any]
@@ -160,7 +159,7 @@ def _programs(seen: Tallies, calls: Iterable[CallKind]) -> Counter[str]:
     return found
 
 
-def is_one(call: CallKind, profile: Filter | str) -> bool:
+def is_one(call: CallKind, profile: call_outcomes.Filter | str) -> bool:
     """Return whether a call installed a filter, or tried to; not if the profile is unknown.
 
     Without a filter's address it is a probe, as libseccomp makes several. A record of audit has no

@@ -17,7 +17,6 @@ from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import abis, return_codes, syscall_names
-from runc_wrap.profiles.abis import Abi
 from runc_wrap.profiles.source_profile import Argument
 from runc_wrap.report import call_outcomes, workload_names
 from runc_wrap.report.call_outcomes import CallOutcome, Filter
@@ -105,7 +104,7 @@ class LineReader:
         return tuple(_kind(call, *one) for one in found)
 
 
-def _kind(call: TracedCall, abi: Abi, number: int, through: Argument | None) -> CallKind:
+def _kind(call: TracedCall, abi: abis.Abi, number: int, through: Argument | None) -> CallKind:
     """Return a traced call; one `through` a multiplexer has its arguments in memory."""
     args = (through.value,) if through else call.args
     if call.name == "clone":

@@ -16,7 +16,6 @@ from runc_wrap.profiles.return_codes import ACTION_MASK, USER_NOTIF
 from runc_wrap.report import call_outcomes, merged_call
 from runc_wrap.report.call_outcomes import LET_THROUGH, SAFE, Filter
 from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
-from runc_wrap.report.merged_call import CallRow, NodeCall
 
 Json = dict[str, Any]
 _MOST_NOTES = 10
@@ -40,7 +39,7 @@ class NodeRecording:
     watched: Count
     lost: Count
     notes: Annotated[list[Annotated[str, First(1000)]], First(_MOST_NOTES)]
-    calls: Annotated[list[NodeCall], Most(4000)]
+    calls: Annotated[list[merged_call.NodeCall], Most(4000)]
 
 
 class RecordedCalls:
@@ -49,7 +48,7 @@ class RecordedCalls:
     def __init__(self) -> None:
         self.nodes = self.containers = self.whole = self.watched = self.lost = 0
         self.notes: dict[str, None] = {}
-        self.calls: dict[tuple[int, int], CallRow] = {}
+        self.calls: dict[tuple[int, int], merged_call.CallRow] = {}
 
     def add(self, other: NodeRecording) -> None:
         """Add what one node recorded."""
@@ -68,7 +67,7 @@ class RecordedCalls:
         return {**vars(self), "notes": [*self.notes], "calls": rows}
 
     @property
-    def rows(self) -> list[CallRow]:
+    def rows(self) -> list[merged_call.CallRow]:
         """The calls."""
         return [*self.calls.values()]
 

@@ -43,11 +43,9 @@ from runc_wrap.report import (
 from runc_wrap.report.call_outcomes import DENIED, DEPENDS, SAFE, UNKNOWN, CallOutcome
 from runc_wrap.report.confidence import Doubts, Suspicion
 from runc_wrap.report.container_evidence import ContainerEvidence, NodeFacts
-from runc_wrap.report.merge import merged_workload
-from runc_wrap.report.merge.merged_workload import MergedWorkload
+from runc_wrap.report.merge.merged_workload import MergedWorkload, ordered
 from runc_wrap.report.merge.node_document import MOST_NAMES, NodeWorkload, SeenHere
 from runc_wrap.report.merged_call import CallRow, place
-from runc_wrap.report.recorded_calls import RecordedCalls
 from runc_wrap.report.workload_names import Workload
 
 Rows = dict[tuple[int, int], CallRow]
@@ -79,9 +77,9 @@ class Judging(NodeFacts):
         found = {whose: self._reported(whose, group) for whose, group in groups.items()}
         for whose, containers in recorded.items():
             found[whose].recorded = self._recording(containers)
-        return merged_workload.ordered(found)
+        return ordered(found)
 
-    def _recording(self, group: list[ContainerEvidence]) -> RecordedCalls:
+    def _recording(self, group: list[ContainerEvidence]) -> recorded_calls.RecordedCalls:
         """Return what was recorded of containers, as if all were in observe."""
         found = recorded_calls.of(group, self)
         own = filter_conflicts.of(group, self)
@@ -107,7 +105,7 @@ class Judging(NodeFacts):
         sure = confidence.confidence(conclusive, watched, doubts, unshown)
         profile = self.profile_of(group[-1].record)
         known = None if isinstance(profile, str) else profile
-        found = merged_workload.MergedWorkload(whose)
+        found = MergedWorkload(whose)
         found.add(
             "",
             NodeWorkload(

@@ -12,17 +12,9 @@ import time
 from runc_wrap.agent.decide import launcher_packet
 from runc_wrap.agent.service_lifecycle import Release
 from runc_wrap.agent.service_log import say, warn
-from runc_wrap.hotpath import argv, config_file, ledger_file, policy_file
+from runc_wrap.hotpath import argv, config_file, ledger_file, main, policy_file
 from runc_wrap.hotpath.create_facts import Call
 from runc_wrap.hotpath.errors import Malformed, Refusal, described
-from runc_wrap.hotpath.main import (
-    CAPTURE,
-    Outcome,
-    capabilities_of,
-    consider,
-    default_root,
-    read_config,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,12 +60,12 @@ class Answerer:
         if not invocation or not _is_plain(invocation) or _is_large(invocation):
             return COLD
         try:
-            found = read_config(invocation)
-            if CAPTURE in found.text and _is_capture(self.prefix, found.text):
+            found = main.read_config(invocation)
+            if main.CAPTURE in found.text and _is_capture(self.prefix, found.text):
                 return COLD
-            call = Call(invocation, kind, called_as, lambda: capabilities_of(str(pid)))
+            call = Call(invocation, kind, called_as, lambda: main.capabilities_of(str(pid)))
             policy = self._policy = policy_file.load(self.prefix, self._policy)
-            outcome = consider(found.text, call, policy)
+            outcome = main.consider(found.text, call, policy)
             answer = self._answer(found, outcome)
         except (Refusal, Malformed):
             return COLD
@@ -84,7 +76,7 @@ class Answerer:
         self._record(invocation, outcome, runtime, started)
         return answer
 
-    def _answer(self, found: Found, outcome: Outcome) -> AnswerPacket:
+    def _answer(self, found: Found, outcome: main.Outcome) -> AnswerPacket:
         if _is_elsewhere(found.real):
             return COLD
         was = found.path, found.stat.st_dev, found.stat.st_ino
@@ -96,7 +88,7 @@ class Answerer:
         return launcher_packet.packet("rename", *was, new, found.real, inode), new
 
     def _record(
-        self, invocation: Invocation, outcome: Outcome, runtime: Json, started: float
+        self, invocation: Invocation, outcome: main.Outcome, runtime: Json, started: float
     ) -> None:
         was_unrecorded, self._is_unrecorded = self._is_unrecorded, False
         try:
@@ -120,7 +112,7 @@ def _default_root(kind: str, run_directory: str, pid: int) -> str:
     """
     environment = {b"XDG_RUNTIME_DIR": run_directory.encode("utf-8", "surrogateescape")}
     try:
-        return default_root(kind, environment, str(pid))
+        return main.default_root(kind, environment, str(pid))
     except Refusal:
         return ""
 
@@ -129,7 +121,7 @@ def _is_capture(prefix: str, text: bytes) -> bool:
     """Return whether root asked to capture this container's profile; anyone may pretend that."""
     from runc_wrap.hotpath import captured_block  # noqa: PLC0415 - nearly no create is one
 
-    return captured_block.is_asked(prefix, text, text.index(CAPTURE) + len(CAPTURE))
+    return captured_block.is_asked(prefix, text, text.index(main.CAPTURE) + len(main.CAPTURE))
 
 
 def _is_plain(invocation: Invocation) -> bool:

@@ -21,7 +21,6 @@ from _signal import SIGINT, SIGTERM  # type: ignore[import-not-found]
 from runc_wrap.agent import service_lifecycle, systemd_protocol
 from runc_wrap.agent.decide import launcher_packet
 from runc_wrap.agent.decide.answerer import COLD, Answerer
-from runc_wrap.agent.service_lifecycle import Signals
 from runc_wrap.agent.service_log import Complaints, say
 from runc_wrap.agent.systemd_protocol import Supervisor, Watchdog
 from runc_wrap.hotpath import config_file
@@ -66,7 +65,7 @@ def main(prefix: str) -> None:
     """Run the service until a signal ends it, or another release is installed."""
     held = service_lifecycle.begin(prefix, ROLE, [ROLE])
     _come_first()
-    signals = Signals(SIGTERM, SIGINT)
+    signals = service_lifecycle.Signals(SIGTERM, SIGINT)
     supervisor = Supervisor(posix.environ)
     server = Server(Answerer(prefix), held[ROLE], Watchdog(supervisor, posix.environ))
     gc.collect()

@@ -15,13 +15,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from runc_wrap.agent.descriptor_store import (
-    ARRIVING,
-    INFLIGHT,
-    LISTENER,
-    DescriptorStore,
-    number_of,
-)
+from runc_wrap.agent import descriptor_store
+from runc_wrap.agent.descriptor_store import ARRIVING, INFLIGHT, LISTENER, number_of
 from runc_wrap.agent.observe import call_arguments, seccomp_unotify
 from runc_wrap.agent.observe.container_limits import Caller, ObservedContainer, Whose, whose
 from runc_wrap.agent.observe.inspector_client import Inspector
@@ -71,7 +66,9 @@ class Listeners:
     whose listeners were closed with the agent before.
     """
 
-    def __init__(self, prefix: str, store: DescriptorStore, record: Record) -> None:
+    def __init__(
+        self, prefix: str, store: descriptor_store.DescriptorStore, record: Record
+    ) -> None:
         self.store = store
         self.record = record
         self.directory = f"{prefix}/var/agent/listeners"

@@ -18,7 +18,6 @@ from runc_wrap import safe_text
 from runc_wrap.cluster import configmap_policy, next_step, policy_directory, state_file
 from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.systemd_dbus import Manager
-from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.host import files
 from runc_wrap.hotpath.decision import Decision
@@ -26,7 +25,6 @@ from runc_wrap.installation import releases
 from runc_wrap.ledger.decision_record import Record
 from runc_wrap.node import installed_programs
 from runc_wrap.node.container_state import container_status, redecide
-from runc_wrap.node.container_state.redecide import DecisionChange
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
@@ -69,7 +67,7 @@ def _asked(places: Places, manager: Manager, request: str, *words: str) -> bytes
     argv = (str(program), "--prefix", str(places.prefix), *words)
     try:
         forget_interrupted(places.cluster)
-        command = Command(request, argv, _SECONDS, stays=False)
+        command = transient_unit.Command(request, argv, _SECONDS, stays=False)
         ended = transient_unit.run(manager, places.cluster, command)
         printed = _printed(places.cluster / f"{request}.out")
     finally:
@@ -137,7 +135,7 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
     return compiled, [one.replace(f"{directory}/", "") for one in remarks]
 
 
-def _row(change: DecisionChange, record: Record) -> Json:
+def _row(change: redecide.DecisionChange, record: Record) -> Json:
     keys = ("namespace", "pod", "container", "image")
     names = {key: getattr(record, key) for key in keys}
     return {

@@ -14,15 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap import safe_text
-from runc_wrap.cluster.host_commands.systemd_dbus import (
-    DONE,
-    FAILED,
-    GONE,
-    RUNNING,
-    Manager,
-    SystemdError,
-    UnitEnd,
-)
+from runc_wrap.cluster.host_commands import systemd_dbus
+from runc_wrap.cluster.host_commands.systemd_dbus import DONE, FAILED, GONE, Manager, UnitEnd
 from runc_wrap.host import files
 
 _PAUSE = 0.5  # seconds
@@ -131,7 +124,7 @@ def forget_old(manager: Manager, steps: Collection[str]) -> None:
 
 def running(manager: Manager, steps: Collection[str]) -> list[str]:
     """Return the units of these steps that run, whoever began them. Raises SystemdError."""
-    return _in_states(manager, steps, (RUNNING,))
+    return _in_states(manager, steps, (systemd_dbus.RUNNING,))
 
 
 def _in_states(manager: Manager, steps: Collection[str], states: Collection[str]) -> list[str]:
@@ -169,8 +162,8 @@ def wait(manager: Manager, unit: str, seconds: float) -> UnitEnd:
     Raises SystemdError.
     """
     until = time.monotonic() + seconds + _BEYOND
-    while (end := manager.end(unit)).state == RUNNING:
+    while (end := manager.end(unit)).state == systemd_dbus.RUNNING:
         if time.monotonic() > until:
-            raise SystemdError(f"{unit} does not end")
+            raise systemd_dbus.SystemdError(f"{unit} does not end")
         time.sleep(_PAUSE)
     return end

@@ -29,7 +29,6 @@ from runc_wrap.hotpath.captured_block import TOKEN_LENGTH
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import builtin, captured_profile, engine_versions, platform
-from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.runtime_spec_names import USUAL
 
 Json = dict[str, Any]
@@ -45,7 +44,7 @@ def capture(
     socket: Path | None = None,
     meter: Meter | None = None,
     config: Path | None = None,
-) -> tuple[CapturedProfile, dict[Caps, Json]]:
+) -> tuple[captured_profile.CapturedProfile, dict[Caps, Json]]:
     """Return the captured default of the engine `name`, and the blocks that it is made of.
 
     `socket` and `config` are the engine's, where there are several or it is not at the usual place.
@@ -67,7 +66,7 @@ def capture(
     kernel = ".".join(map(str, platform.kernel()))
     time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     program = capture_store.fingerprint(name, named)
-    made = CapturedProfile(
+    made = captured_profile.CapturedProfile(
         name, installed, time, platform.goarch(), kernel, program, profile, named
     )
     return made, blocks

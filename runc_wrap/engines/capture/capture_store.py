@@ -11,7 +11,6 @@ from runc_wrap.host import engine_names, files
 from runc_wrap.node import installed_programs
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import captured_profile, platform
-from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.source_profile import ProfileError
 
 _DIGEST = 16  # bytes
@@ -24,7 +23,7 @@ def path(places: Places, engine: str) -> Path:
     return places.captured / f"{engine}.json"
 
 
-def write(places: Places, captured: CapturedProfile) -> Path:
+def write(places: Places, captured: captured_profile.CapturedProfile) -> Path:
     """Store a capture in place of the engine's former one; return its file. Raises OSError."""
     places.captured.mkdir(mode=0o755, exist_ok=True)
     where = path(places, captured.engine)
@@ -32,7 +31,7 @@ def write(places: Places, captured: CapturedProfile) -> Path:
     return where
 
 
-def read(places: Places) -> dict[str, CapturedProfile]:
+def read(places: Places) -> dict[str, captured_profile.CapturedProfile]:
     """Return {engine: its capture}, each with what makes it stale. Raises ProfileError."""
     found = {}
     for engine in engine_names.KNOWN:
@@ -47,7 +46,7 @@ def read(places: Places) -> dict[str, CapturedProfile]:
     return found
 
 
-def _stale(captured: CapturedProfile) -> str:
+def _stale(captured: captured_profile.CapturedProfile) -> str:
     """Return what has changed since the capture, in half a sentence, "" if nothing has."""
     engine, was = captured.engine, captured.version
     now = version(engine, captured.config)

@@ -13,7 +13,6 @@ from typing import Self
 
 from runc_wrap.engines import engine_files, engine_unit, toml_text
 from runc_wrap.engines.containerd import distributions, handler_tables, loaded_files
-from runc_wrap.engines.containerd.loaded_files import OLD_CRI
 from runc_wrap.engines.cri import cri_runtime
 from runc_wrap.engines.cri_engine import CriEngine
 from runc_wrap.engines.dependent_container import Dependent, Unknown, leads_to
@@ -21,7 +20,6 @@ from runc_wrap.engines.docker.docker_engine import Docker
 from runc_wrap.engines.engine_class import NOTHING, RESTART, ROOT, Reload
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler
-from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, files
 
 _GRPC_PLUGIN = "io.containerd.server.v1.grpc"  # has the address from configuration version 4 on
@@ -146,7 +144,7 @@ class Containerd(CriEngine):
             return cri_runtime.default_handler(self.where())
         return None
 
-    def answers_at(self, document: Table | None = None) -> Path:
+    def answers_at(self, document: toml_text.Table | None = None) -> Path:
         """Return where it answers: as its dump says, otherwise at the usual place.
 
         A dump does not show what a flag says, but the usual place instead.
@@ -159,7 +157,7 @@ class Containerd(CriEngine):
         said = (toml_text.lookup(document or {}, table).get("address") for table in tables)
         return Path(str(next(filter(None, said), self.socket or self.usual_socket)))
 
-    def state(self, document: Table) -> Path:
+    def state(self, document: toml_text.Table) -> Path:
         """Return the directory of its running containers: a flag's, as a dump says, or usual."""
         by = distributions.named(self.flavour)
         said = by.state if by and by.state else document.get("state")
@@ -168,7 +166,7 @@ class Containerd(CriEngine):
     def sandbox_image(self) -> str:
         """Return what its dump says."""
         document = self.dump() or {}
-        old = toml_text.lookup(document, ["plugins", OLD_CRI]).get("sandbox_image")
+        old = toml_text.lookup(document, ["plugins", loaded_files.OLD_CRI]).get("sandbox_image")
         new = toml_text.lookup(document, ["plugins", _IMAGES, "pinned_images"]).get("sandbox")
         return str(old or new or "")
 

@@ -19,7 +19,6 @@ from runc_wrap.engines.containerd import loaded_files
 from runc_wrap.engines.containerd.loaded_files import OLD_CRI, Loaded, section_path
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import ANNOTATIONS, EngineError, Facts, Handler, refuse_taken
-from runc_wrap.engines.toml_text import Table
 
 _RUNTIME_TYPE = "io.containerd.runc.v2"
 _NOT_INHERITED = frozenset(
@@ -60,7 +59,7 @@ def render_main_file(
     tree.put(config, text)
 
 
-def _refuse_imported(config: Path, document: Table) -> None:
+def _refuse_imported(config: Path, document: toml_text.Table) -> None:
     """Refuse, for 1.x, an imported file with the CRI plugin's key: it would replace our section."""
     for each in reversed(loaded_files.load(config, document)[1:]):
         if {OLD_CRI, "cri"} & set(toml_text.lookup(each.table, ["plugins"])):
@@ -127,7 +126,7 @@ def title(handler: Handler) -> str:
     return f"runc-wrap: handler {handler.name}"
 
 
-def tables(handler: Handler, section: Table, plugin: str) -> str:
+def tables(handler: Handler, section: toml_text.Table, plugin: str) -> str:
     """Return the handler's tables; `section` is the one in force, without our handlers."""
     runtimes = toml_text.lookup(section, ["runtimes"])
     name = "runc" if "runc" in runtimes else str(section.get("default_runtime_name", "runc"))
@@ -135,7 +134,7 @@ def tables(handler: Handler, section: Table, plugin: str) -> str:
     owners = base.get("pod_annotations")
     kept = [str(each) for each in owners] if isinstance(owners, list) else []
     path = [*section_path(plugin), "runtimes", handler.name]
-    own: Table = {"runtime_type": _RUNTIME_TYPE}
+    own: toml_text.Table = {"runtime_type": _RUNTIME_TYPE}
     own |= {"pod_annotations": [*dict.fromkeys([*ANNOTATIONS, *kept])]}
     own |= {k: v for k, v in base.items() if k not in _NOT_INHERITED and not isinstance(v, dict)}
     options = {k: v for k, v in toml_text.lookup(base, ["options"]).items() if k != "BinaryName"}

@@ -15,17 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+import h2.events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import (
-    ConnectionTerminated,
-    DataReceived,
-    Event,
-    ResponseReceived,
-    StreamEnded,
-    StreamReset,
-    TrailersReceived,
-)
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
@@ -107,19 +99,19 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _take(answer: _Answer, events: Iterable[Event], http: H2Connection) -> None:
+def _take(answer: _Answer, events: Iterable[h2.events.Event], http: H2Connection) -> None:
     """Add what was received; only our stream can be open, as we refuse pushed ones."""
     for event in events:
         match event:
-            case ResponseReceived() | TrailersReceived():
+            case h2.events.ResponseReceived() | h2.events.TrailersReceived():
                 answer.fields |= {_text(name): _text(value) for name, value in event.headers}
-            case DataReceived():
+            case h2.events.DataReceived():
                 answer.data += event.data
                 http.acknowledge_received_data(event.flow_controlled_length or 0, _STREAM)
-            case StreamEnded():
+            case h2.events.StreamEnded():
                 answer.is_over = True
                 return
-            case StreamReset() | ConnectionTerminated():
+            case h2.events.StreamReset() | h2.events.ConnectionTerminated():
                 raise ConnectionResetError(
                     f"the server ended the call, with HTTP/2's error {int(event.error_code or 0)}"
                 )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from runc_wrap.engines import toml_text
 from runc_wrap.engines.handler import EngineError, HandedOver, Handler, refuse_taken
-from runc_wrap.engines.toml_text import Saved
 from runc_wrap.profiles.json_profiles.strict_json import refuse_constant, unique_members
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -50,7 +49,7 @@ def has_runtimes(text: str | None) -> bool:
     return "runtimes" in _parsed(text or "", CONFIG)
 
 
-def without_ours(text: str, saved: Saved, where: str) -> str:
+def without_ours(text: str, saved: toml_text.Saved, where: str) -> str:
     """Return daemon.json without what we set there. Raises EngineError if that was changed."""
     texts = (text, saved.before or "", saved.after)
     found, before, after = (_parsed(each, where) for each in texts)

@@ -27,7 +27,6 @@ from runc_wrap.engines.engine_class import LONG, NOTHING, ROOT, SHORT, Reload
 from runc_wrap.engines.engine_files import Tree
 from runc_wrap.engines.handler import CallFailed, EngineError, Facts, Handler, refuse_taken
 from runc_wrap.engines.probe_container import CANARY, OWNER, Probe, Started
-from runc_wrap.engines.toml_text import Table
 from runc_wrap.host import engine_names, program
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.node import installed_programs
@@ -96,7 +95,7 @@ class Podman(ClientEngine):
         refuse_taken(f"{config} or its drop-ins", handlers, *runtimes)
         names = ["runtime_supports_json", *(["runtime_supports_nocgroup"] if facts["crun"] else [])]
         ours = [handler.name for handler in handlers]
-        lists: Table = {name: _with(_list(engines, name), ours) for name in names}
+        lists: toml_text.Table = {name: _with(_list(engines, name), ours) for name in names}
         for handler in handlers:
             path = engine_files.drop_in(config, handler)
             engine = {"runtime": handler.name} if handler.default else {}
@@ -263,7 +262,7 @@ def _with(listed: list[str], ours: list[str]) -> list[str]:
     return [*listed, *(name for name in ours if name not in listed)]
 
 
-def _list(engines: list[Table], name: str) -> list[str]:
+def _list(engines: list[toml_text.Table], name: str) -> list[str]:
     """Return the list in force: each file's list replaces the one before, or is appended to it.
 
     `{append = true}` also applies to later files, until one has `{append = false}`.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.engines import engine_files, engine_registry
-from runc_wrap.engines.engine_files import Change, Tree
 from runc_wrap.engines.handler import DEFAULT_NAME, EngineError, Facts, HandedOver, Handler
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.engines.registration.registration_state import HandlersWanted, Registered, Where
@@ -30,7 +29,7 @@ class Plan:
     """What a command will do; with no `changes` and `link_*`, nothing is left to do."""
 
     where: Where
-    changes: list[Change]
+    changes: list[engine_files.Change]
     before: Registered
     after: Registered
     link_new: Path | None = None
@@ -108,7 +107,7 @@ def _plan(
     given: HandedOver | None = None,
 ) -> Plan:
     engine = engine_registry.ENGINES[where.engine]
-    tree, render = Tree(state.files, engine.without_ours), engine.render
+    tree, render = engine_files.Tree(state.files, engine.without_ours), engine.render
     tree.open_recorded()
     if given:
         render(tree, where.config, [given], facts)
@@ -130,7 +129,7 @@ def _plan(
     return Plan(where, changes, state, after, given=given, notes=tree.notes)
 
 
-def _refuse_named(tree: Tree, left: set[str]) -> None:
+def _refuse_named(tree: engine_files.Tree, left: set[str]) -> None:
     """Refuse to forget what a file says still: another program may have dropped our marks."""
     for path in sorted(left):
         if found := tree.naming(Path(path)):

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from runc_wrap.documents import reader
 from runc_wrap.documents.constraints import Key
-from runc_wrap.documents.reader import DocumentError, record
+from runc_wrap.documents.reader import DocumentError, read, record, written
 from runc_wrap.engines import engine_files
 from runc_wrap.engines.handler import EngineError, Facts, Handler
 from runc_wrap.engines.toml_text import Saved
@@ -93,7 +92,7 @@ class Registered:
 
     def text(self) -> str:
         """Return the text of its file."""
-        return json.dumps(reader.written(self), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(written(self), indent=1, ensure_ascii=False) + "\n"
 
     def where(self, places: Places) -> Where:
         """Return where it is, as one of this installation."""
@@ -148,6 +147,6 @@ def empty(engine: str, config: Path) -> Registered:
 def _load(path: Path) -> Registered | None:
     text = engine_files.read(path)
     try:
-        return None if text is None else reader.read(Registered, text.encode())
+        return None if text is None else read(Registered, text.encode())
     except DocumentError as error:
         raise EngineError(f"{path}: {error}; try: the runc-wrapctl that wrote it") from error

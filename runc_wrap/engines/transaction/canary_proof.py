@@ -10,7 +10,6 @@ from runc_wrap.engines.handler import CallFailed, EngineError
 from runc_wrap.engines.registration import registration_plan, registration_state
 from runc_wrap.engines.registration.registration_state import Registered, Where
 from runc_wrap.engines.transaction import engine_restart, proof_record, transaction_record
-from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.failure import Failure
 from runc_wrap.host import locks
 from runc_wrap.ledger import whole_ledger
@@ -90,7 +89,7 @@ def _decision(places: Places, container: str, handler: str) -> Record:
     return found
 
 
-def alone(places: Places, where: Where, handler: str, node: Systemd) -> str:
+def alone(places: Places, where: Where, handler: str, node: engine_restart.Systemd) -> str:
     """Return what a canary through the handler proves. Raises Failure and OSError.
 
     One that a kill leaves is removed by the next command, and by `doctor --fix`.

@@ -17,8 +17,7 @@ from runc_wrap.engines.engine_class import RESTART, Engine
 from runc_wrap.engines.handler import EngineError
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import files, polling, systemd
-from runc_wrap.node import paths
-from runc_wrap.node.paths import Places
+from runc_wrap.node.paths import DEFAULT_PREFIX, Places
 
 _DEAD_MAN = 1800.0  # seconds: longer than all steps of a transaction together may take
 _INTERRUPTING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -106,7 +105,7 @@ class Systemd:
 
 def boot_unit_name(places: Places) -> str:
     """Return the unit's name; installations of other prefixes have their own."""
-    if places.prefix == paths.DEFAULT_PREFIX:
+    if places.prefix == DEFAULT_PREFIX:
         return "runc-wrap-revert.service"
     digest = hashlib.sha256(str(places.prefix).encode()).hexdigest()[:8]
     return f"runc-wrap-revert-{digest}.service"

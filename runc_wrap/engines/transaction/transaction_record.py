@@ -10,7 +10,6 @@ from pathlib import Path
 from runc_wrap.documents.reader import DocumentError, taken
 from runc_wrap.engines.registration import registration_state
 from runc_wrap.host import change_set, locks
-from runc_wrap.host.change_set import ChangeRecord, DamagedRecord
 from runc_wrap.node.paths import Places
 
 LOCK = "transaction"
@@ -46,13 +45,13 @@ def unfinished(places: Places) -> dict[Path, Note]:
     return {path: note for path, note in found.items() if note}
 
 
-def read(path: Path) -> tuple[ChangeRecord | None, Note | None]:
+def read(path: Path) -> tuple[change_set.ChangeRecord | None, Note | None]:
     """Return a change that is not over, and its note. Raises OSError and DamagedRecord."""
     found = change_set.read(path)
     try:
         return found, taken(Note, found.note) if found and found.note else None
     except DocumentError as error:
-        raise DamagedRecord(path, error) from None
+        raise change_set.DamagedRecord(path, error) from None
 
 
 def exclusive(places: Places) -> AbstractContextManager[int]:

@@ -17,7 +17,6 @@ from runc_wrap.engines.transaction.engine_restart import Systemd
 from runc_wrap.engines.transaction.transaction_record import Note
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, files, polling, systemd
-from runc_wrap.host.change_set import ChangeRecord
 from runc_wrap.node.paths import Places
 
 
@@ -78,7 +77,7 @@ def take_back(places: Places, path: Path, node: Systemd, *, has_read: bool = Tru
     return note
 
 
-def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
+def _neutral(note: Note, found: change_set.ChangeRecord) -> dict[Path, bytes]:
     """Return {daemon.json: what Docker must read before its former text}, {} if that is enough."""
     if (note.how, note.how_back) != (RELOAD, RESTART):
         return {}
@@ -88,7 +87,7 @@ def _neutral(note: Note, found: ChangeRecord) -> dict[Path, bytes]:
 
 
 def _has_forgotten(
-    note: Note, found: ChangeRecord, neutral: dict[Path, bytes], node: Systemd
+    note: Note, found: change_set.ChangeRecord, neutral: dict[Path, bytes], node: Systemd
 ) -> bool:
     """Have Docker, whose reload keeps what its former file does not say, forget it.
 

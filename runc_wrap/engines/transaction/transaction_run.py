@@ -28,9 +28,6 @@ from runc_wrap.engines.transaction import (
     transaction_record,
     transaction_revert,
 )
-from runc_wrap.engines.transaction.engine_restart import Systemd
-from runc_wrap.engines.transaction.proof_record import Proof
-from runc_wrap.engines.transaction.transaction_record import Note
 from runc_wrap.failure import Failure
 from runc_wrap.host import change_set, polling
 from runc_wrap.node.paths import Places
@@ -63,7 +60,7 @@ class Job:
     look_again: Callable[[], None] = lambda: None
 
 
-def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> tuple[Plan, str]:
+def run(job: Job, node: engine_restart.Systemd, tell: Callable[[str], None]) -> tuple[Plan, str]:
     """Carry out a job completely, or not at all; `tell` gets a sentence for each step.
 
     Return the plan, and what the canary proved.
@@ -90,8 +87,8 @@ def run(job: Job, node: Systemd, tell: Callable[[str], None]) -> tuple[Plan, str
         return _Work(job, plan, node, access, note, tell).proved_or_undone()
 
 
-def _note(job: Job, plan: Plan, access: Engine) -> Note:
-    return Note(
+def _note(job: Job, plan: Plan, access: Engine) -> transaction_record.Note:
+    return transaction_record.Note(
         id=os.urandom(6).hex(),
         engine=job.where.engine,
         config=str(job.where.config),
@@ -111,9 +108,9 @@ class _Work:
 
     job: Job
     plan: Plan
-    node: Systemd
+    node: engine_restart.Systemd
     access: Engine
-    note: Note
+    note: transaction_record.Note
     tell: Callable[[str], None]
     has_read: bool = False
 
@@ -142,7 +139,7 @@ class _Work:
         with contextlib.suppress(OSError):
             self.tell(sentence)
 
-    def _steps(self) -> tuple[str, Proof]:
+    def _steps(self) -> tuple[str, proof_record.Proof]:
         """Do all that may fail; return what was proved. Raises Failure and OSError."""
         job, access, note, wanted = self.job, self.access, self.note, self.plan.wanted
         self._say(f"writing {note.config}")
@@ -163,7 +160,7 @@ class _Work:
         last = proof_record.read(job.where)
         versions = (last.versions if last else {}) | ({job.handler: version} if version else {})
         known = {name: versions[name] for name in self.plan.after.names if name in versions}
-        return proof, Proof(note.begun, note.by, digests, known)
+        return proof, proof_record.Proof(note.begun, note.by, digests, known)
 
     def _restart(self) -> None:
         note, access, wanted = self.note, self.access, self.plan.wanted

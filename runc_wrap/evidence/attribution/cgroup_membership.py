@@ -24,8 +24,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from runc_wrap.evidence.attribution import ledger_containers
-from runc_wrap.evidence.attribution.ledger_containers import Known
+from runc_wrap.evidence.attribution.ledger_containers import Known, ids
 from runc_wrap.evidence.sightings import COARSE, TICK
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
@@ -139,9 +138,7 @@ class Membership:
         """
         keys: dict[Key, None] = {}
         for hierarchy, path in paths.items():
-            named = [
-                key for name in ledger_containers.ids(path) for key in self._known.all_of_id(name)
-            ]
+            named = [key for name in ids(path) for key in self._known.all_of_id(name)]
             if named and self._hierarchies.are_roots(hierarchy, path):
                 keys.update(dict.fromkeys(named))
         return [*keys][:_MOST_NAMED]
@@ -188,7 +185,7 @@ def _paths(pid: int) -> Paths:
 def _cut(path: str, name: str) -> str:
     """Return a path up to the last part with the id: the container may create what is below."""
     parts = path.split("/")
-    while parts and name not in ledger_containers.ids(parts[-1]):
+    while parts and name not in ids(parts[-1]):
         parts.pop()
     return "/".join(parts)
 

@@ -30,7 +30,6 @@ from runc_wrap.hotpath import ledger_file
 from runc_wrap.hotpath.ledger_file import Key, Origin
 from runc_wrap.ledger import new_records
 from runc_wrap.ledger.decision_record import Record
-from runc_wrap.ledger.new_records import Positions, Stamp
 
 MOST = 20_000  # containers remembered, the newest
 _MOST_ROOTS = 8  # with containers of one id, the newest
@@ -158,8 +157,8 @@ class _Ledger:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._positions: Positions = {}
-        self._stamp: Stamp | None = None
+        self._positions: new_records.Positions = {}
+        self._stamp: new_records.Stamp | None = None
 
     def appended(self) -> Iterator[Record]:
         """Yield new records; opens nothing if no file has changed."""

@@ -12,14 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from runc_wrap.evidence.attribution import outside_processes
 from runc_wrap.evidence.attribution.cgroup_membership import Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
-from runc_wrap.evidence.attribution.outside_processes import (
-    SECOND,
-    Hosts,
-    UnplacedProcess,
-    UnplacedProcesses,
-)
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, Family, Life, Lives
 from runc_wrap.evidence.sightings import TICK
 from runc_wrap.host import procfs, runtime_state
@@ -42,9 +37,9 @@ class ProcessPlacement:
         self.known = known_containers
         self.lives = lives
         self.present = Present(known_containers)
-        self.unplaced = UnplacedProcesses()
+        self.unplaced = outside_processes.UnplacedProcesses()
         self.meanwhile: Callable[[], object] = bool
-        self.hosts = Hosts()
+        self.hosts = outside_processes.Hosts()
         self._mounts = procfs.namespace_inode("self", "mnt") or -1
         self._awaited: dict[Key, float] = {}  # whose first process may come until then
         self._decided: set[str | None] = set()
@@ -191,7 +186,9 @@ class ProcessPlacement:
                 self._decided.add(self.known.mode(key))
                 if not pid:
                     continue
-                if family := self._family(pid, created, created - _AWAITED, SECOND):
+                if family := self._family(
+                    pid, created, created - _AWAITED, outside_processes.SECOND
+                ):
                     _take_in(self.lives, key, pid, family)
                 else:
                     self.unplaced.expect(key, pid, created)
@@ -200,7 +197,7 @@ class ProcessPlacement:
 
     def _family(
         self, pid: int, when: float, earliest: float, within: float
-    ) -> list[UnplacedProcess]:
+    ) -> list[outside_processes.UnplacedProcess]:
         """Return the runtime that had this pid then and its descendants; [] if it is not known.
 
         It may still run, and have started before the agent, but not before `earliest`.
@@ -241,7 +238,9 @@ class ProcessPlacement:
             del self._awaited[key]
 
 
-def _take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]) -> None:
+def _take_in(
+    lives: Lives, key: Key, runtime: int, family: list[outside_processes.UnplacedProcess]
+) -> None:
     """Note the lives of a runtime of this pid and its descendants until now as a container's."""
     if not family:
         return
@@ -262,7 +261,7 @@ def _take_in(lives: Lives, key: Key, runtime: int, family: list[UnplacedProcess]
     lives.release(key, events[-1][0])
 
 
-def _program(lives: Lives, one: UnplacedProcess, runtime: int) -> float | None:
+def _program(lives: Lives, one: outside_processes.UnplacedProcess, runtime: int) -> float | None:
     """Return since when one of a runtime's family runs the container's own program."""
     if one.pid == runtime:
         return ALWAYS

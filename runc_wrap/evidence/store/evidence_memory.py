@@ -10,7 +10,7 @@ the nearest two are joined with the time between them: better to call too much l
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, Self
@@ -259,11 +259,6 @@ def add_hole(holes: list[Hole], one: Hole) -> None:
         distances = [after.begin - before.end for before, after in pairwise(holes)]
         place = distances.index(min(distances))
         holes[place : place + 2] = [_joined(*holes[place : place + 2])]
-
-
-def holes_between(holes: list[Hole], begin: float, end: float) -> Iterator[Hole]:
-    """Yield the holes that overlap or touch this interval."""
-    return (one for one in holes if one.begin <= end and begin <= one.end)
 
 
 def lost_records(holes: list[Hole]) -> int:

@@ -10,7 +10,6 @@ from runc_wrap.hotpath.argv import Invocation
 from runc_wrap.hotpath.block_equivalence import AS_APPLIED
 from runc_wrap.hotpath.create_facts import Call, bounding, seccomp_of
 from runc_wrap.hotpath.errors import Refusal, quoted
-from runc_wrap.hotpath.json_codec import digest
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node.container_state import bundle_config, kept_defaults
 
@@ -84,7 +83,7 @@ def as_it_came(text: bytes, record: Record | None, made: Made) -> bytes:
         return text
     config = json_ambiguity.parsed(text)
     block = seccomp_of(config)
-    if (digest(json_codec.dumps(block)) if block else None) != record.digest:
+    if (json_codec.digest(json_codec.dumps(block)) if block else None) != record.digest:
         return text
     linux = {name: value for name, value in config["linux"].items() if name != "seccomp"}
     if record.replaced:
@@ -107,7 +106,7 @@ def changes(compiled: Compiled, entries: Iterable[Entry]) -> Iterator[DecisionCh
             yield DecisionChange(entry, None, str(refusal))
             continue
         then, block = outcome.decision, outcome.block
-        found = digest(json_codec.dumps(block)) if block else None
+        found = json_codec.digest(json_codec.dumps(block)) if block else None
         words = (then.action, then.mode, then.profile)
         if (*words, found) != (record.action, record.mode, record.profile, record.digest):
             yield DecisionChange(entry, then, block=block)

@@ -28,7 +28,6 @@ from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, LOG, TRACE
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.unobserved_calls import BASE
 from runc_wrap.report import call_outcomes, merged_call
-from runc_wrap.report.call_outcomes import Filter
 from runc_wrap.report.merged_call import CallRow
 from runc_wrap.report.recorded_calls import BY_RUNTIME
 
@@ -108,7 +107,7 @@ def _limited(entry: Json, values: Sequence[int]) -> Iterator[Json]:
                 yield {**entry, "args": [is_family(number), *others]}
 
 
-def denied(profile: Filter, rows: Sequence[CallRow]) -> list[str]:
+def denied(profile: call_outcomes.Filter, rows: Sequence[CallRow]) -> list[str]:
     """Return the recorded calls that a profile denies: recorded under another one."""
     return sorted({row.syscall for row in rows if row.verdicts(profile) & _STOPPED})
 

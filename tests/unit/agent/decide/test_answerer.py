@@ -324,7 +324,7 @@ def test_only_roots_request_to_capture_is_left_to_the_cold_path(node: Node, toke
 
 def test_capabilities_are_those_of_the_caller(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     held = {str(os.getpid()): frozenset({"CAP_SYS_ADMIN"})}
-    monkeypatch.setattr(deciding, "capabilities_of", held.__getitem__)
+    monkeypatch.setattr(deciding.main, "capabilities_of", held.__getitem__)
     mounts = [{"type": "sysfs", "options": ["rw"]}]
     bounding = {"capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}
     directory = node.bundle({"linux": {}, "mounts": mounts, "process": bounding})
