@@ -16,7 +16,7 @@ from runc_wrap.cluster.configmap_policy import LARGEST, PolicyNotTaken, digest, 
 from runc_wrap.cluster.host_commands import kubectl_requests
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
 from runc_wrap.cluster.host_commands.systemd_dbus import Manager
-from runc_wrap.cluster.installer_loop import Reconciler
+from runc_wrap.cluster.installer_loop import InstallerLoop
 from runc_wrap.cluster.next_step import ENGINES, REMOVED, WELL, NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter, note_readiness
 from runc_wrap.failure import Failure
@@ -77,7 +77,7 @@ def _look_after(  # noqa: PLR0913 - the commands' options
     reporter = Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
     commands = NodeCommands(_PLACES, Manager(_SOCKET), engine_config)
     work = _alone(
-        Reconciler(_PLACES, commands, reporter, removes=removes).run, installs=not removes
+        InstallerLoop(_PLACES, commands, reporter, removes=removes).run, installs=not removes
     )
     well = frozenset((REMOVED,)) if removes else WELL
     _keep(work, reporter, once=once, well=well)

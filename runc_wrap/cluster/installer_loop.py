@@ -23,7 +23,7 @@ _WAS_REMOVED = "runc-wrap was taken off this node"
 
 
 @dataclass
-class Reconciler:
+class InstallerLoop:
     """One node's installer; `removes`: takes everything off instead."""
 
     places: Places

@@ -16,15 +16,23 @@ is root's. A process is in its container if
 
 The path must contain the id: containers that share a cgroup with others are not found this way.
 Nothing is read that a process itself decides (its memory, its name).
+
+A part of a cgroup's path may be a container's id, as engines write it:
+
+    .../ID                       cgroupfs, of every engine
+    .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
+    .../crio-conmon-ID.scope     not the container: its monitor, which runs outside
+
+By itself that proves nothing, for any user may choose such a name.
 """
 
 import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from runc_wrap.evidence.attribution.ledger_containers import Known, ids
+from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.sightings import COARSE, TICK
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.cgroups import Hierarchies
@@ -206,3 +214,18 @@ def _namespaces(pid: int) -> list[int]:
     except OSError:  # the first has no parent, and those outside our own are not visible
         pass
     return found
+
+
+def ids(path: str) -> Iterator[str]:
+    """Yield what may be a container's id in a cgroup's path, the innermost first."""
+    for part in reversed(path.split("/")):
+        if not part:
+            continue
+        yield part
+        name = part.removesuffix(".scope")
+        before, dash, after = name.partition("-")
+        while dash:
+            if not before.endswith("conmon") and before != "session":  # of systemd-logind
+                yield after
+            word, dash, after = after.partition("-")
+            before = f"{before}-{word}"

@@ -1,13 +1,6 @@
-"""The containers in the ledger, followed as it grows, and what identifies their processes.
+"""The containers in the ledger, followed as it grows, and their first processes.
 
-A part of a cgroup's path may be a container's id, as engines write it:
-
-    .../ID                       cgroupfs, of every engine
-    .../cri-containerd-ID.scope  systemd: docker-, libpod-, crio- and any other word before the id
-    .../crio-conmon-ID.scope     not the container: its monitor, which runs outside
-
-By itself that proves nothing, for any user may choose such a name: cgroup_membership
-proves it. The runtime's state (runc's state.json, crun's status) names a container's first process
+The runtime's state (runc's state.json, crun's status) names a container's first process
 with its start time; it counts if it lies in directories that only root may write.
 
 A container's ledger line is written before its first process starts: if it is read at once, that
@@ -180,21 +173,6 @@ def _entry(record: Record) -> LedgerEntry:
     creator = (record.pid, when) if is_creator else None
     mode = OBSERVE if record.has_listener else record.mode
     return LedgerEntry(creator, mode, record.bundle, record.origin, record.is_logged)  # type: ignore[arg-type]  # both are numbers
-
-
-def ids(path: str) -> Iterator[str]:
-    """Yield what may be a container's id in a cgroup's path, the innermost first."""
-    for part in reversed(path.split("/")):
-        if not part:
-            continue
-        yield part
-        name = part.removesuffix(".scope")
-        before, dash, after = name.partition("-")
-        while dash:
-            if not before.endswith("conmon") and before != "session":  # of systemd-logind
-                yield after
-            word, dash, after = after.partition("-")
-            before = f"{before}-{word}"
 
 
 class Appended:

@@ -27,7 +27,7 @@ _MOST_JOINING = 256
 _AWAITED = 60.0  # seconds from a decision to the container's first process
 
 
-class ProcessPlacement:
+class ProcessDiscovery:
     """Notes in `lives` the processes that are in containers, in `hosts` those that are in none.
 
     `meanwhile` is called now and then in a `scan`.

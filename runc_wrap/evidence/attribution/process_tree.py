@@ -16,7 +16,7 @@ import time
 from runc_wrap.evidence.attribution.child_namespaces import Namespaces
 from runc_wrap.evidence.attribution.ledger_containers import Known
 from runc_wrap.evidence.attribution.proc_connector import ProcessNews
-from runc_wrap.evidence.attribution.process_discovery import ProcessPlacement
+from runc_wrap.evidence.attribution.process_discovery import ProcessDiscovery
 from runc_wrap.evidence.attribution.process_lifetimes import ALWAYS, EXACT, Family, Life, Lives
 from runc_wrap.evidence.sightings import AUDIT, COARSE, OBSERVE, TICK, LossSpan, Sighting
 from runc_wrap.evidence.store.call_counts import EITHER
@@ -40,7 +40,7 @@ class ProcessTree:
         self._leaderless: set[int] = set()
         self._asked = -_ASK_EVERY
         self.due: float | None = None  # when `ended` may have more, on the monotonic clock
-        self.places = ProcessPlacement(known_containers, self.lives)
+        self.places = ProcessDiscovery(known_containers, self.lives)
         self.namespaces = Namespaces()
         self.is_blind = False
         self.news = ProcessNews(self._forked, self._executed, self._exited, self.scan)

@@ -10,7 +10,7 @@ import pytest
 from runc_wrap.apply import apply_policy
 from runc_wrap.cluster.host_commands import transient_unit
 from runc_wrap.cluster.host_commands.step_commands import NodeCommands
-from runc_wrap.cluster.installer_loop import Reconciler
+from runc_wrap.cluster.installer_loop import InstallerLoop
 from runc_wrap.cluster.next_step import NextStep
 from runc_wrap.cluster.node_reporter import Pod, Reporter
 from runc_wrap.node.paths import Places
@@ -47,23 +47,23 @@ class Scene:
         return Pod("n1", "pod-1", place / "image", place / "config", place / "own",
                    state=place / "pod" / "state")  # fmt: skip
 
-    def installer(self, *, removes: bool = False) -> Reconciler:
+    def installer(self, *, removes: bool = False) -> InstallerLoop:
         """A new pod."""
         host: Any = self.host
         commands, api = NodeCommands(self.host.places, host), self.api.api(self.place)
         reporter = Reporter(self.host.places, self.pod, api, self.told.append)
-        return Reconciler(self.host.places, commands, reporter, removes=removes)
+        return InstallerLoop(self.host.places, commands, reporter, removes=removes)
 
     def become_ready(self) -> None:
         """Run until the handler is registered, and again: the kubelet lists it by then."""
         self.installer().run()
         self.installer().run()
 
-    def remover(self) -> Reconciler:
+    def remover(self) -> InstallerLoop:
         return self.installer(removes=True)
 
     def passes(
-        self, word: str, steps: str | None = None, by: Reconciler | None = None, times: int = 1
+        self, word: str, steps: str | None = None, by: InstallerLoop | None = None, times: int = 1
     ) -> NextStep:
         """Have new pods look at the node, or `by`: the state of each, and the steps of all."""
         before = len(self.host.done)

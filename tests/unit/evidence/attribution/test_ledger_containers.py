@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runc_wrap import time_text
-from runc_wrap.evidence.attribution import ledger_containers
+from runc_wrap.evidence.attribution import cgroup_membership, ledger_containers
 from runc_wrap.evidence.attribution.ledger_containers import Appended, Known
 from runc_wrap.host import runtime_state
 from runc_wrap.hotpath.ledger_file import Key
@@ -31,8 +31,8 @@ def test_a_cgroups_path_has_the_containers_id_in_every_layout() -> None:
         f"/../../system.slice/docker-{ID}.scope",
         f"/docker/{ID}/system.slice/nginx.service",
     ):
-        assert ID in ledger_containers.ids(path), path
-    assert "my-box" in ledger_containers.ids("/system.slice/runc-my-box.scope")
+        assert ID in cgroup_membership.ids(path), path
+    assert "my-box" in cgroup_membership.ids("/system.slice/runc-my-box.scope")
 
 
 def test_a_monitor_a_login_session_and_half_a_name_have_no_id() -> None:
@@ -41,7 +41,7 @@ def test_a_monitor_a_login_session_and_half_a_name_have_no_id() -> None:
         f"/kubepods.slice/{POD}/crio-conmon-{ID}.scope",
         f"/machine.slice/libpod-conmon-{ID}.scope",
     ):
-        assert ID not in ledger_containers.ids(path), path
+        assert ID not in cgroup_membership.ids(path), path
 
 
 def test_the_ledger_is_followed_through_rotation_damage_and_half_a_line(ledger: Path) -> None:
