@@ -72,6 +72,8 @@ STRAYS = [
     ([5, 6], UNSHARE, 0, 2),
     ([-5, ENDED + 5], UNSHARE, 0, 0),  # before it began, after it ended
     ([-5, 5, ENDED + 5], UNSHARE, 0, 1),  # one kind of call, of which one was then
+    ([-0.5, 0.4], UNSHARE, 0, 2),  # close together: when within their span is not kept
+    ([ENDED - 0.4, ENDED + 0.5], UNSHARE, 0, 2),
     ([5, 100], UNSHARE, 50, 1),
     ([5], GETPID, 0, 0),
 ]

@@ -28,6 +28,7 @@ def test_what_libseccomp_refuses_is_reported_with_the_call() -> None:
         made_of(rule("ALLOW", (0, "EQ", 1)), rule("LOG", (0, "EQ", 1)))
 
 
+@pytest.mark.timeout(45)  # a bound of minutes would also end it, with the same words
 def test_a_filter_that_is_never_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libseccomp_compiler, "SECONDS", 1)
     shared = (0, "NE", 2**64 - 1)
