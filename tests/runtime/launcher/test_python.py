@@ -95,7 +95,7 @@ def _no_interpreter_link(own: Installed) -> None:
 
 NOT_EVEN_STARTED: dict[Callable[[Installed], None], str] = {  # and what the sentence names
     _no_link: "/lib/current cannot be read",
-    _no_interpreter: "/nowhere/python3",
+    _no_interpreter: "/nowhere/python3 cannot be executed (errno 2)",
     _no_interpreter_link: "/python cannot be read",
 }
 
