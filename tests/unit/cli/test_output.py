@@ -114,7 +114,6 @@ SLOW = {
     "engine add docker --config F --restart": "engines.transaction.transaction_run.run",
     "engine remove docker --config F": "engines.handler_removal.plan",
     "uninstall": "installation.uninstaller.plan",
-    "uninstall --dry-run": "installation.uninstaller.plan",
 }  # fmt: skip
 
 

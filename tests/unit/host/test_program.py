@@ -38,8 +38,11 @@ def test_what_prints_without_end_is_killed(folder: Path, monkeypatch: pytest.Mon
     assert not ended.is_well
 
 
-@pytest.mark.parametrize("end", ["exit 0", "exit 3", "exec sleep 300", "exec cat /dev/zero"])
-@pytest.mark.parametrize("stream", ["", ">&2", ">>/dev/stdout"])
+@pytest.mark.parametrize(
+    ("stream", "end"),
+    [*((stream, "exit 0") for stream in ("", ">&2", ">>/dev/stdout")),
+     *(("", end) for end in ("exit 3", "exec sleep 300", "exec cat /dev/zero"))],
+)  # fmt: skip
 def test_what_a_program_started_cannot_print_on_when_it_has_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch, end: str, stream: str
 ) -> None:

@@ -16,6 +16,7 @@ LINE = line("c1", root="/run/runc", engine="containerd", via="cold", **OF_POD)
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    ctl.prove_once(monkeypatch)
     return ctl.node(tmp_path, monkeypatch).apply("[default]\nmode = 'audit'\n")
 
 

@@ -41,7 +41,6 @@ FITTING = [
     (GETPID, LOG, "audit", False),  # the profile lets it through: another filter's
     (samples.CLONE3, LOG, "audit", False),  # expected
     (UNSHARE, ERRNO | 1, "audit", False),  # audit only logs
-    (UNSHARE, KILL, "audit", False),
     (UNSHARE, NOTIFY, "audit", False),
     (UNSHARE, NOTIFY, "observe", True),
     (UNSHARE, LOG, "observe", False),

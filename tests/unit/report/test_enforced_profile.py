@@ -29,6 +29,7 @@ FOURTEEN = frozenset(
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
+    ctl.prove_once(monkeypatch)
     return ctl.node(tmp_path, monkeypatch).apply('[default]\nmode = "audit"\n')
 
 

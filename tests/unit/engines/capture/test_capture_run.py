@@ -50,6 +50,7 @@ ANSWER = """printf '{"bounding":%s,"seccomp":%s}' "$caps" 'BLOCK' >REQUESTS/$tok
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    ctl.prove_once(monkeypatch)
     made = ctl.node(tmp_path, monkeypatch)
     made.places.var.mkdir(parents=True)
     return made

@@ -23,6 +23,7 @@ VERSION = "echo podman version 5.4.2"
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    ctl.prove_once(monkeypatch)
     made = ctl.node(tmp_path, monkeypatch)
     made.places.var.mkdir(parents=True)
     machine.fake(made.programs, "podman", f"{VERSION} ")
