@@ -14,9 +14,9 @@ LARGEST = 2 << 20  # bytes; 65,536 groups fill some 720 KiB of /proc/PID/status
 _AT_ONCE, _MOST_LOOKS = 0.0005, 20  # seconds between two readings of a clock; attempts
 _PARENT, _FLAGS, _THREADS, _START = 4, 9, 20, 22  # fields of stat, counted from 1
 _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and brackets
-# linux/sched.h: PF_KTHREAD and PF_USER_WORKER (since 6.4, io_uring's and vhost's); PF_IO_WORKER,
-# which was PF_VCPU before 5.12
-_KERNELS, _IO_WORKER = 0x204000, 0x10
+# linux/sched.h: PF_KTHREAD; PF_USER_WORKER and PF_IO_WORKER, which say something else before 6.4
+# and 5.12
+_KERNELS, _WORKERS = 0x200000, 0x4010
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
 _TRIES = 10
@@ -163,7 +163,7 @@ def living(pid: int) -> dict[int, dict[bytes, bytes]]:
 def _is_kernels(thread: str, name: bytes) -> bool:
     """Tell whether a thread never leaves the kernel: by its flags, and a name any may have."""
     flags = int((_stat(thread) or [b"0"] * _FLAGS)[_FLAGS - _AFTER_NAME])
-    return bool(flags & _KERNELS or (flags & _IO_WORKER and name.startswith(b"iou-")))
+    return bool(flags & _KERNELS or (flags & _WORKERS and name.startswith((b"iou-", b"vhost-"))))
 
 
 def is_runnable(pid: int) -> bool:

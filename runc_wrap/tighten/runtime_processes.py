@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from runc_wrap.host import procfs
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.node.container_state.container_processes import Process
-from runc_wrap.node.container_state.container_status import RUNTIMES_OWN
 
 _COMMANDS = {b"exec", b"update"}
 
@@ -35,10 +34,13 @@ def under_way(
 
 
 def is_program(pid: int, container: RuntimeContainer) -> bool:
-    """Tell whether a process is no longer the runtime: by its name, which any process may take."""
-    name = procfs.read(f"/proc/{pid}/comm", 64) or b""
-    is_named = name.decode("utf-8", "replace").startswith(RUNTIMES_OWN)
-    return not (is_named and _is_command((procfs.born(pid) or (0, 0))[1], container))
+    """Tell whether a process is no longer the runtime: its child, which executes the runtime."""
+    return not (_is_runtime(pid) and _is_command((procfs.born(pid) or (0, 0))[1], container))
+
+
+def _is_runtime(pid: int) -> bool:
+    program = procfs.program(pid) or ""  # runc's and crun's copies of themselves are named so, too
+    return "runc" in program or "crun" in program
 
 
 def _is_command(pid: int, container: RuntimeContainer) -> bool:
@@ -46,10 +48,9 @@ def _is_command(pid: int, container: RuntimeContainer) -> bool:
 
     Only then its command line is read: any other process may make its reader wait for ever.
     """
-    program = procfs.program(pid) or ""
     is_root = (procfs.read(f"/proc/{pid}/status") or b"").find(b"\nUid:\t0\t0\t") > 0
     is_outside = procfs.namespace(pid, "pid") == procfs.namespace(os.getpid(), "pid")
-    if not ("runc" in program or "crun" in program) or not (is_root and is_outside):
+    if not (_is_runtime(pid) and is_root and is_outside):
         return False
     words = {*(procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")}
     return os.fsencode(container.id) in words and not _COMMANDS.isdisjoint(words)

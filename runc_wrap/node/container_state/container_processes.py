@@ -26,11 +26,13 @@ _GET_OWNER_UID = 0xB704  # NS_GET_OWNER_UID, linux/nsfs.h
 class Process:
     """One process; `filters` is None if the kernel does not count them (before Linux 5.9).
 
-    `cgroups` are "HIERARCHY:PATH"; `handle` can tell whether the pid is still this process'.
+    `start_time` is in clock ticks since boot; `cgroups` are "HIERARCHY:PATH"; `handle` can tell
+    whether the pid is still this process'.
     """
 
     pid: int
     parent: int
+    start_time: int
     name: str
     user: int
     seccomp: int
@@ -66,12 +68,14 @@ def _process(
     pid: int, parent: int, status: dict[bytes, bytes], handle: psutil.Process
 ) -> Process | None:
     namespace, cgroups = procfs.namespace(pid, "pid"), procfs.cgroups(pid)
-    if namespace is None or cgroups is None:
+    born = procfs.born(pid)
+    if namespace is None or cgroups is None or born is None:
         return None
     counted = status.get(b"Seccomp_filters")
     return Process(
         pid=pid,
         parent=parent,
+        start_time=born[0],
         name=status.get(b"Name", b"").decode("utf-8", "replace"),
         user=int(status.get(b"Uid", b"0").split()[0]),
         seccomp=int(status[b"Seccomp"]),
@@ -113,6 +117,8 @@ class ContainerMembers:
             if (init := processes.get(container.pid or 0)) and _is_believable(container, init)
         }
         self._owners = {place: containers[place].owner for place in self._inits}
+        oldest_last = sorted(processes.values(), key=lambda one: one.start_time, reverse=True)
+        self._oldest = {name: one.start_time for one in oldest_last for name in one.cgroups}
         self._members: dict[int, dict[int, Process]] = {
             place: {init.pid: init} for place, init in self._inits.items()
         }
@@ -142,11 +148,15 @@ class ContainerMembers:
                     self._members[place].setdefault(process.pid, process)
 
     def _own_cgroups(self, place: int) -> frozenset[str]:
-        """Return the cgroups made for a container, without those of the process that started it."""
+        """Return the cgroups made for a container.
+
+        Not those of the process that started it, nor those that others were in before.
+        """
         init = self._inits[place]
         starter = self._processes.get(init.parent)
         ours = self._processes.get(os.getpid())
-        return init.cgroups.difference(*(p.cgroups for p in (starter, ours) if p))
+        own = init.cgroups.difference(*(p.cgroups for p in (starter, ours) if p))
+        return frozenset(one for one in own if self._oldest[one] >= init.start_time)
 
     def _add_descendants(self) -> None:
         children: dict[int, list[Process]] = defaultdict(list)

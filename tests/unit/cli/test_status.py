@@ -86,7 +86,7 @@ def test_the_kernel_column_is_of_the_first_process_and_not_of_one_that_was_execd
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = psutil.Process()
-    members = [Process(at, 1, "", 0, 2, at, True, "", frozenset(), one) for at in (1, 3)]
+    members = [Process(at, 1, 0, "", 0, 2, at, True, "", frozenset(), one) for at in (1, 3)]
     entry = container_status.Entry(RuntimeContainer("", "a", "", "", 1, None, 0), None, members)
     monkeypatch.setattr(status_command, "look", lambda _: container_status.Node([entry], 0, []))
     assert " 1 filter " in node.ctl("status").stdout

@@ -118,6 +118,7 @@ def test_what_the_inspectors_client_imports_for_it_is_lean() -> None:
         (b"iou-wrk-1", 0, False),  # any thread may call itself so
         (b"qemu", 0x10, False),  # a virtual CPU before Linux 5.12
         (b"vhost-1", 0x4000, True),
+        (b"sh", 0x4000, False),  # it has bound a driver, before Linux 5.17
         (b"vhost-1", 0x200000, True),  # before Linux 6.4, a process in its owner's cgroup
     ],
 )

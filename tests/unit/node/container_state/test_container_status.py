@@ -25,7 +25,15 @@ HANDLE = psutil.Process()
 
 
 def process(pid: int, parent: int = 1, **changes: Any) -> Process:
-    usual = {"name": "x", "user": 0, "seccomp": 0, "filters": 0, "first": False, "namespace": HOST}
+    usual = {
+        "start_time": 9,
+        "name": "x",
+        "user": 0,
+        "seccomp": 0,
+        "filters": 0,
+        "first": False,
+        "namespace": HOST,
+    }
     made = {**usual, "cgroups": frozenset(), "handle": HANDLE, **changes}
     if isinstance(made["cgroups"], str):
         made["cgroups"] = frozenset({f"0:{made['cgroups']}"})
@@ -62,6 +70,19 @@ def test_the_starters_or_our_own_cgroup_is_not_the_containers() -> None:
         process(11, cgroups="/shim"),
         process(20, cgroups="/session"),
     ) == [{10}, {20}]
+
+
+def test_a_cgroup_that_others_were_in_before_is_not_the_containers() -> None:
+    assert members(
+        [container(10), container(20)],
+        process(5, cgroups="/session", start_time=8),
+        process(10, cgroups="/session/a", namespace="pid:[10]"),
+        process(11, 10, cgroups="/session/a", namespace="pid:[10]"),
+        process(12, cgroups="/session/a", start_time=8),
+        process(13, cgroups="/session/a"),
+        process(20, cgroups="/b"),
+        process(21, cgroups="/b/c", start_time=8),
+    ) == [{10, 11}, {20, 21}]
 
 
 def test_a_cgroup_of_two_containers_identifies_neither() -> None:
