@@ -28,10 +28,9 @@ from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.arguments import argument_sets
-from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.profile_lint import LintFinding, Severity
 from runc_wrap.profiles.runtime_spec_names import USUAL
-from runc_wrap.profiles.source_profile import Profile, ProfileError
+from runc_wrap.profiles.source_profile import ProfileError
 
 Known = TypeVar("Known")
 _LARGEST = 16 << 20
@@ -107,19 +106,18 @@ class Prover:
             self._proved.blocks[digest] = find() if known is None else known
         return self._proved.blocks[digest]
 
-    def findings(self, profile: Profile, facts: Facts) -> Iterator[LintFinding]:
+    def findings(self, made: CompiledProfile) -> Iterator[LintFinding]:
         """Yield what libseccomp refuses of a profile, or compiles to something else than it says.
 
         An error is what `settle` refuses.
         """
-        made = compile_profile(profile, arch=facts.arch, kernel=facts.kernel)
         known: dict[Hashable, Miscompiled | None] = {}
         severity: Severity = "warning"
         try:
             for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
                 libseccomp_proof.wrong(text, self._loader, known)
             if calls := {one.syscall for one in known.values() if one and not one.is_tolerable}:
-                self._masked(profile.name, made, sorted(calls))
+                self._masked(made["name"], made, sorted(calls))
         except ProfileError as error:
             sentence, remedy = str(error), "write fewer or other rules"
             yield LintFinding("refused", "error", "syscalls", sentence, remedy)

@@ -19,18 +19,28 @@ from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
 from runc_wrap.hotpath.privileged import CAPABILITIES
+from runc_wrap.hotpath.rule_algebra import DENYING, SOCKETS
 from runc_wrap.node import abi_probe, installed_programs, runtime_loader
 from runc_wrap.node.container_state import container_status
-from runc_wrap.policy import named_profiles, policy_compiler
+from runc_wrap.policy import named_profiles, overlay_settings, policy_compiler
 from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import policy_sources, settings_reader
-from runc_wrap.profiles import builtin, captured_profile, platform
+from runc_wrap.profiles import (
+    abis,
+    actions,
+    builtin,
+    captured_profile,
+    platform,
+    profile_compiler,
+    syscall_names,
+)
 from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_files, profile_parser
 from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES
 from runc_wrap.profiles.profile_compiler import compile_profile
+from runc_wrap.profiles.runtime_spec_names import OCI
 from runc_wrap.profiles.source_profile import ProfileError
 
 if TYPE_CHECKING:
@@ -40,10 +50,11 @@ if TYPE_CHECKING:
     from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
     from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
-    from runc_wrap.profiles.source_profile import Profile
+    from runc_wrap.profiles.source_profile import Profile, Rule
 
 CONTAINER = "container:"
 STDIN = "-"
+_OVERLAY = "overlay"
 
 
 def read_stdin(*names: str) -> bytes:
@@ -92,6 +103,50 @@ def enforced(places: Places, found: Profile, arch: str) -> CompiledProfile:
     runnable = abi_probe.runnable(arch) if arch == platform.goarch() else None
     facts = Facts("", "", "", arch, platform.kernel(), abis=runnable)
     return policy_compiler.enforced(found, values, facts)
+
+
+def answers(
+    places: Places, found: Composed, caps: frozenset[str], arch: str
+) -> dict[str, list[str]]:
+    """Return {call: the parts that decide about it in such a container}, for every known call.
+
+    Raises PolicyError and OSError.
+    """
+
+    def holds(rule: Rule) -> bool:
+        has = caps.issuperset(rule.includes.caps) and caps.isdisjoint(rule.excludes.caps)
+        return has and profile_compiler.holds(rule, arch, platform.kernel())
+
+    source = found.profile
+    rules = [one for one in source.rules if holds(one)]
+    ruled = {name for one in rules for name in one.names}
+    known = [
+        one for abi in abis.runnable(abis.of_oci(OCI[arch])) for one in syscall_names.numbers(abi)
+    ]
+    more = [*source.rules, *(part.rule for part in found.parts)]
+    calls = sorted({*known, *(name for one in more for name in one.names)})
+    default = actions.describe(actions.code(source.default_action, source.default_errno_ret))
+    answers = {call: found.answers(call, holds) for call in calls}
+    for call, parts in answers.items():
+        if parts == [found.base] and call not in ruled:
+            parts[:] = [f"{found.base}: its default action {default}"]
+    _put_overlay(places, answers, [one for one in rules if not actions.is_default(one, source)])
+    return answers
+
+
+def _put_overlay(places: Places, answers: dict[str, list[str]], rules: list[Rule]) -> None:
+    """Write the policy's overlay where it decides; a profile's own denial stays (hotpath)."""
+    over = overlay_settings.overlay(settings_reader.read(*places.sources()))
+    if not over:
+        return
+    whole = [one for one in rules if not one.compares]
+    denied = {name for one in whole if one.action in DENYING for name in one.names}
+    answers.update({call: [_OVERLAY] for call in over["deny"] if call not in denied})
+    if over["deny_sockets"]:
+        for call in {*SOCKETS} - denied - {*over["deny"]}:
+            answers[call] = [*answers[call], _OVERLAY]
+        if not any("socketcall" in one.names for one in whole):
+            answers["socketcall"] = [_OVERLAY]
 
 
 def profile(places: Places, name: str, engine: str, stdin: bytes = b"") -> Composed:

@@ -25,12 +25,9 @@ from runc_wrap.profiles import (
     builtin,
     captured_profile,
     platform,
-    profile_compiler,
     syscall_names,
 )
 from runc_wrap.profiles.composition import systemd_sets
-from runc_wrap.profiles.composition.composed_profile import Composed
-from runc_wrap.profiles.source_profile import Rule
 
 _MODULES = {
     "capture": "profile_capture",
@@ -120,7 +117,7 @@ def _capabilities(_context: click.Context, _option: click.Parameter, given: str)
 @click.option("--caps", default="", callback=_capabilities, help="NET_ADMIN,SYS_TIME, or ALL.")
 @click.option("--arch", default=platform.goarch, help="amd64, arm64.  [default: this machine's]")
 @engine_option
-@click.option("--explain", is_flag=True, help="Print which part answers for each call.")
+@click.option("--explain", is_flag=True, help="Print which part answers for each call, by name.")
 @click.option("--json", is_flag=True, expose_value=False, help="The output is JSON in any case.")
 @click.pass_obj
 def show(  # noqa: PLR0913 - click's parameters
@@ -134,26 +131,16 @@ def show(  # noqa: PLR0913 - click's parameters
     engine's captured one (containerd@captured), localhost/<file>, a composed one
     ("runtime-default + @aio - keyctl"), a file by its path, or - for stdin. It is printed as this
     node's policy enforces it (int_arguments, abis, the overlay), without a candidate beside it and
-    without what `record` adds.
+    without what `record` adds. With --explain `overlay` is the policy's, and what no rule is about
+    has the default action; of calls that are newer than all named ones runc answers ENOSYS.
     """
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin)
+    made = profile_operand.enforced(places, found.profile, arch)
     if explain:
-        output.document(_answers(found, caps, arch))
+        output.document(profile_operand.answers(places, found, caps, arch))
     else:
-        output.document(resolve(profile_operand.enforced(places, found.profile, arch), caps))
-
-
-def _answers(found: Composed, caps: frozenset[str], arch: str) -> dict[str, list[str]]:
-    """Return {call: the parts of a composed profile that decide about it in such a container}."""
-
-    def holds(rule: Rule) -> bool:
-        has = caps.issuperset(rule.includes.caps) and caps.isdisjoint(rule.excludes.caps)
-        return has and profile_compiler.holds(rule, arch, platform.kernel())
-
-    rules = [*found.profile.rules, *(part.rule for part in found.parts)]
-    calls = sorted({name for rule in rules for name in rule.names})
-    return {call: found.answers(call, holds) for call in calls}
+        output.document(resolve(made, caps))
 
 
 @profile.command()

@@ -12,7 +12,8 @@ from runc_wrap.cli import options, output
 from runc_wrap.cli.profile import engine_option
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.paths import Places
-from runc_wrap.policy import policy_lint
+from runc_wrap.policy import policy_compiler, policy_lint
+from runc_wrap.policy.settings import settings_reader
 from runc_wrap.profiles import abis, platform, syscall_names
 from runc_wrap.profiles.runtime_spec_names import USUAL
 from runc_wrap.report import profile_simulation
@@ -28,7 +29,8 @@ _LONGEST = 64 * 1024  # bytes of a line
 def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     """Print what this node's runtime, libseccomp and kernel make of a profile, and what to write.
 
-    NAME is as for `profile show`: a profile, a file, or - for stdin.
+    NAME is as for `profile show`: a profile, a file, or - for stdin. It is checked as this node's
+    policy would enforce it: with its int_arguments, abis and overlay.
 
     Exit status 1: there is an error or a warning.
     """
@@ -37,11 +39,14 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin).profile
     facts = apply_policy.gather_facts(places, None)
+    values = settings_reader.read(*places.sources())
     source = profile_operand.in_force(places, found)
     as_kernel = bool(source.calls) and not source.left
+    text = policy_compiler.in_force(found, values, facts)
+    made = policy_compiler.enforced(found, values, facts)
     findings = [
-        *policy_lint.findings(found, facts, as_kernel=as_kernel),
-        *policy_proof.Prover(places, facts).findings(source.profile, facts),
+        *policy_lint.findings(text, facts, as_kernel=as_kernel),
+        *policy_proof.Prover(places, facts).findings(made),
     ]
     if as_json:
         output.document([{"profile": found.name, **asdict(one)} for one in findings])

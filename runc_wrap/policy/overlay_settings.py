@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from runc_wrap import safe_text
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.hotpath.compiled_policy import CompiledProfile, Overlay
+from runc_wrap.hotpath.rule_algebra import DENYING
 from runc_wrap.policy.settings.schema import family, placing
 from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.sibling_calls import RING_CALLS, RINGABLE
+from runc_wrap.profiles.source_profile import Profile, Rule
 
 DENY = "overlay.deny"
 SOCKETS = "overlay.deny_sockets"
@@ -54,6 +58,19 @@ def put_on(compiled: CompiledProfile, over: Overlay | None) -> CompiledProfile:
     if over is None:
         return compiled
     return {**compiled, "rules": hot.overlaid(compiled["rules"], compiled["block"], over)}
+
+
+def put_on_text(profile: Profile, values: Mapping[str, Any]) -> Profile:
+    """Return a profile with the overlay's denials of calls as its last rule, to be linted."""
+    denied = (overlay(values) or {"deny": []})["deny"]
+    kept = [
+        rule
+        if rule.action in DENYING and not rule.args
+        else replace(rule, names=tuple(name for name in rule.names if name not in denied))
+        for rule in profile.rules
+    ]
+    more = [Rule(tuple(denied), ERRNO)] if denied else []
+    return replace(profile, rules=(*kept, *more))
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:

@@ -84,6 +84,21 @@ def test_a_composed_profile_says_which_part_decides(applied: Node) -> None:
         assert compiled[engine].startswith(f"{name} on {base}")
 
 
+def test_every_call_is_answered_also_by_the_default_and_by_the_overlay(applied: Node) -> None:
+    name = "containerd + @aio - keyctl"
+    applied.configure('[overlay]\ndeny = ["splice", "clone3"]\ndeny_sockets = ["AF_ALG"]\n')
+    answers = applied.json("profile", "show", name, "--explain")
+    assert (answers["splice"], answers["socket"]) == (["overlay"], ["containerd", "overlay"])
+    assert answers["clone3"] == ["containerd"]  # which denies it by a rule of its own
+    machine("x86_64")
+    assert answers["socketcall"] == ["containerd"]  # a rule of its own on all arguments
+    assert answers["uselib"] == answers["acct"]
+    assert answers["acct"] == ["containerd: its default action SCMP_ACT_ERRNO(EPERM)"]
+    of_some = applied.json("profile", "show", name, "--explain", "--caps", "sys_pacct")
+    assert (of_some["acct"], of_some["keyctl"]) == (["containerd"], ["- keyctl"])
+    assert len({*answers}) > 400
+
+
 def _rule(name: str, action: str, *compared: tuple[str, int]) -> dict[str, Any]:
     """Return a rule on a call, under comparisons of its first argument."""
     args = [{"index": 0, "value": value, "op": f"SCMP_CMP_{op}"} for op, value in compared]
@@ -173,6 +188,27 @@ def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(applie
     assert "io_submit\n" in applied.ctl("profile", "groups", "@aio").stdout
     told = "no group is called '@ai' (did you mean @aio?)"
     assert told in applied.failure("profile", "groups", "@ai")
+
+
+IN_FORCE = [
+    ('[default]\nabis = "native"\n', "moby", "socketcall makes socket"),
+    ('[default]\nabis = "native"\n', "-", "acct(0x8, 0x0, 0x0, 0x0, 0x0, 0x0) on x86 gets"),
+    ('[overlay]\ndeny = ["acct"]\n', "-", "acct(0x8, 0x0, 0x0, 0x0, 0x0, 0x0) on x86 gets"),
+    ('[overlay]\ndeny = ["splice"]\n', "-", "io_uring does the same"),
+]
+
+
+@pytest.mark.parametrize(("policy", "name", "said"), IN_FORCE)
+def test_lint_checks_a_profile_as_the_policy_would_enforce_it(
+    applied: Node, policy: str, name: str, said: str
+) -> None:
+    machine("x86_64")
+    both = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    wide = _rule("acct", "ERRNO", ("EQ", (1 << 32) + 8))
+    profile = _profile("ALLOW", wide, _rule("openat", "ERRNO"), architectures=both)
+    assert said in applied.ctl("profile", "lint", name, stdin=profile).stdout
+    applied.configure(policy)
+    assert said not in applied.ctl("profile", "lint", name, stdin=profile).stdout
 
 
 RECORD = (
