@@ -34,7 +34,6 @@ from runc_wrap.profiles import (
     profile_compiler,
     syscall_names,
 )
-from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.composition import composed_profile
 from runc_wrap.profiles.composition.composed_profile import Composed
 from runc_wrap.profiles.json_profiles import profile_files, profile_parser
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from runc_wrap.hotpath.compiled_policy import CompiledProfile
     from runc_wrap.node.container_state.container_status import Entry
     from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.arguments.narrowed_comparisons import Narrowed
     from runc_wrap.profiles.source_profile import Profile, Rule
 
 CONTAINER = "container:"
@@ -74,12 +72,13 @@ def sides(places: Places, names: tuple[str, str], engine: str) -> list[Side]:
         if name.startswith(CONTAINER)
     }
     applied = any(one.record and one.record.is_injected for one in containers.values())
+    values = settings_reader.read(*places.sources()) if applied else {}
 
     def side(name: str) -> Side:
         if name in containers:
             return _filters_of(containers[name])
         found = profile(places, name, engine, stdin).profile
-        one = in_force(places, found).profile if applied else found
+        one = policy_compiler.compared(found, values).profile if applied else found
         return compile_profile(one, arch=platform.goarch(), kernel=platform.kernel())
 
     return [side(name) for name in names]
@@ -89,12 +88,6 @@ def loader(places: Places) -> Loader:
     """Return how the runtime in force loads a profile."""
     kind = installed_programs.kind_in_force(places.runtime) or ""
     return runtime_loader.of(places.prefix, kind)
-
-
-def in_force(places: Places, found: Profile) -> Narrowed:
-    """Return a profile as the policy has its arguments compared. Raises PolicyError, OSError."""
-    wanted = settings_reader.read(*places.sources())["default.int_arguments"]
-    return narrowed_comparisons.as_set(found, wanted)
 
 
 def enforced(places: Places, found: Profile, arch: str) -> CompiledProfile:

@@ -40,7 +40,7 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     found = profile_operand.profile(places, name, engine, stdin).profile
     facts = apply_policy.gather_facts(places, None)
     values = settings_reader.read(*places.sources())
-    source = profile_operand.in_force(places, found)
+    source = policy_compiler.compared(found, values)
     as_kernel = bool(source.calls) and not source.left
     text = policy_compiler.in_force(found, values, facts)
     made = policy_compiler.enforced(found, values, facts)

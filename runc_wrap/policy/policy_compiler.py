@@ -66,7 +66,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
     sources = named_profiles.sources(names, runtime_default, facts, problems, remarks)
     if problems:
         raise PolicyError("\n".join(problems))
-    made = {name: _compared(source, values) for name, source in sources.items()}
+    made = {name: compared(source, values) for name, source in sources.items()}
     profiles = {
         (name, form): _profile(one, form, values, facts)
         for name, one in made.items()
@@ -103,7 +103,7 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
 
 def enforced(source: Profile, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
     """Return a profile as the policy enforces it."""
-    return _profile(_compared(source, values), ENFORCE, values, facts)
+    return _profile(compared(source, values), ENFORCE, values, facts)
 
 
 def in_force(source: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
@@ -116,7 +116,8 @@ def _with_abis(source: Profile, values: Mapping[str, Any], facts: Facts) -> Prof
     return source if kept is None else modes.with_abis(source, facts.arch, kept)
 
 
-def _compared(source: Profile, values: Mapping[str, Any]) -> Narrowed:
+def compared(source: Profile, values: Mapping[str, Any]) -> Narrowed:
+    """Return a profile as the policy has its arguments compared."""
     return narrowed_comparisons.as_set(source, values["default.int_arguments"])
 
 

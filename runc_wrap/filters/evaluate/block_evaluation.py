@@ -28,7 +28,7 @@ similar call also becomes one for the multiplexer, with the call's number as its
 from collections.abc import Hashable, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from errno import ENOSYS
-from itertools import chain, combinations
+from itertools import chain
 
 from runc_wrap.filters.evaluate.libseccomp_input import Added, Block, Loader, load
 from runc_wrap.hotpath.operators import EQ, MASKED_EQ, NE, holds
@@ -59,10 +59,6 @@ class Verdict:
 _MOST_HELD = 1000  # values of arguments
 
 
-_Kind = tuple[int, int]  # an argument, and the bits of it that are compared
-_Values = dict[int, list[int]]  # the places of rules by the value
-
-
 @dataclass(slots=True)
 class _Call:
     """The rules of one number on one ABI, in the order added; `mask` has an argument's bits.
@@ -76,7 +72,7 @@ class _Call:
     mask: int = 0
     action: int | None = None
     conditional: list[tuple[Conditions, int]] = field(default_factory=list)
-    equal: dict[_Kind, _Values] = field(default_factory=dict)
+    equal: dict[tuple[int, int], dict[int, list[int]]] = field(default_factory=dict)
     others: int = 0
     compared: dict[int, list[tuple[int, Argument]]] = field(default_factory=dict)
     is_plain: bool = True
@@ -112,23 +108,9 @@ class _Call:
 
     @property
     def may_conflict(self) -> bool:
-        """Tell whether rules of other actions may hold at once; of ranges it is not told."""
-        if self.action is not None or len({code for _, code in self.conditional}) < 2:  # noqa: PLR2004
-            return False
-        pairs = combinations(self.equal.items(), 2)
-        return bool(self.others) or any(self._conflict(*one, *other) for one, other in pairs)
-
-    def _conflict(self, one: _Kind, own: _Values, other: _Kind, values: _Values) -> bool:
-        """Tell whether a rule of one argument and mask may hold beside one of others."""
-        common = one[1] & other[1] if one[0] == other[0] else 0
-        codes: dict[int, set[int]] = {}
-        for value, places in own.items():
-            codes.setdefault(value & common, set()).update(self.conditional[at][1] for at in places)
-        return any(
-            len(codes.get(value & common, set()) | {self.conditional[at][1]}) > 1
-            for value, places in values.items()
-            for at in places
-        )
+        """Tell whether rules of other actions may hold at once: of other masks or arguments, NE."""
+        several = len({code for _, code in self.conditional}) > 1 and self.action is None
+        return several and (len(self.equal) > 1 or bool(self.others))
 
     def meant(self, args: Sequence[int], default: int) -> frozenset[int]:
         """Return the results that the rules allow: several if rules of other actions hold."""

@@ -9,7 +9,7 @@ Some ABIs make the same calls through socketcall(2) or ipc(2). A removal of such
 multiplexer's own rule, too: libseccomp then lets through it the calls that are still allowed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.profile_compiler import argument
-from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO, PASSING
+from runc_wrap.profiles.runtime_spec_names import ACTIONS, ALLOW, ERRNO, PASSING
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import (
     Argument,
@@ -101,9 +101,9 @@ def _ruling(profile: Profile, names: frozenset[str]) -> Iterator[Rule]:
     for place, rule in enumerate(profile.rules):
         left = [rule]
         for at, over in whole:
-            if at < place or (rule.compares and at > place):
+            if at < place or rule.compares:
                 where, common = (over.includes, over.excludes), names & {*over.names}
-                left = [one for each in left for one in _without(each, common, where, _any)]
+                left = [one for each in left for one in _without(each, common, where, ACTIONS)]
         yield from left
 
 
@@ -111,7 +111,7 @@ def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     """Yield what stays of a rule when calls of a new one are allowed."""
     where, common = (new.includes, new.excludes), frozenset(old.names) & frozenset(new.names)
     if not new.compares:
-        yield from _without(old, common, where, _any)
+        yield from _without(old, common, where, ACTIONS)
     elif (
         not common
         or old.action == ALLOW
@@ -121,7 +121,7 @@ def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     ):
         yield old
     else:
-        yield from _without(old, common, where, _any)
+        yield from _without(old, common, where, ACTIONS)
         for args in _outside(old, new, common):
             yield replace(old, names=_ordered(old, common), args=args)
 
@@ -148,19 +148,15 @@ def _without(
     old: Rule,
     names: frozenset[str],
     where: tuple[Condition, Condition],
-    only: Callable[[Rule], bool] = lambda rule: rule.action in PASSING,
+    only: Collection[str] = PASSING,
 ) -> Iterator[Rule]:
-    """Yield a rule without these calls where the conditions hold, if it is one of `only`."""
+    """Yield a rule without these calls where conditions hold, if its action is one of `only`."""
     common = frozenset(old.names) & names
-    if not (common and only(old) and old.meets(Rule((), ALLOW, None, (), *where))):
+    if not (common and old.action in only and old.meets(Rule((), ALLOW, None, (), *where))):
         yield old
         return
     yield from _of(old, frozenset(old.names) - common)
     yield from _elsewhere(replace(old, names=_ordered(old, common)), *where)
-
-
-def _any(_: Rule) -> bool:
-    return True
 
 
 def _of(rule: Rule, names: frozenset[str]) -> Iterator[Rule]:
