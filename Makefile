@@ -8,7 +8,7 @@ OTHER_PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13; do \
 # other target its own.
 PACKAGES = runc crun containerd podman docker.io docker-cli buildah busybox-static \
 	gcc libc6-dev musl-tools binutils auditd systemd strace criu libcriu2 util-linux procps curl git openssl python3-venv \
-	prometheus kubernetes-client golang-github-containers-common mmdebstrap mandoc man-db stress-ng redis-server nginx-light xz-utils
+	prometheus kubernetes-client golang-github-containers-common mmdebstrap mandoc stress-ng redis-server nginx-light xz-utils
 DIST_PACKAGES = python3-venv git gcc libc6-dev binutils xz-utils gcc-aarch64-linux-gnu
 IMAGE_PACKAGES = $(DIST_PACKAGES) buildah netavark
 SHELL_PACKAGES = zsh fish

@@ -2,12 +2,10 @@
 
 import math
 import random
-from dataclasses import replace
 
 import pytest
 
 from bench import rows
-from bench.fleet import Merged
 from harness import measurement
 
 CREATE = [
@@ -52,10 +50,3 @@ def test_a_medians_interval_contains_the_true_value_in_about_19_of_20_samples() 
     samples = ([generator.expovariate(1) for _ in range(60)] for _ in range(400))
     held = sum(one.low <= math.log(2) <= one.high for one in map(measurement.sure, samples))
     assert 0.92 < held / 400 <= 1
-
-
-def test_a_fleets_report_is_bounded_in_time_and_in_memory() -> None:
-    well = Merged(30.0, 20.0, 60 << 20, 10**9)
-    slow, large = replace(well, seconds=60.0), replace(well, resident=10**9)
-    found = rows.fleet({"a": well, "b": slow, "c": large})
-    assert [one.verdict for one in found] == [rows.MET, *[rows.NOT_MET] * 2]

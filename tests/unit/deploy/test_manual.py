@@ -51,28 +51,10 @@ def test_a_page_says_what_the_commands_help_says(pages: Path) -> None:
                 assert f"{names} {_words(text)}" in shown
 
 
-CHECKERS = [
-    ["mandoc", "-T", "lint", "-W", "warning"],
-    ["groff", "-man", "-T", "utf8", "-ww", "-z"],
-    ["man", "--warnings", "-l", "-P", "true"],
-    ["lexgrog"],
-]
-
-
-@pytest.mark.parametrize("words", CHECKERS)
-def test_nothing_complains_about_a_page(pages: Path, words: list[str]) -> None:
+def test_nothing_complains_about_a_page(pages: Path) -> None:
     for page in pages.iterdir():
-        done = attempt([program(words[0]), *words[1:], page])
-        complaints = done.stderr + (done.stdout if words[0] == "mandoc" else "")
-        assert (done.returncode, complaints) == (0, ""), page
-
-
-def test_the_same_release_has_the_same_bytes_whatever_the_time(pages: Path, tmp_path: Path) -> None:
-    write(tmp_path / "again", "0.2.0", WHEN)
-    again = tmp_path / "again" / "man" / "man1"
-    first, second = ({one.name: one.read_bytes() for one in d.iterdir()} for d in (pages, again))
-    assert first == second
-    assert '"2025-06-15"' in (again / "runc-wrapctl.1").read_text()
+        done = attempt([program("mandoc"), "-T", "lint", "-W", "warning", page])
+        assert (done.returncode, done.stdout + done.stderr) == (0, ""), page
 
 
 TEXTS = [

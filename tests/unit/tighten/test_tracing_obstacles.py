@@ -9,47 +9,38 @@ from runc_wrap.host import procfs
 from runc_wrap.tighten import tracing_obstacles
 
 STATUS = {b"CapEff": b"000001ffffffffff", b"Seccomp": b"0", b"Seccomp_filters": b"0"}
-NONE = "/proc/sys/kernel/ns_last_pid"
+NONE: dict[bytes, bytes] = {}
+FILES = {"ns_last_pid": b"1", "ptrace_scope": b"1\n"}
 
 
 @pytest.mark.parametrize(
-    ("status", "machine", "is_initial", "ptrace_scope", "named"),
+    ("differs", "files", "machine", "is_initial", "named"),
     [
-        (STATUS, "x86_64", True, None, None),
-        (STATUS, "x86_64", True, b"1\n", None),
-        (STATUS, "x86_64", True, b"3\n", "ptrace_scope is 3"),
-        (STATUS, "aarch64", True, None, "this is aarch64"),
-        (STATUS, "x86_64", False, None, "outside containers"),
-        (STATUS | {b"CapEff": b"000001ffffdfffff"}, "x86_64", True, None, "CAP_SYS_ADMIN"),
-        (STATUS | {b"CapEff": b"000001fffff7ffff"}, "x86_64", True, None, "CAP_SYS_PTRACE"),
-        (STATUS | {b"Seccomp": b"2"}, "x86_64", True, None, "under a seccomp filter itself"),
+        (NONE, FILES, "x86_64", True, None),
+        (NONE, {"ns_last_pid": b"1"}, "x86_64", True, None),
+        (NONE, FILES | {"ptrace_scope": b"3\n"}, "x86_64", True, "ptrace_scope is 3"),
+        (NONE, {}, "x86_64", True, "CONFIG_CHECKPOINT_RESTORE"),
+        (NONE, FILES, "aarch64", True, "this is aarch64"),
+        (NONE, FILES, "x86_64", False, "outside containers"),
+        ({b"CapEff": b"000001ffffdfffff"}, FILES, "x86_64", True, "CAP_SYS_ADMIN"),
+        ({b"CapEff": b"000001fffff7ffff"}, FILES, "x86_64", True, "CAP_SYS_PTRACE"),
+        ({b"Seccomp": b"2"}, FILES, "x86_64", True, "under a seccomp filter itself"),
+        ({b"Seccomp_filters": None}, FILES, "x86_64", True, "Linux 5.9"),
     ],
 )
 def test_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
-    status: Mapping[bytes, bytes],
+    differs: Mapping[bytes, bytes | None],
+    files: Mapping[str, bytes],
     machine: str,
-    ptrace_scope: bytes | None,
     named: str | None,
     *,
     is_initial: bool,
 ) -> None:
+    status = {name: value for name, value in {**STATUS, **differs}.items() if value is not None}
     monkeypatch.setattr(procfs, "status", lambda _: status)
     monkeypatch.setattr(procfs, "is_initial", lambda _: is_initial)
+    monkeypatch.setattr(procfs, "read", lambda path, *_: files.get(path.rpartition("/")[2]))
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(procfs, "read", lambda path, *_: b"1" if path == NONE else ptrace_scope)
     found = tracing_obstacles.first()
     assert found is None if named is None else named in (found or "")
-
-
-def test_kernels_that_neither_count_filters_nor_return_them_are_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(procfs, "is_initial", lambda _: True)
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(procfs, "read", lambda *_: None)
-    monkeypatch.setattr(procfs, "status", lambda _: STATUS)
-    assert "CONFIG_CHECKPOINT_RESTORE" in (tracing_obstacles.first() or "")
-    uncounted = {name: value for name, value in STATUS.items() if name != b"Seccomp_filters"}
-    monkeypatch.setattr(procfs, "status", lambda _: uncounted)
-    assert "Linux 5.9" in (tracing_obstacles.first() or "")
