@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from runc_wrap.apply import candidate_profiles
@@ -10,6 +11,7 @@ from runc_wrap.apply.policy_proof import Prover
 from runc_wrap.engines import stale_features
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.filters.kernel import libseccomp_version
+from runc_wrap.hotpath import json_codec
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.node import abi_probe, installed_programs, runtime_loader, seccomp_features
 from runc_wrap.node.container_state import kept_defaults
@@ -18,7 +20,8 @@ from runc_wrap.policy import adoption, policy_compiler, policy_lint, policy_stor
 from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.named_profiles import is_owners
 from runc_wrap.policy.policy_compiler import Compiled
-from runc_wrap.policy.settings import policy_sources, settings_reader
+from runc_wrap.policy.settings import policy_sources, rule_checks, schema, settings_reader
+from runc_wrap.policy.settings.settings_reader import Values
 from runc_wrap.profiles import platform
 from runc_wrap.profiles.json_profiles import profile_files
 
@@ -28,15 +31,33 @@ def check(places: Places) -> tuple[Compiled, list[str]]:
     return _checked(places)[:2]
 
 
-def _checked(places: Places) -> tuple[Compiled, list[str], Prover]:
+def _checked(places: Places, seen: object = None) -> tuple[Compiled, list[str], Prover, str]:
+    """Return the policy and remarks, what proved it, and the digest of its inputs.
+
+    It is the one in force if that has these inputs, which include what was `seen` of the sources.
+    """
     values = settings_reader.read(*places.sources())
     node = gather_facts(places, values.written("runtime"))
     prover = Prover(places, node)
-    compiled = prover.settle(policy_compiler.compile_policy(values, node))
-    compiled = candidate_profiles.settle(compiled, node, prover)
-    compiled = adoption.settle(compiled, values, node, prover.remembered)
-    remarks = [*compiled.remarks, *policy_lint.check(compiled, node)]
-    return compiled, [*remarks, *_other_library(compiled, node)], prover
+    inputs = _inputs(values, node, prover.by, seen)
+    compiled = policy_store.in_force(places.current, inputs) if seen is not None else None
+    if compiled is None:
+        compiled = prover.settle(policy_compiler.compile_policy(values, node))
+        compiled = candidate_profiles.settle(compiled, node, prover)
+        compiled = adoption.settle(compiled, values, node, partial(prover.remembered, list[str]))
+        remarks = *compiled.remarks, *policy_lint.check(compiled, node)
+        compiled = replace(compiled, remarks=remarks)
+    return compiled, [*compiled.remarks, *_other_library(compiled, node)], prover, inputs
+
+
+def _inputs(values: Values, node: Facts, by: bytes, seen: object) -> str:
+    """Return the digest of all that a policy is compiled from.
+
+    Of the time it matters only which rules have ended.
+    """
+    facts = {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(node).items()}
+    facts["now"] = [*rule_checks.remarks(values[schema.RULES], values.place, node.now)]
+    return json_codec.digest(repr((by, values, values.places, facts, seen)).encode())
 
 
 def _other_library(compiled: Compiled, node: Facts) -> Iterator[str]:
@@ -79,15 +100,8 @@ def facts_of_engines() -> Facts:
 
     Raises ProfileError.
     """
-    return Facts(
-        "",
-        "",
-        "",
-        arch=platform.goarch(),
-        kernel=platform.kernel(),
-        engines=installed_programs.engine_versions(),
-        system_profile=profile_files.system(),
-    )
+    engines, system = installed_programs.engine_versions(), profile_files.system()
+    return Facts("", "", "", platform.goarch(), platform.kernel(), engines, system_profile=system)
 
 
 def notes(places: Places, compiled: Compiled) -> list[str]:
@@ -112,9 +126,9 @@ def put_in_force(places: Places, *, orphans: bool = False) -> tuple[Compiled, li
     `orphans`: switch between runc and crun even if containers of the other exist.
     """
     seen = policy_sources.snapshot(*places.sources())
-    compiled, remarks, prover = _checked(places)
+    compiled, remarks, prover, inputs = _checked(places, seen)
     if not orphans:
         installed_programs.check_switch(places, compiled.policy["runtime"]["kind"])
-    policy_store.put_in_force(compiled, places.prefix, seen)
+    policy_store.put_in_force(compiled, places.prefix, seen, inputs)
     prover.remember()
     return compiled, [*remarks, *stale_features.remarks(places)]

@@ -42,7 +42,9 @@ def settle(compiled: Compiled, facts: Facts, prover: Prover) -> Compiled:
         digests[pair.candidate] = json_codec.digest(json_codec.dumps(other))
         beside = Beside(compiled.profiles[pair.profile, applied], other, pair.mode, listener)
         try:
-            cost = prover.cost_of(beside.text, beside.cost)
+            cost = prover.remembered(
+                CandidateCost, beside.text, partial(beside.cost, prover.loader)
+            )
         except ProfileError as error:
             raise PolicyError(
                 f"the candidate {pair.candidate} cannot be looked at beside {pair.profile}: {error}"

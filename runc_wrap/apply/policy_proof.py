@@ -7,10 +7,10 @@ policies.
 
 import contextlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from runc_wrap.documents import reader
 from runc_wrap.filters import libseccomp_proof, profile_difference
@@ -24,7 +24,6 @@ from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.paths import Places
-from runc_wrap.policy.candidate_settings import CandidateCost
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.arguments import argument_sets
@@ -34,9 +33,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 
 Known = TypeVar("Known")
 _LARGEST = 16 << 20
-_MOST = 1000  # texts that are remembered, the last used: a policy has some ten for each mode
-# The rooms that find a proof: another release, whose text differs, asks again.
-_PROVING = ("apply", "filters", "hotpath", "profiles")
+_MOST = 2000  # texts that are remembered, the last used: a policy has some ten for each mode
 _ONE_RULE = (
     "let both never hold: give one rule the opposite of the other's comparison too, such as "
     "SCMP_CMP_NE for SCMP_CMP_EQ; the order of rules decides nothing"
@@ -44,27 +41,16 @@ _ONE_RULE = (
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
 
-@dataclass(frozen=True)
-class ProvedBlocks:
-    """{digest of a text and by what it is compiled: calls}.
-
-    Of a block those that are compiled wrongly, of two profiles those that the second lets through
-    more. `previews` has what is known of profiles with a candidate beside them.
-    """
-
-    blocks: dict[str, list[str]] = field(default_factory=dict)
-    previews: dict[str, CandidateCost] = field(default_factory=dict)
-
-
 class Prover:
     """Proves the profiles of one policy."""
 
     def __init__(self, places: Places, facts: Facts) -> None:
-        self._loader = Loader.of(facts.runtime_kind, facts.runtime_version)
+        self.loader = Loader.of(facts.runtime_kind, facts.runtime_version)
         self._path = places.current.parent / "proved.json"
         self._libseccomp, library = libseccomp_version.loaded() or ("", "")
-        self._by = _found_by(facts, self._libseccomp, Path(library))
-        self._proved, self._known = ProvedBlocks(), self._read()
+        self.by = _found_by(facts, self._libseccomp, Path(library))
+        # {digest of a text and by what it is compiled: what is known of it, as JSON}
+        self._proved, self._known = dict[str, Any](), self._read()
 
     def settle(self, compiled: Compiled) -> Compiled:
         """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
@@ -91,20 +77,16 @@ class Prover:
                 remarks += [remark] * (remark not in remarks)
         return replace(compiled, profiles=profiles, remarks=tuple(remarks))
 
-    def cost_of(self, text: bytes, proved: Callable[[Loader], CandidateCost]) -> CandidateCost:
-        """Return what a candidate costs if it is known by this text, else what `proved` finds."""
-        digest = json_codec.digest(self._by + text)
-        found = self._known.previews.get(digest) or proved(self._loader)
-        self._proved.previews[digest] = found
+    def remembered(self, kind: type[Known], text: bytes, find: Callable[[], Known]) -> Known:
+        """Return what is known by this text, else what `find` returns."""
+        digest = json_codec.digest(self.by + text)
+        if digest not in self._proved:
+            try:
+                self._proved[digest] = reader.taken(kind, self._known.get(digest))
+            except reader.DocumentError:
+                self._proved[digest] = find()
+        found: Known = self._proved[digest]
         return found
-
-    def remembered(self, text: bytes, find: Callable[[], list[str]]) -> list[str]:
-        """Return the calls that are known by this text, else those that `find` returns."""
-        digest = json_codec.digest(self._by + text)
-        if digest not in self._proved.blocks:
-            known = self._known.blocks.get(digest)
-            self._proved.blocks[digest] = find() if known is None else known
-        return self._proved.blocks[digest]
 
     def findings(self, made: CompiledProfile) -> Iterator[LintFinding]:
         """Yield what libseccomp refuses of a profile, or compiles to something else than it says.
@@ -115,7 +97,7 @@ class Prover:
         severity: Severity = "warning"
         try:
             for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
-                libseccomp_proof.wrong(text, self._loader, known)
+                libseccomp_proof.wrong(text, self.loader, known)
             if calls := {one.syscall for one in known.values() if one and not one.is_tolerable}:
                 self._masked(made["name"], made, sorted(calls))
         except ProfileError as error:
@@ -133,31 +115,29 @@ class Prover:
 
     def remember(self) -> None:
         """Write what was proved: the next `apply` does not prove it again, whatever its mode."""
-        now, before = self._proved, self._known
-        kept = ProvedBlocks(
-            _latest(before.blocks, now.blocks), _latest(before.previews, now.previews)
-        )
+        before = [one for one in self._known.items() if one[0] not in self._proved]
+        kept = dict([*before, *self._proved.items()][-_MOST:])
         with contextlib.suppress(OSError):  # it is proved again then
             files.replace(self._path, json_codec.dumps(reader.written(kept)), 0o644)
 
-    def _read(self) -> ProvedBlocks:
+    def _read(self) -> dict[str, Any]:
         try:
-            return reader.read(ProvedBlocks, files.read(self._path, _LARGEST))
+            return reader.read(dict[str, Any], files.read(self._path, _LARGEST))
         except (OSError, ValueError):
-            return ProvedBlocks()
+            return {}
 
     def _wrong(self, *made: CompiledProfile) -> list[str]:
         """Return the calls that are not as a profile says, if it or a second one is compiled."""
         found: set[str] = set()
         for capabilities in _sets(made[0]):
             blocks = [_text(resolve(one, capabilities)) for one in made]
-            found.update(self.remembered(b"\n".join(blocks), partial(self._of, *blocks)))
+            found.update(self.remembered(list[str], b"\n".join(blocks), partial(self._of, *blocks)))
         return sorted(found)
 
     def _of(self, block: bytes, instead: bytes | None = None) -> list[str]:
         """Return the calls of a block's JSON that are compiled wrongly."""
         known = {} if instead else _CALLS
-        found = libseccomp_proof.wrong(block, self._loader, known, instead)
+        found = libseccomp_proof.wrong(block, self.loader, known, instead)
         return sorted({one.syscall for one in found if not one.is_tolerable})
 
     def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
@@ -183,26 +163,13 @@ def _text(block: Mapping[str, object]) -> bytes:
     return json_codec.dumps({one: block[one] for one in block if not one.startswith("listener")})
 
 
-def _latest(before: Mapping[str, Known], now: Mapping[str, Known]) -> dict[str, Known]:
-    """Return what was known before and is now, but for the oldest beyond _MOST."""
-    rest = (one for one in before.items() if one[0] not in now)
-    return dict([*rest, *now.items()][-_MOST:])
-
-
 def _found_by(facts: Facts, version: str, library: Path) -> bytes:
-    """Return what a proof depends on beside what is proved."""
-    rooms = [Path(__file__).parents[1] / name for name in _PROVING]
-    texts = (path.read_bytes() for room in rooms for path in sorted(room.rglob("*.py")))
+    """Return what a proof depends on beside what is proved; another release asks again."""
+    texts = (path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py")))
     of = library.stat() if library.is_file() else None  # an upgrade may have removed it
     built = (of.st_size, of.st_mtime_ns) if of else ()
-    by = (
-        version,
-        built,
-        facts.runtime_kind,
-        facts.runtime_version,
-        json_codec.digest(b"".join(texts)),
-    )
-    return f"{by} ".encode()
+    runtime = facts.runtime_kind, facts.runtime_version
+    return f"{(version, built, *runtime, json_codec.digest(b''.join(texts)))} ".encode()
 
 
 def _sets(made: CompiledProfile) -> list[frozenset[str]]:

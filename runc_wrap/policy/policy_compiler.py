@@ -38,6 +38,8 @@ class Compiled:
     for the owner, one line each. `engine_defaults` names for each engine what counts as its default
     in a config; `as_applied` has these compiled as the engines apply them. `pairs` are profiles and
     the candidates beside them, `previews` what apply.candidate_profiles made of each.
+    Of the policy in force (policy_store.in_force) there are neither profiles nor pairs, and of
+    `sources` only the names.
     """
 
     policy: CompiledPolicy

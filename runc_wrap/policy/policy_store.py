@@ -2,6 +2,7 @@
 
 var/policy.2/N/policy.json  sources.json  profiles/*.json   2 is hotpath.policy_file.VERSION
 var/policy.2/N/engine-defaults.json  {calling engine: what counts as its default in a config}
+var/policy.2/N/compiled.json  {what `in_force` returns, the digests of its inputs and of the files}
 var/policy.2/N/run-unmodified   exists if that is on_error; for the launcher, which reads no JSON
 var/policy.2/current -> N
 lib/runtime/runc or crun -> the real runtime, which the launcher follows
@@ -10,6 +11,7 @@ lib/runtime/runc or crun -> the real runtime, which the launcher follows
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from runc_wrap.documents.reader import read
 from runc_wrap.host import files
@@ -19,27 +21,54 @@ from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.block_equivalence import AS_APPLIED
 from runc_wrap.hotpath.compiled_policy import Runtime
 from runc_wrap.hotpath.policy_file import VERSION, file_name
+from runc_wrap.policy.candidate_settings import CandidateCost, Pair
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.policy_sources import SOURCES
 from runc_wrap.policy.settings.schema import RUN_UNMODIFIED
 
 _ENGINE_DEFAULTS = "engine-defaults.json"  # apart from policy.json, which each create reads
-_LARGEST = 64 * 1024
+_COMPILED = "compiled.json"
+_LARGEST, _LARGEST_PROFILE = 64 * 1024, 64 << 20
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644  # regardless of umask, since rootless engines read them
 
 
 def put_in_force(
-    compiled: Compiled, prefix: Path, sources: Mapping[str, str] | None = None
+    compiled: Compiled, prefix: Path, sources: Mapping[str, str] | None = None, inputs: str = ""
 ) -> None:
     """Write the compiled policy and switch to it atomically; on any error the old one stays.
 
-    `sources` is the result of `policy_sources.snapshot` from before they were read.
+    `sources` is the result of `policy_sources.snapshot` from before they were read, `inputs` the
+    digest of all that was compiled. What `in_force` returned is not written again.
     """
     directory = prefix / "var" / f"policy.{VERSION}"
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     with locked(prefix / "var", "policy"):
-        _replace(compiled, directory, dict(sources or {}))
+        if compiled.profiles:
+            _replace(compiled, directory, {SOURCES: dict(sources or {}), _COMPILED: inputs})
         _link_runtime(compiled.policy["runtime"], prefix / "lib" / "runtime")
+
+
+def in_force(current: Path, inputs: str) -> Compiled | None:
+    """Return the policy in force, without profiles, if these are its inputs.
+
+    None also if a file of it is not as it was written.
+    """
+    try:
+        found = read(dict[str, Any], files.read(current / _COMPILED, _LARGEST_PROFILE))
+        if found.pop("inputs") != inputs or found.pop("files") != _digest(current):
+            return None
+    except (OSError, ValueError, LookupError):
+        return None
+    previews = {Pair(*pair): CandidateCost(**one) for pair, one in found.pop("previews")}
+    return Compiled(**found, previews=previews)
+
+
+def _digest(directory: Path) -> str:
+    """Return a digest of what is in a directory, with its mode, but for _COMPILED."""
+    paths = sorted({directory, *directory.rglob("*")} - {directory / _COMPILED})
+    named = [(str(one.relative_to(directory)), one.stat().st_mode) for one in paths]
+    data = [one.read_bytes() for one in paths if one.is_file()]
+    return json_codec.digest(repr((named, data)).encode())
 
 
 def engine_defaults(current: Path) -> dict[str, list[str]]:
@@ -50,13 +79,13 @@ def engine_defaults(current: Path) -> dict[str, list[str]]:
         return {}
 
 
-def _replace(compiled: Compiled, directory: Path, sources: dict[str, str]) -> None:
+def _replace(compiled: Compiled, directory: Path, found: dict[str, Any]) -> None:
     link = directory / "current"
     before = link.readlink().name if link.is_symlink() else ""
     others = [old.name for old in directory.iterdir() if old.name.isdecimal()]
     target = directory / str(max(map(int, others), default=0) + 1)
     try:
-        _write(compiled, target, sources)
+        _write(compiled, target, found)
         files.replace_link(link, target.name)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
@@ -80,19 +109,24 @@ def _link_runtime(runtime: Runtime, directory: Path) -> None:
     sync(directory)
 
 
-def _write(compiled: Compiled, target: Path, sources: dict[str, str]) -> None:
+def _write(compiled: Compiled, target: Path, found: dict[str, Any]) -> None:
     profiles = target / "profiles"
     for made in (target, profiles):
         made.mkdir()
         made.chmod(_DIRECTORY_MODE)
     as_applied = {(name, AS_APPLIED): one for name, one in compiled.as_applied.items()}
     forms = {**compiled.profiles, **as_applied}
-    documents: dict[str, object] = {"policy.json": compiled.policy, SOURCES: sources}
+    documents: dict[str, object] = {"policy.json": compiled.policy, SOURCES: found[SOURCES]}
     documents[_ENGINE_DEFAULTS] = compiled.engine_defaults
     documents |= {f"profiles/{file_name(*form)}": profile for form, profile in forms.items()}
     for name, document in documents.items():
         files.write_new(target / name, json_codec.dumps(document), _FILE_MODE)
     if compiled.policy["on_error"] == RUN_UNMODIFIED:
         files.write_new(target / RUN_UNMODIFIED, b"", _FILE_MODE)
+    previews = [(tuple(pair), vars(one)) for pair, one in compiled.previews.items()]
+    kept = {**vars(compiled), "profiles": {}, "pairs": [], "previews": previews}
+    kept |= {"sources": dict.fromkeys(compiled.sources), "inputs": found[_COMPILED]}
+    kept["files"] = _digest(target)
+    files.write_new(target / _COMPILED, json_codec.dumps(kept), _FILE_MODE)
     for written in (profiles, target, target.parent):
         sync(written)

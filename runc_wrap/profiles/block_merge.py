@@ -4,24 +4,18 @@ Not every pair has one: a block cannot say "unless", and compares each argument 
 Whether libseccomp makes of it what it says has to be proved.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runc_wrap.hotpath import rule_algebra
+from runc_wrap.hotpath.compiled_policy import CompiledRule
 from runc_wrap.profiles import actions
-from runc_wrap.profiles.arguments.argument_sets import ALL, minus, of_rule, said
+from runc_wrap.profiles.arguments.argument_sets import ALL, ArgumentSet, minus, of_rule, said
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from runc_wrap.hotpath.compiled_policy import CompiledRule
-    from runc_wrap.profiles.arguments.argument_sets import ArgumentSet
-
-    Json = dict[str, Any]
-    Outcome = tuple[str, int | None]  # action, errnoRet
-    Case = tuple[Outcome, list[Json]]  # what a call gets for which these comparisons hold
+Json = dict[str, Any]
+Outcome = tuple[str, int | None]  # action, errnoRet
+Case = tuple[Outcome, list[Json]]  # what a call gets for which these comparisons hold
 
 _FIRST = ("socketcall", "ipc")  # else libseccomp makes rules on these of those on socket
 

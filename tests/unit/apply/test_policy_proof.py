@@ -1,6 +1,7 @@
 """What libseccomp compiles wrongly is written with masks, or refused; what is proved is kept."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from harness.node.requirements import machine
 from runc_wrap.apply import policy_proof
 from runc_wrap.filters import libseccomp_proof, profile_difference
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.hotpath import json_codec
 from runc_wrap.node import runtime_loader
+from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.profiles.arguments import argument_sets
 from tests.unit.cli import ctl
 from tests.unit.cli.ctl import Node
@@ -127,6 +130,36 @@ def test_apply_writes_masks_and_proves_once(node: Node, monkeypatch: pytest.Monk
     monkeypatch.setattr(libseccomp_proof, "wrong", lambda *_: pytest.fail("proved twice"))
     monkeypatch.setattr(profile_difference, "weaker", lambda *_: pytest.fail("compared twice"))
     assert "equal ones are used" in node.ctl("apply").output
+
+
+def test_what_was_proved_is_asked_again_of_another_text_or_by_another_libseccomp(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.places.current.parent.mkdir(parents=True)
+    asked: list[bytes] = []
+
+    def found(text: bytes) -> list[str]:
+        asked.append(text)
+        return []
+
+    def ask(text: bytes) -> None:
+        prover = policy_proof.Prover(node.places, Facts("", "crun", "1.21", "amd64", (6, 12)))
+        prover.remembered(list[str], text, partial(found, text))
+        prover.remember()
+
+    for text in (b"a", b"a", b"b", b"a"):
+        ask(text)
+    monkeypatch.setattr(libseccomp_version, "loaded", lambda: ("2.5.1", ""))
+    ask(b"a")
+    assert asked == [b"a", b"b", b"a"]
+
+
+def test_masks_that_are_compiled_rightly_and_mean_something_else_are_refused(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(argument_sets, "masked", lambda *_: [{**_entry(), "rule": ALL}])
+    node.configure("", range=_ranges(3, 1 << 33))
+    assert "compiles its rules for execve, exit_group, ioctl to something" in node.failure("apply")
 
 
 def test_that_the_runtime_has_another_libseccomp_is_noted_where_the_owner_wrote_rules(

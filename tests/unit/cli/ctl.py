@@ -59,7 +59,7 @@ def prove_once(patch: pytest.MonkeyPatch) -> None:
     """Have each block proved once for all tests of a process; tests/unit/apply proves them anew."""
 
     def of(prover: Prover, *blocks: bytes) -> list[str]:
-        key = (prover._loader, *blocks)  # noqa: SLF001 - all that a proof depends on
+        key = (prover.loader, *blocks)  # all that a proof depends on
         if key not in _PROVED:
             _PROVED[key] = _prove(prover, *blocks)
         return _PROVED[key]
