@@ -52,6 +52,7 @@ class SeenAt(NamedTuple):
     kinds: tuple[CallKind, ...]
     where: str
     is_traced: bool = False
+    times: int = 1
 
 
 def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
@@ -61,7 +62,8 @@ def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
         record = records.get(key)
         named = filter(None, (record.namespace, record.pod, record.container) if record else ())
         where = "/".join(named) or key[1]
-        yield from ((record, SeenAt((kind,), where)) for kind in seen.calls)
+        for kind, tally in seen.calls.items():
+            yield record, SeenAt((kind,), where, times=tally.count)
 
 
 class LineReader:
@@ -140,7 +142,7 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
         return name, " or ".join(dict.fromkeys(abi.name for abi in of if abi)), outcome
 
     found: dict[tuple[str, str, CallOutcome], Json] = {}
-    for kinds, where, traced in seen:
+    for kinds, where, traced, times in seen:
         name, abi, outcome = judged(kinds, traced=traced)
         if len(found) >= _MOST_ROWS and name.startswith("#"):
             name = "other numbers"
@@ -151,7 +153,7 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
             seen_at = {"expected": is_known, "count": 0, "first": where}
             found[key] = {"syscall": name, "abi": abi, **what, **seen_at}
         if key in found:
-            found[key]["count"] += 1
+            found[key]["count"] += times
     if not judged.cache_info().misses:
         raise Failure(_NO_CALL)
     return sorted(found.values(), key=lambda one: call_outcomes.WORST_FIRST.index(one["verdict"]))

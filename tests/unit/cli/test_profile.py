@@ -9,7 +9,9 @@ from click.testing import Result
 
 from harness.node.requirements import machine
 from runc_wrap.report import profile_simulation
+from tests.unit.cli.conftest import APP, Evidence
 from tests.unit.cli.ctl import Node
+from tests.unit.evidence import samples
 from tests.unit.policy.node import PROFILE
 
 
@@ -186,6 +188,7 @@ def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(applie
     assert "(socket; as in CVE" in applied.ctl("profile", "lint", "moby").stdout
     assert "(socket; as in" not in applied.ctl("profile", "lint", "-", stdin=bad).stdout
     assert "io_submit\n" in applied.ctl("profile", "groups", "@aio").stdout
+    assert applied.json("profile", "groups", "@aio")["source"].startswith("systemd ")
     told = "no group is called '@ai' (did you mean @aio?)"
     assert told in applied.failure("profile", "groups", "@ai")
 
@@ -270,6 +273,15 @@ def test_simulate_says_what_is_denied_and_where_first(
     found = json.loads(result.stdout)
     rows = [(o["syscall"], o["verdict"], o["count"], o["first"]) for o in found]
     assert rows == ([row] if row else [])
+
+
+def test_simulate_without_a_file_judges_the_calls_in_the_evidence(
+    applied: Node, evidence: Evidence
+) -> None:
+    evidence.container("c1", *[samples.sighting(samples.MOUNT)] * 2, **APP)
+    (row,) = json.loads(applied.ctl("profile", "simulate", "moby", "--json", status=1).stdout)
+    found = (row["syscall"], row["verdict"], row["count"], row["first"])
+    assert found == ("mount", "denied", 2, "shop/web-7d9c8b5f6-x2k4p/app")
 
 
 UNREADABLE = [
