@@ -180,6 +180,14 @@ def test_a_filter_that_denies_more_or_less_is_found() -> None:
         assert ("bpf" in found.wrong) == (wrong == "mount bpf") or wrong == "keyctl"
 
 
+def test_a_preview_that_moves_runcs_stub_is_refused() -> None:
+    """It names a newer call: those in between would get another error than ENOSYS."""
+    block = resolve(drawn.profile(drawn.rule("mount")), frozenset())  # type: ignore[arg-type]  # dicts
+    made = {**block, "syscalls": [{"names": ["openat2"], "action": "SCMP_ACT_ALLOW"}]}
+    with pytest.raises(ProfileError, match="runc would answer unknown calls otherwise"):
+        libseccomp_proof.compare((block, block, made), Loader.of("runc", "1.2.0"), ())
+
+
 def test_a_candidate_whose_denials_cannot_be_counted_is_looked_at() -> None:
     """What the profile in force may ask an agent about is not previewed, denied more or not."""
     compared = [[(at, "EQ", value * 7, 0) for at in range(3)] for value in range(104)]
@@ -210,6 +218,7 @@ def test_apply_says_what_a_candidate_costs_and_a_create_finds_its_profile(node: 
     assert [one["candidate"] for one in found["rules"]] == [None, None]
     assert all(one["after"] > one["before"] for one in found["candidates"])
     printed = node.ctl("apply").stdout
+    assert "not previewed" not in printed
     assert "beside containerd@1.7.24 (enforce): would deny 4 calls more; the filter" in printed
 
 
@@ -233,6 +242,12 @@ def test_apply_says_that_denials_are_not_counted_and_counts_calls_by_name(node: 
     assert f"would {said}; the filter" in lines[1]
     compared = node.ctl("profile", "diff", "localhost/wide.json", "containerd@2.3.1").stdout
     assert said.replace("deny", "denies") in compared.splitlines()[-1]
+
+
+def test_apply_prints_what_of_a_candidate_is_not_previewed(node: Node) -> None:
+    native = {**json.loads(node.ctl("profile", "show", "moby").stdout), "architectures": X86[:1]}
+    node.configure('[default]\ncandidate = "localhost/a.json"\n', a=json.dumps(native).encode())
+    assert "; not previewed: any call through x32, any call through x86" in node.ctl("apply").stdout
 
 
 def test_podmans_default_can_be_previewed(node: Node) -> None:
