@@ -30,7 +30,8 @@ def record(context: click.Context, /, file: Path, command: tuple[str, ...]) -> N
 
     COMMAND and its children have the caller's rights, or fewer: unless the caller is root, setuid
     programs gain none. The command ends when all of them have ended, with COMMAND's exit status.
-    Signals are passed on.
+    Signals are passed on. Recording costs about 0.1 ms for each call that is asked about, where it
+    would take less than a microsecond.
 
     It does not see: calls that COMMAND did not make this time, io_uring's operations, work that
     another process does for it (a daemon, an engine). The calls that the agent is never asked about
