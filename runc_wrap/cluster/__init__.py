@@ -1,7 +1,7 @@
 """Installing on a node of a Kubernetes cluster, from within a pod that runs on it.
 
     next_step       decides what to do, and which state to report
-    installer_loop      one pass: look, decide, do, report; removal does the opposite
+    installer_loop  one pass: look, decide, do, report; removal does the opposite
     node_reporter   reports to the API server, the node's record and the pod's log
     preconditions   what a node must have, and must not: asked on the host
 

@@ -17,6 +17,7 @@ _AFTER_NAME = 3  # the first field behind the name, which may hold spaces and br
 # linux/sched.h: PF_KTHREAD; PF_USER_WORKER and PF_IO_WORKER, which say something else before 6.4
 # and 5.12
 _KERNELS, _WORKERS = 0x200000, 0x4010
+_WORKERS_NAMES = (b"iou-", b"vhost-", b"kvm-nx-")
 _ENDED = (b"Z", b"X")  # it runs nothing any more, but its parent has not waited for it yet
 _CGROUP_FIELDS = 3
 _TRIES = 10
@@ -143,8 +144,8 @@ def _goes_on(thread: str) -> bool:
 def living(pid: int) -> dict[int, dict[bytes, bytes]]:
     """Return the status of each thread that has not ended, by its id; {} only if all have.
 
-    Without the kernel's, such as io_uring's and vhost's workers: they make no system calls, and may
-    never stop for a tracer.
+    Without the kernel's, such as io_uring's, vhost's and KVM's workers: they make no system calls,
+    and may never stop for a tracer.
     """
     found: dict[int, dict[bytes, bytes]] = {}
     for _ in range(_TRIES):
@@ -163,7 +164,7 @@ def living(pid: int) -> dict[int, dict[bytes, bytes]]:
 def _is_kernels(thread: str, name: bytes) -> bool:
     """Tell whether a thread never leaves the kernel: by its flags, and a name any may have."""
     flags = int((_stat(thread) or [b"0"] * _FLAGS)[_FLAGS - _AFTER_NAME])
-    return bool(flags & _KERNELS or (flags & _WORKERS and name.startswith((b"iou-", b"vhost-"))))
+    return bool(flags & _KERNELS or (flags & _WORKERS and name.startswith(_WORKERS_NAMES)))
 
 
 def is_runnable(pid: int) -> bool:

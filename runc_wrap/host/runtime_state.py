@@ -40,6 +40,12 @@ def default_roots(directory: str) -> tuple[str, ...]:
     return tuple(f"{directory}/{kind}" for kind in _FILES)
 
 
+def is_runtime(pid: int) -> bool:
+    """Tell whether a process executes runc or crun, or the copy that they make of themselves."""
+    parts = (procfs.program(pid) or "").replace(":", "/").replace("-", "/").split("/")
+    return any(one.startswith(("runc", "crun")) for one in parts)
+
+
 class State:
     """A runtime's record of one container.
 

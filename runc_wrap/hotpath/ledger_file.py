@@ -142,8 +142,8 @@ def _rotate(directory: str) -> None:
         if posix.stat(f"{directory}/ledger.jsonl").st_size > LARGEST:
             _keep_existing(directory)
             posix.rename(f"{directory}/ledger.jsonl", f"{directory}/ledger.1.jsonl")
-    except (BlockingIOError, FileNotFoundError):  # another process rotates it, or has just done so
-        return
+    except (BlockingIOError, FileNotFoundError, PermissionError):
+        return  # another process rotates it, or has just done so; or nobody may (chattr +a)
     finally:
         posix.close(lock)
 

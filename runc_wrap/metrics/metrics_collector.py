@@ -23,7 +23,6 @@ from runc_wrap.ledger.decision_record import Ledger, Record
 from runc_wrap.metrics import counter_state, prometheus_series
 from runc_wrap.metrics.counter_state import OTHER, CounterState
 from runc_wrap.node.paths import Places
-from runc_wrap.profiles import syscall_names
 from runc_wrap.report import workload_names
 
 if TYPE_CHECKING:
@@ -198,7 +197,8 @@ class _Denied:
             return  # the record comes from another filter
         kind = "\0".join(map(str, (*_decided(record), _text(call))))
         if kind not in self._kept.judged:  # SAFE also if a record comes from another filter
-            from runc_wrap.report import call_outcomes  # noqa: PLC0415 - as `_profiles`
+            from runc_wrap.profiles import syscall_names  # noqa: PLC0415 - as `_profiles`
+            from runc_wrap.report import call_outcomes  # noqa: PLC0415 - likewise
 
             profile = self._profiles.of(record) if record else ""
             outcome = call_outcomes.of_record(call, profile, record and record.candidate).verdict

@@ -8,7 +8,7 @@ becomes the container's program.
 import os
 from collections.abc import Callable, Iterable
 
-from runc_wrap.host import procfs
+from runc_wrap.host import procfs, runtime_state
 from runc_wrap.host.container_discovery import RuntimeContainer
 from runc_wrap.node.container_state.container_processes import Process
 
@@ -35,12 +35,9 @@ def under_way(
 
 def is_program(pid: int, container: RuntimeContainer) -> bool:
     """Tell whether a process is no longer the runtime: its child, which executes the runtime."""
-    return not (_is_runtime(pid) and _is_command((procfs.born(pid) or (0, 0))[1], container))
-
-
-def _is_runtime(pid: int) -> bool:
-    program = procfs.program(pid) or ""  # runc's and crun's copies of themselves are named so, too
-    return "runc" in program or "crun" in program
+    return not (
+        runtime_state.is_runtime(pid) and _is_command((procfs.born(pid) or (0, 0))[1], container)
+    )
 
 
 def _is_command(pid: int, container: RuntimeContainer) -> bool:
@@ -50,7 +47,7 @@ def _is_command(pid: int, container: RuntimeContainer) -> bool:
     """
     is_root = (procfs.read(f"/proc/{pid}/status") or b"").find(b"\nUid:\t0\t0\t") > 0
     is_outside = procfs.namespace(pid, "pid") == procfs.namespace(os.getpid(), "pid")
-    if not (_is_runtime(pid) and is_root and is_outside):
+    if not (runtime_state.is_runtime(pid) and is_root and is_outside):
         return False
     words = {*(procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")}
     return os.fsencode(container.id) in words and not _COMMANDS.isdisjoint(words)

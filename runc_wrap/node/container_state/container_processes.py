@@ -117,8 +117,6 @@ class ContainerMembers:
             if (init := processes.get(container.pid or 0)) and _is_believable(container, init)
         }
         self._owners = {place: containers[place].owner for place in self._inits}
-        oldest_last = sorted(processes.values(), key=lambda one: one.start_time, reverse=True)
-        self._oldest = {name: one.start_time for one in oldest_last for name in one.cgroups}
         self._members: dict[int, dict[int, Process]] = {
             place: {init.pid: init} for place, init in self._inits.items()
         }
@@ -126,6 +124,7 @@ class ContainerMembers:
             ((cgroup, place) for place in self._inits for cgroup in self._own_cgroups(place)),
             self._owners,
         )
+        self._leave_older_cgroups()
         self._add_cgroups()
         self._add_descendants()
         self._add_namespaces()
@@ -148,15 +147,20 @@ class ContainerMembers:
                     self._members[place].setdefault(process.pid, process)
 
     def _own_cgroups(self, place: int) -> frozenset[str]:
-        """Return the cgroups made for a container.
-
-        Not those of the process that started it, nor those that others were in before.
-        """
+        """Return the cgroups made for a container, without those of the process that started it."""
         init = self._inits[place]
         starter = self._processes.get(init.parent)
         ours = self._processes.get(os.getpid())
-        own = init.cgroups.difference(*(p.cgroups for p in (starter, ours) if p))
-        return frozenset(one for one in own if self._oldest[one] >= init.start_time)
+        return init.cgroups.difference(*(p.cgroups for p in (starter, ours) if p))
+
+    def _leave_older_cgroups(self) -> None:
+        """Leave cgroups that a process was in before the container's first: a session's."""
+        youngest_first = sorted(self._processes.values(), key=lambda one: -one.start_time)
+        oldest = {name: one.start_time for one in youngest_first for name in one.cgroups}
+        self._own = {
+            cgroup: [one for one in places if oldest[cgroup] >= self._inits[one].start_time]
+            for cgroup, places in self._own.items()
+        }
 
     def _add_descendants(self) -> None:
         children: dict[int, list[Process]] = defaultdict(list)

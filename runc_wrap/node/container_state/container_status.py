@@ -23,9 +23,8 @@ from runc_wrap.node.container_state.container_processes import FILTERED, Process
 
 _SECONDS = 120.0  # for root's states, in whose roots no other user should be able to write
 # How often to look at a process that does not agree: it may still be the runtime, about to become
-# the container's. It is looked at more often as long as it has the runtime's name, on a busy node.
+# the container's. It is looked at more often as long as it executes the runtime, on a busy node.
 _LOOKS, _MOST_LOOKS = 6, 50
-RUNTIMES_OWN = ("runc:[", "crun")  # names of a process that is still the runtime
 _PAUSE = 0.1  # seconds
 
 
@@ -197,7 +196,7 @@ def settled(entries: list[Entry], running: Mapping[int, Process]) -> list[Entry]
             for place, entry in enumerate(entries)
             if entry.deviating
             and entry.agrees is False
-            and (look < _LOOKS or all(one.name.startswith(RUNTIMES_OWN) for one in entry.deviating))
+            and (look < _LOOKS or all(runtime_state.is_runtime(one.pid) for one in entry.deviating))
         ]
         if not waiting:
             break

@@ -88,7 +88,7 @@ def test_a_cgroup_that_others_were_in_before_is_not_the_containers() -> None:
 def test_a_cgroup_of_two_containers_identifies_neither() -> None:
     assert members(
         [container(10), container(20)],
-        process(10, cgroups="/pod", namespace="pid:[10]"),
+        process(10, cgroups="/pod", namespace="pid:[10]", start_time=1),
         process(20, cgroups="/pod", namespace="pid:[20]"),
         process(11, cgroups="/pod", namespace="pid:[10]"),
     ) == [{10, 11}, {20}]
@@ -256,16 +256,25 @@ def test_a_process_confined_at_the_second_look_does_not_deviate(tmp_path: Path, 
     assert (settled.deviating, settled.members, settled.agrees) == ([], [], None)
 
 
-@pytest.mark.parametrize(("name", "is_late"), [("crun", True), ("sleep", False)])
-def test_a_process_with_the_runtimes_name_gets_more_time(
-    tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, name: str, *, is_late: bool
+@pytest.mark.parametrize(
+    ("program", "is_late"),
+    [
+        ("/usr/bin/crun", True),
+        ("/memfd:runc_cloned:/proc/self/exe (deleted)", True),
+        ("/usr/bin/docker-runc", True),
+        ("/usr/bin/truncate", False),
+        (None, False),
+    ],
+)
+def test_a_process_that_executes_the_runtime_gets_more_time(
+    tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, program: str, *, is_late: bool
 ) -> None:
     (entry,) = container_status.gather(decided(tmp_path, child)).entries
     looks: list[float] = []
     monkeypatch.setattr(time, "sleep", looks.append)
     monkeypatch.setattr(container_status, "_again", lambda one, _: one)
-    named = [replace(one, name=name) for one in entry.deviating]
-    container_status.settled([replace(entry, deviating=named)], {})
+    monkeypatch.setattr(procfs, "program", lambda _: program)
+    container_status.settled([entry], {})
     assert (len(looks) > 10) == is_late
 
 
