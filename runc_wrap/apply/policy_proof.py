@@ -36,7 +36,7 @@ _LARGEST = 16 << 20
 _MOST = 2000  # texts that are remembered, the last used: a policy has some ten for each mode
 _ONE_RULE = (
     "let both never hold: give one rule the opposite of the other's comparison too, such as "
-    "SCMP_CMP_NE for SCMP_CMP_EQ; the order of rules decides nothing"
+    "SCMP_CMP_NE for SCMP_CMP_EQ; do not rely on their order"
 )
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
@@ -65,8 +65,9 @@ class Prover:
                 raise PolicyError(f"profile {name}: {error}; write fewer or other rules") from None
             if calls:
                 remark = (
-                    f"note: profile {name}: libseccomp {self._libseccomp} compiles its rules "
-                    f"for {', '.join(calls)} wrongly; equal ones are used, which compare by masks."
+                    f"note: profile {name}: libseccomp {self._libseccomp} makes of its rules for "
+                    f"{', '.join(calls)} less than they say; equal ones are used, which compare by "
+                    "masks. `profile lint` shows arguments."
                 )
                 try:
                     profiles[name, mode] = self._masked(name, made, calls)
@@ -109,7 +110,8 @@ class Prover:
             masks = "compare by SCMP_CMP_MASKED_EQ, as `apply` does where masks can say it"
             check, remedy = "compiled-wrongly", f"{masks}, or list only 64-bit ABIs"
             if one.others:
-                check, remedy = "overlapping-rules", _ONE_RULE
+                check, healed = "overlapping-rules", "`apply` writes masks that give that; else "
+                remedy = (healed if severity == "warning" else "") + _ONE_RULE
             how: Severity = "warning" if one.is_tolerable else severity
             yield LintFinding(check, how, "syscalls", str(one), remedy)
 

@@ -3,8 +3,8 @@
 `wrong` asks whether it compiles a block to what its text says: for each call whose rules it may
 compile wrongly (Simulation.is_uncertain), compares in fewer bits (is_cut), or that contradict each
 other (may_conflict). Tests try all others. Where rules of several actions hold the strictest is
-meant. Neither rules' order nor their actions decide: libseccomp tests the last argument first, of
-one for equality before ranges, then by value (src/db.c), whichever runtime adds them.
+meant, though runtimes drop rules that say what the default does. libseccomp tests the last argument
+first, of one for equality before ranges, then by value (src/db.c), and only then by order.
 Takes a fiftieth of a second for an engine's default. `compare` asks whether a profile with a
 candidate beside it does what both say, for every number of every ABI.
 

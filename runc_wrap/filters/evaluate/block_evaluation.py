@@ -66,7 +66,7 @@ class _Call:
     `equal` has those that test one argument for equality, by argument, mask and value: a list of
     thousands is not searched for each call. `is_plain`: each rule tests one argument for equality.
     `others` are the rest as bits, `compared` their comparisons by argument; `held` remembers which
-    do not hold for a value of an argument.
+    do not hold for a value of an argument. `dropped` are the conditions of Load.dropped.
     """
 
     mask: int = 0
@@ -77,6 +77,7 @@ class _Call:
     compared: dict[int, list[tuple[int, Argument]]] = field(default_factory=dict)
     is_plain: bool = True
     held: dict[tuple[int, int], int] = field(default_factory=dict)
+    dropped: tuple[Conditions, ...] = ()
 
     def add(self, conditions: Conditions, code: int) -> None:
         if conditions:
@@ -108,16 +109,22 @@ class _Call:
 
     @property
     def may_conflict(self) -> bool:
-        """Tell whether rules of other actions may hold at once: of other masks or arguments, NE."""
-        several = len({code for _, code in self.conditional}) > 1 and self.action is None
-        return several and (len(self.equal) > 1 or bool(self.others))
+        """Tell whether rules of other actions may hold at once."""
+        codes = [code for _, code in self.conditional] if self.action is None else []
+        alike = (places for values in self.equal.values() for places in values.values())
+        may_overlap = len(self.equal) > 1 or self.others or any(len(one) > 1 for one in alike)
+        return bool(codes and (self.dropped or (len({*codes}) > 1 and may_overlap)))
 
     def meant(self, args: Sequence[int], default: int) -> frozenset[int]:
         """Return the results that the rules allow: several if rules of other actions hold."""
         if self.action is not None:
             return frozenset((self.action,))
         found = frozenset(self.conditional[place][1] for place in self._holding(args))
-        return found or frozenset((default,))
+        is_default = not found or any(
+            all(compares(one, args[one.index] & self.mask, self.mask) for one in conditions)
+            for conditions in self.dropped
+        )
+        return found | {default} if is_default else found
 
     def _holding(self, args: Sequence[int]) -> Iterator[int]:
         """Yield the places of the rules that hold."""
@@ -153,6 +160,7 @@ class Simulation:
         self._rules: dict[str, list[tuple[int, Added]]] = {}  # by name, each with its place
         for placed in enumerate(self.load.rules):
             self._rules.setdefault(placed[1].name, []).append(placed)
+        self._dropped = [one for one in self.load.dropped if one.conditions]
         self._names = {abi: _named(abi, self._rules.keys()) for abi in self.load.abis}
         self._made: dict[tuple[Abi, int, int], _Call] = {}  # of numbers that were asked about
         self._led_by_pseudo = {abi for abi in self._names if self._may_lack_number(abi)}
@@ -203,13 +211,14 @@ class Simulation:
         if abi in self._led_by_pseudo:
             return abi, number, self
         if call.action is None and call.conditional and not is_beyond(self.load.stub, abi, number):
-            return abi, number, tuple(call.conditional), self.load.default
+            return abi, number, (*call.conditional, call.dropped), self.load.default
         return abi, number, self.verdict(abi, number).code
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""
         call = self._call(abi, number)
-        return [rule for rule, _ in call.conditional] if call.action is None else []
+        own = [rule for rule, _ in call.conditional] if call.action is None else []
+        return [*own, *(call.dropped if own else ())]
 
     def _call(self, abi: Abi, number: int, bits: int = 0) -> _Call:
         """Return a number's rules, compared in so many bits, by default as libseccomp does it.
@@ -225,6 +234,11 @@ class Simulation:
             rules = map(self._rules.__getitem__, self._rules.keys() & named.keys())
             for _, rule in sorted(chain.from_iterable(rules)):
                 call.add(_conditions(rule, named[rule.name], abi.bits, bits), rule.code)
+            call.dropped = tuple(
+                _conditions(one, named[one.name], abi.bits, bits)
+                for one in self._dropped
+                if one.name in named
+            )
             self._made[abi, number, bits] = call
         return self._made[abi, number, bits]
 

@@ -69,13 +69,16 @@ class Added:
 class Load:
     """Everything passed to libseccomp, and the stub that runc puts before the filter.
 
-    `abis` begins with the machine's own. `stub` is {ABI: largest number named}: runc returns
-    ENOSYS for numbers above; empty without a stub. `optimized` is runc's binary tree (from 1.2).
+    `abis` begins with the machine's own. `dropped` are rules that both runtimes leave out, since
+    they say what the default does; libseccomp does not see them. `stub` is {ABI: largest number
+    named}: runc returns ENOSYS for numbers above; empty without a stub. `optimized` is runc's
+    binary tree (from 1.2).
     """
 
     default: int
     abis: tuple[Abi, ...]
     rules: tuple[Added, ...]
+    dropped: tuple[Added, ...]
     stub: Mapping[Abi, int]
     optimized: bool = False
 
@@ -94,10 +97,12 @@ def load(block: Block, loader: Loader) -> Load:
         raise ProfileError(f"libseccomp refuses {other[0]}: its byte order is not this machine's")
     entries = list(block.get("syscalls") or ())
     count = sum(len(entry["names"]) for entry in entries)
+    rules = [rule for entry in entries for rule in _rules(entry, loader)]
     return Load(
         default=default,
         abis=tuple(dict.fromkeys([native, *listed])),
-        rules=tuple(rule for entry in entries for rule in _rules(entry, default, loader)),
+        rules=tuple(rule for rule in rules if rule.code != default),
+        dropped=tuple(rule for rule in rules if rule.code == default),
         stub=_stub(block, listed, loader),
         optimized=loader.kind == "runc" and _is_at_least(loader, "1.2.0") and count > 32,  # noqa: PLR2004
     )
@@ -113,10 +118,8 @@ def _code(action: str, errno_ret: int | None, loader: Loader) -> int:
     return actions.code(action, errno_ret)
 
 
-def _rules(entry: Mapping[str, Any], default: int, loader: Loader) -> list[Added]:
+def _rules(entry: Mapping[str, Any], loader: Loader) -> list[Added]:
     code = _code(entry["action"], entry.get("errnoRet"), loader)
-    if code == default:
-        return []
     arguments = (entry.get("args") or ())[: ARGUMENTS if loader.kind == "crun" else None]
     several = alternatives(tuple(map(comparison, arguments)))
     return [
