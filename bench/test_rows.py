@@ -8,24 +8,15 @@ import pytest
 from bench import rows
 from harness import measurement
 
-CREATE = [
-    {"bare": 0.040, "cold": 0.050, "agent": 0.041},
-    {"bare": 0.080, "cold": 0.100, "agent": 0.081},
-]
-
-
-def test_ratios_and_differences_are_taken_within_a_round() -> None:
-    assert measurement.ratios(CREATE, "cold", "bare") == pytest.approx([1.25, 1.25])
-    assert measurement.differences(CREATE, "agent", "bare") == pytest.approx([0.001, 0.001])
-
 
 @pytest.mark.parametrize(("scale", "verdict"), [(0.99, rows.MET), (1.01, rows.NOT_MET)])
 def test_what_is_added_is_met_up_to_its_bound(scale: float, verdict: str) -> None:
     """Each bound from both sides: 0.25 ms for state, 0.7 and 9 ms for a create, 0.6 ms for exec."""
     each = {"bare": 1e-3, "agent": 1e-3 + 7e-4 * scale, "cold": 1e-3 + 9e-3 * scale}
     exec_ = {"bare": 1e-3, "agent": 1e-3 + 6e-4 * scale}
+    rounds = [{way: at + seconds for way, seconds in each.items()} for at in range(9)]
     found = [
-        *rows.alone([each] * 9),
+        *rows.alone(rounds),  # each difference is taken within a round
         rows.passed_on([{"bare": 1e-3, "cold": 1e-3 + 2.5e-4 * scale}] * 9),
         rows.untouched("runc", {"state": [{"bare": 1.0, "agent": 1.0}] * 9, "exec": [exec_] * 9}),
     ]
@@ -41,7 +32,8 @@ def test_an_interval_that_contains_the_bound_decides_nothing(
     low: float, high: float, verdict: str
 ) -> None:
     ratios = (low, low, (low + high) / 2, high, high)
-    rounds = [{"bare": 1.0, "agent": 1.0, "cold": cold} for cold in ratios]
+    each = enumerate(ratios, 1)  # within a round, each of another length
+    rounds = [{"bare": 1.0 * at, "agent": 1.0 * at, "cold": cold * at} for at, cold in each]
     assert rows.creates(rounds)[1].verdict == verdict
 
 

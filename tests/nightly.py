@@ -22,20 +22,19 @@ _HEAD = (
 )
 
 
-def load(record: Path | None = None) -> dict[str, dict[str, object]]:
+def load() -> dict[str, dict[str, object]]:
     """Return {target: what came of it last}."""
-    record = record or RECORD
-    return tomllib.loads(record.read_text()) if record.exists() else {}
+    return tomllib.loads(RECORD.read_text()) if RECORD.exists() else {}
 
 
-def save(found: dict[str, dict[str, object]], record: Path | None = None) -> None:
+def save(found: dict[str, dict[str, object]]) -> None:
     """Write them."""
     tables = [
         f'[{target}]\ndate = {one["date"]}\ncommit = "{one["commit"]}"\n'
         f'result = "{one["result"]}"\nminutes = {one["minutes"]}\n'
         for target, one in sorted(found.items())
     ]
-    (record or RECORD).write_text("\n".join([_HEAD, *tables]))
+    RECORD.write_text("\n".join([_HEAD, *tables]))
 
 
 def shown(target: str, one: dict[str, object] | None) -> str:

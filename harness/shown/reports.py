@@ -7,16 +7,10 @@ from harness.node import node_reports
 
 Json = dict[str, Any]
 
-META: Json = {
-    "node": "node-7.example",
-    "generated": "2026-11-24T17:30:00Z",
-    "since": "2026-11-17T09:00:00Z",
-    "policy": "/opt/runc-wrap/etc/config.toml",
-    "profiles": "/opt/runc-wrap/etc/profiles",
-    "unattributed": [{"count": 14}],
-    "lost": 230,
-    "kept": [],
-}
+_TIMES = {"generated": "2026-11-24T17:30:00Z", "since": "2026-11-17T09:00:00Z"}
+_PLACES = {"policy": "/opt/runc-wrap/etc/config.toml", "profiles": "/opt/runc-wrap/etc/profiles"}
+_LOST = {"unattributed": [{"count": 14}], "lost": 230}
+META: Json = {"node": "node-7.example", **_TIMES, **_PLACES, **_LOST, "kept": []}
 WEEK = "Watched for 7 days over 3 containers and 2 restarts: what it does daily was seen."
 MINUTE = "Watched for 2 minutes only, in one container: it may have more in store."
 SAFE = """
@@ -29,6 +23,7 @@ MANY = [
     "mount: it changes mounts",
     "unshare: it makes namespaces, and with a user namespace all capabilities within",
 ]
+BUILDS = "ci/runner-builds/buildkit|moby/buildkit:0.26"
 EXTREMELY = 100_000
 HOSTILE = [
     "<script>document.title='ran'</script>",
@@ -85,14 +80,7 @@ def usual() -> list[Json]:
     family = call("socket", "depends", 12, "/usr/bin/python3.13")
     family["arguments"] = ["AF_ALG, SOCK_SEQPACKET, 0"]
     return [
-        workload(
-            "ci/runner-builds/buildkit|moby/buildkit:0.26",
-            "denied",
-            unshare,
-            mount,
-            clone,
-            warnings=MANY,
-        ),
+        workload(BUILDS, "denied", unshare, mount, clone, warnings=MANY),
         workload("storage/bench/fio|registry.example/bench/fio:3.41", "denied", *uring),
         workload("debug/profiler/perf|registry.example/debug/perf:6.12", "denied", perf, unshare),
         workload("legacy/auth-gateway/keys|registry.example/legacy/auth:7", "denied", key),

@@ -65,6 +65,7 @@ _COMPOSED = {
 }
 
 
+_COVERED = [[1, 2, 1.0, 2.0]]
 SEEDS: dict[str, list[bytes]] = {
     "config": _json(_CONFIG, _OWN, _RECOGNIZED, {"linux": None}, {}),
     "argv": [_WORDS.replace(" ", "\0").encode(), b"run\0-b\0/b\0a", b"restore\0a"],
@@ -86,12 +87,7 @@ SEEDS: dict[str, list[bytes]] = {
     "ledger": _json(_LINE),
     "evidence": _json(
         {"version": 1, "root": "/r", "id": "a", "seen": {"audit": 1}, "calls": [_CALL]},
-        {
-            "version": 1,
-            "lost": [],
-            "watched": {"audit": [[1.0, 2.0]]},
-            "covered": [[1, 2, 1.0, 2.0]],
-        },
+        {"version": 1, "lost": [], "watched": {"audit": [[1.0, 2.0]]}, "covered": _COVERED},
     ),
     "bpf": [_FILTER],
     "profile": _json(_PROFILE),

@@ -46,23 +46,15 @@ def _is_admitted(policies: Policies, request: Request) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    "asking",
-    [
-        {OWN: "unconfined"},
-        {f"{OWN}.app": "unconfined"},
-        {f"{OWN}.init": "unconfined"},
-        {f"{OWN}.debug": "unconfined"},
-        {OLD: "unconfined"},
-        {f"{OLD_OF}app": "unconfined"},
-        {PODMAN_KEY: "unconfined"},
-        {OWN: "localhost/wider.json"},
-        {OLD: "localhost/wider.json"},
-        {CRUN_BPF_KEY: "AAAA"},
-        {CRUN_BPF_KEY: "runtime-default"},
-    ],
-    ids=lambda asking: str(*asking.items()),
-)
+OF_EACH = [f"{OWN}.{name}" for name in ("app", "init", "debug")]
+ASKING = [
+    *((key, "unconfined") for key in (OWN, *OF_EACH, OLD, f"{OLD_OF}app", PODMAN_KEY)),
+    *((key, "localhost/wider.json") for key in (OWN, OLD)),
+    *((CRUN_BPF_KEY, value) for value in ("AAAA", "runtime-default")),
+]
+
+
+@pytest.mark.parametrize("asking", [{key: value} for key, value in ASKING], ids=map(str, ASKING))
 def test_what_asks_for_another_profile_is_refused_by_every_way_into_a_pod(
     either: Policies, asking: Json
 ) -> None:

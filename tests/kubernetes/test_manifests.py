@@ -245,15 +245,9 @@ def test_only_the_namespace_for_monitoring_reaches_the_pods(own: dict[str, str])
     (policy,) = rendered.of_kind(own["overlays/audit"], "NetworkPolicy")
     labels = {"app.kubernetes.io/name": "runc-wrap"}
     monitoring = {"kubernetes.io/metadata.name": "monitoring"}
-    assert policy["spec"] == {
-        "podSelector": {"matchLabels": labels},
-        "policyTypes": ["Ingress"],
-        "ingress": [
-            {
-                "from": [{"namespaceSelector": {"matchLabels": monitoring}}],
-                "ports": [{"protocol": "TCP", "port": "metrics"}],
-            }
-        ],
-    }
+    ports = [{"protocol": "TCP", "port": "metrics"}]
+    rule = {"from": [{"namespaceSelector": {"matchLabels": monitoring}}], "ports": ports}
+    selected = {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"]}
+    assert policy["spec"] == {**selected, "ingress": [rule]}
     for one in rendered.of_kind(own["overlays/audit"], "DaemonSet"):
         assert one["spec"]["template"]["metadata"]["labels"] == labels

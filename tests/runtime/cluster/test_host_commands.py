@@ -15,13 +15,7 @@ from harness.node.node_reports import document, workload
 from harness.node.systemd import Manager as Systemd
 from runc_wrap.cluster import policy_directory
 from runc_wrap.cluster.host_commands import kubectl_requests, transient_unit
-from runc_wrap.cluster.host_commands.systemd_dbus import (
-    DONE,
-    FAILED,
-    GONE,
-    Manager,
-    SystemdError,
-)
+from runc_wrap.cluster.host_commands.systemd_dbus import DONE, FAILED, GONE, Manager, SystemdError
 from runc_wrap.cluster.host_commands.transient_unit import Command
 from runc_wrap.failure import Failure
 from runc_wrap.node.paths import Places

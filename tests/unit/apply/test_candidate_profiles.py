@@ -258,19 +258,15 @@ def test_podmans_default_can_be_previewed(node: Node) -> None:
     assert (found["calls"], found["left"]) == (["sysinfo"], [])
 
 
+OBSERVED = 'mode = "observe"\ncandidate = "moby"\n[[rule]]\nname = "a"\n'
 BESIDE_NOTHING = [
     ('mode = "audit"\ncandidate = "moby"', "default.candidate is looked at beside a profile"),
     ('mode = "off"\ncandidate = "moby"', "the mode is off: use enforce, enforce-log or obs"),
     ('candidate = "nobody"', "profile nobody: no built-in profile is called"),
     ('[[rule]]\nname = "a"\nmode = "off"\ncandidate = "moby"', "has no meaning with mode off"),
     ('[[rule]]\nname = "a"\nmode = "audit"\ncandidate = "moby"', "and the mode is audit"),
-    *(
-        (
-            f'mode = "observe"\ncandidate = "moby"\n[[rule]]\nname = "a"\n{own}',
-            "default.candidate is not for this rule",
-        )
-        for own in ('profile = "moby"', "record = true")
-    ),
+    (f'{OBSERVED}profile = "moby"', "default.candidate is not for this rule"),
+    (f"{OBSERVED}record = true", "default.candidate is not for this rule"),
 ]
 
 

@@ -215,11 +215,7 @@ OVERLAPS = [
     ([_acct("LOG", 2**64 - 1, "MASKED_EQ"), _acct("KILL", 2**64 - 1)], "error", "SCMP_ACT_KILL"),
     # with masks, which `apply` writes, the stricter one holds
     ([_acct("ERRNO", 9, "LT"), _acct("LOG", 7)], "warning", "acct(0x0, 0x7, 0x0, "),
-    (
-        [_acct("ERRNO", 9, "LT", errnoRet=13), _acct("ERRNO", 7)],
-        "warning",
-        "says SCMP_ACT_ERRNO(EA",
-    ),
+    ([_acct("ERRNO", 9, "LT", errnoRet=13), _acct("ERRNO", 7)], "warning", "SCMP_ACT_ERRNO(EA"),
     ([_acct("LOG", 9, "LT"), _acct("ERRNO", 7)], None, ""),  # the stricter one holds
     ([_acct("ERRNO", 5), _acct("LOG", 5, "NE")], None, ""),
     ([_acct("ERRNO", 5), _acct("ERRNO", 7, index=2)], None, ""),
@@ -231,9 +227,8 @@ def test_where_rules_of_several_actions_hold_a_laxer_one_is_refused_and_lint_nam
     node: Node, rules: list[dict[str, Any]], severity: str | None, said: str
 ) -> None:
     """Whatever their order: libseccomp has its own."""
-    node.configure(
-        "", o=json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}).encode()
-    )
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
+    node.configure("", o=json.dumps(profile).encode())
     found = json.loads(node.ctl("profile", "lint", "localhost/o.json", "--json").stdout)
     overlaps = [one for one in found if one["check"] == "overlapping-rules"]
     assert [one["severity"] for one in overlaps] == ([severity] if severity else [])

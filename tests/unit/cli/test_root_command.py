@@ -122,33 +122,21 @@ LEAVES = sorted(
 )
 # Each command that shows something, and words with which it has something to show. `NODE` stands
 # for the test's own directory.
+ALONE = "apply, doctor, engine list, engine status, metrics, policy reference, profile groups, "
+ALONE += "profile list, report, selftest, status, verify, version"
 SHOWING: dict[str, list[str]] = {
-    "apply": [],
-    "doctor": [],
+    **{name: [] for name in ALONE.split(", ")},
     "engine add": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
-    "engine list": [],
     "engine prove": ["podman", "--config", "NODE/podman.conf"],
     "engine remove": ["podman", "--dry-run", "--config", "NODE/podman.conf"],
     "engine revert": ["--boot"],
-    "engine status": [],
     "explain": ["NODE/config.json"],
-    "metrics": [],
-    "policy reference": [],
     "profile capture": ["podman"],
     "profile diff": ["containerd", "moby"],
-    "profile groups": [],
-    "profile lint": ["containerd"],
-    "profile list": [],
-    "profile show": ["containerd"],
-    "profile simulate": ["containerd"],
-    "report": [],
-    "selftest": [],
-    "status": [],
+    **{f"profile {name}": ["containerd"] for name in ("lint", "show", "simulate")},
     "suggest": ["web"],
     "tighten": ["--named", "containerd", "--dry-run"],
-    "verify": [],
     "uninstall": ["--dry-run"],
-    "version": [],
     "watch": ["--seconds", "0.1"],
 }
 # services run in the foreground, and what the command that is recorded prints is its own

@@ -20,12 +20,7 @@ from runc_wrap.node.container_state.container_status import Apart, Entry, Node
 from runc_wrap.profiles import return_codes
 from runc_wrap.report import call_outcomes
 from runc_wrap.report.workload_names import Workload
-from runc_wrap.tighten import (
-    container_tightening,
-    saved_state,
-    tightening_plan,
-    tracing_obstacles,
-)
+from runc_wrap.tighten import container_tightening, saved_state, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import LaidFilter
 from runc_wrap.tighten.tightening_plan import HAS_IT, LEFT, PARTLY, PLANNED, REFUSED, TIGHTENED
 from tests.unit.cli import ctl

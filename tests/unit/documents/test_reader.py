@@ -52,21 +52,10 @@ class Checked:
             raise ValueError(f"the least, {self.least}, is over the most, {self.most}")
 
 
-WHOLE: dict[str, Any] = {
-    "text": "a",
-    "flag": True,
-    "colour": "red",
-    "word": "abc",
-    "form": 1,
-    "share": 0.5,
-    "items": [{"name": "one"}],
-    "cut": ["abc", "de", "f"],
-    "pair": [1, "x"],
-    "counts": {"a": 1},
-    "few": {},
-    "nothing": None,
-    "kept": {"any": [1, None]},
-}
+SCALARS = {"text": "a", "flag": True, "colour": "red", "word": "abc", "form": 1, "share": 0.5}
+LISTS = {"items": [{"name": "one"}], "cut": ["abc", "de", "f"], "pair": [1, "x"]}
+TABLES = {"counts": {"a": 1}, "few": {}, "nothing": None, "kept": {"any": [1, None]}}
+WHOLE: dict[str, Any] = {**SCALARS, **LISTS, **TABLES}
 
 
 def test_a_document_becomes_its_record() -> None:

@@ -280,10 +280,7 @@ def test_ctrl_c_ends_it_at_once_and_all_that_it_started(cluster: StandIn) -> Non
     for name in "abc":
         cluster.node(name, script="echo $$ >> pids; exec sleep 300")
     code = "from runc_wrap.cli.kubectl_plugin import start; start()"
-    argv, env = (
-        [sys.executable, "-c", code, "report"],
-        {**environment(), "PATH": os.environ["PATH"]},
-    )
+    argv, env = [sys.executable, "-c", code, "report"], environment(PATH=os.environ["PATH"])
     out, err = subprocess.DEVNULL, subprocess.PIPE
     process = subprocess.Popen(argv, stdout=out, stderr=err, text=True, env=env)
     pids = cluster.place / "pids"

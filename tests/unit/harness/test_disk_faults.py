@@ -91,11 +91,3 @@ def test_an_unsynced_rename_may_precede_earlier_writes(root: Path) -> None:
     assert {"old": b""} in moments[-1].cuts  # the file was not synced, nor was the link's name
     assert OLD in moments[-1].cuts
     assert moments[-1].killed == {"old": b"new", "beside": "old"}
-
-
-def test_the_state_after_a_crash_can_be_created(root: Path, tmp_path: Path) -> None:
-    with disk_faults.recorded(root) as moments:
-        (root / "directory").mkdir()
-        (root / "directory/link").symlink_to("../old")
-    made = disk_faults.put(moments[-1].killed, tmp_path / "made")
-    assert (made / "directory/link").read_bytes() == b"old"

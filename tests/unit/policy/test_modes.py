@@ -123,11 +123,9 @@ def test_an_overlay_that_denies_nothing_is_none() -> None:
     with pytest.raises(PolicyError, match="overlay denies nothing"):
         compiled({"overlay.existing": True})
     found = compiled({"overlay.deny_sockets": ["AF_ALG", 40]})
-    assert found.policy["overlay"] == {
-        "deny": ["io_uring_setup", "io_uring_enter", "io_uring_register"],
-        "deny_sockets": [38, 40],
-        "existing": False,
-    }
+    rings = ["io_uring_setup", "io_uring_enter", "io_uring_register"]
+    wanted = {"deny": rings, "deny_sockets": [38, 40], "existing": False}
+    assert found.policy["overlay"] == wanted
 
 
 families = st.sampled_from(sorted(FAMILIES))

@@ -14,7 +14,7 @@ from runc_wrap.profiles import builtin, syscall_names
 from runc_wrap.profiles.abis import ABIS, Abi
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.source_profile import Kernel, Profile
+from runc_wrap.profiles.source_profile import Profile
 
 Json = dict[str, Any]
 ADMIN = frozenset({"CAP_SYS_ADMIN"})
@@ -38,14 +38,10 @@ def read(document: object) -> Profile:
 
 
 def block_of(
-    profile: Profile | str,
-    bounding: frozenset[str] = NONE,
-    *,
-    arch: str = "amd64",
-    kernel: Kernel = (6, 12),
+    source: Profile | str, bounding: frozenset[str] = NONE, *, arch: str = "amd64"
 ) -> Json:
-    loaded = builtin.load(profile) if isinstance(profile, str) else profile
-    return resolve(compile_profile(loaded, arch=arch, kernel=kernel), bounding)
+    loaded = builtin.load(source) if isinstance(source, str) else source
+    return resolve(compile_profile(loaded, arch=arch, kernel=(6, 12)), bounding)
 
 
 def rules_on(block: Json, name: str) -> list[Json]:

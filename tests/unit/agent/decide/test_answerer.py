@@ -70,12 +70,9 @@ _linux = st.fixed_dictionaries(
 )
 _bounding = st.lists(st.sampled_from(_CAPABILITIES), unique=True)
 _capabilities = st.fixed_dictionaries({"bounding": _bounding})
+_process = st.fixed_dictionaries({"capabilities": _capabilities})
 configs = st.fixed_dictionaries(
-    {
-        "process": st.fixed_dictionaries({"capabilities": _capabilities}),
-        "annotations": _annotations,
-        "linux": _linux,
-    },
+    {"process": _process, "annotations": _annotations, "linux": _linux},
     optional={"unknown": st.lists(texts | st.integers(-(2**63), 2**64 - 1)), "LINUX": st.just(1)},
 )
 
@@ -324,7 +321,7 @@ def test_only_roots_request_to_capture_is_left_to_the_cold_path(node: Node, toke
 
 def test_capabilities_are_those_of_the_caller(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     held = {str(os.getpid()): frozenset({"CAP_SYS_ADMIN"})}
-    monkeypatch.setattr(deciding.main, "capabilities_of", held.__getitem__)
+    monkeypatch.setattr(main, "capabilities_of", held.__getitem__)
     mounts = [{"type": "sysfs", "options": ["rw"]}]
     bounding = {"capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}
     directory = node.bundle({"linux": {}, "mounts": mounts, "process": bounding})

@@ -25,16 +25,8 @@ HANDLE = psutil.Process()
 
 
 def process(pid: int, parent: int = 1, **changes: Any) -> Process:
-    usual = {
-        "start_time": 9,
-        "name": "x",
-        "user": 0,
-        "seccomp": 0,
-        "filters": 0,
-        "first": False,
-        "namespace": HOST,
-    }
-    made = {**usual, "cgroups": frozenset(), "handle": HANDLE, **changes}
+    usual = {"start_time": 9, "name": "x", "user": 0, "seccomp": 0, "filters": 0, "first": False}
+    made = {**usual, "namespace": HOST, "cgroups": frozenset(), "handle": HANDLE, **changes}
     if isinstance(made["cgroups"], str):
         made["cgroups"] = frozenset({f"0:{made['cgroups']}"})
     return Process(pid=pid, parent=parent, **made)

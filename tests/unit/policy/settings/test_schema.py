@@ -152,19 +152,9 @@ def test_a_rule_until_a_day_applies_to_the_days_end(until: dt.date, end: dt.date
 
 
 patterns = st.lists(st.text("ab*?", min_size=1, max_size=3), min_size=1, max_size=2, unique=True)
-rules = st.lists(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "pod": patterns,
-            "image": patterns,
-            "percent": st.integers(0, 100),
-            "until": st.dates(dt.date(2020, 1, 1), dt.date(2030, 1, 1)),
-        },
-    ),
-    min_size=1,
-    max_size=4,
-)
+days = st.dates(dt.date(2020, 1, 1), dt.date(2030, 1, 1))
+keys = {"pod": patterns, "image": patterns, "percent": st.integers(0, 100), "until": days}
+rules = st.lists(st.fixed_dictionaries({}, optional=keys), min_size=1, max_size=4)
 
 
 @given(rules, st.text("ab", max_size=3), st.text("ab", max_size=3) | st.none(), st.integers(0))

@@ -192,18 +192,12 @@ def test_no_json_raises_anything_but_a_profile_error(document: dict[str, Any]) -
 
 
 KIND = {"apiVersion": "security-profiles-operator.x-k8s.io/v1", "kind": "SeccompProfile"}
+ALLOWED = {"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 0}
+AT_ZERO = {**ALLOWED, "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]}
 SPEC: dict[str, Any] = {
     "defaultAction": "SCMP_ACT_ERRNO",
     "architectures": ["SCMP_ARCH_X86_64"],
-    "syscalls": [
-        {
-            "names": ["read"],
-            "action": "SCMP_ACT_ALLOW",
-            "errnoRet": 0,
-            "args": [{"index": 0, "op": "SCMP_CMP_EQ"}],
-        },
-        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
-    ],
+    "syscalls": [AT_ZERO, {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
 }
 META = {"metadata": {"name": "x", "uid": "1"}, "status": {"status": "Installed"}}
 
