@@ -113,6 +113,7 @@ def answers(
     source = found.profile
     rules = [one for one in source.rules if holds(one)]
     ruled = {name for one in rules for name in one.names}
+    whole = {name for one in rules if not one.compares for name in one.names}
     known = [
         one for abi in abis.runnable(abis.of_oci(OCI[arch])) for one in syscall_names.numbers(abi)
     ]
@@ -122,7 +123,9 @@ def answers(
     answers = {call: found.answers(call, holds) for call in calls}
     for call, parts in answers.items():
         if parts == [found.base] and call not in ruled:
-            parts[:] = [f"{found.base}: its default action {default}"]
+            parts.clear()
+        if not parts or call in ruled - whole:
+            parts.append(f"{found.base}: its default action {default}")
     _put_overlay(places, answers, [one for one in rules if not actions.is_default(one, source)])
     return answers
 
@@ -132,7 +135,7 @@ def _put_overlay(places: Places, answers: dict[str, list[str]], rules: list[Rule
     over = overlay_settings.overlay(settings_reader.read(*places.sources()))
     if not over:
         return
-    whole = [one for one in rules if not one.compares]
+    whole = [one for one in rules if not one.args]
     denied = {name for one in whole if one.action in DENYING for name in one.names}
     answers.update({call: [_OVERLAY] for call in over["deny"] if call not in denied})
     if over["deny_sockets"]:

@@ -38,8 +38,8 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
 
     stdin = profile_operand.read_stdin(name)
     found = profile_operand.profile(places, name, engine, stdin).profile
-    facts = apply_policy.gather_facts(places, None)
     values = settings_reader.read(*places.sources())
+    facts = apply_policy.gather_facts(places, values.written("runtime"))
     source = policy_compiler.compared(found, values)
     as_kernel = bool(source.calls) and not source.left
     text = policy_compiler.in_force(found, values, facts)

@@ -97,9 +97,9 @@ def _first(
     """Yield the entries that must precede all rules on sockets and the like."""
     denied = [name for name in _MULTIPLEXED if name in overlay["deny"]]
     if overlay["deny_sockets"] and "socketcall" not in denied:
-        of_all = [entry for entry in entries if "socketcall" in calls_of(entry)]
-        plain = [entry for entry in of_all if not entry["rule"].get("args")]
-        yield from (renamed(entry, ["socketcall"]) for entry in plain)
+        own = ruling(entries, "socketcall", block)  # without those that equal the default
+        plain = [entry for entry in own if not entry["rule"].get("args")]
+        yield from plain
         denied += [] if plain else ["socketcall"]
     if denied:
         by_default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))

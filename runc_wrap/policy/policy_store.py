@@ -22,6 +22,7 @@ from runc_wrap.hotpath.block_equivalence import AS_APPLIED
 from runc_wrap.hotpath.compiled_policy import Runtime
 from runc_wrap.hotpath.policy_file import VERSION, file_name
 from runc_wrap.policy.candidate_settings import CandidateCost, Pair
+from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings.policy_sources import SOURCES
 from runc_wrap.policy.settings.schema import RUN_UNMODIFIED
@@ -38,13 +39,16 @@ def put_in_force(
     """Write the compiled policy and switch to it atomically; on any error the old one stays.
 
     `sources` is the result of `policy_sources.snapshot` from before they were read, `inputs` the
-    digest of all that was compiled. What `in_force` returned is not written again.
+    digest of all that was compiled. What `in_force` returned is not written again. Raises
+    PolicyError if that is no longer in force.
     """
     directory = prefix / "var" / f"policy.{VERSION}"
     directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     with locked(prefix / "var", "policy"):
         if compiled.profiles:
             _replace(compiled, directory, {SOURCES: dict(sources or {}), _COMPILED: inputs})
+        elif in_force(directory / "current", inputs) is None:
+            raise PolicyError("Another apply has put other settings in force; run it again.")
         _link_runtime(compiled.policy["runtime"], prefix / "lib" / "runtime")
 
 

@@ -1,6 +1,7 @@
 """A node's facts, gathered for the compiler, and an `apply` that finds them as they were."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from runc_wrap.apply import apply_policy, policy_proof
 from runc_wrap.filters.kernel import libseccomp_version
+from runc_wrap.node import installed_programs
 from runc_wrap.node.paths import Places
 from runc_wrap.policy.settings import rule_checks
 from runc_wrap.profiles import platform
@@ -73,3 +75,19 @@ def test_a_policy_is_compiled_anew_only_if_something_has_changed(
     change(node, monkeypatch)
     node.ctl("apply", status=0)
     assert node.places.current.readlink() != before
+
+
+def test_a_policy_that_another_apply_replaces_meanwhile_is_not_called_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = ctl.node(tmp_path, monkeypatch)
+    node.apply(RULE)
+
+    def another(*_: object) -> None:
+        monkeypatch.setattr(installed_programs, "check_switch", lambda *_: None)
+        node.apply('on_error = "run-unmodified"\n').configure(RULE)
+
+    monkeypatch.setattr(installed_programs, "check_switch", another)
+    assert "run it again" in node.failure("apply")
+    node.ctl("apply", status=0)
+    assert json.loads((node.places.current / "policy.json").read_text())["on_error"] == "refuse"

@@ -12,6 +12,7 @@ from runc_wrap.report import profile_simulation
 from tests.unit.cli.conftest import APP, Evidence
 from tests.unit.cli.ctl import Node
 from tests.unit.evidence import samples
+from tests.unit.node.machine import fake
 from tests.unit.policy.node import PROFILE
 
 
@@ -90,15 +91,29 @@ def test_every_call_is_answered_also_by_the_default_and_by_the_overlay(applied: 
     name = "containerd + @aio - keyctl"
     applied.configure('[overlay]\ndeny = ["splice", "clone3"]\ndeny_sockets = ["AF_ALG"]\n')
     answers = applied.json("profile", "show", name, "--explain")
-    assert (answers["splice"], answers["socket"]) == (["overlay"], ["containerd", "overlay"])
+    default = "containerd: its default action SCMP_ACT_ERRNO(EPERM)"
+    assert (answers["splice"], answers["personality"]) == (["overlay"], ["containerd", default])
+    assert answers["socket"] == ["containerd", default, "overlay"]
     assert answers["clone3"] == ["containerd"]  # which denies it by a rule of its own
     machine("x86_64")
     assert answers["socketcall"] == ["containerd"]  # a rule of its own on all arguments
     assert answers["uselib"] == answers["acct"]
-    assert answers["acct"] == ["containerd: its default action SCMP_ACT_ERRNO(EPERM)"]
+    assert answers["acct"] == [default]
     of_some = applied.json("profile", "show", name, "--explain", "--caps", "sys_pacct")
     assert (of_some["acct"], of_some["keyctl"]) == (["containerd"], ["- keyctl"])
     assert len({*answers}) > 400
+    applied.configure("", own=_always("keyctl", "ERRNO"))
+    answers = applied.json("profile", "show", "localhost/own.json", "--explain")
+    assert answers["keyctl"] == ["own.json"]  # the comparison always holds
+    applied.configure('[overlay]\ndeny = ["keyctl"]\n')
+    answers = applied.json("profile", "show", "localhost/own.json", "--explain")
+    assert answers["keyctl"] == ["overlay"]  # which drops denials with comparisons
+
+
+def _always(call: str, action: str) -> bytes:
+    """Return a profile with a rule on a call whose comparison always holds: a mask without bits."""
+    args = [{"index": 0, "value": 0, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
+    return _profile("ALLOW", {**_rule(call, action), "args": args}).encode()
 
 
 def _rule(name: str, action: str, *compared: tuple[str, int]) -> dict[str, Any]:
@@ -198,7 +213,11 @@ IN_FORCE = [
     ('[default]\nabis = "native"\n', "-", "acct(0x8, 0x0, 0x0, 0x0, 0x0, 0x0) on x86 gets"),
     ('[overlay]\ndeny = ["acct"]\n', "-", "acct(0x8, 0x0, 0x0, 0x0, 0x0, 0x0) on x86 gets"),
     ('[overlay]\ndeny = ["splice"]\n', "-", "io_uring does the same"),
+    ('runtime = ["crun"]\n', "-", "refuses every profile with flags"),
 ]
+
+
+LOG = "SECCOMP_FILTER_FLAG_LOG"
 
 
 @pytest.mark.parametrize(("policy", "name", "said"), IN_FORCE)
@@ -208,7 +227,8 @@ def test_lint_checks_a_profile_as_the_policy_would_enforce_it(
     machine("x86_64")
     both = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
     wide = _rule("acct", "ERRNO", ("EQ", (1 << 32) + 8))
-    profile = _profile("ALLOW", wide, _rule("openat", "ERRNO"), architectures=both)
+    profile = _profile("ALLOW", wide, _rule("openat", "ERRNO"), architectures=both, flags=[LOG])
+    fake(applied.programs, "crun", "echo crun version 1.21")
     assert said in applied.ctl("profile", "lint", name, stdin=profile).stdout
     applied.configure(policy)
     assert said not in applied.ctl("profile", "lint", name, stdin=profile).stdout

@@ -171,6 +171,13 @@ def test_a_denial_of_socketcall_comes_first_and_differs(default: int | None, num
     assert (found[0]["action"], found[0]["errnoRet"]) == ("SCMP_ACT_ERRNO", number)
     kept = with_overlay(block, _over(sockets=[38]))["syscalls"]
     assert kept[0] == {"names": ["socketcall"], "action": "SCMP_ACT_ALLOW"}
+    rules = [_denial("socketcall", default), {**allow, "names": ["socket"]}]
+    found = with_overlay({**block, "syscalls": rules}, _over(sockets=[38]))["syscalls"]
+    assert found[0] == _denial("socketcall", number)  # runtimes drop the profile's own
+
+
+def _denial(name: str, number: int | None) -> dict[str, Any]:
+    return {"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": number}
 
 
 def test_a_foreign_profile_that_runtimes_may_read_differently_is_refused() -> None:
