@@ -5,6 +5,7 @@ The reader is ptrace(2), PTRACE_SECCOMP_GET_FILTER; the evaluator is classic BPF
 """
 
 import ctypes
+import operator
 import os
 import struct
 from collections.abc import Sequence
@@ -20,17 +21,9 @@ _WORD = 0xFFFFFFFF
 _ARGS = 16  # struct seccomp_data: nr, arch, ip, and from here on the arguments
 _DATA = struct.Struct("<iIQ6Q")
 _INSTRUCTION = struct.Struct("<HBBI")
-_ALU = {
-    0x00: lambda a, b: a + b,
-    0x10: lambda a, b: a - b,
-    0x20: lambda a, b: a * b,
-    0x30: lambda a, b: a // b,
-    0x40: lambda a, b: a | b,
-    0x50: lambda a, b: a & b,
-    0x60: lambda a, b: a << b,
-    0x70: lambda a, b: a >> b,
-    0xA0: lambda a, b: a ^ b,
-}
+_OPERATIONS = "add sub mul floordiv or_ and_ lshift rshift".split()  # 0x00, 0x10, ... 0x70
+_ALU = {0x10 * at: getattr(operator, name) for at, name in enumerate(_OPERATIONS)}
+_ALU[0xA0] = operator.xor
 _JUMPS = {
     0x10: lambda a, b: a == b,
     0x20: lambda a, b: a > b,

@@ -46,14 +46,8 @@ class Page:
 
     def open(self, path: Path, size: tuple[int, int]) -> None:
         """Load a file on a screen of `size` CSS pixels; wait until it is loaded."""
-        width, height = size
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 500,
-        )
+        screen = {"width": size[0], "height": size[1], "mobile": size[0] < 500}
+        self.call("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, **screen)
         self.requests.clear()
         self.complaints.clear()
         self.call("Page.navigate", url=path.as_uri())

@@ -18,13 +18,7 @@ from pathlib import Path
 from tests.mutants import concerned, copied, detected
 
 DATA = Path(__file__).with_name("defects.toml")
-_PRODUCT = (
-    "runc_wrap/**/*.py",
-    "runc_wrap/**/*.[ch]",
-    "runc_wrap/**/*.sh",
-    "hooks/*",
-    "install.sh",
-)
+_PRODUCT = (*(f"runc_wrap/**/*.{end}" for end in ("py", "[ch]", "sh")), "hooks/*", "install.sh")
 SEEN, UNSEEN, GONE, UNREACHED = "seen", "not seen", "place is gone", "no test reaches it"
 
 

@@ -145,15 +145,9 @@ def test_podman_can_enter_stop_and_remove_a_container_after_the_removal(
     assert "needed by 2 containers: one (podman, " in refused
     assert ", two (podman, running)" in refused
     node.engine("remove", "podman", "--hand-over")
-    of_both: list[tuple[str, ...]] = [
-        ("exec", "two", "true"),
-        ("stop", "-t0", "two"),
-        ("start", "two"),
-        ("rm", "-f", "-t0", "two"),
-        ("rm", "-f", "-t0", "one"),
-    ]
-    for words in of_both:
-        done = podman.podman(*words)
+    removed = [f"rm -f -t0 {name}" for name in ("two", "one")]
+    for words in ("exec two true", "stop -t0 two", "start two", *removed):
+        done = podman.podman(*words.split())
         assert done.returncode == 0, done.stderr
     assert [*(directory / "etc" / "containers.conf.d").iterdir()] == [drop_in]
     drop_in.unlink()  # the owner's

@@ -43,13 +43,9 @@ def listed(component: str = "") -> list[str]:
     """Return the first column of the guide's table of rights, and of a component's beneath it."""
     _, _, section = _GUIDE.read_text().partition("\n## Rights\n")
     base, *parts = section.partition("\n## ")[0].split("\n### ")
-    texts = [
-        base,
-        *(text for text in parts if text.startswith(f"With the component `{component}`")),
-    ]
-    return [
-        right for text in texts for right in re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
-    ]
+    begin, row = f"With the component `{component}`", re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+    texts = [base, *(text for text in parts if text.startswith(begin))]
+    return [right for text in texts for right in row.findall(text)]
 
 
 def asked(overlay: str) -> set[str]:

@@ -28,12 +28,7 @@ FIND = "readlink readlink newfstatat newfstatat access".split()
 # Both waits, for the connection and for the answer, get the remaining time.
 ASK = "socket setsockopt connect getsockopt sendto setsockopt recvfrom".split()
 PASSED_ON = [*FIND, "execve"]
-TOLD = [
-    *FIND,
-    "socket",
-    "sendto",
-    "execve",
-]  # an exec: one datagram, whether anybody listens or not
+TOLD = [*FIND, "socket", "sendto", "execve"]  # an exec: one datagram, heard or not
 GO = [*FIND, *ASK, "newfstatat", "close", "execve"]
 RENAME = [*FIND, *ASK, "newfstatat", "rename", "newfstatat", "close", "execve"]
 # No agent: its socket is not there. Then which release, which Python, whether that can be executed,

@@ -18,6 +18,7 @@ RESETS = Path("/root/resets")
 # What has just been done, in the order of a transaction.
 WRITTEN, CHECKED, RESTARTED, PROVED = "written", "checked", "restarted", "proved"
 PUT_BACK, CLOSED = "put back", "closed"
+UNFINISHED = (WRITTEN, CHECKED, RESTARTED, PROVED, PUT_BACK)
 _AFTER: dict[str, tuple[object, str]] = {
     WRITTEN: (change_set, "begin"),
     CHECKED: (transaction_run, "_checked"),

@@ -33,20 +33,15 @@ def test_the_kind_in_force_stays_unless_the_config_names_a_runtime(
 
 
 RULE = '[[rule]]\nname = "a"\npod = ["a"]\nuntil = 2040-01-01\n'
+OLDER = ("2.5.1", "")
 CHANGES: dict[str, Callable[[Node, pytest.MonkeyPatch], object]] = {
     "a setting": lambda node, _: node.configure(f'on_error = "run-unmodified"\n{RULE}'),
     "a comment, so that status compares with it": lambda node, _: node.configure(f"{RULE}#\n"),
     "a profile's file": lambda node, _: node.configure(RULE, one=PROFILE + b" "),
-    "an engine's version": lambda node, _: machine.fake(
-        node.programs, "containerd", "echo containerd containerd.io 2.1.0"
-    ),
-    "the runtime's version": lambda node, _: machine.fake(
-        node.programs, "runc", "echo runc version 1.2.0"
-    ),
+    "an engine's version": lambda node, _: _prints(node, "containerd containerd.io 2.1.0"),
+    "the runtime's version": lambda node, _: _prints(node, "runc version 1.2.0"),
     "the kernel": lambda _, patch: patch.setattr(platform, "kernel", lambda: (6, 1)),
-    "libseccomp": lambda _, patch: patch.setattr(
-        libseccomp_version, "loaded", lambda: ("2.5.1", "")
-    ),
+    "libseccomp": lambda _, patch: patch.setattr(libseccomp_version, "loaded", lambda: OLDER),
     "the program": lambda _, patch: patch.setattr(policy_proof, "__file__", __file__),
     "a rule has ended": lambda _, patch: patch.setattr(
         rule_checks, "ends", lambda _: dt.datetime.now(dt.UTC).timestamp() - 1
@@ -55,6 +50,10 @@ CHANGES: dict[str, Callable[[Node, pytest.MonkeyPatch], object]] = {
     "a compiled profile is damaged": lambda node, _: _compiled_profile(node).write_text("{}"),
     "nobody can read one": lambda node, _: _compiled_profile(node).chmod(0o600),
 }
+
+
+def _prints(node: Node, words: str) -> None:
+    machine.fake(node.programs, words.partition(" ")[0], f"echo {words}")
 
 
 def _compiled_profile(node: Node) -> Path:

@@ -53,6 +53,9 @@ def container(node: Node, block: Json | None, **line: Any) -> Path:
     return bundle
 
 
+EXPLAINED = "That profile is the engine's default, containerd, call by call; with `adopt`"
+
+
 def test_every_command_names_it_and_reports_count_it(applied: Node, tmp_path: Path) -> None:
     bundle = container(applied, default(), **KEPT)
     (shown,) = applied.json("status")
@@ -67,10 +70,7 @@ def test_every_command_names_it_and_reports_count_it(applied: Node, tmp_path: Pa
         (["status"], f"{TOLD}.\n"),
         (["apply", "--check"], f"note: {TOLD}.\n"),
         (["report"], f"note: not in this report: {TOLD}\n"),
-        (
-            ["explain", str(bundle)],
-            "That profile is the engine's default, containerd, call by call; with `adopt`",
-        ),
+        (["explain", str(bundle)], EXPLAINED),
         (["report", "--merge", fleet, "--html", page], ""),
         (["report", "--merge", fleet], f"Not in this report: {TOLD_OF_NODES}.\n"),
     ):

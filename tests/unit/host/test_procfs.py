@@ -73,12 +73,8 @@ def test_a_process_whose_other_thread_has_just_executed_a_program_has_not_ended(
 @pytest.mark.parametrize("name", [") S 1 2", "\rPPid:\t1", "a\nb\\n", " a "])
 def test_a_name_that_looks_like_another_field_is_a_name(name: str) -> None:
     program = "import os, sys; open('/proc/self/comm', 'wb').write(bytes.fromhex(sys.argv[1]));"
-    words = [
-        sys.executable,
-        "-c",
-        f"{program} print(flush=True); sys.stdin.read()",
-        name.encode().hex(),
-    ]
+    program += "print(flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", program, name.encode().hex()]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()

@@ -16,17 +16,9 @@ bounding = st.frozensets(st.sampled_from(sorted(spec.CAPABILITIES)))
 actions = st.sampled_from(sorted(spec.ACTIONS - {spec.NOTIFY}))
 
 _uint64 = st.integers(0, 2**64 - 1)
-_arguments = st.builds(
-    lambda index, value, two, op: {
-        "index": index,
-        "value": value,
-        **({"valueTwo": two} if two else {}),
-        "op": op,
-    },
-    st.integers(0, 5),
-    _uint64,
-    _uint64,
-    st.sampled_from(sorted(spec.OPERATORS)),
+_arguments = st.fixed_dictionaries(
+    {"index": st.integers(0, 5), "value": _uint64, "op": st.sampled_from(sorted(spec.OPERATORS))},
+    optional={"valueTwo": st.integers(1, 2**64 - 1)},
 )
 
 

@@ -47,13 +47,8 @@ def judged(
     return case.one()
 
 
-INSTALLING = [
-    (SECCOMP, samples.X86_64),
-    (PRCTL, samples.X86_64),
-    (SECCOMP_X32, samples.X86_64),
-    (SECCOMP86, samples.X86),
-    (PRCTL86, samples.X86),
-]
+INSTALLING = [(number, samples.X86_64) for number in (SECCOMP, PRCTL, SECCOMP_X32)]
+INSTALLING += [(number, samples.X86) for number in (SECCOMP86, PRCTL86)]
 
 
 @pytest.mark.parametrize(("number", "arch"), INSTALLING)

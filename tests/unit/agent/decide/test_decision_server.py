@@ -33,13 +33,8 @@ def test_invalid_bytes_are_not_a_request(packet: bytes) -> None:
 def test_malformed_requests_are_rejected() -> None:
     good = request("runc", "create")
     assert launcher_packet.parsed(good)
-    for packet in (
-        b"",
-        b"\0",
-        good[:-1],
-        good.replace(b"/1", b"/2", 1),
-        request("youki", "create"),
-    ):
+    newer, youki = good.replace(b"/1", b"/2", 1), request("youki", "create")
+    for packet in (b"", b"\0", good[:-1], newer, youki):
         assert launcher_packet.parsed(packet) is None
     assert launcher_packet.parsed(request("crun", "create", entry="/usr/bin/crun")) is None
     assert launcher_packet.parsed(b"runc-wrap/1\0runc\0/usr/bin/runc\0") is None

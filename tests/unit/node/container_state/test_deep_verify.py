@@ -77,15 +77,9 @@ def _denying(*numbers: int) -> bytes:
 
 
 # Each branch on X doubles what the accumulator may be.
-FOR_EVER = _packed(
-    (bpf.LD_ABS, 0, 0, 0),
-    *[
-        one
-        for at in range(1000)
-        for one in ((bpf.JEQ | bpf.FROM_X, 0, 1, 0), (4, 0, 0, 1 << at % 32))
-    ],
-    (bpf.RET_K, 0, 0, return_codes.ALLOW),
-)
+BRANCH = (bpf.JEQ | bpf.FROM_X, 0, 1, 0)
+DOUBLED = [one for at in range(1000) for one in (BRANCH, (4, 0, 0, 1 << at % 32))]
+FOR_EVER = _packed((bpf.LD_ABS, 0, 0, 0), *DOUBLED, (bpf.RET_K, 0, 0, return_codes.ALLOW))
 LAID, STRICTER = _denying(250), _denying(250, 251)
 
 
