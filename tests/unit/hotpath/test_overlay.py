@@ -87,15 +87,9 @@ def _over(*denied: str, sockets: list[int] | None = None) -> Any:
     return {"deny": [*denied], "deny_sockets": sockets or [], "existing": False}
 
 
-entries = st.lists(
-    st.builds(
-        lambda rule, given, refused: {"rule": rule, "all": given, "none": refused},
-        rules,
-        st.lists(st.sampled_from(CAPS), max_size=1),
-        st.lists(st.sampled_from(CAPS), max_size=1),
-    ),
-    max_size=5,
-)
+one_at_most = st.lists(st.sampled_from(CAPS), max_size=1)
+entry = st.fixed_dictionaries({"rule": rules, "all": one_at_most, "none": one_at_most})
+entries = st.lists(entry, max_size=5)
 bounding = st.frozensets(st.sampled_from(CAPS))
 
 

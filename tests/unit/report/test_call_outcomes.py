@@ -65,12 +65,8 @@ def _acct(*compared: tuple[Any, ...]) -> dict[str, Any]:
 
 
 # each bit that leaves one of these masks may meet another
-MEETING = [
-    (0, MASKED, 0x20, 0),
-    (0, MASKED, 0x1A0, 0x1A0),
-    (0, MASKED, 16, 16),
-    (0, MASKED, 272, 0),
-]
+MASKS = ((0x20, 0), (0x1A0, 0x1A0), (16, 16), (272, 0))
+MEETING = [(0, MASKED, mask, value) for mask, value in MASKS]
 LIMITED = [_acct((0, MASKED, 8, 8), (1, EQ, 9 * number)) for number in range(300)]
 
 

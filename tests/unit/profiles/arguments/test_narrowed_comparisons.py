@@ -99,13 +99,8 @@ _args = st.lists(_compared, min_size=1, max_size=2).map(
     lambda found: [{**one, "index": place} for place, one in enumerate(found)]
 )
 _outcomes = st.sampled_from([("ALLOW", 0), ("ERRNO", 5), ("ERRNO", 7)])
-_rules = st.lists(
-    st.builds(
-        lambda args, outcome: rule(*args, action=outcome[0], number=outcome[1]), _args, _outcomes
-    ),
-    min_size=1,
-    max_size=3,
-)
+_drawn = st.builds(lambda args, one: rule(*args, action=one[0], number=one[1]), _args, _outcomes)
+_rules = st.lists(_drawn, min_size=1, max_size=3)
 
 
 def calls(profile: Profile, name: str) -> list[bpf.Args]:
