@@ -38,7 +38,7 @@ _BITS = 32  # of an argument that every ABI compares
 _MOST_POINTS = 16  # values listed singly where a span has two ends
 _MOST = 1024  # patterns of a set
 _MOST_OF_A_RULE = 512  # patterns
-_MOST_RULES = 64  # of one call
+MOST_RULES = 64  # of one call
 
 
 def spans(op: str, value: int, top: int) -> list[Span]:
@@ -221,12 +221,21 @@ def _outside(one: Arguments, other: Arguments) -> list[Arguments]:
 
 
 def _difference(own: Arguments, each: Json) -> list[Arguments]:
-    """Return comparisons of one argument, which has one in `own` or none, where `each` fails."""
+    """Return comparisons of one argument, which has one in `own` or none, where `each` fails.
+
+    All numbers above 32 bits are one range: it holds for no int (narrowed_comparisons), and 32-bit
+    ABIs compare it rightly.
+    """
     if not own and each["op"] in OPPOSITE:
         return [[{**each, "op": OPPOSITE[each["op"]]}]]
-    refused = complement([own]) if own else []
+    refused = complement([own]) if own else None
     groups = None if refused is None else complement([*refused, [each]])
-    return said(minus(of_rule(own), of_rule([each])), [groups])
+    held, index = minus(of_rule(own), of_rule([each])), index_of(each)
+    large = [one for one in held if one[index][1] >> _BITS]
+    if sum(1 << WHOLE - one[index][0].bit_count() for one in large) < (1 << WHOLE) - (1 << _BITS):
+        return said(held, [groups])
+    above = [{"index": index, "value": (1 << _BITS) - 1, "op": GT}]
+    return said(held, [groups, [*(_comparisons(one) for one in held if one not in large), above]])
 
 
 def _comparisons(pattern: Pattern) -> list[Json]:
@@ -265,8 +274,8 @@ def said(held: ArgumentSet, ways: Iterable[list[list[Json]] | None]) -> list[lis
         said = [pattern for group in groups for pattern in of_rule(group)]
         if not minus(said, held) and not minus(held, said):
             return groups
-    if len(held) > _MOST_RULES:
-        raise ProfileError(f"it would need more than {_MOST_RULES} rules")
+    if len(held) > MOST_RULES:
+        raise ProfileError(f"it would need more than {MOST_RULES} rules")
     return [_comparisons(one) for one in held]
 
 

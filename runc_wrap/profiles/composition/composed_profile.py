@@ -14,12 +14,14 @@ first, then removals. A removal has no args: what stays of a call would depend o
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from typing import Annotated, NamedTuple
 
 from runc_wrap.documents.constraints import Like
 from runc_wrap.documents.reader import closed
 from runc_wrap.profiles import builtin, syscall_names
 from runc_wrap.profiles.actions import is_default
+from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
 from runc_wrap.profiles.composition import operations, systemd_sets
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles.profile_parser import Conditions, Text
@@ -183,7 +185,9 @@ def made(name: str, what: Composition, load: Load) -> Composed:
     """
     base = load(what.base)
     profile = base.profile
-    parts = tuple(part for one in what.changes for part in _parts(one, load))
+    written = (part for one in what.changes for part in _parts(one, load))
+    runs = groupby(written, lambda one: one.sign)
+    parts = tuple(one for _, run in runs for one in sorted(run, key=_place))
     steps = [*base.steps] or [profile]
     for part in parts:
         where = part.rule.includes, part.rule.excludes
@@ -195,9 +199,22 @@ def made(name: str, what: Composition, load: Load) -> Composed:
         except ProfileError as error:
             raise ProfileError(f"{part.text}: {error}") from None
         steps.append(profile)
+    if wide := {*narrowed(base.profile).calls} & {*narrowed(profile).left}:
+        raise ProfileError(
+            f"{', '.join(sorted(wide))}: with these additions it cannot compare only the bits that "
+            "the kernel uses; compare with SCMP_CMP_MASKED_EQ and the mask 0xffffffff"
+        )
     made = replace(profile, name=name, version=None)
     root = base.base if base.parts else what.base
     return Composed(made, root, (*base.parts, *parts), tuple(steps))
+
+
+def _place(part: Part) -> tuple[bool, str]:
+    """Return a part's place among those in a row that have its sign: first what is added whole.
+
+    So the order in which additions are written decides neither the text nor a refusal.
+    """
+    return part.rule.compares, repr(part.rule) if part.sign == ADD else ""
 
 
 def _parts(term: Term | Part, load: Load) -> Iterator[Part]:

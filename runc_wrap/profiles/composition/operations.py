@@ -29,6 +29,7 @@ from runc_wrap.profiles.source_profile import (
 )
 
 ADD, REMOVE = "+", "-"
+_MOST = f"it would need more than {argument_sets.MOST_RULES} rules; add the call whole"
 
 
 class Part(NamedTuple):
@@ -48,11 +49,14 @@ class Part(NamedTuple):
 def added(profile: Profile, rule: Rule) -> Profile:
     """Return the profile with the calls of a rule allowed where the rule applies.
 
-    The order of additions does not matter. Raises ProfileError if what is left of a rule on the
-    same arguments takes too many comparisons.
+    Additions commute by meaning. Raises ProfileError if what is left of rules on the same arguments
+    takes too many comparisons, which depends on the order of additions.
     """
     rules = _ruling(profile, frozenset(rule.names)) if rule.compares else profile.rules
     kept = [one for each in rules for one in _beside(each, rule, profile)]
+    for name in rule.names if rule.compares else ():
+        if argument_sets.MOST_RULES < _refusing(kept, name) > _refusing(profile.rules, name):
+            raise ProfileError(f"{name}: {_MOST}")
     mine = replace(rule, action=ALLOW, errno_ret=None)
     is_said = profile.default_action == ALLOW and not rule.args
     return replace(profile, rules=tuple(kept if is_said else _with(kept, mine)))
@@ -91,6 +95,11 @@ def _with(rules: list[Rule], new: Rule) -> list[Rule]:
     return [*rules, new]
 
 
+def _refusing(rules: Iterable[Rule], name: str) -> int:
+    """Return how many rules have something else than ALLOW for some arguments of a call."""
+    return sum(name in one.names and one.compares and one.action != ALLOW for one in rules)
+
+
 def _ruling(profile: Profile, names: frozenset[str]) -> Iterator[Rule]:
     """Yield the rules, of these calls what no rule on all arguments overrides (libseccomp)."""
     whole = [
@@ -110,15 +119,10 @@ def _ruling(profile: Profile, names: frozenset[str]) -> Iterator[Rule]:
 def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     """Yield what stays of a rule when calls of a new one are allowed."""
     where, common = (new.includes, new.excludes), frozenset(old.names) & frozenset(new.names)
+    stays = old.action == ALLOW or is_default(old, profile) or not old.meets(new)
     if not new.compares:
         yield from _without(old, common, where, ACTIONS)
-    elif (
-        not common
-        or old.action == ALLOW
-        or is_default(old, profile)
-        or not old.meets(new)
-        or are_apart(old.args, new.args)
-    ):
+    elif not common or stays or are_apart(old.args, new.args):
         yield old
     else:
         yield from _without(old, common, where, ACTIONS)
@@ -136,12 +140,11 @@ def _outside(old: Rule, new: Rule, common: frozenset[str]) -> list[tuple[Argumen
         raise ProfileError(
             f"{', '.join(sorted(common))}: {why}; remove the call, then add it whole"
         ) from None
-    return [
-        tuple(
-            Argument(one["index"], one["value"], one["op"], one.get("valueTwo", 0)) for one in group
-        )
-        for group in groups
-    ]
+    return [tuple(map(_compared, group)) for group in groups]
+
+
+def _compared(one: argument_sets.Json) -> Argument:
+    return Argument(one["index"], one["value"], one["op"], one.get("valueTwo", 0))
 
 
 def _without(
@@ -155,13 +158,9 @@ def _without(
     if not (common and old.action in only and old.meets(Rule((), ALLOW, None, (), *where))):
         yield old
         return
-    yield from _of(old, frozenset(old.names) - common)
+    if others := frozenset(old.names) - common:
+        yield replace(old, names=_ordered(old, others))
     yield from _elsewhere(replace(old, names=_ordered(old, common)), *where)
-
-
-def _of(rule: Rule, names: frozenset[str]) -> Iterator[Rule]:
-    if names:
-        yield replace(rule, names=_ordered(rule, names))
 
 
 def _ordered(rule: Rule, names: frozenset[str]) -> tuple[str, ...]:

@@ -175,7 +175,7 @@ def test_a_profile_that_goes_with_one_engines_default_only_is_refused_with_what_
     engines: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, is_here: bool
 ) -> None:
     """Podman 5.8's denies some arguments of socket; the others may be too many to say."""
-    monkeypatch.setattr(argument_sets, "_MOST_RULES", -1)
+    monkeypatch.setattr(argument_sets, "MOST_RULES", -1)
     one = {"names": ["socket"], "args": [{"index": 0, "value": 40, "op": "SCMP_CMP_LE"}]}
     own = {"a.json": json.dumps({"base": "runtime-default", "add": [one]}).encode()}
     with pytest.raises(PolicyError, match=r"a.json on containers-common.* to be added") as refused:

@@ -1,7 +1,7 @@
 """Composed profiles: text, files, the part that answers for a call, and what it gets afterwards."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from runc_wrap.filters import profile_difference
 from runc_wrap.filters.evaluate.block_evaluation import Simulation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.hotpath.operators import holds
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import builtin, return_codes, sibling_calls
 from runc_wrap.profiles.abis import ABIS
+from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
 from runc_wrap.profiles.composition import composed_profile, systemd_sets
-from runc_wrap.profiles.composition.composed_profile import Composition, Term
-from runc_wrap.profiles.composition.operations import added, removed
+from runc_wrap.profiles.composition.composed_profile import Composed, Composition, Term
+from runc_wrap.profiles.composition.operations import ADD, Part, added, removed
 from runc_wrap.profiles.denial_lint import may
 from runc_wrap.profiles.json_profiles import profile_parser
 from runc_wrap.profiles.profile_compiler import compile_profile
@@ -379,18 +379,11 @@ compared_profiles = st.builds(
 ARGS = [(one, other, 0, 0, 0, 0) for one in (*VALUES, 4) for other in (*VALUES, 4)]
 
 
-def _meanings(profile: Profile, held: frozenset[str]) -> list[frozenset[int]]:
-    """Return what the first of CALLS may get, for each of ARGS."""
+def _meanings(profile: Profile, held: frozenset[str], number: int) -> list[frozenset[int]]:
+    """Return what a call may get, for each of ARGS."""
     block = resolve(compile_profile(profile, arch="amd64", kernel=(6, 12)), held)
     simulation = Simulation(block, Loader("crun"))
-    return [simulation.meant(ABIS["x86_64"], NUMBERS["amd64"][0], args) for args in ARGS]
-
-
-def _meets(rule: Rule, args: tuple[int, ...]) -> bool:
-    """Tell whether a rule holds for arguments, as runtimes read it."""
-    found = [bool(holds(a.op, args[a.index], a.value, a.value_two)) for a in rule.args]
-    is_repeated = len({one.index for one in rule.args}) < len(rule.args)
-    return any(found) if is_repeated else all(found)
+    return [simulation.meant(ABIS["x86_64"], number, args) for args in ARGS]
 
 
 def _sum(profile: Profile, *rules: Rule) -> Profile:
@@ -403,26 +396,70 @@ def _equal(value: int, action: str = "ALLOW", errno: int | None = None) -> Rule:
     return Rule(CALLS[:1], f"SCMP_ACT_{action}", errno, (Argument(0, value, "SCMP_CMP_EQ"),))
 
 
-@given(compared_profiles, compared, compared)
-@example(Profile("p", None, "SCMP_ACT_ERRNO", (_equal(1, "LOG"),)), _equal(1), _equal(2))
-@settings(deadline=None)
-def test_additions_of_arguments_commute_and_change_those_alone(
-    profile: Profile, one: Rule, other: Rule
-) -> None:
+def _made(base: Profile, rules: Sequence[Rule]) -> Profile | str:
+    what = Composition("b", tuple(Part("it", ADD, one) for one in rules))
     try:
-        both, reverse = _sum(profile, one, other), _sum(profile, other, one)
-        again, first = _sum(both, one), _sum(profile, one)
-    except ProfileError as error:  # numbers above 32 bits are rarely drawn together
-        assert "would need more than 64 rules" in str(error)  # noqa: PT017
+        return composed_profile.made("x", what, lambda _: Composed(base, "b")).profile
+    except ProfileError as error:
+        return str(error)
+
+
+LOGGED = Profile("p", None, "SCMP_ACT_ERRNO", (_equal(1, "LOG"),))
+WIDTHS = st.sampled_from([("mount", 165), ("ioctl", 16)])  # the kernel uses 64, and 32 bits of args
+
+
+@given(compared_profiles, st.lists(compared, min_size=1, max_size=3), WIDTHS)
+@example(LOGGED, [_equal(1), _equal(2)], ("mount", 165))
+@settings(deadline=None, max_examples=50)
+def test_additions_in_any_order_allow_what_the_kernel_reads_as_their_arguments_and_that_alone(
+    profile: Profile, additions: list[Rule], call: tuple[str, int]
+) -> None:
+    first, *rest = rules = [replace(one, names=call[:1]) for one in additions]
+    base = replace(profile, rules=tuple(replace(one, names=call[:1]) for one in profile.rules))
+    made = _made(base, rules)
+    assert made == _made(base, rules[::-1]) == _made(base, [*rest, first])
+    if isinstance(made, str):
+        return
+    alone = [narrowed(replace(base, default_action="SCMP_ACT_KILL", rules=(one,))) for one in rules]
+    before, after = narrowed(base), narrowed(made)
+    assert not (before.calls and after.left)
+    if any(one.left for one in (before, after, *alone)):
         return
     for held in (frozenset[str](), frozenset(CAPS[:1]), frozenset(CAPS)):
-        applies = _applies(one, ("amd64", (6, 12), held))
-        for args, was, now in zip(
-            ARGS, _meanings(profile, held), _meanings(first, held), strict=True
-        ):
-            is_meant = applies and _meets(one, args)
-            assert now == ({return_codes.ALLOW} if is_meant else was), args
-        assert _meanings(both, held) == _meanings(reverse, held) == _meanings(again, held)
+        each = (_meanings(one.profile, held, call[1]) for one in (after, before, *alone))
+        for now, was, *more in zip(*each, strict=True):
+            assert now == ({return_codes.ALLOW} if {return_codes.ALLOW} in more else was)
+
+
+def _ioctl(action: str, op: str = "MASKED_EQ", value: int = 0, datum: int = 0) -> Rule:
+    args = (Argument(1, value, f"SCMP_CMP_{op}", datum),)
+    return Rule(("ioctl",), f"SCMP_ACT_{action}", None, args)
+
+
+DENIED_ALL = [_ioctl("ERRNO")]
+TWO_DENIED = [_ioctl("ERRNO", "EQ", 0x5412), _ioctl("ERRNO", "MASKED_EQ", 0xFF0000, 0x220000)]
+FAR = [_ioctl("ALLOW", "EQ", 0x5401 + 7 * place) for place in range(20)]
+MIXED = [_ioctl("ALLOW", "MASKED_EQ", 0xFFFFFFFF, 40), _ioctl("ALLOW", "EQ", 5)]
+LIMITS = [
+    (DENIED_ALL, FAR[:4], 24),
+    (DENIED_ALL, [*FAR, _ioctl("ALLOW")], 21),
+    (DENIED_ALL, MIXED, "ioctl: it would need more than 64 rules"),
+    (TWO_DENIED, [_ioctl("ALLOW", "EQ", 0x220001)], "only the bits that the kernel uses"),
+    (TWO_DENIED, [_ioctl("ALLOW", "MASKED_EQ", 0xFFFFFFFF, 0x220001)], 26),
+]
+
+
+@pytest.mark.parametrize(("rules", "additions", "result"), LIMITS)
+def test_a_call_is_left_with_few_rules_that_can_compare_the_kernels_bits_or_refused(
+    rules: list[Rule], additions: list[Rule], result: int | str
+) -> None:
+    base = Profile("b", None, "SCMP_ACT_ALLOW", tuple(rules))
+    made = _made(base, additions)
+    assert made == _made(base, additions[::-1])
+    if isinstance(made, str):
+        assert str(result) in made
+    else:
+        assert (len(made.rules), narrowed(made).left) == (result, ())
 
 
 def test_what_is_left_of_a_denial_says_it_without_masks_of_upper_halves() -> None:
