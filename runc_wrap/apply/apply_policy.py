@@ -45,7 +45,7 @@ def _checked(places: Places, seen: object = None) -> tuple[Compiled, list[str], 
         compiled = prover.settle(policy_compiler.compile_policy(values, node))
         compiled = candidate_profiles.settle(compiled, node, prover)
         compiled = adoption.settle(compiled, values, node, partial(prover.remembered, list[str]))
-        remarks = *compiled.remarks, *policy_lint.check(compiled, node)
+        remarks = *compiled.remarks, *policy_lint.check(compiled, values, node)
         compiled = replace(compiled, remarks=remarks)
     return compiled, [*compiled.remarks, *_other_library(compiled, node)], prover, inputs
 

@@ -40,12 +40,9 @@ def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     found = profile_operand.profile(places, name, engine, stdin).profile
     values = settings_reader.read(*places.sources())
     facts = apply_policy.gather_facts(places, values.written("runtime"))
-    source = policy_compiler.compared(found, values)
-    as_kernel = bool(source.calls) and not source.left
-    text = policy_compiler.in_force(found, values, facts)
     made = policy_compiler.enforced(found, values, facts)
     findings = [
-        *policy_lint.findings(text, facts, as_kernel=as_kernel),
+        *policy_lint.findings(found, values, facts),
         *policy_proof.Prover(places, facts).findings(made),
     ]
     if as_json:

@@ -23,13 +23,12 @@ from runc_wrap.hotpath.compiled_policy import CompiledProfile
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.decision import ADOPT, ADOPT_WEAKER, AS_STRICT, OBSERVE, OFF, profile_of
 from runc_wrap.hotpath.policy_rule_match import ANYTHING, matches_any
-from runc_wrap.policy import candidate_settings
+from runc_wrap.policy import candidate_settings, policy_compiler
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.named_profiles import ON, is_owners, of_facts
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.settings import schema
 from runc_wrap.policy.settings.schema import DecidingTable
-from runc_wrap.profiles.arguments import narrowed_comparisons
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.source_profile import ProfileError
 
@@ -47,7 +46,7 @@ def settle(
 
     `remembered` keeps what was found from one `apply` to the next. Raises PolicyError.
     """
-    weaker = _Weaker(compiled, facts, remembered)
+    weaker = _Weaker(compiled, values, facts, remembered)
     compiled = replace(compiled, remarks=(*compiled.remarks, *weaker.own()))
     adoption = compiled.policy.get("adoption")
     if adoption is None:
@@ -89,8 +88,11 @@ def _findings(table: DecidingTable, weaker: _Weaker) -> Iterator[str]:
 class _Weaker:
     """Compares each profile once with each engine's default, as the runtime in force loads them."""
 
-    def __init__(self, compiled: Compiled, facts: Facts, remembered: Remembered) -> None:
+    def __init__(
+        self, compiled: Compiled, values: Mapping[str, Any], facts: Facts, remembered: Remembered
+    ) -> None:
         self._compiled = compiled
+        self._values = values
         self._facts = facts
         self._defaults = compiled.engine_defaults
         self._remembered = remembered
@@ -162,8 +164,7 @@ class _Weaker:
         them, if the policy wants that.
         """
         source = self._compiled.sources.get(name) or of_facts(name, self._facts)
-        if self._compiled.as_kernel:
-            source = narrowed_comparisons.narrowed(source).profile
+        source = policy_compiler.compared(source, self._values).profile
         return compile_profile(source, arch=self._facts.arch, kernel=self._facts.kernel)
 
 

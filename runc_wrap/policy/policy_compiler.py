@@ -1,6 +1,6 @@
 """Compiling the policy: from settings and facts about the node to what the hot path reads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -34,7 +34,7 @@ class Compiled:
 
     `profiles` are the compiled ones by (name, Decision.form), `sources` by name before that.
     `narrowed` lists for each profile the calls whose arguments are compared only in the bits that
-    the kernel uses, not in all as written; `as_kernel`: the settings require that. `remarks` are
+    the kernel uses, not in all as written. `remarks` are
     for the owner, one line each. `engine_defaults` names for each engine what counts as its default
     in a config; `as_applied` has these compiled as the engines apply them. `pairs` are profiles and
     the candidates beside them, `previews` what apply.candidate_profiles made of each.
@@ -47,7 +47,6 @@ class Compiled:
     sources: dict[str, Profile]
     remarks: tuple[str, ...] = ()
     narrowed: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    as_kernel: bool = True
     engine_defaults: dict[str, list[str]] = field(default_factory=dict)
     as_applied: dict[str, CompiledProfile] = field(default_factory=dict)
     pairs: list[Pair] = field(default_factory=list)
@@ -79,7 +78,6 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         *rule_checks.remarks(rules, place, facts.now),
         *required_features.remarks(values, used, sources, facts),
         *overlay_bypasses.remarks(values, profiles, facts.arch),
-        *(line for name, one in made.items() for line in _left_wide(name, one)),
     ]
     narrowed = {name: one.calls for name, one in made.items() if one.calls}
     policy = _policy(values, runtime_default, facts)
@@ -96,7 +94,6 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         sources,
         tuple(remarks),
         narrowed,
-        values["default.int_arguments"] == narrowed_comparisons.KERNEL,
         defaults,
         _as_applied(defaults, facts),
         pairs,
@@ -109,8 +106,8 @@ def enforced(source: Profile, values: Mapping[str, Any], facts: Facts) -> Compil
 
 
 def in_force(source: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
-    """Return a profile's text with the policy's ABIs and overlay, at the same places."""
-    return overlay_settings.put_on_text(_with_abis(source, values, facts), values)
+    """Return a profile's text with the policy's ABIs and overlay, whose rules come last."""
+    return overlay_settings.put_on_text(_with_abis(source, values, facts), values, facts)
 
 
 def _with_abis(source: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
@@ -121,16 +118,6 @@ def _with_abis(source: Profile, values: Mapping[str, Any], facts: Facts) -> Prof
 def compared(source: Profile, values: Mapping[str, Any]) -> Narrowed:
     """Return a profile as the policy has its arguments compared."""
     return narrowed_comparisons.as_set(source, values["default.int_arguments"])
-
-
-def _left_wide(name: str, made: Narrowed) -> Iterator[str]:
-    """Yield a warning for the owner about calls whose comparisons could not be narrowed."""
-    if made.left:
-        yield (
-            f"warning: profile {name}: {', '.join(made.left)}: compared as written, including the "
-            "upper bits of the register, since the rules contradict each other, name numbers that "
-            "the argument cannot have, or would be too many; write them with SCMP_CMP_MASKED_EQ."
-        )
 
 
 def _as_applied(defaults: Mapping[str, list[str]], facts: Facts) -> dict[str, CompiledProfile]:

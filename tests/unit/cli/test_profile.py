@@ -199,6 +199,9 @@ def test_lint_says_what_the_node_makes_of_a_profile_and_groups_are_listed(applie
     assert "SCMP_CMP_MASKED_EQ" in found["compiled-wrongly"]["remedy"]
     assert found["compiled-wrongly"]["severity"] == "warning"  # `apply` writes masks
     assert "upper-bits" not in found  # `apply` compares only the bits that the kernel uses
+    both = _profile("ALLOW", _rule("socket", "KILL", ("LT", 9)), _rule("socket", "LOG", ("NE", 5)))
+    said = applied.ctl("profile", "lint", "-", stdin=both).stdout
+    assert ("socket: compared as written" in said, "int_arguments" in said) == (True, False)
     applied.configure('[default]\nint_arguments = "engine"\n')
     assert "(socket; as in CVE" in applied.ctl("profile", "lint", "moby").stdout
     assert "(socket; as in" not in applied.ctl("profile", "lint", "-", stdin=bad).stdout

@@ -13,6 +13,7 @@ from runc_wrap.policy import policy_lint, policy_store
 from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.policy.runtime_default import SYSTEM
+from runc_wrap.policy.settings import schema
 from runc_wrap.profiles.arguments import argument_sets
 from runc_wrap.profiles.runtime_spec_names import ACTIONS
 from tests.unit.policy.node import PROFILE, compiled, facts, in_force, load_profile, profile
@@ -131,7 +132,7 @@ def _all_but_one(**first: Any) -> dict[str, bytes]:
 def _said(setting: str, own: dict[str, bytes]) -> list[str]:
     settings = {"default.profile": "localhost/own.json", "default.int_arguments": setting}
     found = compiled(settings, own_profiles=own)
-    lines = [*found.remarks, *policy_lint.check(found, facts(own_profiles=own))]
+    lines = [*found.remarks, *_lint(found, settings, own_profiles=own)]
     return [line for line in lines if "64 bits" in line or "upper bits" in line]
 
 
@@ -145,12 +146,42 @@ def test_a_remaining_rule_that_upper_bits_bypass_is_reported() -> None:
     assert "socket: compared as written" in line
 
 
+def _rule(call: str, action: str, *values: int) -> dict[str, Any]:
+    args = [{"index": 0, "value": value, "op": "SCMP_CMP_NE"} for value in values]
+    return {"names": [call], "action": f"SCMP_ACT_{action}", "args": args}
+
+
+DENY, BOTH = "overlay.deny", ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+ASKED = {"architectures": BOTH, "syscalls": [_rule("socket", "LOG", 5)]}
+STRICT = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [_rule("execve", "ALLOW")]}
+SPARING = _rule("clone3", "ERRNO") | {"errnoRet": 38, "excludes": {"caps": ["CAP_BPF"]}}
+ENFORCED = [
+    ({DENY: ["keyctl"]}, {"syscalls": [_rule("keyctl", "ERRNO", 5), _rule("keyctl", "LOG")]}, "["),
+    ({DENY: ["clone3"]}, {"syscalls": [SPARING]}, "clone3 "),
+    ({DENY: ["acct"]}, STRICT, "["),
+    ({"overlay.deny_sockets": ["AF_ALG"]}, ASKED, "socketcall makes"),
+    ({"default.abis": "native"}, {"architectures": [BOTH[0], "SCMP_ARCH_PARISC"]}, "PARISC"),
+]
+
+
+@pytest.mark.parametrize(("settings", "members", "unsaid"), ENFORCED)
+def test_a_profile_is_linted_as_it_will_be_in_force(
+    settings: dict[str, Any], members: dict[str, Any], unsaid: str
+) -> None:
+    found = _check(settings, own_profiles={"own.json": profile(**members)})
+    assert [line for line in found if unsaid in line] == []
+
+
 FLAGGED = profile(flags=["SECCOMP_FILTER_FLAG_LOG"])
 NEEDLESS = profile(syscalls=[{"names": ["mount"], "action": "SCMP_ACT_ALLOW"}])
 
 
 def _check(settings: dict[str, Any] | None = None, **changes: Any) -> list[str]:
-    return policy_lint.check(compiled(settings, **changes), facts(**changes))
+    return _lint(compiled(settings, **changes), settings or {}, **changes)
+
+
+def _lint(found: Compiled, settings: dict[str, Any], **changes: Any) -> list[str]:
+    return policy_lint.check(found, {**schema.defaults(), **settings}, facts(**changes))
 
 
 def test_the_engines_own_profiles_print_nothing() -> None:
