@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from runc_wrap import safe_text
-from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath import overlay as hot
 from runc_wrap.hotpath.compiled_policy import CompiledProfile, Overlay
-from runc_wrap.hotpath.rule_algebra import SOCKETS as CALLS_ON_SOCKETS
-from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings.schema import family, placing
 from runc_wrap.profiles import syscall_names
-from runc_wrap.profiles.json_profiles import profile_parser
-from runc_wrap.profiles.profile_compiler import compile_profile
-from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.sibling_calls import RING_CALLS, RINGABLE
-from runc_wrap.profiles.source_profile import Profile
 
 DENY = "overlay.deny"
 SOCKETS = "overlay.deny_sockets"
@@ -26,7 +18,6 @@ IO_URING = "overlay.io_uring"
 _EXISTING = "overlay.existing"
 ALLOW = "allow"
 _VITAL = "execve"
-_CONDITIONS = (("includes", "all"), ("excludes", "none"))  # in a profile's file, and compiled
 DENIED_SOCKETS = "the denied sockets"
 
 
@@ -63,25 +54,6 @@ def put_on(compiled: CompiledProfile, over: Overlay | None) -> CompiledProfile:
     if over is None:
         return compiled
     return {**compiled, "rules": hot.overlaid(compiled["rules"], compiled["block"], over)}
-
-
-def put_on_text(profile: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
-    """Return a profile with the overlay, to be linted: what that decides is in rules at the end."""
-    over = overlay(values)
-    if over is None:
-        return profile
-    decided = {*over["deny"], *((*CALLS_ON_SOCKETS, "socketcall") if over["deny_sockets"] else ())}
-    kept = [replace(r, names=tuple(n for n in r.names if n not in decided)) for r in profile.rules]
-    made = put_on(compile_profile(profile, arch=facts.arch, kernel=facts.kernel), over)
-    found = [(one, [n for n in one["rule"]["names"] if n in decided]) for one in made["rules"]]
-    rules = [
-        {**one["rule"], "names": names}
-        | {word: {"caps": one.get(key, [])} for word, key in _CONDITIONS}
-        for one, names in found
-        if names
-    ]
-    text = json_codec.dumps({"defaultAction": ERRNO, "syscalls": rules})
-    return replace(profile, rules=(*kept, *profile_parser.parse(text, profile.name).rules))
 
 
 def problems(values: Mapping[str, Any]) -> Iterator[str]:

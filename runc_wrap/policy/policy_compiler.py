@@ -105,12 +105,8 @@ def enforced(source: Profile, values: Mapping[str, Any], facts: Facts) -> Compil
     return _profile(compared(source, values), ENFORCE, values, facts)
 
 
-def in_force(source: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
-    """Return a profile's text with the policy's ABIs and overlay, whose rules come last."""
-    return overlay_settings.put_on_text(_with_abis(source, values, facts), values, facts)
-
-
-def _with_abis(source: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
+def with_abis(source: Profile, values: Mapping[str, Any], facts: Facts) -> Profile:
+    """Return a profile with the policy's ABIs, its rules at the same places."""
     kept = {"native": frozenset[str](), "kernel": facts.abis}.get(values["default.abis"])
     return source if kept is None else modes.with_abis(source, facts.arch, kept)
 
@@ -149,7 +145,7 @@ def _recorded_modes(values: Mapping[str, Any]) -> list[str]:
 def _profile(made: Narrowed, form: str, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:
     """Compile a profile: first the ABIs, then the mode, the overlay, and what is recorded."""
     mode = form.removesuffix(RECORD)
-    chosen = _with_abis(made.profile, values, facts)
+    chosen = with_abis(made.profile, values, facts)
     listener = modes.AgentListener(facts.listener, modes.KILLABLE_FLAG in facts.flags)
     compiled = modes.compiled(chosen, mode, arch=facts.arch, kernel=facts.kernel, listener=listener)
     overlaid = overlay_settings.put_on(compiled, overlay_settings.overlay(values))

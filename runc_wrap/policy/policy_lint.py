@@ -42,18 +42,16 @@ def check(compiled: Compiled, values: Mapping[str, Any], facts: Facts) -> list[s
 
 
 def findings(profile: Profile, values: Mapping[str, Any], facts: Facts) -> Iterator[LintFinding]:
-    """Yield what lint finds of a profile as the policy enforces it, and what is unsupported here.
+    """Yield what lint finds of a profile with the policy's ABIs, and what is unsupported here.
 
-    Nothing of the overlay's own rules. Where arguments are put in force as the kernel reads them,
-    only calls of which they cannot be.
+    Where arguments are put in force as the kernel reads them, only calls of which they cannot be.
     """
-    text = policy_compiler.in_force(profile, values, facts)
-    added = {f"syscalls[{at}]" for at in range(len(profile.rules), len(text.rules))}
+    text = policy_compiler.with_abis(profile, values, facts)
     context = Context(facts.arch, facts.kernel, _runc(facts))
     found = (one for check in profile_lint.CHECKS for one in check(text, context))
     left_out = denial_lint.UPPER_BITS if values["default.int_arguments"] == KERNEL else ""
     for one in (*found, *_unsupported(text, facts)):
-        if one.place not in added and one.check != left_out:
+        if one.check != left_out:
             yield one
     if wide := policy_compiler.compared(profile, values).left:
         sentence = (
@@ -68,7 +66,7 @@ def findings(profile: Profile, values: Mapping[str, Any], facts: Facts) -> Itera
 def _unsupported(profile: Profile, facts: Facts) -> Iterator[LintFinding]:
     """Yield what a profile uses that the installed runtime or this kernel does not support."""
     where = f"{facts.runtime_kind} {facts.runtime_version} or this kernel does not support"
-    used = {profile.default_action, *(one.action for one in profile.rules if one.names)}
+    used = {profile.default_action, *(one.action for one in profile.rules)}
     for action in sorted(used - facts.actions):
         remedy = "use SCMP_ACT_ERRNO"
         yield LintFinding("unsupported", "error", "syscalls", f"{where} {action}", remedy)

@@ -102,8 +102,7 @@ def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: in
     passing = [rule for rule in profile.rules if name in rule.names and rule.action in PASSING]
     allowed = {cap for rule in passing for cap in rule.includes.caps}
     spared = {cap for rule in own for cap in rule.excludes.caps}
-    if not own or (not spared <= allowed and all(rule.excludes.caps for rule in own)):
-        # with one of these capabilities the default applies
+    if not spared <= allowed or not own:  # with one of these capabilities the default applies
         codes.add(code(profile.default_action, profile.default_errno_ret))
     return codes != {code(ERRNO, ENOSYS)}
 

@@ -72,8 +72,8 @@ def finds(
 
 
 def rules(profile: Profile) -> Iterable[tuple[str, Rule]]:
-    """Return the rules, each with its place; the overlay may have taken all names of one."""
-    return ((f"syscalls[{at}]", rule) for at, rule in enumerate(profile.rules) if rule.names)
+    """Return the rules, each with its place."""
+    return ((f"syscalls[{index}]", rule) for index, rule in enumerate(profile.rules))
 
 
 @finds("unknown-syscalls", "note", "install libseccomp2")

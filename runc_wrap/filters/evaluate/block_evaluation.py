@@ -66,7 +66,7 @@ class _Call:
     `equal` has those that test one argument for equality, by argument, mask and value: a list of
     thousands is not searched for each call. `is_plain`: each rule tests one argument for equality.
     `others` are the rest as bits, `compared` their comparisons by argument; `held` remembers which
-    do not hold for a value of an argument. `dropped` are the conditions of Load.dropped.
+    do not hold for a value of an argument. `dropped` are those of Load.dropped.
     """
 
     mask: int = 0
@@ -77,7 +77,7 @@ class _Call:
     compared: dict[int, list[tuple[int, Argument]]] = field(default_factory=dict)
     is_plain: bool = True
     held: dict[tuple[int, int], int] = field(default_factory=dict)
-    dropped: tuple[Conditions, ...] = ()
+    dropped: "_Call | None" = None
 
     def add(self, conditions: Conditions, code: int) -> None:
         if conditions:
@@ -120,11 +120,8 @@ class _Call:
         if self.action is not None:
             return frozenset((self.action,))
         found = frozenset(self.conditional[place][1] for place in self._holding(args))
-        is_default = not found or any(
-            all(compares(one, args[one.index] & self.mask, self.mask) for one in conditions)
-            for conditions in self.dropped
-        )
-        return found | {default} if is_default else found
+        more = self.dropped.meant(args, -1) - {-1} if self.dropped else frozenset()
+        return (found | more) or frozenset((default,))
 
     def _holding(self, args: Sequence[int]) -> Iterator[int]:
         """Yield the places of the rules that hold."""
@@ -211,14 +208,16 @@ class Simulation:
         if abi in self._led_by_pseudo:
             return abi, number, self
         if call.action is None and call.conditional and not is_beyond(self.load.stub, abi, number):
-            return abi, number, (*call.conditional, call.dropped), self.load.default
+            dropped = tuple(call.dropped.conditional) if call.dropped else ()
+            return abi, number, (*call.conditional, dropped), self.load.default
         return abi, number, self.verdict(abi, number).code
 
     def rules(self, abi: Abi, number: int) -> Sequence[Conditions]:
         """Return the conditions that decide a number's outcome; [] if no argument matters."""
         call = self._call(abi, number)
-        own = [rule for rule, _ in call.conditional] if call.action is None else []
-        return [*own, *(call.dropped if own else ())]
+        own = [*call.conditional] if call.action is None else []
+        more = call.dropped.conditional if own and call.dropped else ()
+        return [rule for rule, _ in (*own, *more)]
 
     def _call(self, abi: Abi, number: int, bits: int = 0) -> _Call:
         """Return a number's rules, compared in so many bits, by default as libseccomp does it.
@@ -234,11 +233,11 @@ class Simulation:
             rules = map(self._rules.__getitem__, self._rules.keys() & named.keys())
             for _, rule in sorted(chain.from_iterable(rules)):
                 call.add(_conditions(rule, named[rule.name], abi.bits, bits), rule.code)
-            call.dropped = tuple(
-                _conditions(one, named[one.name], abi.bits, bits)
-                for one in self._dropped
-                if one.name in named
-            )
+            dropped = _Call(call.mask)
+            for rule in self._dropped:
+                if named.get(rule.name, rule) is None:  # a multiplexer's has other arguments
+                    dropped.add(_conditions(rule, None, abi.bits, bits), rule.code)
+            call.dropped = dropped if dropped.conditional else None
             self._made[abi, number, bits] = call
         return self._made[abi, number, bits]
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from runc_wrap.profiles.actions import is_default
 from runc_wrap.profiles.arguments import argument_sets
+from runc_wrap.profiles.arguments.narrowed_comparisons import MOST_RULES
 from runc_wrap.profiles.profile_compiler import argument
 from runc_wrap.profiles.runtime_spec_names import ACTIONS, ALLOW, ERRNO, PASSING
 from runc_wrap.profiles.sibling_calls import MULTIPLEXED
@@ -29,7 +30,7 @@ from runc_wrap.profiles.source_profile import (
 )
 
 ADD, REMOVE = "+", "-"
-_MOST = f"it would need more than {argument_sets.MOST_RULES} rules; add the call whole"
+_MOST = f"it would need more than {MOST_RULES} rules; add fewer comparisons, or the call whole"
 
 
 class Part(NamedTuple):
@@ -55,7 +56,7 @@ def added(profile: Profile, rule: Rule) -> Profile:
     rules = _ruling(profile, frozenset(rule.names)) if rule.compares else profile.rules
     kept = [one for each in rules for one in _beside(each, rule, profile)]
     for name in rule.names if rule.compares else ():
-        if argument_sets.MOST_RULES < _refusing(kept, name) > _refusing(profile.rules, name):
+        if MOST_RULES < _refusing(kept, name) > _refusing(profile.rules, name):
             raise ProfileError(f"{name}: {_MOST}")
     mine = replace(rule, action=ALLOW, errno_ret=None)
     is_said = profile.default_action == ALLOW and not rule.args
@@ -119,14 +120,15 @@ def _ruling(profile: Profile, names: frozenset[str]) -> Iterator[Rule]:
 def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     """Yield what stays of a rule when calls of a new one are allowed."""
     where, common = (new.includes, new.excludes), frozenset(old.names) & frozenset(new.names)
-    stays = old.action == ALLOW or is_default(old, profile) or not old.meets(new)
+    says_nothing = is_default(old, profile)  # the default action is left where it is taken out
+    stays = old.action == ALLOW or (says_nothing and not old.compares) or not old.meets(new)
     if not new.compares:
         yield from _without(old, common, where, ACTIONS)
     elif not common or stays or are_apart(old.args, new.args):
         yield old
     else:
         yield from _without(old, common, where, ACTIONS)
-        for args in _outside(old, new, common):
+        for args in () if says_nothing else _outside(old, new, common):
             yield replace(old, names=_ordered(old, common), args=args)
 
 

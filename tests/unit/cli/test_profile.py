@@ -215,7 +215,6 @@ IN_FORCE = [
     ('[default]\nabis = "native"\n', "moby", "socketcall makes socket"),
     ('[default]\nabis = "native"\n', "-", "acct(0x8, 0x0, 0x0, 0x0, 0x0, 0x0) on x86 gets"),
     ('[overlay]\ndeny = ["acct"]\n', "-", "acct(0x8, 0x0, 0x0, 0x0, 0x0, 0x0) on x86 gets"),
-    ('[overlay]\ndeny = ["splice"]\n', "-", "io_uring does the same"),
     ('runtime = ["crun"]\n', "-", "refuses every profile with flags"),
 ]
 
