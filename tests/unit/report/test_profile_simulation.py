@@ -34,7 +34,8 @@ def test_only_what_the_workload_did_and_was_let_through_is_lost(
     names = {"namespace": "team", "pod": "web-7d9c8b5f6-x2k4p", "container": "main"}
     write_ledger(places.ledger, {"id": "a", "root": "/r", **names})
     calls = [seen(KEYCTL, return_codes.LOG), seen(MOUNT, return_codes.ERRNO | 1)]
-    stored = SimpleNamespace(containers={("/r", "a"): SimpleNamespace(calls=dict.fromkeys(calls))})
+    counted = dict.fromkeys(calls, SimpleNamespace(count=1))
+    stored = SimpleNamespace(containers={("/r", "a"): SimpleNamespace(calls=counted)})
     monkeypatch.setattr(evidence_reader, "load", lambda _: stored)
     overlay: Any = {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
     block = laid_filter.of_overlay(overlay).block
