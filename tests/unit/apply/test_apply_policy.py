@@ -44,7 +44,7 @@ CHANGES: dict[str, Callable[[Node, pytest.MonkeyPatch], object]] = {
     "libseccomp": lambda _, patch: patch.setattr(libseccomp_version, "loaded", lambda: OLDER),
     "the program": lambda _, patch: patch.setattr(policy_proof, "__file__", __file__),
     "a rule has ended": lambda _, patch: patch.setattr(
-        rule_checks, "ends", lambda _: dt.datetime.now(dt.UTC).timestamp() - 1
+        rule_checks, "ends", lambda _: dt.datetime.now(dt.UTC).timestamp() - 600
     ),
     "a compiled profile is gone": lambda node, _: _compiled_profile(node).unlink(),
     "a compiled profile is damaged": lambda node, _: _compiled_profile(node).write_text("{}"),
