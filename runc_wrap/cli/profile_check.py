@@ -29,8 +29,8 @@ _LONGEST = 64 * 1024  # bytes of a line
 def lint(places: Places, name: str, engine: str, *, as_json: bool) -> bool:
     """Print what this node's runtime, libseccomp and kernel make of a profile, and what to write.
 
-    NAME is as for `profile show`: a profile, a file, or - for stdin. It is checked as this node's
-    policy would enforce it: with its int_arguments, abis and overlay.
+    NAME is as for `profile show`: a profile, a file, or - for stdin. Its text is checked with the
+    abis of this node's policy; the filter that is made of it with int_arguments and overlay, too.
 
     Exit status 1: there is an error or a warning.
     """
