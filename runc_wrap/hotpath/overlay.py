@@ -8,7 +8,9 @@ largest number named).
 
 On x86 libseccomp turns every rule on socket into one on socketcall as well, without its arguments,
 unless a rule on socketcall came first; and runtimes drop a rule that equals the default. So the
-rule on socketcall comes first, and a denial of it differs from the default.
+rule on socketcall comes first, and a denial of it differs from the default. A profile's own counts
+if runtimes keep it, in every container: where it allows by default they drop its ALLOW, and
+libseccomp would make denials of socketcall of those on sockets.
 """
 
 from runc_wrap.hotpath.errors import Refusal, quoted
@@ -18,9 +20,9 @@ from runc_wrap.hotpath.rule_algebra import (
     SOCKETS,
     by_family,
     calls_of,
-    errno_of,
     is_family,
     renamed,
+    result,
     ruling,
 )
 
@@ -100,9 +102,10 @@ def _first(
         own = ruling(entries, "socketcall", block)  # without those that equal the default
         plain = [entry for entry in own if not entry["rule"].get("args")]
         yield from plain
-        denied += [] if plain else ["socketcall"]
+        always = any(not (entry.get("all") or entry.get("none")) for entry in plain)
+        denied += [] if always else ["socketcall"]
     if denied:
-        by_default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))
+        by_default = result(block.get("defaultAction"), block.get("defaultErrnoRet"))
         number = _ENOSYS if by_default == ("SCMP_ACT_ERRNO", EPERM) else EPERM
         yield {"rule": _denial(denied, number)}
 

@@ -33,6 +33,8 @@ DENYING = (
     "SCMP_ACT_KILL_THREAD",
     "SCMP_ACT_TRAP",
 )
+_WITH_ERRNO = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+_OTHER_NAMES: "dict[str | None, str]" = {"SCMP_ACT_KILL": "SCMP_ACT_KILL_THREAD"}
 _INT = 0xFFFFFFFF
 
 
@@ -138,7 +140,7 @@ def ruling(entries: "list[CompiledRule]", name: str, block: "Json") -> "list[Com
     Runtimes drop entries that equal the default. The first that compares no arguments beats all
     that do (libseccomp); of those a denial wins, as in libseccomp for equality; else the first.
     """
-    default = block.get("defaultAction"), errno_of(block.get("defaultErrnoRet"))
+    default = result(block.get("defaultAction"), block.get("defaultErrnoRet"))
     own = [renamed(entry, [name]) for entry in entries if name in calls_of(entry)]
     kept = [entry for entry in own if _outcome(entry) != default]
     return sorted(
@@ -167,13 +169,15 @@ def alternatives(arguments: "list[Json]") -> "list[list[Json]]":
     return [[argument] for argument in arguments]
 
 
-def _outcome(item: "CompiledRule") -> "tuple[str, int]":
-    return item["rule"]["action"], errno_of(item["rule"].get("errnoRet"))
+def _outcome(item: "CompiledRule") -> "tuple[str | None, int]":
+    return result(item["rule"]["action"], item["rule"].get("errnoRet"))
 
 
-def errno_of(errno_ret: "int | None") -> int:
-    """Return a rule's error number."""
-    return EPERM if errno_ret is None else errno_ret
+def result(action: "str | None", errno_ret: "int | None") -> "tuple[str | None, int]":
+    """Return an action as all spellings of it have it, and its error number (profiles.actions)."""
+    if action not in _WITH_ERRNO:
+        return _OTHER_NAMES.get(action, action), 0
+    return action, EPERM if errno_ret is None else errno_ret & 0xFFFF
 
 
 def _without(item: "CompiledRule", other: "CompiledRule") -> "Iterator[CompiledRule]":

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.resolve import holds
-from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, errno_of, renamed, ruling
+from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed, result, ruling
 from runc_wrap.profiles.arguments.argument_sets import (
     ALL,
     ArgumentSet,
@@ -105,7 +105,7 @@ def _kept(current: CompiledProfile, made: Collection[str], action: str) -> list[
     found = []
     for one in current["rules"]:
         rule = one["rule"]
-        is_default = (rule["action"], errno_of(rule.get("errnoRet"))) == (action, errno_of(errno))
+        is_default = result(rule["action"], rule.get("errnoRet")) == result(action, errno)
         names = [n for n in calls_of(one) if is_default or n not in made]
         found += [renamed(one, names)] if names else []
     return found

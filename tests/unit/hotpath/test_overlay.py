@@ -15,6 +15,7 @@ from runc_wrap.hotpath.overlay import overlaid, with_overlay
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.hotpath.rule_algebra import FAMILIES, disjoint
 from runc_wrap.profiles import return_codes, syscall_names
+from runc_wrap.profiles.abis import ABIS
 from tests.unit.hotpath import profile_verdict
 
 ACTIONS = ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_NOTIFY"]
@@ -168,6 +169,29 @@ def test_a_denial_of_socketcall_comes_first_and_differs(default: int | None, num
     rules = [_denial("socketcall", default), {**allow, "names": ["socket"]}]
     found = with_overlay({**block, "syscalls": rules}, _over(sockets=[38]))["syscalls"]
     assert found[0] == _denial("socketcall", number)  # runtimes drop the profile's own
+
+
+@pytest.mark.parametrize(
+    ("default", "action", "caps", "code"),
+    [
+        ("ERRNO", "ALLOW", [], return_codes.ALLOW),
+        ("ERRNO", "ALLOW", ["CAP_BPF"], return_codes.ERRNO | 38),
+        ("ALLOW", "ALLOW", [], return_codes.ERRNO | 1),
+        ("ALLOW", "LOG", [], return_codes.LOG),
+        ("KILL", "KILL_THREAD", [], return_codes.ERRNO | 1),
+        ("KILL_THREAD", "KILL", [], return_codes.ERRNO | 1),
+    ],
+)
+def test_a_profiles_rule_on_socketcall_counts_if_this_container_gets_it(
+    default: str, action: str, caps: list[str], code: int
+) -> None:
+    block = {"defaultAction": f"SCMP_ACT_{default}", "architectures": ["SCMP_ARCH_X86"]}
+    sockets: Any = {"rule": {"names": ["socket", "socketpair"], "action": "SCMP_ACT_ALLOW"}}
+    own: Any = [{"rule": {"names": ["socketcall"], "action": f"SCMP_ACT_{action}"}, "all": caps}]
+    made: Any = {"block": block, "rules": overlaid([*own, sockets], block, _over(sockets=[38]))}
+    found = Expectation(resolve(made, frozenset()), Loader("runc"))
+    for creates in (1, 8):  # SYS_SOCKET and SYS_SOCKETPAIR
+        assert found.code(ABIS["x86"], 102, (creates, 0, 0, 0, 0, 0)) == code
 
 
 def _denial(name: str, number: int | None) -> dict[str, Any]:
