@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import filter_readback, ptrace
 from runc_wrap.filters.profile_difference import ProcessFilters
 from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
@@ -195,7 +195,7 @@ def _filters_of(entry: Entry) -> ProcessFilters:
     mask = int(procfs.status(pid).get(b"CapBnd", b"0"), 16)
     try:
         programs = tuple(map(bpf.program, filter_readback.read(pid)))
-    except (filter_readback.FiltersUnreadableError, bpf.BpfError) as error:
+    except (ptrace.FiltersUnreadableError, bpf.BpfError) as error:
         raise ProfileError(f"the filters of the process {pid} cannot be read: {error}") from error
     held = frozenset(name for bit, name in enumerate(CAPABILITIES) if mask >> bit & 1)
     return ProcessFilters(programs, held)

@@ -20,9 +20,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel import filter_injection, filter_readback, ptrace
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Status
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError, Status
 from runc_wrap.host import bounded_work, procfs
 
 Identity = tuple[int, int]  # a process: pid and start time
@@ -188,12 +188,12 @@ def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Iden
 def _may_not_stop(pid: int) -> bool:
     """Tell whether it waits for a device or a vfork child: it would delay all others."""
     with suppress(FiltersUnreadableError):
-        return filter_readback.status(pid).state == b"D"
+        return ptrace.status(pid).state == b"D"
     return False
 
 
 def _living(pid: int) -> dict[int, Status]:
-    return {tid: filter_readback.status_of(fields) for tid, fields in procfs.living(pid).items()}
+    return {tid: ptrace.status_of(fields) for tid, fields in procfs.living(pid).items()}
 
 
 def _weakest(threads: Mapping[int, Status]) -> SeccompState:
@@ -307,7 +307,7 @@ class _Process:
             if error.errno == errno.EPERM:
                 self._untraced[tid] = error
             elif error.errno == errno.ESRCH:
-                filter_readback.let_all_go(self._process[0])
+                ptrace.let_all_go(self._process[0])
             else:
                 raise  # it may stand still until the tracer ends
             return None

@@ -12,8 +12,8 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.kernel import filter_injection, filter_readback, injected_code
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Status
+from runc_wrap.filters.kernel import filter_injection, filter_readback, injected_code, ptrace
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError, Status
 from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal
@@ -88,7 +88,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         lacking = _lacking(plan, saved)
         if has_saved and not lacking and laid.digest not in entry.partly_laid:
             plan.result = HAS_IT
-        elif filter_readback.denies(laid.program, machine.restart, machine.audit):
+        elif ptrace.denies(laid.program, machine.restart, machine.audit):
             raise Failure(_ENDS_WAITS)
         elif not set_no_new_privs and not all(one is None or one.may_add for one in lacking):
             raise Failure(filter_injection.NEEDS_NO_NEW_PRIVS)
@@ -118,7 +118,7 @@ def _lacking(plan: Tightening, saved: SavedState) -> list[Status | None]:
             )
         found.append(None)
         with suppress(FiltersUnreadableError):
-            found[-1] = status = filter_readback.status(tid)
+            found[-1] = status = ptrace.status(tid)
             if status.mode == _STRICT:
                 raise Failure(
                     f"its process {tid} is in seccomp's strict mode, to which no filter is added"

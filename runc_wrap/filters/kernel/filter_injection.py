@@ -15,7 +15,6 @@ executes; the filter in a page that is mapped for it and unmapped afterwards.
 Raises FiltersUnreadableError, whose sentence says why the filter was not added.
 """
 
-import ctypes
 import errno
 import os
 import signal
@@ -25,26 +24,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from runc_wrap.filters.kernel import filter_readback, injected_code
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError, Registers, Status
+from runc_wrap.filters.kernel import injected_code, ptrace
 from runc_wrap.filters.kernel.injected_code import KEPT, InjectedCall
+from runc_wrap.filters.kernel.ptrace import WORD, FiltersUnreadableError, Registers, Status
 from runc_wrap.host import procfs
 
-# linux/ptrace.h
-_POKEDATA, _CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 5, 7, 12, 13, 17, 24
-_SETOPTIONS, _SEIZE, _INTERRUPT = 0x4200, 0x4206, 0x4207
-_GET_SIGMASK, _SET_SIGMASK, _GET_RSEQ, _GET_DISPATCH = 0x420A, 0x420B, 0x420F, 0x4211
-_GET_METADATA, _GET_SYSCALL_INFO = 0x420D, 0x420E
-_SYSGOOD, _SUSPEND_SECCOMP = 1, 1 << 21
-_WALL, _EVENT_STOP = 0x40000000, 128
-_SYSCALL_STOP = signal.SIGTRAP | 0x80
-_WORD, _PAGE = 8, 4096
+_SYSCALL_STOP = signal.SIGTRAP | ptrace.SYSGOOD
+_PAGE = 4096
 _AT_SYSINFO_EHDR, _LARGEST_AUXV = 33, 4096
 _TRACE_FLAG = 0x100
 # linux/prctl.h, linux/seccomp.h, asm-generic/mman.h
 _SET_NO_NEW_PRIVS, _SET_MODE_FILTER, _TSYNC, _LOG, _SPEC_ALLOW = 38, 1, 1, 2, 4
 _READ_WRITE, _PRIVATE_ANONYMOUS = 3, 0x22
-_SET_MASK, _ALL_SIGNALS = 2, b"\xff" * _WORD  # SIG_SETMASK
+_SET_MASK, _ALL_SIGNALS = 2, b"\xff" * WORD  # SIG_SETMASK
 _NO_CALL = -1  # as orig_rax: not in a call, or none is made
 _SEQUENCE = 32  # bytes of struct rseq_cs, linux/rseq.h
 _ATTEMPTS = 100  # each ends with a signal that the thread got
@@ -94,19 +86,19 @@ def add_filter(
     asked once the thread's number cannot become another's. After an error, a thread may be traced
     until the calling process ends. Blocks until the thread stops.
     """
-    filter_readback.call(_SEIZE, tid, 0, _SYSGOOD)
+    ptrace.call(ptrace.SEIZE, tid, 0, ptrace.TRACESYSGOOD)
     try:
-        filter_readback.call(_INTERRUPT, tid)
+        ptrace.call(ptrace.INTERRUPT, tid)
         _halt(tid)
         begun = time.monotonic()
         if not is_meant():
-            filter_readback.call(_DETACH, tid)
-            raise filter_readback.gone(tid)
-        seen = filter_readback.status(tid)
-        own = {*filter_readback.filters(tid)} if seen.mode == filter_readback.FILTERED else set()
+            ptrace.call(ptrace.DETACH, tid)
+            raise ptrace.gone(tid)
+        seen = ptrace.status(tid)
+        own = {*ptrace.filters(tid)} if seen.mode == ptrace.FILTERED else set()
         had = not own.isdisjoint((request.program, *request.alike))
         if had or (shared and seen.kept != shared.kept):
-            filter_readback.call(_DETACH, tid)
+            ptrace.call(ptrace.DETACH, tid)
             is_new = False
         else:
             logs = request.logs or any(_logs(tid, one) for one in range(seen.count or 0))
@@ -114,10 +106,10 @@ def add_filter(
             calls = _calls(len(request.program), flags, request.set_no_new_privs)
             is_new = _Run(tid, request.program, calls).finish(seen.blocked) == 0
     except ChildProcessError:
-        raise filter_readback.gone(tid) from None
+        raise ptrace.gone(tid) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
-            raise filter_readback.gone(tid) from None
+            raise ptrace.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
     return AddedFilter(is_new, time.monotonic() - begun)
 
@@ -127,13 +119,13 @@ def _logs(tid: int, place: int) -> bool:
 
     Of two filters that deny a call alike the later one decides, which would end that.
     """
-    found = ctypes.create_string_buffer(struct.pack("<QQ", place, 0), 2 * _WORD)
-    filter_readback.call(_GET_METADATA, tid, len(found), found)
-    return bool(int.from_bytes(found.raw[_WORD:], "little") & _LOG)
+    asked = struct.pack("<QQ", place, 0)  # struct seccomp_metadata
+    found = ptrace.answer(tid, ptrace.GET_METADATA, len(asked), asked)
+    return bool(int.from_bytes(found[WORD:], "little") & _LOG)
 
 
 def _calls(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall]:  # noqa: FBT001
-    size = -(-(length + 2 * _WORD) // _PAGE) * _PAGE
+    size = -(-(length + 2 * WORD) // _PAGE) * _PAGE
     made = [
         InjectedCall("mmap", (0, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0), keeps=True),
         InjectedCall("prctl", (_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
@@ -148,9 +140,9 @@ def _halt(tid: int) -> None:
     for _ in range(_ATTEMPTS):
         stop = _wait(tid)
         if _is_event(stop):
-            filter_readback.begin_again(tid)
+            ptrace.begin_again(tid)
             return
-        filter_readback.call(_CONT, tid, 0, stop)
+        ptrace.call(ptrace.CONT, tid, 0, stop)
     raise FiltersUnreadableError(f"the thread {tid} gets signals all the time")
 
 
@@ -159,26 +151,15 @@ def _wait(tid: int) -> int:
 
     Raises ChildProcessError if it has ended, or has its process' number: by an exec of its own.
     """
-    found, status = os.waitpid(-1, _WALL)
+    found, status = os.waitpid(-1, ptrace.WALL)
     if found != tid or not os.WIFSTOPPED(status):
-        filter_readback.let_go(found, status)
+        ptrace.let_go(found, status)
         raise ChildProcessError
     return status >> 8
 
 
 def _is_event(stop: int) -> bool:
-    return stop >> 8 == _EVENT_STOP
-
-
-def _asked(tid: int, request: int, size: int) -> bytes:
-    """Return what ptrace answers, zeros if this kernel does not know the request."""
-    answer = ctypes.create_string_buffer(size)
-    try:
-        filter_readback.call(request, tid, size, answer)
-    except FiltersUnreadableError as error:
-        if error.errno not in (errno.EIO, errno.EINVAL):
-            raise
-    return answer.raw
+    return stop >> 8 == ptrace.EVENT_STOP
 
 
 class _Run:
@@ -187,7 +168,7 @@ class _Run:
     def __init__(self, tid: int, program: bytes, calls: list[InjectedCall]) -> None:
         self._tid, self._program, self._calls = tid, program, calls
         self._saved, self._now = Registers(), Registers()
-        self._mask = ctypes.create_string_buffer(_WORD)  # of blocked signals
+        self._mask = b""  # of blocked signals
         self._machine = injected_code.X86_64
         self._place = self._length = self._address = 0
         self._failure: FiltersUnreadableError | None = None
@@ -200,18 +181,18 @@ class _Run:
         """
         self._begin()
         all(map(self._make, self._calls))  # until one finds that it is the last
-        filter_readback.call(_INTERRUPT, self._tid)
-        filter_readback.call(_CONT, self._tid)
+        ptrace.call(ptrace.INTERRUPT, self._tid)
+        ptrace.call(ptrace.CONT, self._tid)
         _halt(self._tid)  # before it runs
-        filter_readback.call(_SET_SIGMASK, self._tid, _WORD, self._mask)
+        ptrace.call(ptrace.SET_SIGMASK, self._tid, WORD, self._mask)
         if self._saved.rax == injected_code.NO_HANDLER and self._is_woken(blocked):
             self._saved.rax = injected_code.ALWAYS
-        self._registers(_SETREGS, self._saved)
-        self._poke(bytes(self._length))
+        ptrace.set_registers(self._tid, self._saved)
+        ptrace.poke(self._tid, self._place, bytes(self._length))
         is_added = not self._failure and not self._returned
-        if is_added and [*filter_readback.filters(self._tid)][-1] != self._program:
+        if is_added and [*ptrace.filters(self._tid)][-1] != self._program:
             self._fail("another of its threads changed the filter while it was added")
-        filter_readback.call(_DETACH, self._tid)
+        ptrace.call(ptrace.DETACH, self._tid)
         if self._failure:
             raise self._failure
         return self._returned
@@ -221,42 +202,42 @@ class _Run:
 
         Its handler runs now, since the kernel forgot the call's own mask when we set another.
         """
-        free = filter_readback.status(self._tid).pending & ~int.from_bytes(self._mask.raw, "little")
+        free = ptrace.status(self._tid).pending & ~int.from_bytes(self._mask, "little")
         return bool(free) and not free & ~blocked
 
     def _begin(self) -> None:
         """Write the code, point the thread to it, and block its signals."""
-        if any(_asked(self._tid, _GET_DISPATCH, 4 * _WORD)[:_WORD]):  # since 6.4
+        if any(ptrace.answer(self._tid, ptrace.GET_DISPATCH, 4 * WORD)[:WORD]):  # since 6.4
             raise FiltersUnreadableError("its calls become signals (Syscall User Dispatch)")
-        self._registers(_GETREGS, self._saved)
+        self._saved = ptrace.registers(self._tid)
         if self._saved.cs not in injected_code.MACHINES:
             raise FiltersUnreadableError("it runs in a code segment of its own")
         self._machine = injected_code.MACHINES[self._saved.cs]
         if self._saved.orig_rax < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
-        filter_readback.call(_GET_SIGMASK, self._tid, _WORD, self._mask)
+        self._mask = ptrace.answer(self._tid, ptrace.GET_SIGMASK, WORD)
         self._place = self._room()
         # the last is made only if we are killed
-        last = InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, _WORD))
+        last = InjectedCall("rt_sigprocmask", (_SET_MASK, self._place, 0, WORD))
         registers = {one[0]: getattr(self._saved, one[0]) for one in Registers._fields_}
-        before = self._read(self._saved.rip - 2, 2)
-        at = self._place + _WORD
+        before = ptrace.memory(self._tid, self._saved.rip - 2, 2)
+        at = self._place + WORD
         code = injected_code.code(self._machine, at, [*self._calls, last], registers, before)
-        self._length = -(-len(code) // _WORD) * _WORD + _WORD
-        filter_readback.call(_SETOPTIONS, self._tid, 0, _SYSGOOD | _SUSPEND_SECCOMP)
-        self._poke((self._mask.raw + code).ljust(self._length, b"\0"))
-        self._registers(_GETREGS, self._now)
+        self._length = -(-len(code) // WORD) * WORD + WORD
+        ptrace.call(ptrace.SETOPTIONS, self._tid, 0, ptrace.TRACESYSGOOD | ptrace.SUSPEND_SECCOMP)
+        ptrace.poke(self._tid, self._place, (self._mask + code).ljust(self._length, b"\0"))
+        self._now = ptrace.registers(self._tid)
         self._now.rip, self._now.orig_rax = at, _NO_CALL
         self._now.eflags &= ~_TRACE_FLAG
-        self._registers(_SETREGS, self._now)
-        filter_readback.call(_SET_SIGMASK, self._tid, _WORD, _ALL_SIGNALS)
+        ptrace.set_registers(self._tid, self._now)
+        ptrace.call(ptrace.SET_SIGMASK, self._tid, WORD, _ALL_SIGNALS)
 
     def _make(self, call: InjectedCall) -> bool:
         """Let the thread make its next call; tell whether it can make others."""
         is_ours = self._resumed() and self._is_ours(call)
         if not is_ours or (self._failure and call.name != "munmap"):
             self._now.orig_rax = _NO_CALL  # the kernel makes no call
-            self._registers(_SETREGS, self._now)
+            ptrace.set_registers(self._tid, self._now)
         if not is_ours:
             self._fail("another of its threads changed what it executes")
             return False
@@ -268,11 +249,11 @@ class _Run:
         """Let the thread go on to its next syscall-stop, read `_now`; False if its code fails."""
         passed = 0
         while True:
-            filter_readback.call(_SYSCALL, self._tid, 0, passed)
+            ptrace.call(ptrace.SYSCALL, self._tid, 0, passed)
             stop = _wait(self._tid)
             passed = signal.SIGSTOP if stop == signal.SIGSTOP else 0  # nothing blocks it
             if not (passed or _is_event(stop)):
-                self._registers(_GETREGS, self._now)
+                self._now = ptrace.registers(self._tid)
                 return stop == _SYSCALL_STOP
 
     def _is_ours(self, call: InjectedCall) -> bool:
@@ -281,7 +262,7 @@ class _Run:
         names = (injected_code.NAMES[one] for one in self._machine.arguments)
         found = [getattr(self._now, name) & mask for name in names]
         is_number = self._now.orig_rax == self._machine.numbers[call.name]
-        info = _asked(self._tid, _GET_SYSCALL_INFO, 8)  # since 5.3: op, padding, arch
+        info = ptrace.answer(self._tid, ptrace.GET_SYSCALL_INFO, 8)  # since 5.3: op, padding, arch
         is_abi = int.from_bytes(info[4:], "little") in (0, self._machine.audit)
         return is_abi and is_number and found[: len(wanted)] == wanted
 
@@ -304,8 +285,8 @@ class _Run:
         """Write the program behind a struct sock_fprog into the mapped page."""
         header = struct.pack(
             "<HxxxxxxQ" if self._machine.wide else "<HxxIxxxxxxxx",
-            len(self._program) // _WORD,
-            self._address + 2 * _WORD,
+            len(self._program) // WORD,
+            self._address + 2 * WORD,
         )
         with Path(f"/proc/{self._tid}/mem").open("r+b", buffering=0) as memory:
             os.pwrite(memory.fileno(), header + self._program, self._address)
@@ -319,43 +300,28 @@ class _Run:
         auxv = procfs.contents(f"/proc/{self._tid}/auxv", _LARGEST_AUXV)
         values = struct.unpack(f"<{len(auxv) // word}{letter}", auxv)
         start = dict(zip(values[::2], values[1::2], strict=True)).get(_AT_SYSINFO_EHDR, 0)
-        header = self._read(start, 64).ljust(64, b"\0")
-        (sections,) = struct.unpack_from(f"<{letter}", header, 40 if word == _WORD else 32)
+        header = ptrace.memory(self._tid, start, 64).ljust(64, b"\0")
+        (sections,) = struct.unpack_from(f"<{letter}", header, 40 if word == WORD else 32)
         size, count = struct.unpack_from("<HH", header, 58 if self._machine.wide else 46)
-        end = -(-(start + sections + size * count) // _WORD) * _WORD
-        rest = self._read(end, -end % _PAGE)
-        used = -(-len(rest.rstrip(b"\0")) // _WORD) * _WORD + 2 * _WORD  # code ends with zeros
-        self._registers(_GETREGS, self._now)  # fails if it was killed: it has no memory then
-        if not sections or len(rest) - used < _WORD + injected_code.LONGEST:
+        end = -(-(start + sections + size * count) // WORD) * WORD
+        rest = ptrace.memory(self._tid, end, -end % _PAGE)
+        used = -(-len(rest.rstrip(b"\0")) // WORD) * WORD + 2 * WORD  # code ends with zeros
+        self._now = ptrace.registers(self._tid)  # fails if it was killed: it has no memory then
+        if not sections or len(rest) - used < WORD + injected_code.LONGEST:
             raise FiltersUnreadableError(f"the vDSO of the thread {self._tid} has no room")
         return int(end) + used
 
     def _after_sequence(self, instruction: int) -> int:
         """Return where the thread goes on: a restartable sequence (rseq(2)) has been broken off."""
-        config = _asked(self._tid, _GET_RSEQ, 24)  # struct ptrace_rseq_configuration, since 5.13
-        area = int.from_bytes(config[:_WORD], "little")
-        pointer = self._read(area + 8, 8) if area else b""
-        sequence = self._read(int.from_bytes(pointer, "little"), _SEQUENCE)
+        # Since 5.13: struct ptrace_rseq_configuration
+        config = ptrace.answer(self._tid, ptrace.GET_RSEQ, 24)
+        area = int.from_bytes(config[:WORD], "little")
+        pointer = ptrace.memory(self._tid, area + 8, 8) if area else b""
+        sequence = ptrace.memory(self._tid, int.from_bytes(pointer, "little"), _SEQUENCE)
         if len(sequence) < _SEQUENCE:
             return instruction
         start, length, abort = struct.unpack_from("<QQQ", sequence, 8)
         return int(abort) if start <= instruction < start + length else instruction
-
-    def _registers(self, request: int, registers: Registers) -> None:
-        filter_readback.call(request, self._tid, 0, ctypes.byref(registers))
-
-    def _poke(self, data: bytes) -> None:
-        for at in range(0, len(data), _WORD):
-            value = int.from_bytes(data[at : at + _WORD], "little")
-            filter_readback.call(_POKEDATA, self._tid, self._place + at, value)
-
-    def _read(self, address: int, size: int) -> bytes:
-        """Return the thread's memory, b"" if it cannot be read."""
-        with Path(f"/proc/{self._tid}/mem").open("rb", buffering=0) as memory:
-            try:
-                return os.pread(memory.fileno(), size, address)
-            except (OSError, OverflowError):
-                return b""
 
 
 def _refused(name: str, returned: int) -> str:

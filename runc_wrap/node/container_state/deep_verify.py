@@ -27,7 +27,7 @@ from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import filter_readback
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import bounded_work, files
 from runc_wrap.hotpath import json_codec
 from runc_wrap.hotpath.errors import Refusal

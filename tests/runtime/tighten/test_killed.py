@@ -30,12 +30,12 @@ CALLS = 1500  # of ptrace, at least
 NOT_RESTARTED = {"epoll_wait", "epoll_pwait", "recv_timed", "sigtimedwait", "semtimedop", "inotify"}
 DRIVER = """
 import os, signal, sys
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import ptrace
 from runc_wrap.tighten import process_tightening
 from tests.runtime.tighten.conftest import DENY_KEYCTL
 
 pid, left, who = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-real = filter_readback.call
+real = ptrace.call
 
 def counted(*words):
     global left
@@ -44,7 +44,7 @@ def counted(*words):
         os.kill(os.getpid() if who == "tracer" else os.getppid(), signal.SIGKILL)
     return real(*words)
 
-filter_readback.call = counted
+ptrace.call = counted
 print([one.reason for one in process_tightening.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
 """
 

@@ -13,7 +13,7 @@ from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import program
-from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel import filter_injection, ptrace
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
@@ -68,7 +68,7 @@ def test_a_tracer_without_a_processor_while_a_thread_stands_still_is_waited_for(
 ) -> None:
     """Without it, the rest of the code would run under the program's own filter, which kills."""
     running = start("tightened", "kills")
-    real, calls = filter_readback.call, count()
+    real, calls = ptrace.call, count()
 
     def call(request: int, *words: object) -> int:
         if request == 24 and next(calls) == 1:  # PTRACE_SYSCALL
@@ -77,7 +77,7 @@ def test_a_tracer_without_a_processor_while_a_thread_stands_still_is_waited_for(
                 pass  # as a process that gets none, it is in state R
         return real(request, *words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(filter_readback, "call", call)
+    monkeypatch.setattr(ptrace, "call", call)
     (one,) = running.tighten()
     assert one.reason is None
     running.wait_for(f"keyctl {ERRNO}")

@@ -10,7 +10,7 @@ import pytest
 
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
-from runc_wrap.filters.kernel import filter_readback, injected_code
+from runc_wrap.filters.kernel import injected_code, ptrace
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import ProcessOutcome
@@ -51,7 +51,7 @@ class TwoThreads:
 
     def tighten(self, seized: int, at: int, happened: Callable[[], bool]) -> ProcessOutcome:
         """Tighten it, `seized` first; after that request something happens."""
-        real = filter_readback.call
+        real = ptrace.call
 
         def call(request: int, tid: int, *more: Any) -> int:
             returned = real(request, tid, *more)
@@ -61,7 +61,7 @@ class TwoThreads:
                 wait_until(happened, "the other thread", pause=0.001)
             return returned
 
-        self._patch.setattr(filter_readback, "call", call)
+        self._patch.setattr(ptrace, "call", call)
         order = sorted((self.first, self.second), reverse=seized == self.second)
         self._patch.setattr(
             process_tightening,

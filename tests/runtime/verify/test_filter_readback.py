@@ -19,7 +19,7 @@ from harness.node import install
 from harness.node.install import Installed
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import filter_readback, ptrace
 from runc_wrap.profiles import actions
 from tests.runtime.conftest import Lab
 from tests.runtime.verify.test_filters import CRI_DEFAULT, give
@@ -36,7 +36,7 @@ def confined(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         "f.load()\nprint('y', flush=True)\ntime.sleep(100)\n"
     )
     with Daemon([sys.executable, "-c", code], tmp_path / "confined") as daemon:
-        wait_until(lambda: filter_readback.status(daemon.pid).count == 2, "two filters")
+        wait_until(lambda: ptrace.status(daemon.pid).count == 2, "two filters")
         yield daemon.process
         daemon.process.kill()  # it may be stopped
 
@@ -48,7 +48,7 @@ def test_every_filter_of_a_process_is_read_and_the_process_continues(
     assert len(read) == 2
     code = bpf.combined([bpf.program(one) for one in read], bpf.SeccompData(0xC000003E, 165))
     assert code == actions.code("SCMP_ACT_ERRNO", 111)
-    assert filter_readback.status(confined.pid).tracer == 0
+    assert ptrace.status(confined.pid).tracer == 0
     wait_until(lambda: status(confined.pid)["State"].startswith("S"), "the process going on")
 
 
@@ -113,16 +113,16 @@ def test_a_signal_sent_during_a_read_still_reaches_the_process(
     confined: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A container that gets SIGTERM while verify reads it must end by that signal."""
-    real = filter_readback.call  # between two of its calls the signal comes
+    real = ptrace.call  # between two of its calls the signal comes
 
     def signalled(request: int, pid: int, *rest: object) -> object:
         found = real(request, pid, *rest)  # type: ignore[arg-type]
-        if request == filter_readback._SEIZE:  # noqa: SLF001
+        if request == ptrace.SEIZE:
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda: status(pid)["State"].startswith("t"), "the stop by the signal")
         return found
 
-    monkeypatch.setattr(filter_readback, "call", signalled)
+    monkeypatch.setattr(ptrace, "call", signalled)
     assert len(filter_readback.read(confined.pid)) == 2
     assert confined.wait(30) == -signal.SIGTERM
 
@@ -133,15 +133,15 @@ def test_a_traced_process_is_refused_with_its_tracers_name(
     requires("strace")
     words = ["strace", "-o", "/dev/null", "-p", str(confined.pid)]
     with Daemon(words, tmp_path / "tracer") as tracer:
-        wait_until(lambda: filter_readback.status(confined.pid).tracer == tracer.pid, "strace")
-        with pytest.raises(filter_readback.FiltersUnreadableError, match=f"process {tracer.pid}"):
+        wait_until(lambda: ptrace.status(confined.pid).tracer == tracer.pid, "strace")
+        with pytest.raises(ptrace.FiltersUnreadableError, match=f"process {tracer.pid}"):
             filter_readback.read(confined.pid)
 
 
 def test_an_ended_process_is_an_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    with pytest.raises(filter_readback.FiltersUnreadableError, match="has ended") as caught:
+    with pytest.raises(ptrace.FiltersUnreadableError, match="has ended") as caught:
         filter_readback.read(process.pid)
     assert caught.value.errno == errno.ESRCH
 
@@ -154,7 +154,7 @@ def test_without_privileges_reading_is_refused_with_a_message(
         os.setresuid(65534, 65534, 65534)
         try:
             filter_readback.read(confined.pid)
-        except filter_readback.FiltersUnreadableError as error:
+        except ptrace.FiltersUnreadableError as error:
             os._exit(3 if "not permitted" in str(error) else 4)
         os._exit(5)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
@@ -162,10 +162,10 @@ def test_without_privileges_reading_is_refused_with_a_message(
 
 def test_reading_takes_no_longer_than_allowed(confined: subprocess.Popen[bytes]) -> None:
     begun = time.monotonic()
-    with pytest.raises(filter_readback.FiltersUnreadableError, match="did not stop"):
+    with pytest.raises(ptrace.FiltersUnreadableError, match="did not stop"):
         filter_readback.read(confined.pid, seconds=-1)
     assert time.monotonic() - begun < 60
-    wait_until(lambda: filter_readback.status(confined.pid).tracer == 0, "the detaching")
+    wait_until(lambda: ptrace.status(confined.pid).tracer == 0, "the detaching")
     assert len(filter_readback.read(confined.pid)) == 2
 
 
@@ -177,13 +177,13 @@ def test_a_paused_container_is_read_or_refused_in_time_and_continues_afterwards(
     begun = time.monotonic()
     try:
         assert len(filter_readback.read(pid, seconds=0.3)) == 1  # the freezer of cgroup version 2
-    except filter_readback.FiltersUnreadableError as error:  # that of version 1
+    except ptrace.FiltersUnreadableError as error:  # that of version 1
         assert "frozen" in str(error)  # noqa: PT017 (either is right)
     finally:
         assert bundle.call(runc.wrapped, "resume").returncode == 0
     assert time.monotonic() - begun < 60
     wait_until(lambda: status(pid)["State"].startswith("S"), "the process going on")
-    assert filter_readback.status(pid).tracer == 0
+    assert ptrace.status(pid).tracer == 0
     assert len(filter_readback.read(pid)) == 1
 
 

@@ -13,7 +13,7 @@ from harness.containers.system_bundles import CAPABILITIES
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation
-from runc_wrap.filters.kernel import filter_readback, libseccomp_compiler
+from runc_wrap.filters.kernel import filter_readback, libseccomp_compiler, ptrace
 from runc_wrap.hotpath.main import own_capabilities
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node import installed_programs
@@ -57,7 +57,7 @@ def test_the_filter_read_back_equals_the_simulated_one(lab: Lab, caps: str) -> N
     pid = bundle.create(lab.wrapped)
     block = bundle.read()["linux"]["seccomp"]
     read = filter_readback.read(pid)
-    assert len(read) == filter_readback.status(pid).count == 1
+    assert len(read) == ptrace.status(pid).count == 1
     expectation = Expectation(block, loader_of(lab.kind))
     assert expectation.differences(read) == ()
     made = libseccomp_compiler.filter_bytes(expectation.simulation.load)

@@ -12,7 +12,7 @@ import pytest
 from runc_wrap.cli import tighten
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import filter_readback, ptrace
 from runc_wrap.host import cgroups
 from runc_wrap.host.container_discovery import RUNNING, RuntimeContainer
 from runc_wrap.ledger import decision_record
@@ -122,7 +122,7 @@ def on_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OnNode:
     monkeypatch.setattr(tracing_obstacles, "first", lambda: None)
     monkeypatch.setattr(saved_state, "read", made.laying.read)
     monkeypatch.setattr(filter_readback, "read_threads", made.laying.read_threads)
-    monkeypatch.setattr(filter_readback, "status", made.laying.status)
+    monkeypatch.setattr(ptrace, "status", made.laying.status)
     monkeypatch.setattr(cgroups, "is_frozen", lambda pid: pid == FROZEN)
     monkeypatch.setattr(container_tightening, "tighten", made.laying.tighten)
     monkeypatch.setattr(container_tightening, "remove_unnamed", lambda _: None)
@@ -184,12 +184,12 @@ def test_a_thread_that_ends_before_it_is_read_keeps_no_container_from_being_tigh
 ) -> None:
     """It may have made another process, which lacks the filter as well."""
 
-    def ended(tid: int) -> filter_readback.Status:
-        raise filter_readback.gone(tid)
+    def ended(tid: int) -> ptrace.Status:
+        raise ptrace.gone(tid)
 
     everyone = [(9, 9, filter_readback.unstopped(9))]
     monkeypatch.setattr(filter_readback, "read_threads", lambda _: everyone)
-    monkeypatch.setattr(filter_readback, "status", ended)
+    monkeypatch.setattr(ptrace, "status", ended)
     assert on_node.results("done") == {"done": TIGHTENED}
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from runc_wrap.filters.kernel import filter_injection, filter_readback
+from runc_wrap.filters.kernel import filter_injection, ptrace
 from runc_wrap.filters.kernel.filter_injection import AddedFilter, FilterRequest
-from runc_wrap.filters.kernel.filter_readback import FiltersUnreadableError
+from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import ProcessOutcome
@@ -72,6 +72,6 @@ def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_
         raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
 
     monkeypatch.setattr(filter_injection, "add_filter", ended)
-    monkeypatch.setattr(filter_readback, "let_all_go", lambda _: None)
+    monkeypatch.setattr(ptrace, "let_all_go", lambda _: None)
     outcome = tightened(process, FilterRequest(b""))
     assert "makes new threads all the time" in (outcome.reason or "")

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from runc_wrap.filters.kernel import filter_readback
+from runc_wrap.filters.kernel import filter_readback, ptrace
 
-BLOCKED = filter_readback.FiltersUnreadableError("it blocks")
+BLOCKED = ptrace.FiltersUnreadableError("it blocks")
 FILTERS = (b"a filter",)
 
 
@@ -26,7 +26,7 @@ def test_those_begun_before_one_that_blocks_are_read_last(monkeypatch: pytest.Mo
         asked.append(list(pids))
         return turns.pop(0)
 
-    monkeypatch.setattr(filter_readback, "status", lambda _: SimpleNamespace(mode=2))
+    monkeypatch.setattr(ptrace, "status", lambda _: SimpleNamespace(mode=2))
     monkeypatch.setattr(filter_readback, "_once", once)
     assert filter_readback.read_all([1, 2, 3]) == {1: FILTERS, 2: BLOCKED, 3: FILTERS}
     assert asked == [[1, 2, 3], [3, 1]]
@@ -37,11 +37,11 @@ def test_a_process_goes_on_from_a_stop_at_a_system_call() -> None:
     seize, interrupt, to_next_call, sysgood = 0x4206, 0x4207, 24, 1  # linux/ptrace.h
     with subprocess.Popen(["yes"], stdout=subprocess.DEVNULL) as process:
         try:
-            filter_readback.call(seize, process.pid, 0, sysgood)
-            filter_readback.call(interrupt, process.pid)
+            ptrace.call(seize, process.pid, 0, sysgood)
+            ptrace.call(interrupt, process.pid)
             os.waitpid(process.pid, 0)
-            filter_readback.call(to_next_call, process.pid)
-            filter_readback.let_go(*os.waitpid(process.pid, 0))
-            assert filter_readback.status(process.pid).tracer == 0
+            ptrace.call(to_next_call, process.pid)
+            ptrace.let_go(*os.waitpid(process.pid, 0))
+            assert ptrace.status(process.pid).tracer == 0
         finally:
             process.kill()
