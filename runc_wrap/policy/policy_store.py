@@ -47,7 +47,7 @@ def put_in_force(
     with locked(prefix / "var", "policy"):
         if compiled.profiles:
             _replace(compiled, directory, {SOURCES: dict(sources or {}), _COMPILED: inputs})
-        elif in_force(directory / "current", inputs) is None:
+        elif not _recorded(directory / "current", inputs):
             raise PolicyError("Another apply has put other settings in force; run it again.")
         _link_runtime(compiled.policy["runtime"], prefix / "lib" / "runtime")
 
@@ -57,14 +57,23 @@ def in_force(current: Path, inputs: str) -> Compiled | None:
 
     None also if a file of it is not as it was written.
     """
+    found = _recorded(current, inputs)
     try:
-        found = read(dict[str, Any], files.read(current / _COMPILED, _LARGEST_PROFILE))
-        if found.pop("inputs") != inputs or found.pop("files") != _digest(current):
+        if not found or found.pop("files") != _digest(current):
             return None
-    except (OSError, ValueError, LookupError):
+    except (OSError, LookupError):
         return None
     previews = {Pair(*pair): CandidateCost(**one) for pair, one in found.pop("previews")}
     return Compiled(**found, previews=previews)
+
+
+def _recorded(current: Path, inputs: str) -> dict[str, Any]:
+    """Return what is recorded of the policy in force, {} if it was compiled of other inputs."""
+    try:
+        found = read(dict[str, Any], files.read(current / _COMPILED, _LARGEST_PROFILE))
+    except (OSError, ValueError):
+        return {}
+    return found if found.pop("inputs", None) == inputs else {}
 
 
 def _digest(directory: Path) -> str:

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,6 +12,7 @@ from runc_wrap.apply import apply_policy, policy_proof
 from runc_wrap.filters.kernel import libseccomp_version
 from runc_wrap.node import installed_programs
 from runc_wrap.node.paths import Places
+from runc_wrap.policy import policy_store
 from runc_wrap.policy.settings import rule_checks
 from runc_wrap.profiles import platform
 from tests.unit.cli import ctl
@@ -74,6 +76,17 @@ def test_a_policy_is_compiled_anew_only_if_something_has_changed(
     change(node, monkeypatch)
     node.ctl("apply", status=0)
     assert node.places.current.readlink() != before
+
+
+def test_an_apply_that_changes_nothing_reads_the_compiled_files_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = ctl.node(tmp_path, monkeypatch)
+    node.apply(RULE)
+    digest = Mock(wraps=policy_store._digest)  # noqa: SLF001 - it reads them
+    monkeypatch.setattr(policy_store, "_digest", digest)
+    node.ctl("apply", status=0)
+    digest.assert_called_once_with(node.places.current)
 
 
 def test_a_policy_that_another_apply_replaces_meanwhile_is_not_called_in_force(
