@@ -24,6 +24,7 @@ from runc_wrap.hotpath.decision import AS_STRICT, RECORD
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.paths import Places
+from runc_wrap.policy import named_profiles
 from runc_wrap.policy.compiler_facts import Facts, PolicyError
 from runc_wrap.policy.policy_compiler import Compiled
 from runc_wrap.profiles.arguments import argument_sets
@@ -38,6 +39,7 @@ _ONE_RULE = (
     "let both never hold: give one rule the opposite of the other's comparison too, such as "
     "SCMP_CMP_NE for SCMP_CMP_EQ; do not rely on their order"
 )
+_RECORDS = "in {}, records of these calls may be wrong: "
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
 
@@ -56,26 +58,22 @@ class Prover:
         """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
         if not self._libseccomp:  # then nothing can be compiled, as a remark says
             return compiled
+        enforceable = named_profiles.enforceable(compiled.policy, compiled.sources)
         profiles = dict(compiled.profiles)
-        remarks = [*compiled.remarks]
-        for (name, mode), made in compiled.profiles.items():
+        remarks = dict.fromkeys(compiled.remarks)
+        for (name, form), made in compiled.profiles.items():
+            is_strict = form.removesuffix(RECORD) in AS_STRICT
             try:
-                calls = self._wrong(made)
-            except ProfileError as error:
-                raise PolicyError(f"profile {name}: {error}; write fewer or other rules") from None
-            if calls:
-                remark = (
-                    f"note: profile {name}: libseccomp {self._libseccomp} makes of its rules for "
-                    f"{', '.join(calls)} less than they say; equal ones are used, which compare by "
-                    "masks. `profile lint` shows arguments."
-                )
-                try:
-                    profiles[name, mode] = self._masked(name, made, calls)
-                except PolicyError as error:
-                    if mode.removesuffix(RECORD) in AS_STRICT:
-                        raise
-                    remark = f"warning: in {mode}, records of these calls may be wrong: {error}"
-                remarks += [remark] * (remark not in remarks)
+                profiles[name, form], said = self._settled(made)
+                remark = f"note: profile {name}: {said}"
+            except (ProfileError, PolicyError) as error:
+                is_refused = isinstance(error, ProfileError)
+                said = f"profile {name}: {error}{'; write fewer or other rules' * is_refused}"
+                if name in enforceable if is_strict else is_refused:
+                    raise PolicyError(said) from None
+                idle = "no container can get it enforced: "
+                remark = f"warning: {idle if is_strict else _RECORDS.format(form)}{said}"
+            remarks |= {remark: None} if said else {}
         return replace(compiled, profiles=profiles, remarks=tuple(remarks))
 
     def remembered(self, kind: type[Known], text: bytes, find: Callable[[], Known]) -> Known:
@@ -99,8 +97,9 @@ class Prover:
         try:
             for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
                 libseccomp_proof.wrong(text, self.loader, known)
-            if calls := {one.syscall for one in known.values() if one and not one.is_tolerable}:
-                self._masked(made["name"], made, sorted(calls))
+            found = (one for one in known.values() if one and not one.is_tolerable)
+            if calls := {one.syscall: one.others for one in found}:
+                self._masked(made, calls)
         except ProfileError as error:
             sentence, remedy = str(error), "write fewer or other rules"
             yield LintFinding("refused", "error", "syscalls", sentence, remedy)
@@ -128,21 +127,44 @@ class Prover:
         except (OSError, ValueError):
             return {}
 
-    def _wrong(self, *made: CompiledProfile) -> list[str]:
-        """Return the calls that are not as a profile says, if it or a second one is compiled."""
-        found: set[str] = set()
+    def _settled(self, made: CompiledProfile) -> tuple[CompiledProfile, str]:
+        """Return what is compiled rightly, and what is remarked.
+
+        Raises ProfileError for what libseccomp refuses, PolicyError for what stays wrong.
+        """
+        calls = self._wrong(made)
+        if not calls:
+            return made, ""
+        masks = "equal ones are used, which compare by masks. `profile lint` shows arguments."
+        return self._masked(made, calls), f"{self._blame(calls)}; {masks}"
+
+    def _blame(self, calls: dict[str, bool]) -> str:
+        """Say whose fault calls are: the text's, where rules of other actions hold at once."""
+        if both := [one for one in calls if calls[one]]:
+            return f"its rules for {', '.join(both)} have other actions for the same arguments"
+        names = f"its rules for {', '.join(calls)}"
+        return f"libseccomp {self._libseccomp} compiles {names} to something else than they say"
+
+    def _wrong(self, *made: CompiledProfile) -> dict[str, bool]:
+        """Return the calls that are not as a profile says, if it or a second one is compiled.
+
+        True for one that its own rules contradict.
+        """
+        found: dict[str, bool] = {}
         for capabilities in _sets(made[0]):
             blocks = [_text(resolve(one, capabilities)) for one in made]
-            found.update(self.remembered(list[str], b"\n".join(blocks), partial(self._of, *blocks)))
-        return sorted(found)
+            text, find = b"\n".join(blocks), partial(self._of, *blocks)
+            for call, is_both in self.remembered(dict[str, bool], text, find).items():
+                found[call] = is_both or found.get(call, False)
+        return dict(sorted(found.items()))
 
-    def _of(self, block: bytes, instead: bytes | None = None) -> list[str]:
-        """Return the calls of a block's JSON that are compiled wrongly."""
+    def _of(self, block: bytes, instead: bytes | None = None) -> dict[str, bool]:
+        """Return what is compiled wrongly of a block's JSON."""
         known = {} if instead else _CALLS
         found = libseccomp_proof.wrong(block, self.loader, known, instead)
-        return sorted({one.syscall for one in found if not one.is_tolerable})
+        return {one.syscall: one.others for one in found if not one.is_tolerable}
 
-    def _masked(self, name: str, made: CompiledProfile, calls: list[str]) -> CompiledProfile:
+    def _masked(self, made: CompiledProfile, calls: dict[str, bool]) -> CompiledProfile:
         """Return the profile with masks. Raises PolicyError if it is not as the profile says.
 
         On a 32-bit ABI libseccomp compares the lower halves alone, which masks of the upper pass.
@@ -150,14 +172,14 @@ class Prover:
         with contextlib.suppress(ProfileError):  # then it is no better
             other: CompiledProfile = {**made, "rules": argument_sets.masked(made["rules"], calls)}
             calls = self._wrong(made, other) or self._wrong(other)
-        if calls:
-            raise PolicyError(
-                f"profile {name}: libseccomp {self._libseccomp} compiles its rules for "
-                f"{', '.join(calls)} to something else than they say, or cannot be proved right. "
-                "Let no rules of other actions hold for the same arguments, compare for equality "
-                "or by masks, in fewer rules, list only 64-bit ABIs, or use libseccomp 2.6.1."
-            )
-        return other
+        if not calls:
+            return other
+        remedy = (
+            "compare for equality or by masks, in fewer rules, list only 64-bit ABIs, or use "
+            "libseccomp 2.6.1"
+        )
+        said = self._blame(calls)
+        raise PolicyError(f"{said}; {_ONE_RULE if any(calls.values()) else remedy}.")
 
 
 def _text(block: Mapping[str, object]) -> bytes:

@@ -1,11 +1,12 @@
 """The profiles that a policy names, and loading a profile by its name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.compiled_policy import CompiledPolicy
 from runc_wrap.hotpath.container_identity import UNKNOWN
-from runc_wrap.hotpath.decision import ENFORCE_LOG, form_of
+from runc_wrap.hotpath.decision import AS_STRICT, ENFORCE_LOG, form_of, profile_of
 from runc_wrap.hotpath.policy_file import file_name
 from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.runtime_default import of_table, setting_of
@@ -53,6 +54,24 @@ def named(
     for name, on in composed.items():
         found |= dict.fromkeys(on.values(), found.pop(name))
     return dict(sorted(found.items())), composed
+
+
+def enforceable(policy: CompiledPolicy, names: Iterable[str]) -> set[str]:
+    """Return the profiles that a container can get enforced, or looked at beside what it gets.
+
+    `names` are those of the policy's profiles, of which annotations choose.
+    """
+    default, found = policy["default"], set[str]()
+    for table in (default, *policy["rules"]):
+        candidate = table.get("candidate")
+        if candidate or table.get("mode", default["mode"]) in AS_STRICT:
+            own = table.get("profile", default["profile"])
+            found |= {own, candidate or own}
+    if found and policy["opt_out"]["annotations"]:
+        found |= {RUNTIME_DEFAULT, *(one for one in names if one.startswith(LOCALHOST))}
+    return {
+        profile_of(one, engine, policy) for one in found for engine in policy["runtime_default"]
+    }
 
 
 def is_on_default(name: str, own_profiles: Mapping[str, bytes], depth: int = _DEEPEST) -> bool:

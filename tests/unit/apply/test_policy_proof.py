@@ -115,7 +115,7 @@ def _ranges(*values: int, op: str = "LT", **conditions: Any) -> bytes:
 def test_apply_writes_masks_and_proves_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     node.configure("", range=_ranges(3, 1 << 33))
     result = node.ctl("apply")
-    assert "rules for ioctl less than they say; equal ones are used" in result.output
+    assert "rules for ioctl to something else than they say; equal ones are used" in result.output
     directory = next(node.places.prefix.glob("var/policy.2/*/profiles"))
     (path,) = directory.glob("localhost%2Frange.json*")
     compiled = json.loads(path.read_text())
@@ -176,7 +176,7 @@ def test_that_the_runtime_has_another_libseccomp_is_noted_where_the_owner_wrote_
 def test_rules_that_only_some_capabilities_bring_are_proved(node: Node) -> None:
     bpf, admin = {"caps": ["CAP_BPF"]}, {"caps": ["CAP_SYS_ADMIN"]}
     node.configure("", range=_ranges(3, 1 << 33, includes=bpf, excludes=admin))
-    assert "rules for ioctl less than they say" in node.ctl("apply").output
+    assert "compiles its rules for ioctl to something else" in node.ctl("apply").output
 
 
 BIG, ALL = (1 << 32) + 8, {"names": ["ioctl"], "action": "SCMP_ACT_ALLOW"}
@@ -203,6 +203,9 @@ def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
     assert [found.abi for found in libseccomp_proof.wrong(text, CRUN, {})] == wrong
 
 
+ALLOWING = {"defaultAction": "SCMP_ACT_ALLOW"}
+
+
 def _acct(action: str, value: int, op: str = "EQ", index: int = 1, **more: Any) -> dict[str, Any]:
     one = {"index": index, "value": value, "valueTwo": value, "op": f"SCMP_CMP_{op}"}
     return {"names": ["acct"], "action": f"SCMP_ACT_{action}", "args": [one], **more}
@@ -227,13 +230,46 @@ def test_where_rules_of_several_actions_hold_a_laxer_one_is_refused_and_lint_nam
     node: Node, rules: list[dict[str, Any]], severity: str | None, said: str
 ) -> None:
     """Whatever their order: libseccomp has its own."""
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
-    node.configure("", o=json.dumps(profile).encode())
+    node.configure("", o=json.dumps({**ALLOWING, "syscalls": rules}).encode())
     found = json.loads(node.ctl("profile", "lint", "localhost/o.json", "--json").stdout)
     overlaps = [one for one in found if one["check"] == "overlapping-rules"]
     assert [one["severity"] for one in overlaps] == ([severity] if severity else [])
     assert all(said in one["sentence"] for one in overlaps)
     assert node.ctl("apply").exit_code == (2 if severity == "error" else 0)
+
+
+@pytest.mark.parametrize(("rules", "status"), [(OVERLAPS[0][0], 2), (OVERLAPS[4][0], 0)])
+def test_apply_blames_the_text_where_that_contradicts_itself(
+    node: Node, rules: list[dict[str, Any]], status: int
+) -> None:
+    node.configure("", o=json.dumps({**ALLOWING, "syscalls": rules}).encode())
+    said = node.ctl("apply", status=status).output
+    assert "profile localhost/o.json: its rules for acct have other actions for the same" in said
+    assert "libseccomp" not in said
+
+
+BOTH = [_acct("ERRNO", 5), _acct("LOG", 7, index=2)]
+REFUSED = [_acct("ERRNO", 5, errnoRet=errno) for errno in (13, 38)]
+AUDITED, RULE = '[default]\nmode = "audit"\n', '[[rule]]\nname = "a"\npod = ["a"]\nprofile = '
+UNASKED = f"[opt_out]\nannotations = false\n{AUDITED}"
+USES = [
+    (AUDITED, BOTH, 0),
+    (AUDITED, REFUSED, 0),
+    (f'{UNASKED}{RULE}"localhost/o.json"\n', BOTH, 0),
+    (f'{UNASKED}{RULE}"localhost/o.json"\nmode = "enforce"\n', BOTH, 2),
+    (f'{UNASKED}{RULE}"moby"\nmode = "enforce"\n', BOTH, 0),
+    (f'{UNASKED}{RULE}"moby"\nmode = "enforce"\ncandidate = "localhost/o.json"\n', BOTH, 2),
+    (f'{AUDITED}{RULE}"moby"\nmode = "enforce"\n', BOTH, 2),  # an annotation may ask for it
+]
+
+
+@pytest.mark.parametrize(("policy", "rules", "status"), USES)
+def test_rules_that_contradict_each_other_are_refused_only_where_a_container_may_get_them_enforced(
+    node: Node, policy: str, rules: list[dict[str, Any]], status: int
+) -> None:
+    node.configure(policy, o=json.dumps({**ALLOWING, "syscalls": rules}).encode())
+    result = node.ctl("apply", status=status)
+    assert status or "no container can get it enforced: profile localhost/o.json" in result.output
 
 
 def test_a_denial_that_says_what_the_default_does_counts_though_runtimes_drop_it() -> None:
@@ -286,10 +322,6 @@ def test_a_wrong_call_that_no_rule_names_is_refused(node: Node) -> None:
 
 
 def test_a_profile_that_no_runtime_can_load_is_refused(node: Node) -> None:
-    same = [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]
-    acct = {"names": ["acct"], "action": "SCMP_ACT_ERRNO", "args": same}
-    rules = [{**acct, "errnoRet": errno} for errno in (13, 38)]
-    whole = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}
-    node.configure("", both=json.dumps(whole).encode())
+    node.configure("", both=json.dumps({**ALLOWING, "syscalls": REFUSED}).encode())
     said = "localhost/both.json: libseccomp refuses the profile at a rule of acct"
     assert said in node.failure("apply")

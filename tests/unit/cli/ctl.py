@@ -51,14 +51,14 @@ class Node:
         return self
 
 
-_PROVED: dict[object, list[str]] = {}
+_PROVED: dict[object, dict[str, bool]] = {}
 _prove = Prover._of  # noqa: SLF001 - what costs
 
 
 def prove_once(patch: pytest.MonkeyPatch) -> None:
     """Have each block proved once for all tests of a process; tests/unit/apply proves them anew."""
 
-    def of(prover: Prover, *blocks: bytes) -> list[str]:
+    def of(prover: Prover, *blocks: bytes) -> dict[str, bool]:
         key = (prover.loader, *blocks)  # all that a proof depends on
         if key not in _PROVED:
             _PROVED[key] = _prove(prover, *blocks)
