@@ -15,12 +15,13 @@ from typing import Any, BinaryIO
 from runc_wrap.filters.evaluate.libseccomp_input import Added, Load
 from runc_wrap.hotpath.operators import PREFIX
 from runc_wrap.profiles import syscall_names
+from runc_wrap.profiles.sibling_calls import MULTIPLEXED
 from runc_wrap.profiles.source_profile import ProfileError
 
 SECONDS = 10  # of CPU, far more than the largest profile needs; a busy node is no reason
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
 _BINARY_TREE = 2
-_WHY = {errno.EEXIST: "another rule gives the same calls another action"}
+_CONFLICT = "another rule gives the same calls another action"
 
 
 def filter_bytes(load: Load) -> bytes:
@@ -40,11 +41,24 @@ def filter_bytes(load: Load) -> bytes:
         if ended == -signal.SIGPROF:
             raise ProfileError(f"libseccomp did not compile the profile within {SECONDS} s of CPU")
         if ended:
-            why = (
-                _WHY.get(ended) or os.strerror(ended) if ended > 0 else f"ended by signal {-ended}"
-            )
-            raise ProfileError(f"libseccomp refuses the profile{made.decode()}: {why}")
+            name, why = made.decode(), f"ended by signal {-ended}"
+            if ended > 0:
+                why = _conflict(name, load) if ended == errno.EEXIST else os.strerror(ended)
+            place = name and f" at a rule of {name}"
+            raise ProfileError(f"libseccomp refuses the profile{place}: {why}")
         return made
+
+
+def _conflict(name: str, load: Load) -> str:
+    """Return that rules of a call contradict each other, and what to try if no text shows it."""
+    listed = [one.oci for one in load.abis]
+    for through, calls in MULTIPLEXED.items():
+        if name in calls and (on := syscall_names.having(through, listed)):
+            return (
+                f"{_CONFLICT}, for {through}, which makes {name} too on {', '.join(on)}, compares "
+                'no arguments; allow or deny the call whole, or write abis = "native"'
+            )
+    return _CONFLICT
 
 
 def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no types)
@@ -72,7 +86,7 @@ def _make(library: Any, load: Load, file: BinaryIO) -> Any:  # noqa: ANN401 (no 
         try:
             made.add_rule(rule.code, rule.name, *_arguments(library, rule))
         except OSError:
-            file.write(f" at a rule of {rule.name}".encode())
+            file.write(rule.name.encode())
             file.flush()
             raise
     return made

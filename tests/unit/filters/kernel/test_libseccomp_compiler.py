@@ -13,8 +13,11 @@ HAS_LIBSECCOMP = syscall_names.known_to_libseccomp([]) is not None
 pytestmark = pytest.mark.skipif(not HAS_LIBSECCOMP, reason="it needs libseccomp")
 
 
-def made_of(*rules: Any) -> bytes:
-    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": list(rules)}
+TOO = 'socketcall, which makes socket too on SCMP_ARCH_X86, .*; .* write abis = "native"$'
+
+
+def made_of(*rules: Any, **more: Any) -> bytes:
+    block = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": list(rules), **more}
     return libseccomp_compiler.filter_bytes(Simulation(block, Loader("crun")).load)
 
 
@@ -26,6 +29,15 @@ def rule(action: str, *args: tuple[int, str, int]) -> Any:
 def test_what_libseccomp_refuses_is_reported_with_the_call() -> None:
     with pytest.raises(ProfileError, match="at a rule of getpid: another rule gives"):
         made_of(rule("ALLOW", (0, "EQ", 1)), rule("LOG", (0, "EQ", 1)))
+
+
+@pytest.mark.parametrize(("listed", "said"), [([], "action$"), (["SCMP_ARCH_X86"], TOO)])
+def test_where_a_multiplexer_makes_the_call_too_it_is_named_and_what_to_write(
+    listed: list[str], said: str
+) -> None:
+    rules = [rule(action, (0, "EQ", 1)) | {"names": ["socket"]} for action in ("ALLOW", "LOG")]
+    with pytest.raises(ProfileError, match=said):
+        made_of(*rules, architectures=listed)
 
 
 def test_a_filter_that_is_never_ready_is_given_up_after_so_much_cpu(
