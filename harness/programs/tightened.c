@@ -8,6 +8,8 @@
  *   tightened OUT signals N:   a child queues N signals; "N of N"
  *   tightened OUT chain N:     N processes, each of which makes the next and ends; the last sits
  *   tightened OUT diverged:    with io_uring's kernel thread, and a thread that has a filter of its own
+ *   tightened OUT hops:        threads, each of which makes the next and ends, for ten seconds; the last sits
+ *   tightened OUT hops diverged: these have a filter of their own, which the first thread has not
  *   tightened OUT sequence:    in restartable sequences (rseq(2)) for four seconds; "broken 0" */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -141,6 +143,34 @@ static void *diverged(void *unused)
 	return unused;
 }
 
+static time_t until;
+static int hop(void *filtered);
+
+static void make_next(void *filtered)
+{
+	static char stacks[64][65536] __attribute__((aligned(16)));
+	static volatile int used[64]; /* until the kernel clears it: a stopped thread keeps its stack */
+	static int at;
+	int same = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID |
+		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+
+	while (used[at])
+		at = (at + 1) % 64;
+	used[at] = 1;
+	while (clone(hop, stacks[at] + sizeof stacks[at] - 16, same, filtered, NULL, NULL, &used[at]) < 0)
+		;
+}
+
+static int hop(void *filtered)
+{
+	if (filtered)
+		killed_for(SYS_reboot);
+	if (time(NULL) > until)
+		sit();
+	make_next(NULL);
+	return 0;
+}
+
 int main(int words, char **argv)
 {
 	static char selector;
@@ -175,6 +205,13 @@ int main(int words, char **argv)
 		sit();
 	}
 	dprintf(out, "begun\n");
+	until = time(NULL) + 10;
+	if (strcmp(argv[2], "hops") == 0) {
+		make_next(words > 3 ? argv[3] : NULL);
+		while (words > 3)
+			pause();
+		syscall(SYS_exit, 0);
+	}
 	if (strcmp(argv[2], "signals") == 0)
 		signals(atol(argv[3]));
 	if (strcmp(argv[2], "chain") == 0)

@@ -91,13 +91,14 @@ def started(pid: int | str) -> int | None:
 
     A process whose first thread has ended continues to run as long as it has another, which takes
     the first one's number when it executes a program: so where it had several, it is asked again.
+    It runs also if they make others and end, so that no list shows them.
     """
     fields = _stat(pid)
     for _ in range(_TRIES):
         if not fields or not has_ended(fields[0]) or any(map(_goes_on, threads(pid))):
-            return int(fields[_START - _AFTER_NAME]) if fields else None
+            break
         fields = [] if fields[_THREADS - _AFTER_NAME] == b"1" else _stat(pid)
-    return None
+    return int(fields[_START - _AFTER_NAME]) if fields else None
 
 
 def ticks() -> int:
@@ -154,16 +155,28 @@ def living(pid: int) -> dict[int, dict[bytes, bytes]]:
                 fields = status(thread)
             except OSError:  # it has ended
                 continue
-            if not (has_ended(fields[b"State"]) or _is_kernels(thread, fields[b"Name"])):
+            if not (has_ended(fields[b"State"]) or _is_kernels(thread)):
                 found[int(thread.rpartition("/")[2])] = fields
         if found or started(pid) is None:  # else an exec gave a thread another number
             break
     return found
 
 
-def _is_kernels(thread: str, name: bytes) -> bool:
+def has_no_thread_but(pid: int, known: set[int]) -> bool:
+    """Tell whether a process had no living threads but these at one instant, by their number.
+
+    A thread that makes the next and ends may be in no list.
+    """
+    count = (_stat(pid) or [b"0"] * _THREADS)[_THREADS - _AFTER_NAME]
+    listed = [(int(one.rpartition("/")[2]), one) for one in threads(pid)]  # were there before, too
+    return int(count) == sum(tid in known or tid == pid or _is_kernels(one) for tid, one in listed)
+
+
+def _is_kernels(thread: str) -> bool:
     """Tell whether a thread never leaves the kernel: by its flags, and a name any may have."""
-    flags = int((_stat(thread) or [b"0"] * _FLAGS)[_FLAGS - _AFTER_NAME])
+    text = read(f"/proc/{thread}/stat") or b""
+    name, _, fields = text.partition(b"(")[2].rpartition(b")")
+    flags = int((fields.split() or [b"0"] * _FLAGS)[_FLAGS - _AFTER_NAME])
     return bool(flags & _KERNELS or (flags & _WORKERS and name.startswith(_WORKERS_NAMES)))
 
 

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback, ptrace
-from runc_wrap.filters.kernel.filter_injection import FilterRequest
+from runc_wrap.filters.kernel.filter_injection import AddedFilter, FilterRequest
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError, Status
 from runc_wrap.host import bounded_work, procfs
 
@@ -199,7 +199,7 @@ def _living(pid: int) -> dict[int, Status]:
 def _weakest(threads: Mapping[int, Status]) -> SeccompState:
     """Return what the thread with the fewest filters has."""
     states = (SeccompState(one.mode, one.count) for one in threads.values())
-    return min(states, key=lambda one: (one.mode, one.filters or 0))
+    return min(states, key=lambda one: (one.mode, one.filters or 0), default=_NONE)
 
 
 def _is_there(process: Identity) -> bool:
@@ -215,7 +215,7 @@ def _outcome(
 ) -> ProcessOutcome | None:
     """Return what a process has now, and had `before`; None if it has ended."""
     threads = _living(process[0])
-    if not threads or not _is_there(process):
+    if procfs.started(process[0]) != process[1]:
         return None
     had, now = _weakest(before or threads), _weakest(threads)
     return ProcessOutcome(*process, len(threads), had, now, longest, reason)
@@ -228,93 +228,77 @@ def tighten_process(
 
     Return None if it has ended.
     """
-    before = _living(process[0])
-    added, reason = _Process(process, request), None
+    before, added, reason = _living(process[0]), None, None
     try:
-        if before:
-            yield from added.to_all(before)
+        added = yield from _add_to_all(process, request)
     except FiltersUnreadableError as error:
         reason = str(error)
-    return _outcome(process, reason, before, added.longest) if before else None
+    return _outcome(process, reason, before, added.seconds if added else 0.0)
 
 
-class _Process:
-    """`longest`: seconds that a thread stood still; `_wanted`: how many filters each has then."""
+def _add_to_all(
+    process: Identity, request: FilterRequest
+) -> Generator[Identity, None, AddedFilter | None]:
+    """Add the filter to all threads at once; None if the process has ended.
 
-    def __init__(self, process: Identity, request: FilterRequest) -> None:
-        self._process, self._request = process, request
-        self._wanted: dict[int, int] = {}
-        self._untraced: dict[int, FiltersUnreadableError] = {}
-        self.longest = 0.0
-
-    def to_all(self, threads: Mapping[int, Status]) -> Iterator[Identity]:
-        """Add the filter to all threads: to all at once, or to each if their filters differ.
-
-        At once, all would also get what the first has more than they, and its no_new_privs.
-        """
-        is_same = len({one.kept for one in threads.values()}) == 1
-        tid = _soonest(threads)[0]
-        yield self._process
-        added = self._add(tid, threads[tid], shared=True) if is_same else None
-        if added and added.is_new:
-            self._wanted = {one: (had.count or 0) + 1 for one, had in threads.items()}
-        else:
-            yield from self._to_each()
-        now, wanted = _living(self._process[0]), self._wanted
-        least = min(wanted.values(), default=1)
-        left = [tid for tid, one in now.items() if (one.count or 0) < wanted.get(tid, least)]
-        if left:
-            said = f"{len(left)} of its {len(now)} threads did not get the filter"
-            raise FiltersUnreadableError(said)
-
-    def _to_each(self) -> Iterator[Identity]:
-        """Add it to each thread by itself; one that another traces keeps it from no other."""
-        first = self._process[0]
-        for _ in range(_ROUNDS):
-            threads = _living(first)
-            left = [one for one in _soonest(threads) if one not in self._wanted]
-            is_last = left in ([], [first])
-            if not left and first not in (threads := _living(first)):
-                return
-            # The exec of a thread that was not asked may have taken the first one's number.
-            asked = left or [first]
-            before, self._untraced = self._untraced, {}
-            for tid in asked:
-                yield self._process
-                added = self._add(tid, threads[tid], shared=False)
-                if added:  # else it has ended, or another thread's exec took its number
-                    self._wanted[tid] = max((threads[tid].count or 0) + added.is_new, 1)
-                is_last = is_last and added is not None and not added.is_new
-            if is_last:
-                return
-            if {*asked} == before.keys() == self._untraced.keys():
-                raise self._untraced[asked[0]]
-        raise FiltersUnreadableError(f"the process {first} makes new threads all the time")
-
-    def _add(
-        self, tid: int, status: Status, *, shared: bool
-    ) -> filter_injection.AddedFilter | None:
-        """Add the filter to a thread; None if it has ended, or cannot be traced, as if it had."""
-        comm, request = f"/proc/{self._process[0]}/task/{tid}/comm", self._request
-        try:
-            added = filter_injection.add_filter(
-                tid,
-                request._replace(set_no_new_privs=request.set_no_new_privs and not status.may_add),
-                shared=status if shared else None,
-                is_meant=lambda: _is_there(self._process) and bool(procfs.read(comm)),
-            )
-        except FiltersUnreadableError as error:
-            if error.errno == errno.EPERM:
-                self._untraced[tid] = error
-            elif error.errno == errno.ESRCH:
-                ptrace.let_all_go(self._process[0])
-            else:
-                raise  # it may stand still until the tracer ends
+    Where all that are listed have it, there may be one that is in no list: it makes the next and
+    ends. So they are counted.
+    """
+    for _ in range(_ROUNDS):
+        threads = _living(process[0])
+        if len({one.kept for one in threads.values()}) == 1:
+            added = yield from _add_by_one(process, request, threads)
+            if added and (added.is_new or procfs.has_no_thread_but(process[0], {*threads})):
+                return added
+        if not _is_there(process) or procfs.started(process[0]) is None:
             return None
-        self.longest = max(self.longest, added.seconds)
-        return added
+    raise FiltersUnreadableError(
+        "its threads have different filters or no_new_privs, so that the kernel adds none to all "
+        "of them, or it makes new ones all the time; restart the container"
+    )
+
+
+def _add_by_one(
+    process: Identity, request: FilterRequest, threads: Mapping[int, Status]
+) -> Generator[Identity, None, AddedFilter | None]:
+    """Have a thread add the filter to all; None if it has ended, or has other filters by now.
+
+    Where one has it already, the next is asked.
+    """
+    untraced = added = None
+    for tid in _soonest(threads):
+        yield process
+        try:
+            added = _added(process, tid, request, threads[tid])
+        except FiltersUnreadableError as error:
+            if error.errno == errno.ESRCH:
+                ptrace.let_all_go(process[0])
+                return None
+            if error.errno != errno.EPERM:
+                raise  # it may stand still until the tracer ends
+            untraced = error
+        else:
+            if not added or added.is_new:
+                return added
+    if untraced:
+        raise untraced
+    return added
+
+
+def _added(process: Identity, tid: int, request: FilterRequest, had: Status) -> AddedFilter | None:
+    comm = f"/proc/{process[0]}/task/{tid}/comm"
+    return filter_injection.add_filter(
+        tid,
+        request._replace(set_no_new_privs=request.set_no_new_privs and not had.may_add),
+        had=had,
+        is_meant=lambda: _is_there(process) and bool(procfs.read(comm)),
+    )
 
 
 def _soonest(threads: Mapping[int, Status]) -> list[int]:
-    """Return the threads, last those that may not stop: they wait for a device or a vfork child."""
-    return sorted(threads, key=lambda one: (b"SRTtD".find(threads[one].state), one))
+    """Return the threads, first those that may add a filter, last those that may not stop.
+
+    These wait for a device or a vfork child.
+    """
+    order = {tid: (not one.may_add, b"SRTtD".find(one.state), tid) for tid, one in threads.items()}
+    return sorted(order, key=order.__getitem__)

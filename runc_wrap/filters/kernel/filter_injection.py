@@ -9,6 +9,7 @@ executes; the filter in a page that is mapped for it and unmapped afterwards.
 - The thread's own filters are suspended while it runs that code and no other: each call's ABI,
   number and arguments are compared in the kernel before it is made, and the filter is read back
   after it, since the process' other threads can write to all that the code reads.
+- The kernel adds it to all threads of the process at once, or to none (SECCOMP_FILTER_FLAG_TSYNC).
 - Its signals are blocked meanwhile. A stop of the whole process takes effect afterwards.
 - A tracer that is killed leaves the thread in that code, which ends by itself (`injected_code`).
 
@@ -63,28 +64,21 @@ class FilterRequest(NamedTuple):
 
 
 class AddedFilter(NamedTuple):
-    """`is_new`: not if the thread had it before, or if threads differ, so that none got it.
-
-    `seconds` is how long the thread stood still.
-    """
+    """`is_new`: not if the thread had it before. `seconds` is how long the thread stood still."""
 
     is_new: bool
     seconds: float
 
 
 def add_filter(
-    tid: int,
-    request: FilterRequest,
-    *,
-    shared: Status | None,
-    is_meant: Callable[[], bool],
-) -> AddedFilter:
-    """Add a filter to a thread, or to all threads of its process if they have the same filters.
+    tid: int, request: FilterRequest, *, had: Status, is_meant: Callable[[], bool]
+) -> AddedFilter | None:
+    """Add a filter to all threads of a thread's process; None if that has other filters by now.
 
-    `shared`: what all threads had, where all are meant. They would get the thread's own filters
-    and no_new_privs as well: so if these are others by now, nobody gets anything. `is_meant` is
-    asked once the thread's number cannot become another's. After an error, a thread may be traced
-    until the calling process ends. Blocks until the thread stops.
+    `had`: what all threads had. They get its own filters and no_new_privs as well, so the kernel
+    adds it only where these are the same. `is_meant` is asked once the thread's number cannot
+    become another's. After an error, a thread may be traced until the calling process ends. Blocks
+    until the thread stops.
     """
     ptrace.call(ptrace.SEIZE, tid, 0, ptrace.TRACESYSGOOD)
     try:
@@ -94,24 +88,22 @@ def add_filter(
         if not is_meant():
             ptrace.call(ptrace.DETACH, tid)
             raise ptrace.gone(tid)
-        seen = ptrace.status(tid)
-        own = {*ptrace.filters(tid)} if seen.mode == ptrace.FILTERED else set()
-        had = not own.isdisjoint((request.program, *request.alike))
-        if had or (shared and seen.kept != shared.kept):
+        now = ptrace.status(tid)
+        own = {*ptrace.filters(tid)} if now.mode == ptrace.FILTERED else set()
+        is_new = own.isdisjoint((request.program, *request.alike))
+        if now.kept != had.kept or not is_new:
             ptrace.call(ptrace.DETACH, tid)
-            is_new = False
         else:
-            logs = request.logs or any(_logs(tid, one) for one in range(seen.count or 0))
-            flags = _SPEC_ALLOW | _TSYNC * bool(shared) | _LOG * logs
-            calls = _calls(len(request.program), flags, request.set_no_new_privs)
-            is_new = _Run(tid, request.program, calls).finish(seen.blocked) == 0
+            logs = request.logs or any(_logs(tid, one) for one in range(now.count or 0))
+            calls = _calls(len(request.program), _LOG * logs, request.set_no_new_privs)
+            _Run(tid, request.program, calls).finish(now.blocked)
     except ChildProcessError:
         raise ptrace.gone(tid) from None
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
             raise ptrace.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
-    return AddedFilter(is_new, time.monotonic() - begun)
+    return AddedFilter(is_new, time.monotonic() - begun) if now.kept == had.kept else None
 
 
 def _logs(tid: int, place: int) -> bool:
@@ -129,7 +121,7 @@ def _calls(length: int, flags: int, set_no_new_privs: bool) -> list[InjectedCall
     made = [
         InjectedCall("mmap", (0, size, _READ_WRITE, _PRIVATE_ANONYMOUS, -1, 0), keeps=True),
         InjectedCall("prctl", (_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
-        InjectedCall("seccomp", (_SET_MODE_FILTER, flags, KEPT)),
+        InjectedCall("seccomp", (_SET_MODE_FILTER, flags | _TSYNC | _SPEC_ALLOW, KEPT)),
         InjectedCall("munmap", (KEPT, size)),
     ]
     return [one for one in made if set_no_new_privs or one.name != "prctl"]
@@ -172,13 +164,9 @@ class _Run:
         self._machine = injected_code.X86_64
         self._place = self._length = self._address = 0
         self._failure: FiltersUnreadableError | None = None
-        self._returned = -1  # by seccomp(2)
 
-    def finish(self, blocked: int) -> int:
-        """Make all calls and let the thread go; return what seccomp(2) returned, 0 or a thread.
-
-        `blocked` are the signals that it blocked when it stopped.
-        """
+    def finish(self, blocked: int) -> None:
+        """Make all calls and let the thread go; it blocked these signals when it stopped."""
         self._begin()
         all(map(self._make, self._calls))  # until one finds that it is the last
         ptrace.call(ptrace.INTERRUPT, self._tid)
@@ -189,13 +177,11 @@ class _Run:
             self._saved.rax = injected_code.ALWAYS
         ptrace.set_registers(self._tid, self._saved)
         ptrace.poke(self._tid, self._place, bytes(self._length))
-        is_added = not self._failure and not self._returned
-        if is_added and [*ptrace.filters(self._tid)][-1] != self._program:
+        if not self._failure and [*ptrace.filters(self._tid)][-1] != self._program:
             self._fail("another of its threads changed the filter while it was added")
         ptrace.call(ptrace.DETACH, self._tid)
         if self._failure:
             raise self._failure
-        return self._returned
 
     def _is_woken(self, blocked: int) -> bool:
         """Tell whether a signal is there that only the interrupted call blocks, and no other is.
@@ -267,8 +253,8 @@ class _Run:
         return is_abi and is_number and found[: len(wanted)] == wanted
 
     def _account(self, call: InjectedCall, returned: int) -> None:
-        if call.name == "seccomp":
-            self._returned = returned
+        if call.name == "seccomp" and returned > 0:
+            self._fail("its threads have different filters, so that the kernel adds none to all")
         if call.name == "mmap" and returned > 0:
             self._address = returned
             try:

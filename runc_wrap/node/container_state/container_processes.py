@@ -58,9 +58,11 @@ def look(handle: psutil.Process) -> Process | None:
         if parent == _KERNEL_THREADS:
             return None
         if procfs.has_ended(status[b"State"]):  # perhaps only its first thread
-            status = next(iter(procfs.living(pid).values()))
+            status = next(iter(procfs.living(pid).values()), status)
+            if procfs.started(pid) is None:
+                return None
         return _process(pid, parent, status, handle)
-    except (OSError, KeyError, ValueError, StopIteration):
+    except (OSError, KeyError, ValueError):
         return None
 
 

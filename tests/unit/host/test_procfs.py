@@ -121,6 +121,7 @@ def test_what_the_inspectors_client_imports_for_it_is_lean() -> None:
 def test_threads_that_never_leave_the_kernel_are_left_out(
     monkeypatch: pytest.MonkeyPatch, name: bytes, flags: int, *, is_kernels: bool
 ) -> None:
-    monkeypatch.setattr(procfs, "_stat", lambda _: [b"S", *[b"%d" % flags] * 30])
+    stat = b"1 (%s) S" % name + b" %d" % flags * 30
+    monkeypatch.setattr(procfs, "read", lambda _: stat)
     monkeypatch.setattr(procfs, "status", lambda _: {b"Name": name, b"State": b"S"})
     assert (procfs.living(os.getpid()) == {}) is is_kernels
