@@ -120,15 +120,15 @@ def _ruling(profile: Profile, names: frozenset[str]) -> Iterator[Rule]:
 def _beside(old: Rule, new: Rule, profile: Profile) -> Iterator[Rule]:
     """Yield what stays of a rule when calls of a new one are allowed."""
     where, common = (new.includes, new.excludes), frozenset(old.names) & frozenset(new.names)
-    says_nothing = is_default(old, profile)  # the default action is left where it is taken out
-    stays = old.action == ALLOW or (says_nothing and not old.compares) or not old.meets(new)
+    says_nothing = is_default(old, profile) and not old.compares
+    stays = old.action == ALLOW or says_nothing or not old.meets(new)
     if not new.compares:
         yield from _without(old, common, where, ACTIONS)
     elif not common or stays or are_apart(old.args, new.args):
         yield old
     else:
         yield from _without(old, common, where, ACTIONS)
-        for args in () if says_nothing else _outside(old, new, common):
+        for args in _outside(old, new, common):
             yield replace(old, names=_ordered(old, common), args=args)
 
 
