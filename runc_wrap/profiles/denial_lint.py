@@ -101,8 +101,12 @@ def _is_denied_otherwise(profile: Profile, name: str, context: Context, last: in
         return False
     passing = [rule for rule in profile.rules if name in rule.names and rule.action in PASSING]
     allowed = {cap for rule in passing for cap in rule.includes.caps}
-    spared = {cap for rule in own for cap in rule.excludes.caps}
-    if not spared <= allowed or not own:  # with one of these capabilities the default applies
+    bringing = {cap for rule in own for cap in rule.includes.caps}
+    spared = {cap for rule in own for cap in rule.excludes.caps} - bringing
+    always = any(not (rule.includes.caps or rule.excludes.caps) for rule in own)
+    applies = all(rule.includes.caps for rule in own) or not spared <= allowed
+    if applies and not always and profile.default_action not in PASSING:
+        # the default does so without one of these capabilities, or with one
         codes.add(code(profile.default_action, profile.default_errno_ret))
     return codes != {code(ERRNO, ENOSYS)}
 

@@ -138,13 +138,13 @@ def _named(*names: str, **more: Any) -> dict[str, Any]:
     return _errno(_rule("ALLOW", *names), **more)
 
 
-def _clone3(allowed_with: str) -> dict[str, Any]:
-    older = _rule("ALLOW", "faccessat2", "fchmodat2", "statx")
-    denied = _rule("ERRNO", "clone3", errnoRet=38, excludes={"caps": ["CAP_SYS_ADMIN"]})
-    return _errno(older, denied, _rule("ALLOW", "clone3", includes={"caps": [allowed_with]}))
+def _clone3(*rules: dict[str, Any]) -> dict[str, Any]:
+    return _errno(_rule("ALLOW", "faccessat2", "fchmodat2", "statx"), *rules)
 
 
-ADMIN = {"caps": ["CAP_SYS_ADMIN"]}
+ADMIN, BPF = {"caps": ["CAP_SYS_ADMIN"]}, {"caps": ["CAP_BPF"]}
+ENOSYS = _rule("ERRNO", "clone3", errnoRet=38)
+SPARING = {**ENOSYS, "excludes": ADMIN}
 X86 = _abis("X86_64", "X86")
 RING, SPLICE = _rule("ALLOW", "io_uring_setup"), _rule("ERRNO", "splice")
 SOCKET, SOCKETS = _rule("ALLOW", "socket", args=TWICE[:1]), _rule("ALLOW", "socket")
@@ -171,7 +171,7 @@ CASES: dict[str, list[Case]] = {
         (_allow(UMOUNT2), None, ""),
         (_allow(UMOUNT2, **X86), None, BY_SIBLING.format("umount2", "umount")),
         (_allow(_rule("ERRNO", "execveat")), None, BY_SIBLING.format("execveat", "execve")),
-        (_allow(_rule("ERRNO", "clone3", errnoRet=38)), None, ""),
+        (_allow(ENOSYS), None, ""),
         (_allow(_rule("ERRNO", "setns")), None, ""),
         (_allow(_rule("ERRNO", *MAKERS[:3])), None, BY_SIBLING.format("unshare", "clone")),
         (_allow(_rule("ERRNO", *MAKERS)), None, ""),
@@ -193,9 +193,14 @@ CASES: dict[str, list[Case]] = {
         (_named("openat2", "statx", "clone3"), OLD, ""),
         (_named("read", defaultErrnoRet=38), None, ""),
         (_allow(_rule("ERRNO", "clone3")), OLD, LATER.format("clone3")),
-        (_allow(_rule("ERRNO", "clone3", errnoRet=38)), None, ""),
-        (_clone3("CAP_SYS_ADMIN"), None, ""),
-        (_clone3("CAP_BPF"), None, LATER.format("clone3")),  # the default, with CAP_SYS_ADMIN
+        (_allow(ENOSYS), None, ""),
+        (_allow(SPARING), None, ""),
+        (_clone3(SPARING, _rule("ALLOW", "clone3", includes=ADMIN)), None, ""),
+        # the default, with CAP_SYS_ADMIN
+        (_clone3(SPARING, _rule("ALLOW", "clone3", includes=BPF)), None, LATER.format("clone3")),
+        (_clone3(SPARING, ENOSYS), None, ""),
+        (_clone3({**ENOSYS, "includes": ADMIN}), None, LATER.format("clone3")),  # without it
+        (_clone3({**ENOSYS, "includes": ADMIN}, SPARING), None, ""),
     ],
     "waits-end": [
         (_named("poll"), None, "continues poll after a stop"),
