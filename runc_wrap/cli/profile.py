@@ -20,13 +20,7 @@ from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.node.paths import Places
 from runc_wrap.policy import runtime_default
 from runc_wrap.policy.settings import policy_sources
-from runc_wrap.profiles import (
-    actions,
-    builtin,
-    captured_profile,
-    platform,
-    syscall_names,
-)
+from runc_wrap.profiles import actions, builtin, captured_profile, platform, syscall_names
 from runc_wrap.profiles.composition import systemd_sets
 
 _MODULES = {

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from runc_wrap import time_text
 from runc_wrap.evidence.attribution.cgroup_membership import Present
 from runc_wrap.evidence.attribution.ledger_containers import Known
-from runc_wrap.evidence.sightings import AUDIT, LossSpan
+from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_obstacles, merged_sources, source_status
 from runc_wrap.evidence.store import evidence_memory, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence
@@ -27,7 +27,7 @@ from runc_wrap.report.container_evidence import CANDIDATE, Carried
 from runc_wrap.report.enforced_profile import Profiles, bounding_of
 from runc_wrap.report.merge.merged_workload import MergedWorkload
 from runc_wrap.report.merged_call import CallRow
-from runc_wrap.report.source_selection import Asked, Interval
+from runc_wrap.report.source_selection import Asked, Interval, Timed
 
 
 @dataclass(frozen=True)
@@ -53,32 +53,20 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
     notes += filter(None, [asked_agent.note(evidence.looked_until)])
     now = time.time()
     seen = source_status.read(places.evidence)
-    starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
-    first = min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
-    sources = list(source_selection.chosen(asked, _watched(evidence, seen), first, meter))
-    membership = Present(Known(*users_containers.ledgers(places.ledger)))
-    for item in merged_sources.gather(sources, asked.since, notes):
-        if isinstance(item, LossSpan):
-            evidence.add_lost(item)
-        else:  # `add` counts what the agent has not counted
-            evidence.add(membership.container_of(item.pid, item.time), item)
-    notes += source_status.sentences(seen).values()
-    notes += _damages(decided, evidence)
-    relies = any(one.is_logged for one in decided.records.values())
-    obstacles = audit_obstacles.warnings() if relies else []
-    notes += obstacles
-    silence = [one for one in obstacles if one != audit_obstacles.UNREAD]
+    sources = _sources(asked, decided, _watched(evidence, seen), meter)
+    _add(evidence, merged_sources.gather(sources, asked.since, notes), places.ledger)
+    notes += [*source_status.sentences(seen).values(), *_damages(decided, evidence)]
+    silence = _silence(decided, notes)
     if not silence:  # else a log without records does not show that there were no calls
         source_selection.note_covered(evidence, sources)
     profiles = Profiles(places.prefix)
     if candidate:
+        profiles = candidate_evidence.CandidateProfiles(places.prefix, decided)
         policy = installed_programs.policy_in_force(places.prefix)
         present = policy.get("candidates", {}) if policy else {}
-        profiles = candidate_evidence.CandidateProfiles(places.prefix, decided)
         decided, evidence, others = candidate_evidence.of(decided, evidence, present)
         running = [one for one in others if is_there(one.key)]
-        looked = decided.records.values()
-        notes += candidate_evidence.notes(looked, running, profiles.unpreviewed)
+        notes += candidate_evidence.notes(decided.records.values(), running, profiles.unpreviewed)
     judging = verdict.Judging(
         decided,
         evidence,
@@ -94,6 +82,31 @@ def gather(places: Places, asked: Asked, meter: Meter, *, candidate: bool = Fals
     )
     strays = verdict.strays(evidence.unattributed)
     return NodeReport(judging.judge(), strays, evidence, decided, notes)
+
+
+def _sources(asked: Asked, decided: Ledger, watched: list[Interval], meter: Meter) -> list[Timed]:
+    """Return what to read beside the store: logs since the first start that the ledger knows."""
+    starts = [decided.starts.get(key, (one.time, 1))[0] for key, one in decided.records.items()]
+    first = min((time_text.epoch(one) or 0.0 for one in starts), default=inf)
+    return list(source_selection.chosen(asked, watched, first, meter))
+
+
+def _add(evidence: Evidence, found: Iterable[Sighting | LossSpan], ledger: Path) -> None:
+    """Add to the evidence what logs record; its `add` counts what the agent has not counted."""
+    membership = Present(Known(*users_containers.ledgers(ledger)))
+    for item in found:
+        if isinstance(item, LossSpan):
+            evidence.add_lost(item)
+        else:
+            evidence.add(membership.container_of(item.pid, item.time), item)
+
+
+def _silence(decided: Ledger, notes: list[str]) -> list[str]:
+    """Note why records may be missing; return why a log's silence shows nothing, [] if it does."""
+    relies = any(one.is_logged for one in decided.records.values())
+    obstacles = audit_obstacles.warnings() if relies else []
+    notes += obstacles
+    return [one for one in obstacles if one != audit_obstacles.UNREAD]
 
 
 def _stored(directory: Path, notes: list[str]) -> Evidence:
