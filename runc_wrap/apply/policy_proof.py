@@ -39,7 +39,7 @@ _ONE_RULE = (
     "let both never hold: give one rule the opposite of the other's comparison too, such as "
     "SCMP_CMP_NE for SCMP_CMP_EQ; do not rely on their order"
 )
-_RECORDS = "in {}, records of these calls may be wrong: "
+_MAY_ERR = "but verdicts and records of these calls may be wrong: "
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
 
@@ -71,8 +71,7 @@ class Prover:
                 said = f"profile {name}: {error}{'; write fewer or other rules' * is_refused}"
                 if name in enforceable if is_strict else is_refused:
                     raise PolicyError(said) from None
-                idle = "no container can get it enforced: "
-                remark = f"warning: {idle if is_strict else _RECORDS.format(form)}{said}"
+                remark = f"warning: the form for {form} enforces nothing here, {_MAY_ERR}{said}"
             remarks |= {remark: None} if said else {}
         return replace(compiled, profiles=profiles, remarks=tuple(remarks))
 

@@ -22,11 +22,9 @@ from runc_wrap.policy.overlay_settings import (
 )
 from runc_wrap.policy.settings.schema import placing
 from runc_wrap.profiles import abis, sibling_calls, syscall_names
-from runc_wrap.profiles.runtime_spec_names import OCI
+from runc_wrap.profiles.runtime_spec_names import OCI, PASSING
 from runc_wrap.profiles.sibling_calls import RING_CALLS, RING_SETUP, RINGABLE
 from runc_wrap.profiles.unobserved_calls import RUNTIME_CALLS
-
-_PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_NOTIFY")
 
 
 def remarks(
@@ -213,8 +211,8 @@ def _verdict(compiled: CompiledProfile, call: str, caps: frozenset[str]) -> bool
     rules = [rule for rule in block["syscalls"] if call in rule["names"]]
     plain = [rule["action"] for rule in rules if not rule.get("args")]
     if plain:
-        return False if plain[0] in _PERMISSIVE else None
-    passing = [rule["action"] in _PERMISSIVE for rule in rules]
-    if block["defaultAction"] in _PERMISSIVE and call not in syscall_names.MULTIPLEXERS:
+        return False if plain[0] in PASSING else None
+    passing = [rule["action"] in PASSING for rule in rules]
+    if block["defaultAction"] in PASSING and call not in syscall_names.MULTIPLEXERS:
         return not all(passing)
     return True if any(passing) else None

@@ -88,16 +88,8 @@ def compile_policy(values: Mapping[str, Any], facts: Facts) -> Compiled:
         policy["adoption"] = {"profiles": defaults, "within": {}}  # see policy.adoption
     pairs = candidate_settings.pairs(policy)
     remarks += candidate_settings.remarks(pairs)
-    return Compiled(
-        policy,
-        profiles,
-        sources,
-        tuple(remarks),
-        narrowed,
-        defaults,
-        _as_applied(defaults, facts),
-        pairs,
-    )
+    applied = _as_applied(defaults, facts)
+    return Compiled(policy, profiles, sources, tuple(remarks), narrowed, defaults, applied, pairs)
 
 
 def enforced(source: Profile, values: Mapping[str, Any], facts: Facts) -> CompiledProfile:

@@ -147,13 +147,12 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
         if len(found) >= _MOST_ROWS and name.startswith("#"):
             name = "other numbers"
         key = name, abi, outcome
-        if outcome.verdict != call_outcomes.SAFE and key not in found:
+        if outcome.verdict != call_outcomes.SAFE:
             what = {"verdict": outcome.verdict, "errno": outcome.errno, "outcome": outcome.how}
             is_known = outcome.is_expected and outcome.unread != call_outcomes.UNREADABLE
             seen_at = {"expected": is_known, "count": 0, "first": where}
-            found[key] = {"syscall": name, "abi": abi, **what, **seen_at}
-        if key in found:
-            found[key]["count"] += times
+            row = found.setdefault(key, {"syscall": name, "abi": abi, **what, **seen_at})
+            row["count"] += times
     if not judged.cache_info().misses:
         raise Failure(_NO_CALL)
     return sorted(found.values(), key=lambda one: call_outcomes.WORST_FIRST.index(one["verdict"]))
