@@ -187,9 +187,7 @@ def done_by_multiplexers(profile: Profile, context: Context) -> Said:
 
 
 @finds(
-    "exempt-from-filters",
-    "note",
-    "do nothing: these calls work only where the kernel placed them",
+    "exempt-from-filters", "note", "do nothing: these calls work only where the kernel placed them"
 )
 def exempt_from_filters(profile: Profile, _: Context) -> Said:
     """Find denials of calls that Linux exempts from every filter."""

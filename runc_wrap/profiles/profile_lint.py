@@ -83,11 +83,7 @@ def unchecked_syscalls(_: Profile, __: Context) -> Said:
         yield "syscalls", "libseccomp is not installed, so names of system calls were not checked"
 
 
-@finds(
-    "unknown-syscalls",
-    "warning",
-    "correct the spelling, or keep them for a newer libseccomp",
-)
+@finds("unknown-syscalls", "warning", "correct the spelling, or keep them for a newer libseccomp")
 def unknown_syscalls(profile: Profile, _: Context) -> Said:
     """Find names that libseccomp does not know: runc and crun ignore them."""
     for place, rule in rules(profile):

@@ -21,7 +21,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 SECONDS = 10  # of CPU, far more than the largest profile needs; a busy node is no reason
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
 _BINARY_TREE = 2
-_CONFLICT = "another rule gives the same calls another action"
+_WHOLE = 'allow or deny the call whole, or write abis = "native"'
 
 
 def filter_bytes(load: Load) -> bytes:
@@ -52,13 +52,10 @@ def filter_bytes(load: Load) -> bytes:
 def _conflict(name: str, load: Load) -> str:
     """Return that rules of a call contradict each other, and what to try if no text shows it."""
     listed = [one.oci for one in load.abis]
-    for through, calls in MULTIPLEXED.items():
-        if name in calls and (on := syscall_names.having(through, listed)):
-            return (
-                f"{_CONFLICT}, for {through}, which makes {name} too on {', '.join(on)}, compares "
-                'no arguments; allow or deny the call whole, or write abis = "native"'
-            )
-    return _CONFLICT
+    named = [one for one, calls in MULTIPLEXED.items() if name in calls]
+    ways = [one for one in named if syscall_names.having(one, listed)]
+    more = f", for {' '.join(ways)}, which makes {name} too, compares no arguments; {_WHOLE}"
+    return f"another rule gives the same calls another action{more if ways else ''}"
 
 
 def _made(library: Any, load: Load, file: BinaryIO) -> int:  # noqa: ANN401 (no types)
