@@ -413,7 +413,6 @@ WIDTHS = st.sampled_from([("mount", 165), ("ioctl", 16)])  # the kernel uses 64,
 
 @given(compared_profiles, st.lists(compared, min_size=1, max_size=3), WIDTHS)
 @example(LOGGED, [_equal(1), _equal(2)], ("mount", 165))
-@example(replace(LOGGED, rules=(_equal(0, action="ERRNO"),)), [_equal(0)], ("mount", 165))
 @example(OVERLAPPING, [_equal(0, 2)], ("mount", 165))
 @settings(deadline=None, max_examples=50)
 def test_additions_in_any_order_allow_what_the_kernel_reads_as_their_arguments_and_that_alone(
