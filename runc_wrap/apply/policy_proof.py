@@ -55,7 +55,10 @@ class Prover:
         self._proved, self._known = dict[str, Any](), self._read()
 
     def settle(self, compiled: Compiled) -> Compiled:
-        """Return the policy with profiles that are compiled rightly. Raises PolicyError."""
+        """Return the policy with profiles that are compiled rightly.
+
+        Raises PolicyError for one that is not, if a container can get it enforced.
+        """
         if not self._libseccomp:  # then nothing can be compiled, as a remark says
             return compiled
         enforceable = named_profiles.enforceable(compiled.policy, compiled.sources)
@@ -89,7 +92,7 @@ class Prover:
     def findings(self, made: CompiledProfile) -> Iterator[LintFinding]:
         """Yield what libseccomp refuses of a profile, or compiles to something else than it says.
 
-        An error is what `settle` refuses.
+        An error is what `settle` refuses of a profile that a container can get enforced.
         """
         known: dict[Hashable, Miscompiled | None] = {}
         severity: Severity = "warning"

@@ -21,6 +21,7 @@ from runc_wrap.documents.constraints import Like
 from runc_wrap.documents.reader import closed
 from runc_wrap.profiles import builtin, syscall_names
 from runc_wrap.profiles.actions import is_default
+from runc_wrap.profiles.arguments.narrowed_comparisons import narrowed
 from runc_wrap.profiles.composition import operations, systemd_sets
 from runc_wrap.profiles.composition.operations import ADD, REMOVE, Part
 from runc_wrap.profiles.json_profiles.profile_parser import Conditions, Text
@@ -198,6 +199,11 @@ def made(name: str, what: Composition, load: Load) -> Composed:
         except ProfileError as error:
             raise ProfileError(f"{part.text}: {error}") from None
         steps.append(profile)
+    if wide := {*narrowed(base.profile).calls}.intersection(narrowed(profile).left):
+        raise ProfileError(
+            f"{', '.join(sorted(wide))}: with these additions it cannot compare only the bits that "
+            "the kernel uses; compare with SCMP_CMP_MASKED_EQ and the mask 0xffffffff"
+        )
     made = replace(profile, name=name, version=None)
     root = base.base if base.parts else what.base
     return Composed(made, root, (*base.parts, *parts), tuple(steps))

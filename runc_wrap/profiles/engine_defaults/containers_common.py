@@ -168,15 +168,7 @@ CONTAINERS_COMMON = DefaultByRelease(
     default_action=ERRNO,
     default_errno_ret=errno.ENOSYS,
     architectures=ARCHITECTURES,
-    rules=(
-        _DENIED,
-        _BASE,
-        *personalities(),
-        *_BY_ARCH,
-        *_BY_CAPABILITY,
-        *_SOCKETS,
-        *_BPF_AND_PERF,
-    ),
+    rules=(_DENIED, _BASE, *personalities(), *_BY_ARCH, *_BY_CAPABILITY, *_SOCKETS, *_BPF_AND_PERF),
 )
 
 # containers/common -> the first releases of these engines that are built with it, newest first, of
