@@ -24,7 +24,7 @@ from runc_wrap.tighten.tightening_plan import HAS_IT, Tightening, planned
 Flags = dict[str, bool]
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
-_SHOWN = 5
+_SHOWN, _MOST = 5, 20  # calls of a workload, sentences on a container
 
 
 @click.command()
@@ -52,22 +52,24 @@ def tighten(
     and their children, programs with set-user-ID bits or file capabilities (sudo, su, ping) give no
     privileges any more.
 
-    Exit status 1: a container is refused, or a process could not be tightened.
+    Exit status 1: a container is refused or cannot be read, or a process could not be tightened.
     """
     if flags["overlay"] + flags["profile"] + bool(named) != 1:
         raise click.UsageError("give one of --overlay, --profile and --named NAME")
     if sentence := tracing_obstacles.first():
         raise Failure(sentence)
     with locks.locked(places.var, "tighten"):  # two at once would stop one process
-        plans = _tightened(places, names, None if flags["overlay"] else named or "", canary, flags)
+        profile = None if flags["overlay"] else named or ""
+        plans, is_whole = _tightened(places, names, profile, canary, flags)
     _show(plans, as_json=flags["as_json"])
-    if any(plan.reasons for plan in plans):
+    if any(plan.reasons for plan in plans) or not (names or is_whole):
         raise SystemExit(output.WRONG)
 
 
 def _tightened(
     places: Places, names: Sequence[str], profile: str | None, most: int | None, flags: Flags
-) -> list[Tightening]:
+) -> tuple[list[Tightening], bool]:
+    """Return what came of the containers; and whether all of this node could be read."""
     node, dry_run = look(places), flags["dry_run"]
     choice = FilterChoice(places, profile, is_named=bool(names))
     with output.progress("Reading the processes' filters") as meter:
@@ -88,7 +90,7 @@ def _tightened(
     with output.progress("Tightening containers") as meter:
         for plan in meter.counting(todo):
             container_tightening.tighten(places, plan, containers)
-    return plans
+    return plans, not node.unreadable
 
 
 def _chosen(node: Node, names: Sequence[str]) -> list[Entry]:
@@ -161,7 +163,9 @@ def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:
         return
     output.table(_COLUMNS, [_row(plan) for plan in plans])
     for plan in plans:
-        for sentence in (*plan.reasons, *plan.notes):
+        said = [*plan.reasons, *plan.notes]
+        more = [f"and {len(said) - _MOST} more: --json shows them"] if said[_MOST:] else []
+        for sentence in (*said[:_MOST], *more):
             output.warn(f"{named(plan.entry)}: {plan.result}: {sentence}")
 
 

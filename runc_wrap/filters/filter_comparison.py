@@ -177,27 +177,35 @@ def to_try(
 
 
 @lru_cache(maxsize=_MOST_PROGRAMS)
-def weaker(filters: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+def weaker(
+    filters: tuple[bytes, ...], wanted: tuple[bytes, ...], *, is_foreign: bool = False
+) -> tuple[FilterDifference, ...]:
     """Return the calls of which these filters together let through more than others together do.
 
-    The first of each number; an errno does not matter. Raises BpfError.
+    The first of each number; an errno does not matter. Raises BpfError; with `is_foreign`, since a
+    program wrote a filter, also where not all arguments that one tells apart can be tried.
     """
-    return tuple(_weaker(*([bpf.program(one) for one in each] for each in (filters, wanted))))
+    programs = ([bpf.program(one) for one in each] for each in (filters, wanted))
+    return tuple(_weaker(*programs, is_foreign=is_foreign))
 
 
 def _weaker(
-    filters: Sequence[bpf.Program], wanted: Sequence[bpf.Program]
+    filters: Sequence[bpf.Program], wanted: Sequence[bpf.Program], *, is_foreign: bool
 ) -> Iterator[FilterDifference]:
     for abi, number in every_number():
-        interest = to_try((*filters, *wanted), (), abi, number)
+        interest, is_denied = to_try((*filters, *wanted), (), abi, number), False
         for args in interest.calls():
             call = bpf.SeccompData(abi.audit, number, args)
             codes = bpf.combined(wanted, call), bpf.combined(filters, call)
             shown = args if interest.indexes else None
             found = FilterDifference.of(abi, number, *codes, shown)
+            is_denied = is_denied or codes[0] != return_codes.ALLOW
             if found.is_weaker:
                 yield found
                 break
+        else:
+            if is_foreign and is_denied and interest.is_sampled:
+                raise bpf.BpfError("not all arguments that are told apart can be tried")
 
 
 def every_number() -> Iterator[tuple[Abi, int]]:

@@ -156,6 +156,7 @@ def living(pid: int) -> dict[int, dict[bytes, bytes]]:
             except OSError:  # it has ended
                 continue
             if not (has_ended(fields[b"State"]) or _is_kernels(thread)):
+                fields.pop(b"Groups", None)  # 720 KB of each thread, if it likes
                 found[int(thread.rpartition("/")[2])] = fields
         if found or started(pid) is None:  # else an exec gave a thread another number
             break

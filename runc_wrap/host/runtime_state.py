@@ -40,10 +40,14 @@ def default_roots(directory: str) -> tuple[str, ...]:
     return tuple(f"{directory}/{kind}" for kind in _FILES)
 
 
-def is_runtime(pid: int) -> bool:
-    """Tell whether a process executes runc or crun, or the copy that they make of themselves."""
-    parts = (procfs.program(pid) or "").replace(":", "/").replace("-", "/").split("/")
-    return any(one.startswith(("runc", "crun")) for one in parts)
+def is_runtime(pid: int, name: str = "runc") -> bool:
+    """Tell whether a process executes runc, crun or a runtime of this name, or their own copy.
+
+    crun's is the root of a mount of its own, as is nothing else that executes programs.
+    """
+    path = procfs.program(pid) or ""
+    parts = path.replace(":", "/").replace("-", "/").split("/")
+    return path == "/" or any(one.startswith(("runc", "crun", name)) for one in parts)
 
 
 class State:

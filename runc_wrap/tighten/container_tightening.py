@@ -31,7 +31,6 @@ from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED, Tighten
 SECONDS = 10.0  # for execs that are under way
 _PAUSE = 0.05
 _TRIES = 5  # at what the runtime saved, if it is written back meanwhile
-_SHOWN = 5
 _DIRECTORIES = 1000  # cgroups, which a container may make; `members` finds what is in others
 _DAY = 86400  # seconds
 # 0.2.0, after a downgrade, takes the line for the container's record, and verifies it by this.
@@ -73,12 +72,16 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
     _, alike = _save(plan)
     changed = procfs.ticks()
     while True:
-        waiting, is_arriving = runtime_processes.under_way(container, changed, inside)
+        waiting, is_arriving = runtime_processes.under_way(container, plan.runtime, changed, inside)
         late = time.monotonic() > deadline
         if not _is_there(plan):
             plan.reasons.append(_ENDED)
             return
-        is_meant = (lambda _: True) if late else partial(is_program, container=container)
+        is_meant = (
+            (lambda _: True)
+            if late
+            else partial(is_program, container=container, name=plan.runtime)
+        )
         laid = plan.laid
         request = FilterRequest(laid.program, plan.set_no_new_privs, alike, laid.logs)
         plan.add(tighten_container(containers, place, request, is_meant))
@@ -92,12 +95,12 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
         plan.reasons.append(_UNSEEN)
     if again:
         plan.reasons.append(f"something else writes what {container.kind} saved of it all the time")
-    for pid in waiting[:_SHOWN]:
+    for pid in waiting:
         plan.reasons.append(
             f"the runtime's process {pid} began an exec or update before, and goes on"
         )
-    if joined := ", ".join(_joined(containers, place)[:_SHOWN]):
-        plan.notes.append(f"the processes {joined} only joined its namespaces: left as they are")
+    for pid in _joined(containers, place):
+        plan.notes.append(f"the process {pid} only joined its namespaces: left as it is")
 
 
 def _save(plan: Tightening) -> tuple[bool, tuple[bytes, ...]]:
@@ -119,15 +122,14 @@ def _is_there(plan: Tightening) -> bool:
     return first.handle.is_running() and procfs.started(first.pid) is not None
 
 
-def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[str]:
+def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[int]:
     """Return the processes outside a container that are in its mount namespace."""
     own = procfs.namespace(containers[place].pid or 0, "mnt")
     if own in (None, procfs.namespace(os.getpid(), "mnt")):
         return []
     found = [pid for pid in procfs.pids() if procfs.namespace(pid, "mnt") == own]
     inside = {one.pid for one in members(containers, place)}
-    left = [pid for pid in found if pid not in inside and procfs.namespace(pid, "mnt") == own]
-    return [*map(str, left)]
+    return [pid for pid in found if pid not in inside and procfs.namespace(pid, "mnt") == own]
 
 
 def tighten_container(

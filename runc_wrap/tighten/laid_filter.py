@@ -90,6 +90,8 @@ def of_block(name: str, block: Json, loader: Loader) -> LaidFilter:
 class FilterChoice:
     """Chooses for each container. `loader` returns how a kind of runtime loads profiles.
 
+    `runtime` is the file name of the real one.
+
     `profile` is None for the overlay, "" for what the policy in force decides; `is_named`: the
     containers were named. Raises Refusal, and Failure if no overlay is in force.
     """
@@ -98,6 +100,7 @@ class FilterChoice:
         self._places, self._profile, self._is_named = places, profile, is_named
         self.loader = cache(partial(runtime_loader.of, places.prefix))
         self._policy = policy_file.load(str(places.prefix))
+        self.runtime = self._policy["runtime"]["path"].rpartition("/")[2]
         over = self._policy["overlay"]
         if profile is None and not over:
             raise Failure(

@@ -16,38 +16,39 @@ _COMMANDS = {b"exec", b"update"}
 
 
 def under_way(
-    container: RuntimeContainer, since: int, inside: Callable[[], Iterable[Process]]
+    container: RuntimeContainer, name: str, since: int, inside: Callable[[], Iterable[Process]]
 ) -> tuple[list[int], bool]:
     """Return the commands that began before a time, in ticks, and have no process in it yet.
 
-    And whether a process `inside` is still the runtime.
+    And whether a process `inside` is still the runtime, whose file has this name.
     """
     begun = [  # first: who has ended has its child there
         pid
         for pid in procfs.pids()
-        if (procfs.born(pid) or (since + 1,))[0] <= since and _is_command(pid, container)
+        if (procfs.born(pid) or (since + 1,))[0] <= since and _is_command(pid, container, name)
     ]
     now = [*inside()]
     known = {pid for one in now for pid in (one.pid, one.parent)}
-    is_arriving = not all(is_program(one.pid, container) for one in now)
+    is_arriving = not all(is_program(one.pid, container, name) for one in now)
     return [pid for pid in begun if pid not in known], is_arriving
 
 
-def is_program(pid: int, container: RuntimeContainer) -> bool:
+def is_program(pid: int, container: RuntimeContainer, name: str) -> bool:
     """Tell whether a process is no longer the runtime: its child, which executes the runtime."""
     return not (
-        runtime_state.is_runtime(pid) and _is_command((procfs.born(pid) or (0, 0))[1], container)
+        runtime_state.is_runtime(pid, name)
+        and _is_command((procfs.born(pid) or (0, 0))[1], container, name)
     )
 
 
-def _is_command(pid: int, container: RuntimeContainer) -> bool:
+def _is_command(pid: int, container: RuntimeContainer, name: str) -> bool:
     """Tell whether a process is root's runtime, outside containers, in one of these commands.
 
     Only then its command line is read: any other process may make its reader wait for ever.
     """
     is_root = (procfs.read(f"/proc/{pid}/status") or b"").find(b"\nUid:\t0\t0\t") > 0
     is_outside = procfs.namespace(pid, "pid") == procfs.namespace(os.getpid(), "pid")
-    if not (runtime_state.is_runtime(pid) and is_root and is_outside):
+    if not (runtime_state.is_runtime(pid, name) and is_root and is_outside):
         return False
     words = {*(procfs.read(f"/proc/{pid}/cmdline") or b"").split(b"\0")}
     return os.fsencode(container.id) in words and not _COMMANDS.isdisjoint(words)

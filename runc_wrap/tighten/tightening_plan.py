@@ -12,7 +12,8 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.bpf import BpfError
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.filters.kernel import filter_injection, filter_readback, injected_code, ptrace
+from runc_wrap.filters.kernel import filter_injection, filter_readback, ptrace
+from runc_wrap.filters.kernel.injected_code import X86_64
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError, Status
 from runc_wrap.host import cgroups, container_discovery, procfs
 from runc_wrap.hotpath import json_codec
@@ -40,10 +41,14 @@ _OBSERVED = (
 
 @dataclass(slots=True, eq=False)
 class Tightening:
-    """`reasons` are sentences on what is not tightened, `notes` on what was not meant to be."""
+    """`runtime` is the real one's name.
+
+    `reasons` are sentences on what is not tightened, `notes` on what was not meant to be.
+    """
 
     entry: Entry
     loader: Loader
+    runtime: str = "runc"
     set_no_new_privs: bool = False
     laid: LaidFilter = LaidFilter("-", {}, b"")  # noqa: RUF009 - immutable
     result: str = PLANNED
@@ -68,8 +73,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
 
     Changes nothing. Its processes are stopped one by one, to read their filters.
     """
-    plan = Tightening(entry, choice.loader(entry.container.kind), set_no_new_privs)
-    machine = injected_code.X86_64
+    plan = Tightening(entry, choice.loader(entry.container.kind), choice.runtime, set_no_new_privs)
     try:
         if owner := entry.container.owner:
             raise Failure(f"it belongs to uid {owner}, who can change what its runtime saved")
@@ -88,7 +92,7 @@ def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Ti
         lacking = _lacking(plan, saved)
         if has_saved and not lacking and laid.digest not in entry.partly_laid:
             plan.result = HAS_IT
-        elif ptrace.denies(laid.program, machine.restart, machine.audit):
+        elif ptrace.denies(laid.program, X86_64.restart, X86_64.audit):
             raise Failure(_ENDS_WAITS)
         elif not set_no_new_privs and not all(one is None or one.may_add for one in lacking):
             raise Failure(filter_injection.NEEDS_NO_NEW_PRIVS)

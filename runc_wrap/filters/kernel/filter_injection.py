@@ -22,7 +22,6 @@ import signal
 import struct
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from runc_wrap.filters.kernel import injected_code, ptrace
@@ -257,10 +256,7 @@ class _Run:
             self._fail("its threads have different filters, so that the kernel adds none to all")
         if call.name == "mmap" and returned > 0:
             self._address = returned
-            try:
-                self._write()
-            except OSError as error:  # as with proc_mem.restrict_write
-                self._fail(f"the kernel forbids writing /proc/PID/mem ({error.strerror})")
+            self._write()
         elif returned < 0 and call.name != "munmap":
             self._fail(_refused(call.name, returned))
 
@@ -268,14 +264,16 @@ class _Run:
         self._failure = self._failure or FiltersUnreadableError(f"{sentence} ({self._tid})")
 
     def _write(self) -> None:
-        """Write the program behind a struct sock_fprog into the mapped page."""
+        """Write the program behind a struct sock_fprog into the mapped page.
+
+        By ptrace, as rules against writing /proc/PID/mem do not concern that.
+        """
         header = struct.pack(
             "<HxxxxxxQ" if self._machine.wide else "<HxxIxxxxxxxx",
             len(self._program) // WORD,
             self._address + 2 * WORD,
         )
-        with Path(f"/proc/{self._tid}/mem").open("r+b", buffering=0) as memory:
-            os.pwrite(memory.fileno(), header + self._program, self._address)
+        ptrace.poke(self._tid, self._address, header + self._program)
 
     def _room(self) -> int:
         """Return an address in the last page of the vDSO, behind all that it holds.

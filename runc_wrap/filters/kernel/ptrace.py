@@ -39,7 +39,7 @@ WALL = 0x40000000
 FILTERED = 2  # SECCOMP_MODE_FILTER, linux/seccomp.h
 WORD = 8  # bytes, of struct sock_filter as well
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
-_MOST = 64  # filters; the kernel allows 256 KiB of all, which is far fewer of the longest
+_MOST = 32_768 // 5  # filters: the kernel counts four instructions for each beside its own
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long

@@ -130,6 +130,7 @@ class ContainerMembers:
         self._add_cgroups()
         self._add_descendants()
         self._add_namespaces()
+        self._add_descendants()  # of those, too
 
     def of(self, place: int) -> list[Process]:
         """Return a container's processes, beginning with its first; [] if that has ended."""

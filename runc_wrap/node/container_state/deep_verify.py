@@ -196,7 +196,7 @@ class _Bounded:
             done = bounded_work.run({user: lambda: self._yielded(read)}, self._left)[user]
             self._left -= time.monotonic() - begun
             if not done.is_complete:
-                raise BpfError("filters that its program wrote take too long to compare")
+                raise BpfError("filters of its program are compared for too long, or in part only")
             self._seen[read] = tuple(FilterDifference(*one) for one in done.values)
         return self._seen[read]
 
@@ -225,12 +225,12 @@ class Expectations(_Bounded):
             return ()
         return found
 
-    def weaker(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
+    def weaker(self, read: tuple[bytes, ...], *, is_foreign: bool) -> tuple[FilterDifference, ...]:
         """Return the calls of which these filters together let through more than the block."""
         found: tuple[FilterDifference, ...] = ()
         for loader in (self._loader, *self._others):
             wanted = filter_comparison.installed(self._block, loader)
-            now = filter_comparison.weaker(read, (wanted,))
+            now = filter_comparison.weaker(read, (wanted,), is_foreign=is_foreign)
             if not now:
                 return ()
             found = found or now
@@ -260,8 +260,9 @@ class WithLaid(_Bounded):
 
     def _compared(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
         """Return the calls that a process may make although one of these denies them."""
-        found = self._decided.weaker(read) if self._decided else ()
-        return (*found, *filter_comparison.weaker(read, self._laid))
+        is_foreign = read != self._oldest(read, self._own)
+        found = self._decided.weaker(read, is_foreign=is_foreign) if self._decided else ()
+        return (*found, *filter_comparison.weaker(read, self._laid, is_foreign=is_foreign))
 
     def sampled(self, read: tuple[bytes, ...]) -> set[str]:
         """Return the calls of which only a part was compared, as far as that is known."""

@@ -13,7 +13,7 @@ from harness.containers.bundles import Bundle
 from harness.host.processes import wait_until
 from harness.kernel.process_status import status
 from harness.node.requirements import program
-from runc_wrap.filters.kernel import filter_injection, ptrace
+from runc_wrap.filters.kernel import ptrace
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
@@ -80,23 +80,6 @@ def test_a_tracer_without_a_processor_while_a_thread_stands_still_is_waited_for(
     monkeypatch.setattr(ptrace, "call", call)
     (one,) = running.tighten()
     assert one.reason is None
-    running.wait_for(f"keyctl {ERRNO}")
-
-
-def test_where_a_process_memory_cannot_be_written_it_is_named_and_goes_on_as_it_was(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forbidden(_: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    running = start("tightened", "sits")
-    monkeypatch.setattr(filter_injection._Run, "_write", forbidden)  # noqa: SLF001
-    (one,) = running.tighten()
-    assert "the kernel forbids writing /proc/PID/mem" in (one.reason or "")
-    found = status(running.pid)
-    assert (found["Seccomp"], found["NoNewPrivs"]) == ("0", "0")
-    monkeypatch.undo()
-    assert [one.reason for one in running.tighten()] == [None]
     running.wait_for(f"keyctl {ERRNO}")
 
 

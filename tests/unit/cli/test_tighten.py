@@ -49,6 +49,8 @@ class Choice:
     def __init__(self, *_: object, is_named: bool) -> None:
         self._is_named = is_named
 
+    runtime = "runc"
+
     def of(self, one: Entry) -> LaidFilter | None:
         is_out = one.container.id == "opted-out" and not self._is_named
         return None if is_out else LaidFilter("x", {}, DENIES_ALL_ELSE)
@@ -96,7 +98,7 @@ class Laying:
         self.laid.append(name)
         plan.result = PARTLY if name == "broken" else TIGHTENED
         plan.reasons = ["process 1: it cannot stop"] if name == "broken" else []
-        plan.notes = ["the processes 7 only joined its namespaces"] if name == "web1" else []
+        plan.notes = ["the process 7 only joined its namespaces"] if name == "web1" else []
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def test_what_keeps_all_from_being_tightened_is_said(
 def test_others_containers_and_processes_that_only_joined_are_named(on_node: OnNode) -> None:
     done = on_node.node.ctl("tighten", "--named", "x", status=0)
     assert "left as they are, since they belong to other users: 1" in done.stderr
-    assert "the processes 7 only joined its namespaces" in done.stderr
+    assert "the process 7 only joined its namespaces" in done.stderr
     for unknown in ("nobody", "web"):  # an id's first three characters are too few
         assert on_node.node.ctl("tighten", "--named", "x", unknown).exit_code == 2
 

@@ -54,6 +54,15 @@ def test_processes_are_found_by_cgroup_at_any_depth() -> None:
     ) == [{10, 11, 12}]
 
 
+def test_descendants_of_who_is_in_the_pid_namespace_only_are_found() -> None:
+    assert members(
+        [container(10)],
+        process(10, namespace="pid:[2]"),
+        process(11, namespace="pid:[2]"),
+        process(12, 11, namespace="pid:[3]"),
+    ) == [{10, 11, 12}]
+
+
 def test_the_starters_or_our_own_cgroup_is_not_the_containers() -> None:
     assert members(
         [container(10), container(20)],
