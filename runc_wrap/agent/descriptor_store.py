@@ -57,9 +57,8 @@ class DescriptorStore:
         message = b"FDSTORE=1\nFDNAME=" + name.encode() + poll
         if is_full or not self._supervisor.send(message, [fd], waits=True):
             why = f"holds {self.most} already" if is_full else "does not answer"
-            warn(
-                f"the descriptor store {why}: calls through {name} fail if this process is killed."
-            )
+            then = f"calls through {name} fail if this process is killed"
+            warn(f"the descriptor store {why}: {then}.")
             if not until_closed:
                 self.late[name] = fd
             return

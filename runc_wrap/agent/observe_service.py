@@ -117,7 +117,9 @@ class Observer:
         gc.freeze()
         while not self.is_over and not self.is_outdated:
             self._turn()
-        self._finish()
+        self.listeners.inspector.stop()
+        if self.recorder:
+            self._guarded(self.recorder.finish)
         if self.is_outdated:
             handed = sorted(self._to_pass_on(), key=lambda each: each[0] in self.store.late)
             service_lifecycle.begin_anew(self.prefix, ROLE, handed)
@@ -289,8 +291,3 @@ class Observer:
             yield f"{ARRIVING}{arrival.number}", fd
             if arrival.listener is not None:
                 yield f"{LISTENER}{arrival.number}", arrival.listener
-
-    def _finish(self) -> None:
-        self.listeners.inspector.stop()
-        if self.recorder:
-            self._guarded(self.recorder.finish)

@@ -93,9 +93,8 @@ class Supervisor:
 
     def _connected(self) -> _socket.socket:
         if self._socket is None:
-            self._socket = _socket.socket(
-                _socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
-            )
+            kind = _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC
+            self._socket = _socket.socket(_socket.AF_UNIX, kind)
             # The kernel waits, not Python: one system call, in which a descriptor is handed over.
             self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, _A_SECOND)
             self._socket.connect(self._address)

@@ -123,7 +123,9 @@ class Server:
                 self._read(connection)
             else:
                 self._accept()
-        self._give_up_late_ones()
+        now = time.monotonic()
+        for connection in [each for each in self.connections.values() if each.until <= now]:
+            self._close(connection)
         return False
 
     def _accept_if_room(self) -> None:
@@ -185,11 +187,6 @@ class Server:
         except Exception as error:  # noqa: BLE001 - the cold path reports it if it recurs
             self._complaints.note(error)
         return COLD
-
-    def _give_up_late_ones(self) -> None:
-        now = time.monotonic()
-        for connection in [each for each in self.connections.values() if each.until <= now]:
-            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
         """Forget a connection; first remove the file that its launcher did not take."""

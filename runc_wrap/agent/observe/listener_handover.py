@@ -186,11 +186,11 @@ class Acceptor:
         Raises OSError if there is no room for it; then the socket stays readable.
         """
         number = self._next
-        name = f"{ARRIVING}{number}"
         try:
             fd, _ = self.listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - accept() makes an object of socket's
         except (BlockingIOError, ConnectionAbortedError):
             return None
-        self._store.put(name, fd, until_closed=True)  # the runtime may have hung up already
+        # the runtime may have hung up already
+        self._store.put(f"{ARRIVING}{number}", fd, until_closed=True)
         self._next += 1
         return number, fd

@@ -100,9 +100,7 @@ class TracingFilters:
 
     def as_state(self) -> list[list[object]]:
         """Return the state that the constructor takes."""
-        return [
-            [count, program if program is None else program.hex()] for count, program in self.kept
-        ]
+        return [[count, one if one is None else one.hex()] for count, one in self.kept]
 
     def add(self, count: int, program: bytes | None) -> bool:
         """Keep a filter; return whether it is new. If they are too many, keep one unknown one."""

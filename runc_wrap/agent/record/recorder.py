@@ -70,9 +70,8 @@ class Recorder:
         self.check = SourceCheck(f"{prefix}/var/evidence", absent(why, self.tree.news.problem))
         self._watched = WatchedTime(self._store, self.check, has_audit=self.live is not None)
         self.written_until = self._writing_until = 0.0
-        self.looked_until = min(
-            self._store.state.looked_until, self._watched.begun
-        )  # by predecessors
+        # by predecessors
+        self.looked_until = min(self._store.state.looked_until, self._watched.begun)
         self._containers = self.tree.lives.begun
         self._calls = PendingCalls(prefix, self.tree, self._store, self.check)
         self._due: float | None = None

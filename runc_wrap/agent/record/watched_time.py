@@ -33,7 +33,10 @@ class WatchedTime:
 
     def note(self, now: float) -> None:
         """Note in the store that all was watched until now, as far as that is so."""
-        self._follow_clock(now)
+        before, self._clock = self._clock, _clock_offset()
+        if abs(self._clock - before) > _CLOCK_SET:  # nobody watched while it jumped
+            self.begun = self._audit_begun = now
+            self._check.begun = dict.fromkeys(self._check.begun, now)
         self._store.state.add_watched(OBSERVE, self.begun, now)
         if PROCESSES in self._check.begun:
             self._store.state.add_watched(PROCESSES, self._check.begun[PROCESSES], now)
@@ -49,13 +52,6 @@ class WatchedTime:
                 warn(f"audit records may not come: {why}")
         self._obstacles = obstacles
 
-    def _follow_clock(self, now: float) -> None:
-        """Begin all intervals anew if the clock was set: nobody watched while it jumped."""
-        before, self._clock = self._clock, _clock_offset()
-        if abs(self._clock - before) > _CLOCK_SET:
-            self.begun = self._audit_begun = now
-            self._check.begun = dict.fromkeys(self._check.begun, now)
-
     def _note_audit(self, now: float) -> None:
         """Note audit as watched if every logged call could arrive; note the losses."""
         obstacles = audit_obstacles.warnings()
@@ -63,9 +59,8 @@ class WatchedTime:
         if [why for why in obstacles if why != audit_obstacles.UNREAD]:
             self._audit_begun = now
         elif AUDIT in self._check.begun:
-            self._store.state.add_watched(
-                AUDIT, max(self._audit_begun, self._check.begun[AUDIT]), now
-            )
+            since = max(self._audit_begun, self._check.begun[AUDIT])
+            self._store.state.add_watched(AUDIT, since, now)
         self._note_dropped(now)
 
     def _note_dropped(self, now: float) -> None:
