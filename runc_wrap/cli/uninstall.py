@@ -59,7 +59,7 @@ def _planned(places: Places, *, purge: bool, hand_over: bool) -> UninstallPlan:
 
 
 def _tell(plan: UninstallPlan, lines: list[str], *, as_json: bool, dry_run: bool) -> None:
-    left = [each._asdict() for each in uninstaller.left(plan)]
+    left = [{"what": what, "why": why} for what, why in uninstaller.left(plan)]
     if as_json:
         output.document({"dry_run": dry_run, "steps": lines, "left": left})
         return

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from runc_wrap.engines import dependent_container, handler_removal, handler_users
 from runc_wrap.engines.registration import registration_plan, registration_state
@@ -32,13 +31,6 @@ _YOURS = "yours to delete when nothing needs it"
 
 
 Step = tuple[str, Callable[[], object]]  # what it does, as an imperative, and the function
-
-
-class Left(NamedTuple):
-    """What stays, and why."""
-
-    what: str
-    why: str
 
 
 @dataclass
@@ -154,19 +146,19 @@ def _purge(todo: UninstallPlan) -> None:
     (etc / "config.toml").unlink(missing_ok=True)
 
 
-def left(todo: UninstallPlan) -> list[Left]:
+def left(todo: UninstallPlan) -> list[tuple[str, str]]:
     """Return what stays, and why, apart from what `finish` finds."""
-    found = [Left("perhaps a container", each) for each in todo.unsure]
+    found = [("perhaps a container", each) for each in todo.unsure]
     for removal in todo.removals:
-        found += [Left(each, _YOURS) for each in removal.given]
+        found += [(each, _YOURS) for each in removal.given]
     for name, why in todo.stays.items():
         path = todo.places.wrapper.with_name(name)
-        found.append(Left(f"{path}, which leads to {todo.runtime}", f"{why}; {_YOURS}"))
+        found.append((f"{path}, which leads to {todo.runtime}", f"{why}; {_YOURS}"))
     if not todo.purges and _has_files(todo.places.etc):
-        found.append(Left(str(todo.places.etc), "your settings; --purge removes them"))
+        found.append((str(todo.places.etc), "your settings; --purge removes them"))
     if kept := _kept_records(todo):
         where = f"{todo.places.var} ({', '.join(kept)})"
-        found.append(Left(where, "your records; --purge removes them"))
+        found.append((where, "your records; --purge removes them"))
     return found
 
 

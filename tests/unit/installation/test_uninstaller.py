@@ -111,7 +111,7 @@ def test_an_uninstall_is_refused_while_a_task_calls_a_path_or_hands_over(places:
     assert list(plan.stays) == ["strict"]
     _done(plan, path)
     assert path.readlink() == RUNTIME
-    left = [each.what for each in uninstaller.left(plan)]
+    left = [what for what, _ in uninstaller.left(plan)]
     assert f"{path}, which leads to {RUNTIME}" in left
 
 
@@ -162,7 +162,7 @@ def test_an_engine_that_does_not_say_its_containers_and_what_users_run_are_named
     told = f"there may be containers that need strict, as {FAILS}"
     assert ({*removal.named}, removal.given) == ({told, users}, [])
     plan = uninstaller.plan(places)
-    assert {told, users} <= {each.why for each in uninstaller.left(plan)}
+    assert {told, users} <= {why for _, why in uninstaller.left(plan)}
     assert plan.stays == {}
     assert sorted(uninstaller.plan(places, hands_over=True).stays) == ["runc-wrap", "strict"]
 
@@ -211,7 +211,7 @@ def test_an_engine_that_has_a_path_in_memory_needs_it(
             with pytest.raises(Failure, match=f"{path}: crio"):
                 uninstaller.plan(places)
         else:
-            told = [each.why for each in uninstaller.left(uninstaller.plan(places))]
+            told = [why for _, why in uninstaller.left(uninstaller.plan(places))]
             assert any("nobody answers" in each for each in told) is is_named
     assert "strict" not in uninstaller.plan(places, hands_over=True).stays or is_registered
 
