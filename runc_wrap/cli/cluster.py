@@ -76,9 +76,8 @@ def _look_after(  # noqa: PLR0913 - the commands' options
     given = Pod(node, pod, archive_copy.IMAGE, _CONFIG, _PROFILES, taint, _STATE)
     reporter = Reporter(_PLACES, given, api_server.in_pod(os.environ), output.warn)
     commands = NodeCommands(_PLACES, Manager(_SOCKET), engine_config)
-    work = _alone(
-        InstallerLoop(_PLACES, commands, reporter, removes=removes).run, installs=not removes
-    )
+    loop = InstallerLoop(_PLACES, commands, reporter, removes=removes)
+    work = _alone(loop.run, installs=not removes)
     well = frozenset((REMOVED,)) if removes else WELL
     _keep(work, reporter, once=once, well=well)
 

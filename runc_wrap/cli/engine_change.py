@@ -33,9 +33,8 @@ config_option = click.option("--config", type=options.PATH, help="The engine's c
 
 def engine_argument(*more: str) -> Callable[[Callable[..., bool]], Callable[..., bool]]:
     """Return the argument ENGINE, which may also be one of `more`."""
-    return click.argument(
-        "name", metavar="ENGINE", type=click.Choice([*engine_registry.ENGINES, *more])
-    )
+    names = [*engine_registry.ENGINES, *more]
+    return click.argument("name", metavar="ENGINE", type=click.Choice(names))
 
 
 class _Wanted(NamedTuple):

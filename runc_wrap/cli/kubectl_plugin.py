@@ -215,9 +215,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"remark   {safe_text.name(remark, _LONGEST)}"
     for one in _items(document, "attempts"):
         found = one if isinstance(one, dict) else {}
-        step, count, again, reason = (
-            safe_text.name(found.get(key), _LONGEST) for key in ("step", "count", "again", "reason")
-        )
+        keys = ("step", "count", "again", "reason")
+        step, count, again, reason = (safe_text.name(found.get(key), _LONGEST) for key in keys)
         yield f"failed   {step} ({count} times; tried again after {again}): {reason}"
 
 

@@ -100,9 +100,7 @@ def laid_out(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     themselves do not fit, each cell has a line of its own, with its name.
     """
     split = [[cell.split("\n") for cell in row] for row in rows]
-    widest = [
-        max(len(line) for cell in cells for line in cell) for cells in zip(*split, strict=True)
-    ]
+    widest = [max(len(one) for cell in cells for one in cell) for cells in zip(*split, strict=True)]
     widths = _shrunk(widest, width - len(_BETWEEN) * (len(widest) - 1))
     if any(len(name) > most for name, most in zip(rows[0], widths, strict=True)):
         for cells in rows[1:]:

@@ -58,9 +58,9 @@ def _without_runtime(places: Places) -> Iterator[str]:
     except (PolicyError, OSError) as error:
         problem = f" The policy cannot be read: {error}"
     try:
-        installed_programs.find_runtime(
-            installed_programs.default_runtimes(places.runtime) if written is None else written
-        )
+        if written is None:
+            written = installed_programs.default_runtimes(places.runtime)
+        installed_programs.find_runtime(written)
     except (installed_programs.RuntimeNotUsable, OSError) as error:
         yield f"{error}{problem}"
 

@@ -41,6 +41,4 @@ CHECKS: dict[str, Callable[[Places], Iterator[Finding]]] = {
 
 def run(places: Places) -> list[Finding]:
     """Return the findings of all checks, in the order of CHECKS."""
-    return [
-        replace(finding, check=name) for name, check in CHECKS.items() for finding in check(places)
-    ]
+    return [replace(one, check=name) for name, check in CHECKS.items() for one in check(places)]

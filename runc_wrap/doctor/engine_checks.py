@@ -145,9 +145,8 @@ def passed_on(places: Places) -> Iterator[Finding]:
         for plugin in (loaded_files.OLD_CRI, loaded_files.NEW_CRI):
             runtimes = toml_text.lookup(document, [*loaded_files.section_path(plugin), "runtimes"])
             for name, handler in sorted(runtimes.items()):
-                if _is_ours(
-                    toml_text.lookup(runtimes, [name, "options"]).get("BinaryName"), places
-                ):
+                options = toml_text.lookup(runtimes, [name, "options"])
+                if _is_ours(options.get("BinaryName"), places):
                     yield from _of_handler(config, name, handler)
 
 

@@ -85,9 +85,7 @@ def _moved(places: Places, fresh: CompiledPolicy) -> Iterator[Finding]:
             sentence = f"runtime-default of {engine} is {old.get(engine)}, and would be now"
             yield _applied(places, "warning", f"{sentence} {new[engine]}")
     if before["runtime"] != fresh["runtime"]:
-        was, now = (
-            "{path} ({kind} {version})".format(**each["runtime"]) for each in (before, fresh)
-        )
+        was, now = ("{path} ({kind} {version})".format(**one["runtime"]) for one in (before, fresh))
         yield _applied(places, "warning", f"the runtime was {was}, and is now {now}")
 
 

@@ -140,9 +140,8 @@ class Manager:
                 yield _Line(connection)
         except (OSError, ValueError, EOFError, AuthenticationError) as error:
             said = safe_text.name(str(error) or type(error).__name__)
-            raise SystemdError(
-                f"the host's systemd does not answer at {self.path}: {said}"
-            ) from error
+            why = f"the host's systemd does not answer at {self.path}: {said}"
+            raise SystemdError(why) from error
 
 
 class _Line:
