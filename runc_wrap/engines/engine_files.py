@@ -89,9 +89,8 @@ class Tree:
     def put_whole(self, path: Path, title: str, body: str) -> None:
         """Write a file that is ours, a drop-in. Raises EngineError if there is another's."""
         if self.text(path):
-            raise EngineError(
-                f"{path} exists, and not as we wrote it; try: move it away, or another --handler"
-            )
+            why = f"{path} exists, and not as we wrote it"
+            raise EngineError(f"{why}; try: move it away, or another --handler")
         self.put(path, toml_text.block(title, body))
 
     def has_recorded(self, title: str) -> bool:

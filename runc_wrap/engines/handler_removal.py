@@ -85,7 +85,6 @@ def _refuse(where: Where, handler: str, found: list[Dependent]) -> None:
 def required_runtime(places: Places) -> Path:
     """Return the real runtime. Raises EngineError if there is none."""
     if (runtime := installed_programs.real_runtime(places)) is None:
-        raise EngineError(
-            f"there is no runc or crun that {places.runtime} names; try: `runc-wrapctl apply`"
-        )
+        why = f"there is no runc or crun that {places.runtime} names"
+        raise EngineError(f"{why}; try: `runc-wrapctl apply`")
     return runtime

@@ -43,9 +43,8 @@ def value(item: object) -> str:
         return json.dumps(item)
     if isinstance(item, float):
         return repr(item)
-    raise EngineError(
-        f"a setting of type {type(item).__name__} is no plain value; try: set it by hand"
-    )
+    kind = type(item).__name__
+    raise EngineError(f"a setting of type {kind} is no plain value; try: set it by hand")
 
 
 def key(name: str) -> str:

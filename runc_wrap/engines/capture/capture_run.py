@@ -117,9 +117,8 @@ class _Asking(NamedTuple):
                     "capabilities of this node, as its package does"
                 )
             if not found.seccomp:
-                raise EngineError(
-                    f"{name} gives {wished} no seccomp profile; try: a build of it with seccomp"
-                )
+                why = f"{name} gives {wished} no seccomp profile"
+                raise EngineError(f"{why}; try: a build of it with seccomp")
             return captured_profile.checked(found.seccomp, name)
         raise EngineError(f"{name} did not hand {wished} to runc-wrap: {said[-_SAID:]}")
 

@@ -112,9 +112,8 @@ def _take(answer: _Answer, events: Iterable[h2.events.Event], http: H2Connection
                 answer.is_over = True
                 return
             case h2.events.StreamReset() | h2.events.ConnectionTerminated():
-                raise ConnectionResetError(
-                    f"the server ended the call, with HTTP/2's error {int(event.error_code or 0)}"
-                )
+                code = int(event.error_code or 0)
+                raise ConnectionResetError(f"the server ended the call, with HTTP/2's error {code}")
 
 
 def _text(raw: bytes | str) -> str:

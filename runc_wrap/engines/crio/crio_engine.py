@@ -143,9 +143,8 @@ def _base(runtime: Table) -> Table:
     """Return what our handlers repeat of the default runtime's table; {} if that is none of OCI."""
     runtimes = runtime["runtimes"]
     names = (str(runtime.get("default_runtime", "")), *_BUILT_IN)
-    found: Table = next(
-        (runtimes[name] for name in names if isinstance(runtimes.get(name), dict)), {}
-    )
+    tables = (runtimes.get(name) for name in names)
+    found: Table = next((each for each in tables if isinstance(each, dict)), {})
     if found.get("runtime_type", "") not in _OF_OCI:
         return {}
     return {key: value for key, value in found.items() if key not in _NOT_INHERITED}

@@ -182,9 +182,8 @@ def carry_out(
     with locked(where.state_dir.parent, "engines"):
         _settle(where.change)
         if registration_state.of(where) != plan.before:
-            raise EngineError(
-                "another runc-wrapctl changed this registration meanwhile; try: this again"
-            )
+            why = "another runc-wrapctl changed this registration meanwhile"
+            raise EngineError(f"{why}; try: this again")
         gone = [] if plan.after.handlers else plan.after.dirs
         change_set.begin(where.change, _path_changes(plan), note, empties=gone, check=accept)
         try:

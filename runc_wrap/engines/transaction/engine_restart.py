@@ -114,9 +114,8 @@ def boot_unit_name(places: Places) -> str:
 def boot_unit_text(places: Places, unit: str) -> str:
     """Return the unit's text; `unit` is the engine's. Raises EngineError."""
     if not systemd.is_plain(places.prefix):
-        raise EngineError(
-            f"a unit cannot name the path {places.prefix}; try: `engine add` without --restart"
-        )
+        why = f"a unit cannot name the path {places.prefix}"
+        raise EngineError(f"{why}; try: `engine add` without --restart")
     names = [name for kind in engine_registry.ENGINES.values() for name in kind.units]
     before = dict.fromkeys(filter(None, [*names, unit]))
     # the state may be on a file system that is mounted late, as one of the network
@@ -160,9 +159,8 @@ def wait_until_answers(node: Systemd, access: Engine, also: str = "") -> None:
 
     polling.wait_for(is_over, node.patience)
     if why := access.silence():
-        raise EngineError(
-            f"{access.unit or 'the engine'} does not answer{also}: {why}{access.journal}"
-        )
+        who = access.unit or "the engine"
+        raise EngineError(f"{who} does not answer{also}: {why}{access.journal}")
 
 
 @contextlib.contextmanager
