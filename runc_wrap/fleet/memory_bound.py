@@ -28,9 +28,8 @@ def bounded() -> Iterator[Callable[[str, int], None]]:
         if resident_memory() - before > MOST_MEMORY:
             name = safe_text.word(largest[1], LONGEST_NODE)
             much = f"the nodes' documents take more than {MOST_MEMORY >> 20} MiB of memory"
-            raise Failure(
-                f"{much}, most of all {name}: leave it out by --without {name}, or ask fewer nodes"
-            )
+            advice = f"leave it out by --without {name}, or ask fewer nodes"
+            raise Failure(f"{much}, most of all {name}: {advice}")
 
     was_enabled = gc.isenabled()
     gc.disable()

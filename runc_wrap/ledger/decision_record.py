@@ -154,9 +154,7 @@ def tightened(line: Json) -> LaidFilters:
     """Return what a line of `tighten` says."""
     found = (line.get(name) for name in ("laid", "first", "partly"))
     laid, first, partly = ([*one] if isinstance(one, list) else [] for one in found)
-    digests, left = (
-        tuple(one for one in names if isinstance(one, str)) for names in (laid, partly)
-    )
+    digests, left = (tuple(one for one in some if isinstance(one, str)) for some in (laid, partly))
     return LaidFilters(digests, tuple(first), left)
 
 

@@ -40,9 +40,8 @@ def read(directory: Path, largest: int = LARGEST) -> Ledger:
         if any(last.get(key, {}).get(one) for one in ("candidate", decision_record.HAD_CANDIDATE)):
             found[decision_record.HAD_CANDIDATE] = True
         last[key] = found
-    return Ledger(
-        {key: decision_record.of(line) for key, line in last.items()}, damaged, starts, tightened
-    )
+    records = {key: decision_record.of(line) for key, line in last.items()}
+    return Ledger(records, damaged, starts, tightened)
 
 
 def _entries(directory: Path, largest: int) -> Iterator[Json | None]:

@@ -135,9 +135,8 @@ def _by_way_of_clone(call: CallKind, abi: Abi, profile: Filter, found: CallOutco
         made = call._replace(number=number, args=clone_arguments(abi, flags))
         then = _answered(made, abi, profile)
         if then.verdict != SAFE:
-            return found._replace(
-                verdict=DENIED, errno=then.errno, how=f"{then.how} by way of clone"
-            )
+            how = f"{then.how} by way of clone"
+            return found._replace(verdict=DENIED, errno=then.errno, how=how)
     if beyond := _beyond_clone(flags, tids or 0):
         return found._replace(how=f"{found.how}, and clone has no {beyond}")
     return found._replace(is_expected=True, unread=NAMESPACES_ONLY if tids is None else "")

@@ -68,9 +68,8 @@ class Namespaces:
             return []
         # CPUs report in nearly the order of time
         recent = takewhile(lambda fork: fork[0] >= begin - _LATE, reversed(self._forks))
-        return [
-            child for when, parent, child in recent if parent == one.pid and begin <= when <= end
-        ]
+        of = (each for each in recent if each[1] == one.pid)
+        return [child for when, _, child in of if begin <= when <= end]
 
 
 class Clones:

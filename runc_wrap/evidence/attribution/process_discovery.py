@@ -186,9 +186,8 @@ class ProcessDiscovery:
                 self._decided.add(self.known.mode(key))
                 if not pid:
                     continue
-                if family := self._family(
-                    pid, created, created - _AWAITED, outside_processes.SECOND
-                ):
+                since = created - _AWAITED
+                if family := self._family(pid, created, since, outside_processes.SECOND):
                     _take_in(self.lives, key, pid, family)
                 else:
                     self.unplaced.expect(key, pid, created)

@@ -72,9 +72,8 @@ class Live:
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _READLOG)
         except OSError as error:
             self._socket.close()
-            raise Unavailable(
-                f"the kernel's audit records cannot be read: {error.strerror}; the node's root may"
-            ) from None
+            why = f"the kernel's audit records cannot be read: {error.strerror}"
+            raise Unavailable(f"{why}; the node's root may") from None
 
     def has_told(self, when: float) -> bool:
         """Return whether everything logged by then was read; valid a moment after that time."""
@@ -218,9 +217,8 @@ def asked(kind: int) -> list[tuple[int, bytes]] | None:
 def opened() -> socket.socket:
     """Return a socket to the kernel's audit. Raises Unavailable if the kernel has no audit."""
     try:
-        return socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_AUDIT
-        )
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        return socket.socket(socket.AF_NETLINK, kind, _NETLINK_AUDIT)
     except OSError as error:
         raise Unavailable(f"the kernel has no audit (or audit=0): {error.strerror}") from None
 

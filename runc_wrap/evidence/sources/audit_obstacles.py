@@ -70,9 +70,8 @@ def excludes(rule: bytes) -> str:
     if words[0] & ~_PREPEND != _EXCLUDE:
         return ""
     count = min(words[2], _FIELDS)
-    names, values, operators = (
-        words[67 + i * _FIELDS : 67 + i * _FIELDS + count] for i in range(3)
-    )
+    begins = range(67, 67 + 3 * _FIELDS, _FIELDS)
+    names, values, operators = (words[at : at + count] for at in begins)
     tests = list(zip(names, values, operators, strict=True))
     types = [
         how not in _OPERATORS or _OPERATORS[how](audit_record.TYPE, value)

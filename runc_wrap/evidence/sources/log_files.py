@@ -89,9 +89,8 @@ def _opened(path: Path, stack: ExitStack) -> _Opened | None:
         return None
     stack.callback(os.close, descriptor)
     status = os.fstat(descriptor)
-    return _Opened(
-        descriptor, path.name, (status.st_dev, status.st_ino), status.st_mtime, status.st_size
-    )
+    inode = (status.st_dev, status.st_ino)
+    return _Opened(descriptor, path.name, inode, status.st_mtime, status.st_size)
 
 
 def _whole(file: _Opened, meter: Meter) -> Iterator[Sighting | LossSpan]:

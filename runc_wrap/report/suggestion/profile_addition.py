@@ -286,9 +286,8 @@ def _is_said(block: Mapping[str, Any], made: Suggestion, entries: list[Json]) ->
         return False
     document = json.dumps({"base": "block", "add": entries}).encode()
     try:
-        base = composed_profile.Composed(
-            profile_parser.parse(json.dumps(block).encode(), "block"), "block"
-        )
+        parsed = profile_parser.parse(json.dumps(block).encode(), "block")
+        base = composed_profile.Composed(parsed, "block")
         composed_profile.made("it", composed_profile.parse_file(document, "it"), lambda _: base)
     except ProfileError:
         return False
