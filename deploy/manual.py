@@ -135,9 +135,7 @@ def line(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(
-        _SIGNS.get(one) or (one if one.isascii() else rf"\[u{ord(one):04X}]") for one in text
-    )
+    return "".join(_SIGNS.get(c) or (c if c.isascii() else rf"\[u{ord(c):04X}]") for c in text)
 
 
 if __name__ == "__main__":

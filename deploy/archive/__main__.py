@@ -97,9 +97,8 @@ def epoch() -> int:
 def git(*words: str) -> str | None:
     """Return what git prints of the checkout, None if it fails."""
     try:
-        done = subprocess.run(
-            ["git", "-C", SOURCE, *words], capture_output=True, text=True, check=False
-        )
+        argv = ["git", "-C", str(SOURCE), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
     except OSError:
         return None
     return None if done.returncode else done.stdout
