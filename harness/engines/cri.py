@@ -109,11 +109,6 @@ class Cri:
             return types(profile_type=types.Localhost, localhost_ref=kind)
         return types(profile_type=getattr(types, kind))
 
-    def host_network(self) -> Any:
-        """Return the NamespaceOption of hostNetwork: true."""
-        mode = self.api.messages.NamespaceMode
-        return self.api.messages.NamespaceOption(network=mode.NODE, pid=mode.CONTAINER)
-
     def own_users(self) -> Any:
         """Return the NamespaceOption of hostUsers: false, whose pod has a network of its own."""
         make = self.api.messages
@@ -149,9 +144,10 @@ class Cri:
         name: str = "",
     ) -> Pod:
         """RunPodSandbox as for a pod of this namespace with a new uid, and a name of its own."""
-        make = self.api.messages
+        make, mode = self.api.messages, self.api.messages.NamespaceMode
+        hosts = make.NamespaceOption(network=mode.NODE, pid=mode.CONTAINER)  # hostNetwork: true
         context = make.LinuxSandboxSecurityContext(
-            namespace_options=self.host_network() if host_users else self.own_users(),
+            namespace_options=hosts if host_users else self.own_users(),
             privileged=privileged,
             seccomp=self.profile(UNCONFINED if privileged else seccomp),
         )
@@ -253,14 +249,6 @@ class Cri:
         """Return the host's pid of the sandbox container's process."""
         answer = self.call("PodSandboxStatus", pod_sandbox_id=pod.id, verbose=True)
         return int(json.loads(answer.info["info"])["pid"])
-
-    def wait_exited(self, container: str) -> None:
-        """Wait until it has ended."""
-        wait_until(lambda: self.state(container) == "CONTAINER_EXITED", "the container's end")
-
-    def log(self, pod: Pod) -> str:
-        """Return the log of its container `main` as the kubelet would read it."""
-        return (Path(pod.config.log_directory) / "main.log").read_text()
 
     def remove(self, container: str) -> None:
         """StopContainer without grace, RemoveContainer."""

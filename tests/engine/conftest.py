@@ -70,12 +70,6 @@ name = "not yet"
 namespace = ["legacy"]
 mode = "off"
 """
-WATCHED = """
-[[rule]]
-name = "watched"
-namespace = ["watched"]
-mode = "enforce-log"
-"""
 
 
 BY_IMAGE = """
@@ -109,7 +103,7 @@ mode = "audit"
 GOVERNED = {  # an installation each, and a handler of the same name
     "wrapped-crun": 'runtime = ["crun"]\n',
     "ruled-runc": RULES.format(kind="runc"),
-    "ruled-crun": RULES.format(kind="crun") + WATCHED,  # runc 1.1 can't do enforce-log
+    "ruled-crun": RULES.format(kind="crun"),
     "by-image": BY_IMAGE,
     "strict": "[opt_out]\nannotations = false\n",
     "honours": '[opt_out]\nlate = "honour"\n',

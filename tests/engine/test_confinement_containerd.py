@@ -102,16 +102,6 @@ def test_only_the_seccomp_block_of_the_config_changes(node: Containerd, cri: Cri
     assert json.loads(said.stdout)["Spec"] == config
 
 
-def test_the_containers_output_and_status_are_its_own(cri: Cri) -> None:
-    for handler in ("runc", "wrapped"):
-        pod = cri.run_pod(handler)
-        container = cri.run(pod, Ask(command=["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]))
-        cri.wait_exited(container)
-        assert cri.call("ContainerStatus", container_id=container).status.exit_code == 7
-        lines = sorted(line.split(" ", 1)[1] for line in cri.log(pod).splitlines())
-        assert lines == ["stderr F err", "stdout F out"]
-
-
 def test_a_container_is_stopped_and_deleted(node: Containerd, cri: Cri) -> None:
     container = cri.run(cri.run_pod("wrapped"), Ask())
     pid, bundle = cri.pid(container), node.bundle(container)
@@ -136,13 +126,6 @@ def test_ctr_run_is_confined_and_opts_out(node: Containerd, runtimes: dict[str, 
     assert ctr_run(node, "wrapped", *wrapped) == FILTER
     opt_out = ["--annotation", "runc-wrap/seccomp=unconfined"]
     assert ctr_run(node, "out", *wrapped, *opt_out) == DISABLED
-
-
-def test_ctr_run_of_a_privileged_container_is_left_unchanged(
-    node: Containerd, runtimes: dict[str, Path]
-) -> None:
-    wrapped = ["--runc-binary", str(runtimes["wrapped"])]
-    assert ctr_run(node, "plain", *wrapped) == FILTER
     assert ctr_run(node, "privileged", *wrapped, "--privileged") == DISABLED
 
 
