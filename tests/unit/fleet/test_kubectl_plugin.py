@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from click.testing import CliRunner
 from harness.host.processes import environment, wait_until
 from harness.node.node_reports import call, document, workload
 from runc_wrap import time_text
-from runc_wrap.fleet import memory_bound
 from runc_wrap.fleet.kubectl import Kubectl
 from runc_wrap.fleet.node_list import AskedNode
 from runc_wrap.fleet.node_queries import Asking, Query
@@ -107,17 +105,6 @@ def test_a_node_that_is_left_out_is_not_asked(cluster: StandIn) -> None:
     result = run("report", "--without", "b")
     assert (result.exit_code, cluster.attempts("b")) == (0, 0)
     assert "note: left out by --without: b\n" in result.stderr
-
-
-def test_more_than_fits_says_which_node_to_leave_out(
-    cluster: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory_bound, "resident_memory", count().__next__)
-    monkeypatch.setattr(memory_bound, "MOST_MEMORY", 1)
-    cluster.node("a", document("a", WEB))
-    cluster.node("b", document("b", *(workload(f"w{at}") for at in range(9))))
-    assert "leave it out by --without b" in failure("report")
-    run("report", "--without", "b", status=0)
 
 
 def test_few_are_asked_at_once_and_all_in_the_end(cluster: StandIn) -> None:
