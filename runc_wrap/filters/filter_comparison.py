@@ -108,9 +108,10 @@ class Expectation:
 
     @cached_property
     def program(self) -> bpf.Program:
-        """libseccomp's own filter. Raises ProfileError."""
+        """libseccomp's own filter, after runc's stub. Raises ProfileError."""
+        found = self.simulation.load
         try:
-            return bpf.program(libseccomp_compiler.filter_bytes(self.simulation.load))
+            return bpf.program(_stub(found.stub) + libseccomp_compiler.filter_bytes(found))
         except bpf.BpfError as error:
             raise ProfileError(f"the kernel would refuse the filter: {error}") from error
 

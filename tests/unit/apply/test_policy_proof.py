@@ -147,9 +147,9 @@ def test_what_was_proved_is_asked_again_of_another_text_or_by_another_libseccomp
 def test_masks_that_are_compiled_rightly_and_mean_something_else_are_refused(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(argument_sets, "masked", lambda *_: [{**_entry(), "rule": ALL}])
+    monkeypatch.setattr(argument_sets, "masked", lambda made, _: [*made, {"rule": ALL}])
     node.configure("", range=_ranges(3, 1 << 33))
-    assert "compiles its rules for execve, exit_group, ioctl to something" in node.failure("apply")
+    assert "compiles its rules for ioctl to something" in node.failure("apply")
 
 
 def test_that_the_runtime_has_another_libseccomp_is_noted_where_the_owner_wrote_rules(

@@ -11,7 +11,7 @@ from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.filters.kernel import libseccomp_compiler
 from runc_wrap.profiles.abis import ABIS
-from runc_wrap.profiles.source_profile import Argument
+from runc_wrap.profiles.source_profile import Argument, ProfileError
 from tests.unit.profiles.resolving import ADMIN, block_of, compare, needs_libseccomp
 
 pytestmark = needs_libseccomp
@@ -46,6 +46,16 @@ def test_a_call_of_which_only_a_part_is_compared_is_named() -> None:
     assert expectation.differences(filters) == ()
     assert expectation.sampled(filters) == ("x86_64 mount", "x86 mount", "x32 mount")
     assert bpf_arguments.interest([bpf.program(filters[0])], ABIS["x86_64"].audit, 165).is_sampled
+
+
+def test_a_filter_that_is_too_long_by_the_stub_of_runc_is_refused() -> None:
+    """That has six instructions for the machine's own ABI."""
+    rules = [{**DENY, "args": [compare("EQ", value)]} for value in range(4100)]
+    block: Any = {"defaultAction": "SCMP_ACT_KILL", "syscalls": rules[:4000]}
+    block["syscalls"] = rules[: 4000 + 4096 - len(loaded(block)) // 8 - 3]
+    assert len(Expectation(block, CRUN).program.instructions) > 4096 - 6
+    with pytest.raises(ProfileError, match="the kernel would refuse the filter"):
+        Expectation(block, Loader.of("runc", "1.1.15"))
 
 
 def test_a_value_between_two_ranges_that_meets_no_mask_is_tried() -> None:
