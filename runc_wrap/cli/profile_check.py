@@ -70,15 +70,21 @@ def simulate(
     policy would enforce it for a container with an engine's usual capabilities.
 
     Exit status 1: a call would be denied, also with ENOSYS, or may be, or a line could not be
-    judged. A clone3 that gets ENOSYS does not count if C libraries then use clone.
+    judged, or the evidence lacks calls that were recorded. A clone3 that gets ENOSYS does not count
+    if C libraries then use clone.
     """
     stdin = profile_operand.read_stdin(name)
     source = profile_operand.profile(places, name, engine, stdin).profile
     made = profile_operand.enforced(places, source, platform.goarch())
     profile = Enforced(resolve(made, USUAL), profile_operand.loader(places))
-    reader = profile_simulation.LineReader()
-    recorded = (one for _, one in profile_simulation.of_evidence(places))
-    rows = profile_simulation.simulated(reader.calls(_lines(calls)) if calls else recorded, profile)
+    reader, lacks = profile_simulation.LineReader(), False
+    if calls:
+        seen = reader.calls(_lines(calls))
+    else:
+        stored = profile_simulation.StoredCalls(places)
+        seen, lacks = (one for _, one in stored), stored.lacks
+        output.warn_some(stored.notes, begin="note: ")
+    rows = profile_simulation.simulated(seen, profile)
     unsure = reader.strace.lacks_modes and len(abis.runnable(syscall_names.native())) > 1
     if unsure:
         output.warn("Calls of 32-bit and x32 programs count as 64-bit ones; use `strace -n`.")
@@ -96,7 +102,8 @@ def simulate(
         output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
     else:
         output.say("It lets every call through that was judged.")
-    return unsure or bool(reader.unread) or not all(one["expected"] for one in rows)
+    lacks = lacks or unsure or bool(reader.unread)
+    return lacks or not all(one["expected"] for one in rows)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

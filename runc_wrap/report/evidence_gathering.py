@@ -179,13 +179,19 @@ def age(key: Key) -> float:
 
 
 def _damages(decided: Ledger, evidence: Evidence) -> Iterator[str]:
-    for number, what in ((decided.damaged, "lines of the ledger"), (evidence.damaged, "files")):
-        if number:
-            yield f"{number} {what} are damaged and were skipped"
-    lost = sum(map(evidence_memory.lost_records, evidence.lost.values()))
-    if lost:
-        why = "; ".join(sorted({why for _, why in evidence.lost}))
-        yield f"{lost} records were lost ({why}): their calls are not in this report"
+    if decided.damaged:
+        yield f"{decided.damaged} lines of the ledger are damaged and were skipped"
+    yield from lost(evidence)
     unknown = [key for key in evidence.containers if key not in decided.records]
     if unknown:
         yield f"evidence of {len(unknown)} containers that the ledger no longer knows is left out"
+
+
+def lost(evidence: Evidence) -> Iterator[str]:
+    """Yield sentences on calls that the agent recorded and that are not in its evidence."""
+    if evidence.damaged:
+        yield f"{evidence.damaged} files are damaged and were skipped"
+    if evidence.lost:  # of closed listeners without a number
+        number = sum(map(evidence_memory.lost_records, evidence.lost.values()))
+        why = "; ".join(sorted({why for _, why in evidence.lost}))
+        yield f"{number or 'some'} records were lost ({why}): their calls are not in this report"

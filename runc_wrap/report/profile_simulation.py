@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
+from runc_wrap import safe_text
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.strace_text import StraceReader, TracedCall
 from runc_wrap.evidence.store import evidence_reader
@@ -15,10 +16,11 @@ from runc_wrap.filters.evaluate import block_evaluation
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.ledger import whole_ledger
 from runc_wrap.ledger.decision_record import Record
+from runc_wrap.node import flush_request
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import abis, return_codes, syscall_names
 from runc_wrap.profiles.source_profile import Argument
-from runc_wrap.report import call_outcomes, workload_names
+from runc_wrap.report import call_outcomes, evidence_gathering, workload_names
 from runc_wrap.report.call_outcomes import CallOutcome, Filter
 from runc_wrap.report.enforced_profile import Enforced
 from runc_wrap.report.workload_names import Workload
@@ -55,15 +57,30 @@ class SeenAt(NamedTuple):
     times: int = 1
 
 
-def of_evidence(places: Places) -> Iterator[tuple[Record | None, SeenAt]]:
-    """Yield the calls that the agent recorded, each with its container's record. Raises OSError."""
-    records = whole_ledger.read(places.ledger).records
-    for key, seen in evidence_reader.load(places.evidence).containers.items():
-        record = records.get(key)
-        named = filter(None, (record.namespace, record.pod, record.container) if record else ())
-        where = "/".join(named) or key[1]
-        for kind, tally in seen.calls.items():
-            yield record, SeenAt((kind,), where, times=tally.count)
+class StoredCalls:
+    """The calls that the agent recorded, also those that it has not yet written. Raises OSError.
+
+    `notes` say until when and what it lost; `lacks` tells whether it may have recorded more.
+    """
+
+    def __init__(self, places: Places) -> None:
+        asked = flush_request.ask(places)
+        self._evidence = evidence_reader.load(places.evidence)
+        self._records = whole_ledger.read(places.ledger).records
+        lost = [*evidence_gathering.lost(self._evidence)]
+        if dropped := sum(one.dropped for one in self._evidence.containers.values()):
+            lost.append(f"{safe_text.number(dropped, 'call')} beyond the kinds that are kept")
+        self.lacks = bool(lost or (asked.why and not asked.is_absent))
+        self.notes = [*filter(None, [asked.note(self._evidence.looked_until)]), *lost]
+
+    def __iter__(self) -> Iterator[tuple[Record | None, SeenAt]]:
+        """Yield each with its container's record."""
+        for key, seen in self._evidence.containers.items():
+            record = self._records.get(key)
+            named = filter(None, (record.namespace, record.pod, record.container) if record else ())
+            where = "/".join(named) or key[1]
+            for kind, tally in seen.calls.items():
+                yield record, SeenAt((kind,), where, times=tally.count)
 
 
 class LineReader:
@@ -166,7 +183,7 @@ class SeenCalls:
 
     def __init__(self, places: Places) -> None:
         self._seen: dict[Workload, list[SeenAt]] = {}
-        for record, each in of_evidence(places):
+        for record, each in StoredCalls(places):
             if record and each.kinds[0].code & return_codes.ACTION_MASK in call_outcomes.ASKED:
                 self._seen.setdefault(workload_names.of(record), []).append(each)
 

@@ -8,6 +8,8 @@ import pytest
 from click.testing import Result
 
 from harness.node.requirements import machine
+from runc_wrap.node import flush_request
+from runc_wrap.node.flush_request import FlushAnswer
 from runc_wrap.report import profile_simulation
 from tests.unit.cli.conftest import APP, Evidence
 from tests.unit.cli.ctl import Node
@@ -304,6 +306,43 @@ def test_simulate_without_a_file_judges_the_calls_in_the_evidence(
     (row,) = json.loads(applied.ctl("profile", "simulate", "moby", "--json", status=1).stdout)
     found = (row["syscall"], row["verdict"], row["count"], row["first"])
     assert found == ("mount", "denied", 2, "shop/web-7d9c8b5f6-x2k4p/app")
+
+
+ABSENT, SILENT = FlushAnswer("no agent runs", is_absent=True), FlushAnswer("it did not answer")
+
+
+@pytest.mark.parametrize(
+    ("answer", "lost", "status", "said"),
+    [
+        (ABSENT, None, 0, ": no agent runs"),
+        (FlushAnswer(""), None, 0, ""),
+        (SILENT, None, 1, ": it did not answer"),
+        (FlushAnswer(""), 5, 1, "note: 5 records were lost (they came too fast)"),
+        (FlushAnswer(""), 0, 1, "note: some records were lost (they came too fast)"),
+    ],
+)
+def test_simulate_says_what_the_evidence_lacks(
+    applied: Node,
+    evidence: Evidence,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    answer: FlushAnswer,
+    lost: int | None,
+    status: int,
+    said: str,
+) -> None:
+    """The agent is asked for what it has not yet written."""
+
+    def ask(_: object) -> FlushAnswer:
+        evidence.container("c1", samples.sighting(samples.GETPID), **APP)
+        if lost is not None:
+            evidence.lost(lost)
+        return answer
+
+    monkeypatch.setattr(flush_request, "ask", ask)
+    result = applied.ctl("profile", "simulate", "moby", status=status)
+    assert result.stdout == "It lets every call through that was judged.\n"
+    assert said in result.stderr if said else not result.stderr
 
 
 UNREADABLE = [

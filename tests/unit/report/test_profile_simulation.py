@@ -8,6 +8,7 @@ import pytest
 
 from runc_wrap.evidence.store import evidence_reader
 from runc_wrap.evidence.store.call_counts import CallKind
+from runc_wrap.evidence.store.evidence_memory import Evidence
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import return_codes
@@ -35,7 +36,8 @@ def test_only_what_the_workload_did_and_was_let_through_is_lost(
     write_ledger(places.ledger, {"id": "a", "root": "/r", **names})
     calls = [seen(KEYCTL, return_codes.LOG), seen(MOUNT, return_codes.ERRNO | 1)]
     counted = dict.fromkeys(calls, SimpleNamespace(count=1))
-    stored = SimpleNamespace(containers={("/r", "a"): SimpleNamespace(calls=counted)})
+    stored = Evidence()
+    stored.add_stored(("/r", "a"), SimpleNamespace(calls=counted, dropped=0))  # type: ignore[arg-type]
     monkeypatch.setattr(evidence_reader, "load", lambda _: stored)
     overlay: Any = {"deny": ["keyctl", "mount"], "deny_sockets": [], "existing": True}
     block = laid_filter.of_overlay(overlay).block
