@@ -123,11 +123,11 @@ class Beside:
 
     def _tried(self, preview: Preview, loader: Loader) -> Compared:
         """Return the comparison for a usual container; what is wrong may be so for any."""
-        named = profile_difference.named_capabilities(*self._both)
-        some = {*preview.calls, *preview.left, *MULTIPLEXED, *(n for n in named if named[n])}
         found: list[Compared] = []
         try:
-            for held in policy_proof.capabilities(preview.calls, *self._both):
+            named = profile_difference.deciding(loader, *self._both, preview.profile, stub=False)
+            some = {*preview.calls, *preview.left, *MULTIPLEXED, *(n for n in named if named[n])}
+            for held in policy_proof.capabilities(preview.calls, named):
                 own, other, both = (resolve(one, held) for one in (*self._both, preview.profile))
                 only = some if found else None
                 if len(found) >= _FOR_EVERY_CALL:  # of others these capabilities change nothing

@@ -39,6 +39,7 @@ _ONE_RULE = (
     "let both never hold: give one rule the opposite of the other's comparison too, such as "
     "SCMP_CMP_NE for SCMP_CMP_EQ; do not rely on their order"
 )
+_ELSE = "name a call of each ABI without arguments and capabilities, list only 64-bit ABIs"
 _MAY_ERR = "but verdicts and records of these calls may be wrong: "
 _CALLS: dict[Hashable, Miscompiled | None] = {}  # of this process: see libseccomp_proof
 
@@ -97,7 +98,8 @@ class Prover:
         known: dict[Hashable, Miscompiled | None] = {}
         severity: Severity = "warning"
         try:
-            for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in _sets(made)):
+            sets = self._sets(made)
+            for text in dict.fromkeys(json_codec.dumps(resolve(made, one)) for one in sets):
                 libseccomp_proof.wrong(text, self.loader, known)
             found = (one for one in known.values() if one and not one.is_tolerable)
             if calls := {one.syscall: one.others for one in found}:
@@ -109,7 +111,7 @@ class Prover:
             severity = "error"
         for one in dict.fromkeys(filter(None, known.values())):
             masks = "compare by SCMP_CMP_MASKED_EQ, as `apply` does where masks can say it"
-            check, remedy = "compiled-wrongly", f"{masks}, or list only 64-bit ABIs"
+            check, remedy = "compiled-wrongly", f"{masks}, or {_ELSE}"
             if one.others:
                 check, healed = "overlapping-rules", "`apply` writes masks that give that; else "
                 remedy = (healed if severity == "warning" else "") + _ONE_RULE
@@ -153,7 +155,11 @@ class Prover:
         True for one that its own rules contradict.
         """
         found: dict[str, bool] = {}
-        for capabilities in _sets(made[0]):
+        try:
+            sets = self._sets(made[0])
+        except ProfileError as error:
+            raise PolicyError(f"{error}.") from None
+        for capabilities in sets:
             blocks = [_text(resolve(one, capabilities)) for one in made]
             text, find = b"\n".join(blocks), partial(self._of, *blocks)
             for call, is_both in self.remembered(dict[str, bool], text, find).items():
@@ -166,6 +172,13 @@ class Prover:
         found = libseccomp_proof.wrong(block, self.loader, known, instead)
         return {one.syscall: one.others for one in found if not one.is_tolerable}
 
+    def _sets(self, made: CompiledProfile) -> list[frozenset[str]]:
+        """Return the capabilities of most containers, and all that change a call's comparisons."""
+        rules = (entry["rule"] for entry in made["rules"])
+        calls = {name for one in rules if one.get("args") for name in one["names"]}
+        named = profile_difference.deciding(self.loader, made, stub=False)
+        return capabilities(calls, named)
+
     def _masked(self, made: CompiledProfile, calls: dict[str, bool]) -> CompiledProfile:
         """Return the profile with masks. Raises PolicyError if it is not as the profile says.
 
@@ -177,8 +190,7 @@ class Prover:
         if not calls:
             return other
         remedy = (
-            "compare for equality or by masks, in fewer rules, list only 64-bit ABIs, or use "
-            "libseccomp 2.6.1"
+            f"compare for equality or by masks, in fewer rules, {_ELSE}, or use libseccomp 2.6.1"
         )
         said = self._blame(calls)
         raise PolicyError(f"{said}; {_ONE_RULE if any(calls.values()) else remedy}.")
@@ -198,17 +210,10 @@ def _found_by(facts: Facts, version: str, library: Path) -> bytes:
     return f"{(version, built, *runtime, json_codec.digest(b''.join(texts)))} ".encode()
 
 
-def _sets(made: CompiledProfile) -> list[frozenset[str]]:
-    """Return the capabilities of most containers, and all that change a call's comparisons."""
-    rules = (entry["rule"] for entry in made["rules"])
-    return capabilities({name for one in rules if one.get("args") for name in one["names"]}, made)
-
-
-def capabilities(calls: Iterable[str], *profiles: CompiledProfile) -> list[frozenset[str]]:
+def capabilities(calls: Iterable[str], named: Mapping[str, set[str]]) -> list[frozenset[str]]:
     """Return what most containers have, and all sets that change what these calls get.
 
-    Raises ProfileError for too many.
+    `named` are the capabilities that decide about each. Raises ProfileError for too many.
     """
-    named = profile_difference.named_capabilities(*profiles)
     sets = profile_difference.capability_sets(named.get(call, set()) for call in calls)
     return list(dict.fromkeys((USUAL, frozenset(), frozenset(CAPABILITIES), *sets)))

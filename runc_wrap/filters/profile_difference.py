@@ -18,10 +18,10 @@ from runc_wrap.filters import filter_comparison
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.evaluate.block_evaluation import Conditions, Simulation, compares
 from runc_wrap.filters.evaluate.bpf import Args
-from runc_wrap.filters.evaluate.libseccomp_input import Loader
+from runc_wrap.filters.evaluate.libseccomp_input import Loader, load
 from runc_wrap.filters.filter_comparison import Expectation, FilterDifference
 from runc_wrap.hotpath import json_codec
-from runc_wrap.hotpath.compiled_policy import CompiledProfile
+from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.hotpath.operators import MASKED_EQ
 from runc_wrap.hotpath.resolve import resolve
 from runc_wrap.profiles import abis, syscall_names
@@ -40,6 +40,7 @@ _MOST_OF_A_CALL = 6  # capabilities that the rules of one call may name; engines
 _MOST_COMBINATIONS = 4096  # of values of one call's arguments; engines' have a hundred
 _MOST_MULTIPLEXED = 25  # above SHMCTL of ipc(2), 24, linux/ipc.h
 _SHOWN = 4  # ranges of an argument in one line
+_SOME = [{"index": 0, "value": 0, "op": "SCMP_CMP_NE"}]  # any condition on arguments
 
 
 class ProfileChange(NamedTuple):
@@ -127,19 +128,47 @@ def named_capabilities(*profiles: CompiledProfile) -> dict[str, set[str]]:
     named: dict[str, set[str]] = {}
     for entry in chain.from_iterable(profile["rules"] for profile in profiles):
         for name in entry["rule"].get("names") or ():
-            named.setdefault(name, set()).update(entry.get("all", ()), entry.get("none", ()))
+            named.setdefault(name, set()).update(_caps(entry))
     return named
+
+
+def deciding(loader: Loader, *profiles: CompiledProfile, stub: bool = True) -> dict[str, set[str]]:
+    """Return {call: the capabilities on which its result depends}, also by rules of other calls.
+
+    With `stub` as far as these move runc's. All do if some containers may have no unconditional
+    rule on an ABI: libseccomp may then forget all others (see block_evaluation).
+    """
+    shared: set[str] = set()
+    for made in profiles:
+        some = [one for one in made["rules"] if _caps(one)]
+        always = [one["rule"] for one in made["rules"] if not _caps(one)]
+        more = [{**one["rule"], "args": one["rule"].get("args") or _SOME} for one in some]
+        least, most = ({**made["block"], "syscalls": [*always, *one]} for one in ([], more))
+        found, lowest = Simulation(most, loader), load(least, loader).stub
+        if found.led_by_pseudo:
+            shared.update(*map(_caps, made["rules"]))
+        for one in some if stub and found.load.stub != lowest else ():
+            if load({**least, "syscalls": [*always, one["rule"]]}, loader).stub != lowest:
+                shared.update(_caps(one))
+    return {name: own | shared for name, own in named_capabilities(*profiles).items()}
+
+
+def _caps(entry: CompiledRule) -> list[str]:
+    return [*entry.get("all", ()), *entry.get("none", ())]
 
 
 def capability_sets(named: Iterable[set[str]]) -> list[Capabilities]:
     """Return the sets of capabilities that can make a difference for a call, small ones first.
 
-    `named` has what the rules of each call name. Raises ProfileError for too many of one call.
+    `named` has those that decide about each. Raises ProfileError for too many of one call.
     """
     every: set[Capabilities] = {frozenset()}
     for one in named:
         if len(one) > _MOST_OF_A_CALL:
-            raise ProfileError(f"rules of one call name more than {_MOST_OF_A_CALL} capabilities")
+            raise ProfileError(
+                f"rules of one call name more than {_MOST_OF_A_CALL} capabilities, or those of all "
+                "do; name a call of each ABI in a rule without arguments and capabilities"
+            )
         every.update(_subsets(one))
     return sorted(every, key=lambda one: (len(one), sorted(one)))
 

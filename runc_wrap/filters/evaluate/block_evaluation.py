@@ -160,10 +160,10 @@ class Simulation:
         self._dropped = [one for one in self.load.dropped if one.conditions]
         self._names = {abi: _named(abi, self._rules.keys()) for abi in self.load.abis}
         self._made: dict[tuple[Abi, int, int], _Call] = {}  # of numbers that were asked about
-        self._led_by_pseudo = {abi for abi in self._names if self._may_lack_number(abi)}
-        if not self._led_by_pseudo.isdisjoint(_ONE_LIST):
-            self._led_by_pseudo |= _ONE_LIST
-        self.common = self.load.stub, self._led_by_pseudo
+        self.led_by_pseudo = {abi for abi in self._names if self._may_lack_number(abi)}
+        if not self.led_by_pseudo.isdisjoint(_ONE_LIST):
+            self.led_by_pseudo |= _ONE_LIST
+        self.common = self.load.stub, self.led_by_pseudo
         """What results depend on beside a call's own rules and the default: on other rules."""
 
     def verdict(self, abi: Abi, number: int, args: Sequence[int] = (0,) * 6) -> Verdict:
@@ -175,7 +175,7 @@ class Simulation:
         if is_beyond(self.load.stub, abi, number):
             return Verdict(_ENOSYS)
         verdict = self._call(abi, number).verdict(args, self.load.default)
-        return replace(verdict, certain=False) if abi in self._led_by_pseudo else verdict
+        return replace(verdict, certain=False) if abi in self.led_by_pseudo else verdict
 
     def meant(self, abi: Abi, number: int, args: Sequence[int]) -> frozenset[int]:
         """Return the results that the text allows for a call: one, if it is not ambiguous."""
@@ -186,7 +186,7 @@ class Simulation:
 
     def is_uncertain(self, abi: Abi, number: int) -> bool:
         """Tell whether some verdict of a number may not be certain."""
-        return abi in self._led_by_pseudo or self._call(abi, number).may_be_miscompiled
+        return abi in self.led_by_pseudo or self._call(abi, number).may_be_miscompiled
 
     def may_conflict(self, abi: Abi, number: int) -> bool:
         """Tell whether rules of other actions may hold for the same arguments of a number."""
@@ -205,7 +205,7 @@ class Simulation:
     def key(self, abi: Abi, number: int) -> Hashable:
         """Return what a call's results depend on: its own rules, in order, and the default."""
         call = self._call(abi, number)
-        if abi in self._led_by_pseudo:
+        if abi in self.led_by_pseudo:
             return abi, number, self
         if call.action is None and call.conditional and not is_beyond(self.load.stub, abi, number):
             dropped = tuple(call.dropped.conditional) if call.dropped else ()

@@ -128,6 +128,19 @@ def test_what_libseccomp_makes_wrongly_is_not_previewed(held: tuple[str, ...]) -
         ]
 
 
+def test_what_libseccomp_makes_wrongly_under_capabilities_of_two_calls_is_not_previewed() -> None:
+    """Without a rule for all arguments it forgets the current one's, and not the preview's."""
+    denied, both = "SCMP_ACT_ERRNO", [(0, "EQ", 5, 0), (1, "GT", 1, 0)]
+    rules = [drawn.rule("clone3", denied, (1, "MASKED_EQ", 3, 1)), drawn.rule("mmap2", denied)]
+    rules += [drawn.rule("mmap2", denied, *both), drawn.rule("connect", denied)]
+    made: Any = [drawn.profile(*some, default="SCMP_ACT_ALLOW") for some in (rules[:3], rules[3:])]
+    lost, mmap2, _, connect = (one for each in made for one in each["rules"])
+    lost["none"], mmap2["all"], connect["all"] = ["CAP_BPF"], ["CAP_SYS_ADMIN"], ["CAP_KILL"]
+    for one in made:
+        one["block"]["architectures"] = X86
+    assert "connect" in Beside(made[0], made[1], "enforce").cost(CRUN).left
+
+
 def test_a_call_with_more_arguments_than_can_be_tried_is_not_previewed() -> None:
     """Nothing is said of it, unless both say the same; the others are looked at all the same."""
     values = [(index, "EQ", 7, 0) for index in range(4)]

@@ -193,6 +193,7 @@ def test_a_value_of_which_a_32_bit_abi_sees_half_is_found_if_that_matters(
     assert [found.abi for found in libseccomp_proof.wrong(text, CRUN, {})] == wrong
 
 
+KILLED: dict[str, Any] = {"names": ["acct"], "action": "SCMP_ACT_KILL"}
 ALLOWING = {"defaultAction": "SCMP_ACT_ALLOW"}
 
 
@@ -254,6 +255,35 @@ def test_rules_that_contradict_each_other_are_refused_only_where_a_container_may
     node.configure(policy, o=json.dumps({**ALLOWING, "syscalls": rules}).encode())
     result = node.ctl("apply", status=status)
     assert status or "form for enforce enforces nothing here, but verdicts and" in result.output
+
+
+THREE = {"architectures": [f"SCMP_ARCH_{one}" for one in ("X86_64", "X86", "X32")], **ALLOWING}
+ALONE = '[default]\nprofile = "localhost/o.json"\n'
+MANY = [f"CAP_{one}" for one in "BPF CHOWN KILL SYSLOG SYS_BOOT SYS_TIME".split()]
+FORGOTTEN = [
+    (ALONE, MANY[:1], 2, "its rules for ioctl to something else than they say"),
+    (ALONE, MANY, 2, "or those of all do; name a call of each ABI in a rule without arguments"),
+    (AUDITED, MANY, 0, "the form for enforce enforces nothing here"),
+]
+
+
+@pytest.mark.parametrize(("policy", "held", "status", "said"), FORGOTTEN)
+def test_rules_that_an_abi_loses_for_lack_of_one_without_arguments_are_refused(
+    node: Node, policy: str, held: list[str], status: int, said: str
+) -> None:
+    """In a container with SYS_ADMIN and none of the others."""
+    two = [*_acct("ERRNO", 21522)["args"], *_acct("ERRNO", 0, index=2)["args"]]
+    rules = [
+        _acct("ERRNO", 5, names=["mmap2"]),
+        {**_acct("ERRNO", 5, names=["ioctl"]), "args": two},
+        {**KILLED, "excludes": {"caps": ["CAP_SYS_ADMIN"]}},
+        *({**KILLED, "names": ["swapon"], "includes": {"caps": [one]}} for one in held),
+    ]
+    node.configure(policy, o=json.dumps({**THREE, "syscalls": rules}).encode())
+    assert said in node.ctl("apply", status=status).output
+    rules.append({**KILLED, "names": ["swapoff"]})
+    node.configure(policy, o=json.dumps({**THREE, "syscalls": rules}).encode())
+    node.ctl("apply")
 
 
 def test_a_denial_that_says_what_the_default_does_counts_though_runtimes_drop_it() -> None:
