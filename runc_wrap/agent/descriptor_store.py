@@ -12,6 +12,7 @@ from runc_wrap.agent.systemd_protocol import Supervisor, number
 LISTENER = "seccomp-"  # followed by a number from 1
 ARRIVING = "arriving-"  # followed by its listener's number: a runtime's connection
 INFLIGHT = "inflight"
+_REMOVE = b"FDSTOREREMOVE=1\nFDNAME="
 ANYWAY = b"RUNC_WRAP_WITHOUT_DESCRIPTOR_STORE"  # in the environment: take listeners without one
 
 
@@ -80,7 +81,5 @@ class DescriptorStore:
         self._names.discard(name)
         self.late.pop(name, None)
         self._ended.append(name)
-        while self._ended and self._supervisor.send(
-            b"FDSTOREREMOVE=1\nFDNAME=" + self._ended[0].encode()
-        ):
+        while self._ended and self._supervisor.send(_REMOVE + self._ended[0].encode()):
             del self._ended[0]

@@ -51,8 +51,7 @@ def become(
     """
     import fcntl  # noqa: PLC0415 - only processes that become others need it
 
-    beyond = FIRST + len(handed)
-    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for _, fd in handed]
+    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST + len(handed)) for _, fd in handed]
     for at, fd in enumerate(aside, FIRST):
         posix.dup2(fd, at, inheritable=True)
     variables = {

@@ -131,8 +131,7 @@ class Server:
     def _accept_if_room(self) -> None:
         if self._accepts != (len(self.connections) < MOST):
             self._accepts = not self._accepts
-            events = select.EPOLLIN if self._accepts else 0
-            self.poll.modify(self.listening.fileno(), events)
+            self.poll.modify(self.listening.fileno(), select.EPOLLIN if self._accepts else 0)
 
     def _seconds(self) -> float | None:
         """Return how long to wait; None, for ever, without connections and watchdog."""

@@ -72,8 +72,7 @@ def process(tid: int) -> Described:
     if fields is None:
         return tid, 0, "", ""
     comm = procfs.plain_name(fields.get(b"Name", b""))
-    exe = procfs.program(tid) or ""
-    return _first(fields, b"Tgid", tid), _first(fields, b"Uid", 0), comm, exe
+    return _first(fields, b"Tgid", tid), _first(fields, b"Uid", 0), comm, procfs.program(tid) or ""
 
 
 def standing(tid: int) -> Standing:

@@ -207,8 +207,7 @@ class Appended:
 
     def _watch(self) -> None:
         os.makedirs(self._directory, 0o700, exist_ok=True)  # noqa: PTH103 - no pathlib
-        path = os.fsencode(self._directory)
-        _checked(self._libc.inotify_add_watch(self._fd, path, _EVENTS))
+        _checked(self._libc.inotify_add_watch(self._fd, os.fsencode(self._directory), _EVENTS))
 
 
 def _checked(result: int) -> int:

@@ -42,8 +42,7 @@ def write(directory: str, sources: Mapping[str, str]) -> None:
         "time": time.time(),
         "sources": dict(sources),
     }
-    text = json_codec.dumps(fields)
-    replace(f"{directory}/{NAME}", text, is_synced=False, writer="agent")
+    replace(f"{directory}/{NAME}", json_codec.dumps(fields), is_synced=False, writer="agent")
 
 
 def remove(directory: str) -> None:

@@ -120,8 +120,7 @@ class Tallies:
     def add(self, s: Sighting, times: int = 1) -> None:
         """Count a call that was made `times` times at its time."""
         if s.code & RECORDED:  # kinds of calls that are denied must have room beside these
-            known = s.args if name_of(s.arch, s.number) else None
-            s = s._replace(comm="", exe="", args=known)
+            s = s._replace(comm="", exe="", args=s.args if name_of(s.arch, s.number) else None)
         args = None if s.args is None else self._kept(s.arch, s.number, argument_values(s))
         call = CallKind(s.arch, s.number, s.code, args, text(s.comm), text(s.exe))
         self.count(call, Tally(times, s.time, s.time))

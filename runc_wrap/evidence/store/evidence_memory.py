@@ -267,5 +267,4 @@ def lost_records(holes: list[Hole]) -> int:
 
 
 def _joined(one: Hole, other: Hole) -> Hole:
-    records = one.records + other.records
-    return Hole(records, min(one.begin, other.begin), max(one.end, other.end))
+    return Hole(one.records + other.records, min(one.begin, other.begin), max(one.end, other.end))
