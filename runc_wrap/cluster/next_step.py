@@ -255,8 +255,7 @@ def remove(seen: Seen) -> NextStep:
     if seen.engine.name and seen.registration is None:
         return NextStep(LOOK, "")
     if seen.registration and seen.registration.word != ABSENT:
-        found = NextStep(UNREGISTER, "", is_ready=False, is_installed=False)
-        return _unless_failed(seen, found)
+        return _unless_failed(seen, NextStep(UNREGISTER, "", is_ready=False, is_installed=False))
     return NextStep(UNINSTALL, "")
 
 

@@ -129,8 +129,7 @@ class StepExecution:
         """Write the mounted policy into var/cluster. Return its name, None if it cannot."""
         try:
             pod = self.reporter.pod
-            files = mounted(pod.config, pod.profiles)
-            return policy_directory.write(self.places, files)
+            return policy_directory.write(self.places, mounted(pod.config, pod.profiles))
         except (PolicyNotTaken, OSError) as error:
             self.reporter.tell(str(error))
             return None

@@ -203,7 +203,6 @@ def listeners(places: Places) -> Iterator[Finding]:
         yield remedies.warning(sentence, f"check {places.ledger}; or run this as root")
         return
     for entry in (one for one in node.entries if one.unheard):
-        name = entry.container.id
-        sentence = f"the seccomp listener of the container {name} was closed: "
+        sentence = f"the seccomp listener of the container {entry.container.id} was closed: "
         sentence += "each call that the agent would answer fails with ENOSYS"
         yield remedies.warning(sentence, lost_listeners.REMEDY)

@@ -31,8 +31,7 @@ def needing(where: Where, handler: str) -> list[Dependent]:
 
     Raises Unknown.
     """
-    engine = engine_registry.at(where.engine, where.config)
-    return _once(engine.needing(where.bin_dir / handler))
+    return _once(engine_registry.at(where.engine, where.config).needing(where.bin_dir / handler))
 
 
 def calling(places: Places, handler: str) -> list[Dependent]:

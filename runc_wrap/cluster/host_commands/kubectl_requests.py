@@ -136,8 +136,7 @@ def _checked(places: Places, directory: Path) -> tuple[Compiled, list[str]]:
 
 
 def _row(change: redecide.DecisionChange, record: Record) -> Json:
-    keys = ("namespace", "pod", "container", "image")
-    names = {key: getattr(record, key) for key in keys}
+    names = {key: getattr(record, key) for key in ("namespace", "pod", "container", "image")}
     return {
         **{key: value and value[:_LONGEST] for key, value in names.items()},
         "id": record.id[:_LONGEST],

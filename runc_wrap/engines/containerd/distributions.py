@@ -49,8 +49,7 @@ class Distribution:
 
 def _rancher(name: str, units: tuple[str, ...]) -> Distribution:
     config = f"/var/lib/rancher/{name}/{_RANCHER}"
-    socket = "/run/k3s/containerd/containerd.sock"
-    return Distribution(name, config, socket, units)
+    return Distribution(name, config, "/run/k3s/containerd/containerd.sock", units)
 
 
 ALL = (

@@ -150,8 +150,7 @@ def start_container(socket: Path, pod: tuple[str, bytes], probe: Probe, image: s
     id_, config = pod
     asked = message({1: id_, 2: _container(probe, image), 3: config})
     answer = _asked(socket, "CreateContainer", asked, _STARTING)
-    request = message({1: text(answer, 1)})
-    grpc_call.call(socket, f"{_RUNTIME}/StartContainer", request, _STARTING)
+    grpc_call.call(socket, f"{_RUNTIME}/StartContainer", message({1: text(answer, 1)}), _STARTING)
 
 
 def _container(probe: Probe, image: str) -> bytes:

@@ -136,8 +136,7 @@ class Docker(ClientEngine):
 
     def needing(self, path: Path) -> Iterator[Dependent]:
         """Yield each container with that runtime, also a stopped one, which is started by it."""
-        columns = ("HostConfig.Runtime", "State.Status", "Name")
-        shown, is_all = self.inspected(*columns)
+        shown, is_all = self.inspected("HostConfig.Runtime", "State.Status", "Name")
         for runtime, state, name in shown:
             if runtime == path.name:
                 yield Dependent(self.name, name.removeprefix("/"), state)

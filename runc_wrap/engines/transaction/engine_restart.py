@@ -117,14 +117,12 @@ def boot_unit_text(places: Places, unit: str) -> str:
         why = f"a unit cannot name the path {places.prefix}"
         raise EngineError(f"{why}; try: `engine add` without --restart")
     names = [name for kind in engine_registry.ENGINES.values() for name in kind.units]
-    before = dict.fromkeys(filter(None, [*names, unit]))
+    before = " ".join(dict.fromkeys(filter(None, [*names, unit])))
     # the state may be on a file system that is mounted late, as one of the network
     var = places.var.resolve()
     mounts = f"{places.prefix} {var}" if systemd.is_plain(var) else str(places.prefix)
     command = places.wrapper.with_name("runc-wrapctl")
-    return _BOOT_UNIT.format(
-        before=" ".join(before), mounts=mounts, command=command, prefix=places.prefix
-    )
+    return _BOOT_UNIT.format(before=before, mounts=mounts, command=command, prefix=places.prefix)
 
 
 def write_boot_unit(places: Places, unit: str, directory: Path = systemd.UNITS) -> None:

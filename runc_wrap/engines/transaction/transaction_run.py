@@ -167,8 +167,7 @@ class _Work:
         if note.how != NOTHING and (why := self.node.restart(note.unit, note.how)):
             raise EngineError(f"{why}{access.journal}")
         engine_restart.wait_until_answers(self.node, access)
-        seconds = self.node.patience
-        polling.wait_for(lambda: not wanted.difference(access.running()), seconds)
+        polling.wait_for(lambda: not wanted.difference(access.running()), self.node.patience)
         if why := wanted.difference(access.running()):
             raise EngineError(f"{note.engine} answers, but {why}{access.journal}")
 

@@ -145,18 +145,12 @@ def _put_older(path: Path) -> None:
     os.utime(path, (1, 1))
 
 
+DRIFT = "drift: was changed at"
+KNOWN = [(_chmod, ""), (_rewrite, ""), (_change, DRIFT), (_put_older, DRIFT)]
 WRITTEN = [
-    (_chmod, True, False, ""),
-    (_rewrite, True, False, ""),
-    (_change, True, False, "drift: was changed at"),
-    (_put_older, True, False, "drift: was changed at"),
-    (_chmod, True, True, ""),
-    (_rewrite, True, True, ""),  # as configuration management does
-    (_change, True, True, "drift: was changed at"),
-    (_put_older, True, True, "drift: was changed at"),
+    *((what, True, restarts, told) for what, told in KNOWN for restarts in (False, True)),
     # registered without a transaction: a chmod may be another file that was put there
-    (_chmod, False, True, "drift: was changed at"),
-    (_change, False, True, "drift: was changed at"),
+    *((what, False, True, DRIFT) for what in (_chmod, _change)),
 ]
 
 
