@@ -259,8 +259,7 @@ def _either(group: Iterable[ContainerEvidence], facts: NodeFacts) -> Counter[str
     for one in group:
         profile = facts.profile_of(one.record)
         for call, tally in one.seen.part(EITHER).calls.items():
-            candidate = one.record.candidate
-            outcome = call_outcomes.of_record(call, profile, candidate)
+            outcome = call_outcomes.of_record(call, profile, one.record.candidate)
             outcome = call_outcomes.LET_THROUGH if call.code & RECORDED else outcome
             matters = outcome.verdict != call_outcomes.SAFE and not outcome.is_expected
             if matters or filter_conflicts.is_one(call, profile):

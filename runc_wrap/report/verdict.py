@@ -71,8 +71,7 @@ class Judging(NodeFacts):
                 if container.end >= self.since and not _is_nobodys(container):
                     groups[workload_names.of(record)].append(container)
                     if record.recorded:  # by the agent, whatever the mode
-                        observed = record._replace(mode=OBSERVE)
-                        listened = container_evidence.of(key, observed, self)
+                        listened = container_evidence.of(key, record._replace(mode=OBSERVE), self)
                         recorded[workload_names.of(record)].append(listened)
         found = {whose: self._reported(whose, group) for whose, group in groups.items()}
         for whose, containers in recorded.items():

@@ -33,8 +33,7 @@ def assign(places: Places, workloads: Iterable[MergedWorkload], given: Path | No
 
     @cache
     def base(name: str) -> Enforced:
-        made = compiled(_loaded(places, name, given))
-        return Enforced(resolve(made, USUAL), loader)
+        return Enforced(resolve(compiled(_loaded(places, name, given)), USUAL), loader)
 
     for one in workloads:
         if one.calls or one.recorded:

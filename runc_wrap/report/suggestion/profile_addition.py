@@ -171,8 +171,7 @@ def _allow(
     entries = [_entry(row, one) for one in values]
     if rest is None:
         return False
-    allowing = profile.with_block({**block, "syscalls": [*rest, *entries]})
-    if row.verdicts(allowing) != {SAFE}:
+    if row.verdicts(profile.with_block({**block, "syscalls": [*rest, *entries]})) != {SAFE}:
         return False
     _put(found, rest, entries)
     return True
