@@ -60,8 +60,7 @@ def confined(
     policy: "CompiledPolicy", kind: str, invocation: Invocation, text: bytes
 ) -> "tuple[bytes, Json]":
     """Decide as a create does, and inject the profile into the text. Raises Refusal."""
-    call = Call(invocation, kind, "", main.own_capabilities)
-    outcome = main.consider(text, call, policy)
+    outcome = main.consider(text, Call(invocation, kind, "", main.own_capabilities), policy)
     block = outcome.block
     if outcome.text is not None:
         block = as_written(block)

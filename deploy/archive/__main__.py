@@ -90,8 +90,7 @@ def _laid(machine: Machine, place: Path, options: argparse.Namespace) -> Release
 
 def epoch() -> int:
     """Return the time of all files: SOURCE_DATE_EPOCH, or the last commit's."""
-    given = os.environ.get("SOURCE_DATE_EPOCH")
-    return int(given or git("log", "-1", "--format=%ct") or 0)
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct") or 0)
 
 
 def git(*words: str) -> str | None:

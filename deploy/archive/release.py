@@ -112,8 +112,7 @@ def compile_all(release: Release, native: Release) -> None:
         script = release.packages / "runc_wrap" / "launcher" / "pack_hotpath.py"
         _python(native, "-X", "no_debug_ranges", script, release.directory / "hotpath")
     else:
-        hot = native.directory / "hotpath"
-        shutil.copy(hot / "hotpath.packed", release.directory / "hotpath")
+        shutil.copy(native.directory / "hotpath" / "hotpath.packed", release.directory / "hotpath")
 
 
 def _python(native: Release, *words: str | Path) -> None:
