@@ -50,8 +50,7 @@ def commands(places: Places, runtime: str, plan: Plan) -> dict[str, Rounds]:
         subject.start()
     found = {}
     for command in PROMISED[runtime]:
-        method = COMMANDS[command]
-        ways_of = {way: partial(method, subject) for way, subject in subjects.items()}
+        ways_of = {way: partial(COMMANDS[command], subject) for way, subject in subjects.items()}
         count = plan.count(command)
         found[command] = measurement.interleaved(ways_of, count, plan.seed)
     for subject in subjects.values():

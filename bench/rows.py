@@ -108,8 +108,7 @@ def at_once(bursts: list[dict[str, Any]], decided: dict[str, int]) -> Row:
         f"wall {quotient(wall)}, slowest {quotient(slowest)} times without; "
         f"{slower:.0%} of the ranks slower; decided by {dict(decided)}"
     )
-    none_slower = exactly(all_answered and not slower)
-    verdict = all_of([below(wall, 1), below(slowest, 1), none_slower])
+    verdict = all_of([below(wall, 1), below(slowest, 1), exactly(all_answered and not slower)])
     return Row("runc: 100 creates at once, agent", "none slower than without, all", figure, verdict)
 
 

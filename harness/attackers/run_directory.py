@@ -65,8 +65,7 @@ def forge(root: Path, name: str, pid: int) -> None:
 def _ledger(own: Path) -> None:
     """Claim filters for all of them, and name thousands of roots, some of them not ours."""
     line = {"root": str(own / "runc"), "action": "inject", "filters": 9, "reason": "x" * 300}
-    names = ["!victims", f"!{FORGED}"]
-    lines = [{**line, "id": name} for name in names]
+    lines = [{**line, "id": name} for name in ["!victims", f"!{FORGED}"]]
     lines += [{**line, "id": f"a{at}", "root": f"/run/user/{UID}/{at}"} for at in range(20_000)]
     lines += [{**line, "id": "b", "root": "/run/runc"}, {**line, "id": "c", "root": "/proc/1/root"}]
     (own / "runc-wrap" / "ledger").mkdir(parents=True)

@@ -109,8 +109,7 @@ class _Ptrace:
 
 def _answer(program: Sequence[Instruction], call: Made) -> Answer:
     """Run a program over a call. The instruction classes are those of linux/bpf_common.h."""
-    signed = ctypes.c_int32(call.number).value
-    data = _DATA.pack(signed, call.arch, 0, *call.args)
+    data = _DATA.pack(ctypes.c_int32(call.number).value, call.arch, 0, *call.args)
     a = x = at = 0
     memory = [0] * 16
     by_arguments = False

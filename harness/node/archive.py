@@ -113,5 +113,4 @@ def empty_root(archive: Path, path: Path) -> EmptyRoot:
 
 
 def _libraries(file: Path) -> list[Path]:
-    words = run(["ldd", file]).stdout.split()
-    return [Path(word) for word in words if word.startswith("/")]
+    return [Path(word) for word in run(["ldd", file]).stdout.split() if word.startswith("/")]

@@ -264,8 +264,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def busybox(tmp_path_factory: pytest.TempPathFactory, built: Callable[[str], Path]) -> Path:
     """Return a docker-archive: busybox, and programs with calls that profiles deny."""
-    programs = map(built, ("calls", "repeat"))
-    return images.archive(tmp_path_factory.mktemp("image"), *programs)
+    return images.archive(tmp_path_factory.mktemp("image"), *map(built, ("calls", "repeat")))
 
 
 @pytest.fixture(scope="session")

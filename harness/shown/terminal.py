@@ -109,8 +109,7 @@ def acting(text: bytes) -> list[str]:
 
     Newlines do not count.
     """
-    decoded = text.decode("utf-8", "surrogateescape")
-    return sorted({ascii(one) for one in decoded if _acts(one)})
+    return sorted({ascii(one) for one in text.decode("utf-8", "surrogateescape") if _acts(one)})
 
 
 def _acts(character: str) -> bool:

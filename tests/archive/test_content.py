@@ -116,8 +116,7 @@ def test_every_program_and_library_is_for_its_machine(opened: Installed, machine
 
 
 def test_it_has_a_licence_for_each_part_that_its_sbom_names(opened: Installed) -> None:
-    document = _sbom(opened)
-    names = {part["name"].lower() for part in document["components"]}
+    names = {part["name"].lower() for part in _sbom(opened)["components"]}
     assert names >= {name for name, licence in debian_packages.RUNTIME.items() if licence}
     assert names >= {"click", "h2", "hpack", "hyperframe", "orjson"}
     licences = opened.release / "share" / "licences"

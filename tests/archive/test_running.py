@@ -101,8 +101,7 @@ def test_the_real_runtime_gets_the_environment_as_it_was(
     install.use_runtime(unpacked, runtime)
     bundle = _bundle(tmp_path / "bundle")
     given = {"PATH": "/usr/bin", "A": "b c"}
-    argv = bundle.argv(unpacked.wrapper, "create")
-    subprocess.run(argv, env=given, check=True)
+    subprocess.run(bundle.argv(unpacked.wrapper, "create"), env=given, check=True)
     told = dict(item.split("=", 1) for item in shown.read_text().split("\0")[:-1])
     assert {name: told[name] for name in told if name not in ("PWD", "_", "OLDPWD")} == given
     assert bundle.read()["linux"]["seccomp"]
@@ -128,8 +127,7 @@ def test_from_a_read_only_mount_it_works_with_etc_and_var_elsewhere(
 
 def _install(unpacked: Installed, prefix: Path, *words: str, before: Sequence[str] = ()) -> Run:
     options: list[str | Path] = ["--prefix", prefix, *install.OPTIONS]
-    script = unpacked.prefix / "install.sh"
-    return attempt([*before, script, *options, *words], seconds=120)
+    return attempt([*before, unpacked.prefix / "install.sh", *options, *words], seconds=120)
 
 
 def test_what_install_sh_has_installed_does_without_the_unpacked_archive(

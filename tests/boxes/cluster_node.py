@@ -110,8 +110,7 @@ class ClusterNode:
     def asked(self, command: str, given: str = "") -> Any:
         """Return the JSON that a command of the installer prints in its pod."""
         words = f"podman exec -i {INSTALLER} /runc-wrap/bin/runc-wrapctl cluster {command}"
-        script = f'printf "%s\\n" "$1" | {words}'
-        done = self.machine.attempt(script, given)
+        done = self.machine.attempt(f'printf "%s\\n" "$1" | {words}', given)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

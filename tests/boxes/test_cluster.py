@@ -69,8 +69,7 @@ def image(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def next_image(release: Path, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The installer's of another version: the same program under another name."""
     del image  # what it needs
-    place = tmp_path_factory.mktemp("next")
-    packed = archive.as_version(release, NEXT, place / "archive")
+    packed = archive.as_version(release, NEXT, tmp_path_factory.mktemp("next") / "archive")
     return archive.build_image(packed.parent, tmp_path_factory.mktemp("next-installer"), "amd64")
 
 

@@ -116,8 +116,7 @@ def _while_it_restarts(machine: Guest) -> None:
 
 def _while_a_canary_runs(machine: Guest) -> None:
     machine.sh(_instead_of_us("case $* in *create*) exec sleep 1000; esac") + ADD)
-    asked = "pgrep -f 'sleep 1000$' | wc -l"
-    wait(lambda: machine.sh(asked) != "0\n", "the canary")
+    wait(lambda: machine.sh("pgrep -f 'sleep 1000$' | wc -l") != "0\n", "the canary")
 
 
 def test_a_killed_one_is_taken_back_by_revert_and_has_a_timer_until_then(

@@ -186,8 +186,7 @@ class Bench:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             profiles = dict(zip(jobs, pool.map(self._suggested, jobs), strict=True))
         self._configure(profiles)
-        again = [(SUGGESTED + mode, entry) for mode, entry in jobs]
-        self._run_all(found, again)
+        self._run_all(found, [(SUGGESTED + mode, entry) for mode, entry in jobs])
         for entry in entries:
             ran = found[entry.name].ran
             for mode in LOOKING:

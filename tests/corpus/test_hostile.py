@@ -137,8 +137,7 @@ def _of(seen: list[Json], mode: str) -> list[Json]:
 
 
 def test_each_call_has_its_workload_count_and_program(happened: Happened) -> None:
-    told = happened.told.calls(happened.auids[AUDIT], kernel_log.LOGGED)
-    assert named(told) == set(EXPECTED)
+    assert named(happened.told.calls(happened.auids[AUDIT], kernel_log.LOGGED)) == set(EXPECTED)
     for mode in MODES:
         calls = happened.report[mode, HOSTILE]["calls"]
         assert {(one["abi"], one["syscall"]): one["count"] for one in calls} == dict.fromkeys(
@@ -178,6 +177,5 @@ def test_the_suggested_profile_allows_the_calls_and_nothing_of_the_names(
 ) -> None:
     done = happened.node.installed.control("suggest", "--allow-dangerous", f"{mode}/{HOSTILE}/main")
     assert terminal.acting((done.stdout + done.stderr).encode()) == []
-    profile = json.loads(done.stdout)
-    added = [one for one in profile["add"] if "seen 3 times" in one["comment"]]
+    added = [one for one in json.loads(done.stdout)["add"] if "seen 3 times" in one["comment"]]
     assert {name for one in added for name in one["names"]} == {case.call for case in CASES}

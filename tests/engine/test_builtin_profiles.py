@@ -102,8 +102,7 @@ def test_containerds_runtime_default_is_our_containerd_profile(
     with pytest.raises(CriError, match=REFUSAL):
         kubelet.start(container)
     kubelet.call("RemoveContainer", container_id=container)
-    version = installed_version("containerd")
-    check(recorded.taken(), case, builtin.load(f"containerd@{version}"))
+    check(recorded.taken(), case, builtin.load(f"containerd@{installed_version('containerd')}"))
 
 
 @EACH_CASE
@@ -115,8 +114,7 @@ def test_dockers_builtin_profile_is_our_moby_profile(
     options += ["--security-opt", "seccomp=builtin", *capability_options(case)]
     done = docker_daemon.try_docker("run", *options, REFERENCE)
     assert REFUSAL in done.stderr or "invalid CapAdd" in done.stderr
-    version = installed_version("dockerd")
-    check(recorded.taken(), case, builtin.load(f"moby@{version}"))
+    check(recorded.taken(), case, builtin.load(f"moby@{installed_version('dockerd')}"))
 
 
 def capability_options(case: Case) -> list[str]:

@@ -187,16 +187,14 @@ def test_without_a_usable_sandbox_config_no_opt_out_counts(
 def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
     cri: Cri, annotations: dict[str, str]
 ) -> None:
-    forged = {**FORGED, **annotations}
-    sandbox = cri.run_pod("open-by-image", forged, seccomp=UNCONFINED)
+    sandbox = cri.run_pod("open-by-image", {**FORGED, **annotations}, seccomp=UNCONFINED)
     assert process_status.seccomp(cri.sandbox_pid(sandbox)) == FILTER
     assert cri.started(sandbox) == FILTER
 
 
 def test_a_sandbox_opts_out_if_every_image_may(cri: Cri) -> None:
     """The opposite of the previous test: the annotation does reach the sandbox."""
-    opt_out = {**FORGED, OWN: "unconfined"}
-    sandbox = cri.run_pod("open", opt_out, seccomp=UNCONFINED)
+    sandbox = cri.run_pod("open", {**FORGED, OWN: "unconfined"}, seccomp=UNCONFINED)
     assert process_status.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
 
 

@@ -56,8 +56,7 @@ def test_adopt_takes_over_a_runtime_default_container(
 ) -> None:
     ask = Ask(seccomp=RUNTIME_DEFAULT, add=add)
     before = of_bundle(node.bundle(cri.run(cri.run_pod("runc"), ask)))
-    kept = of_bundle(node.bundle(cri.run(cri.run_pod("wrapped"), ask)))
-    assert kept == before
+    assert of_bundle(node.bundle(cri.run(cri.run_pod("wrapped"), ask))) == before
     container = cri.run(cri.run_pod("adopts"), ask)
     line = governed["adopts"].ledger(container)[0]
     assert (line["action"], line["mode"], line["profile"]) == ("inject", "enforce", containerds)

@@ -34,8 +34,7 @@ def test_a_rule_decides_denial_and_logging_by_namespace(cri: Cri, runtime: str) 
 
 
 def test_the_ledger_names_the_rule_and_the_pod(cri: Cri, governed: dict[str, Installed]) -> None:
-    pod = cri.run_pod("ruled-runc", namespace="batch-7")
-    container = cri.run(pod, Ask(name="app"))
+    container = cri.run(cri.run_pod("ruled-runc", namespace="batch-7"), Ask(name="app"))
     (line,) = governed["ruled-runc"].ledger(container)
     assert (line["namespace"], line["container"]) == ("batch-7", "app")
     assert (line["mode"], line["rule"]) == ("audit", "batch jobs: look first")
@@ -46,5 +45,4 @@ def test_a_pod_cannot_claim_an_exemption(cri: Cri) -> None:
     forged = {"io.kubernetes.cri.sandbox-namespace": "legacy"}
     for namespace, found in (("team", 2), ("legacy", 0)):
         pod = cri.run_pod("open-ruled", forged, namespace=namespace)
-        container = cri.run(pod, Ask(annotations=forged))
-        assert cri.seccomp(container) == found
+        assert cri.seccomp(cri.run(pod, Ask(annotations=forged))) == found

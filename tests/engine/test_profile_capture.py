@@ -103,8 +103,7 @@ def test_containerds_capture_is_what_its_cri_plugin_gives_a_pod(
 
 def test_containerd_keeps_no_pod_of_a_request(of_containerd: Json, node: Containerd) -> None:
     assert of_containerd["answers"] == 19
-    left = node.ctr("containers", "list", namespace="k8s.io").stdout
-    assert "runc-wrap/capture" not in left
+    assert "runc-wrap/capture" not in node.ctr("containers", "list", namespace="k8s.io").stdout
 
 
 # What an image's author can give every container of it, and a name that only resembles a request's.
@@ -153,8 +152,7 @@ def test_a_policy_with_the_capture_gives_an_unconfined_container_the_engines_own
     node_of_ours.configure('runtime = ["runc"]\n[runtime_default]\nsource = "captured"\n'
                            'docker = "26.1.5"\ncontainers_common = "builtin"\n')  # fmt: skip
     look = ["grep", "^Seccomp:", "/proc/self/status"]
-    bare = node.ctr("run", "--rm", REFERENCE, "bare", *look).stdout
-    assert bare.split() == ["Seccomp:", "0"]
+    assert node.ctr("run", "--rm", REFERENCE, "bare", *look).stdout.split() == ["Seccomp:", "0"]
     words = ["run", "--rm", "--runc-binary", str(node_of_ours.wrapper), REFERENCE, "confined"]
     assert node.ctr(*words, *look).stdout.split() == ["Seccomp:", "2"]
     line = node_of_ours.ledger()[-1]

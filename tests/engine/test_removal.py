@@ -198,8 +198,7 @@ def test_a_pods_containers_can_be_started_again_after_the_removal(
         node.engine("remove", *words, "--hand-over")
         own.restart()
         cri.wait_ready()
-        second = _started(cri, pod, "second")
-        assert cri.seccomp(second) == FILTER  # the pod's shim has our path
+        assert cri.seccomp(_started(cri, pod, "second")) == FILTER  # the pod's shim has our path
         cri.exec(first, "true")
         cri.remove_pod(pod.id)
 

@@ -58,8 +58,7 @@ def documents(overlay: str, name: str, given: Given) -> str:
     pod = _with_what_a_kubelet_gives(rendered.pod(daemonset), given)
     metadata = {"name": name, "labels": daemonset["spec"]["template"]["metadata"]["labels"]}
     whole = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
-    maps = rendered.of_kind(overlay, "ConfigMap")
-    return str(yaml.safe_dump_all([*maps, whole]))
+    return str(yaml.safe_dump_all([*rendered.of_kind(overlay, "ConfigMap"), whole]))
 
 
 def _with_what_a_kubelet_gives(pod: Object, given: Given) -> Object:

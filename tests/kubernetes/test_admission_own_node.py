@@ -45,8 +45,7 @@ def policies() -> Policies:
 
 
 def _update(change: dict[str, Any], **more: Any) -> ByInstaller:
-    new = merged(NODE, change)
-    return ByInstaller(new, copy.deepcopy(NODE), "UPDATE", "nodes", **more)
+    return ByInstaller(merged(NODE, change), copy.deepcopy(NODE), "UPDATE", "nodes", **more)
 
 
 @pytest.mark.parametrize("is_ready", [True, False, None])
@@ -151,8 +150,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("user", OTHERS)
 def test_nobody_else_is_asked_about(policies: Policies, user: str) -> None:
-    change = {"metadata": {"labels": {"zone": "b"}}}
-    policies.admit(_update(change, on="n2", user=user))
+    policies.admit(_update({"metadata": {"labels": {"zone": "b"}}}, on="n2", user=user))
 
 
 EACH = {"namespace": "other", "namePrefix": "acme-", "nameSuffix": "-2"}

@@ -149,8 +149,7 @@ def test_the_pools_share_no_node_and_no_pod() -> None:
     assert rule == {"key": "runc-wrap.dev/pool", "operator": "NotIn", "values": ["canary"]}
     for one, name in ((canary, "canary"), (rest, "rest")):
         assert one["spec"]["selector"]["matchLabels"]["runc-wrap.dev/daemonset"] == name
-        labels = one["spec"]["template"]["metadata"]["labels"]
-        assert labels["runc-wrap.dev/daemonset"] == name
+        assert one["spec"]["template"]["metadata"]["labels"]["runc-wrap.dev/daemonset"] == name
 
 
 COMPONENTS = ("metrics", "metrics/podmonitor")

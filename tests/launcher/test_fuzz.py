@@ -117,8 +117,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _harness(directory: Path, name: str, *flags: str) -> Path:
-    words = [*launchers.SANITIZED, *flags]
-    return launchers.compiled(directory / name, *words, sources=[HARNESS])
+    return launchers.compiled(directory / name, *launchers.SANITIZED, *flags, sources=[HARNESS])
 
 
 @pytest.fixture(scope="session")
@@ -164,8 +163,7 @@ KINDS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[bytes], str]]
 
 
 def _results(harness: Path, kind: str, inputs: list[bytes]) -> list[str]:
-    lines = "".join(f"{kind} {data.hex()}\n" for data in inputs)
-    done = attempt([harness], stdin=lines)
+    done = attempt([harness], stdin="".join(f"{kind} {data.hex()}\n" for data in inputs))
     assert done.returncode == 0, f"seed {SEED}\n{done.stderr}"
     return done.stdout.splitlines()
 

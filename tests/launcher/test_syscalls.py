@@ -169,8 +169,7 @@ def test_an_archives_own_interpreter_is_started_with_the_same_calls(
 
 
 def test_the_line_written_in_advance_takes_these_additional_calls(node: install.Installed) -> None:
-    calls = _calls(node, "--log", node.prefix / "log", "create", "ID")
-    assert calls == COLD_LOG
+    assert _calls(node, "--log", node.prefix / "log", "create", "ID") == COLD_LOG
     assert "did not come as far" in (node.prefix / "log").read_text()  # /bin/true took none back
 
 

@@ -61,8 +61,7 @@ def _kill(node: Node, package: Path, call: str, share: float) -> None:
     number = int(share * sum(not line.startswith("d") for line in listed))
     killer = [program("strace"), "-o", "/dev/null", "-e", f"trace={call}"]
     killer += ["-e", f"inject={call}:signal=SIGKILL:when={number}"]
-    words = INSTALL
-    done = node.attempt(*words, node.put(package), before=tuple(killer))
+    done = node.attempt(*INSTALL, node.put(package), before=tuple(killer))
     assert done.returncode == -9, done.stdout + done.stderr
 
 

@@ -136,8 +136,7 @@ def _started(machine: Guest, cri: Cri, number: int) -> dict[str, int]:
         runtime = RUNTIMES[engine][number > 0]
         if engine == "containerd":
             return started(cri, runtime, "/bin/sh", "-c", WORK)
-        script = _COMMON + _START[engine]
-        return int(machine.sh(script, REFERENCE, WORK, str(number), runtime))
+        return int(machine.sh(_COMMON + _START[engine], REFERENCE, WORK, str(number), runtime))
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(ENGINES, pool.map(one, ENGINES), strict=True))

@@ -73,8 +73,7 @@ def _lost(node: Node, taker: str, work: str, *options: str) -> Any:
     name = node.machine.sh(f'{RUN} {IMAGE} sh -c "$1"', work).strip()
 
     def reported() -> dict[str, Any]:
-        rows = node.shown("report", "--all", *options)
-        return next(row for row in rows if name in row["ids"])
+        return next(row for row in node.shown("report", "--all", *options) if name in row["ids"])
 
     try:
         wait(lambda: bool(reported()["calls"]), "the call")

@@ -107,8 +107,7 @@ def test_a_pod_with_users_of_its_own_is_confined_through_us_and_verified(
         container = cri.run(cri.run_pod(handler, host_users=False), Ask())
         pid = cri.pid(container)
         assert seccomp(pid) == expected
-        users = Path(f"/proc/{pid}/uid_map").read_text().split()
-        assert users == ["0", str(FIRST_ID), str(IDS)]
+        assert Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", str(FIRST_ID), str(IDS)]
     done = attempt([*node.space.prefix, installed.ctl, "verify", "--deep", "--json"])
     told = json.loads(done.stdout)
     assert (done.returncode, told["disagreeing"], told["unchecked"]) == (0, [], [])

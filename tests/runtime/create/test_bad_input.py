@@ -119,8 +119,7 @@ def test_a_temporary_file_of_a_killed_create_does_not_block_another(
     bundle = bundles.make(tmp_path / "bundle", "runc")
     install.use_runtime(own_installation, "/bin/true")
     plant = 'touch "$1/.config.json.runc-wrap.$$"; shift; exec "$@"'
-    words = bundle.argv(own_installation.wrapper, "create")
-    run(["sh", "-c", plant, "sh", bundle.path, *words])
+    run(["sh", "-c", plant, "sh", bundle.path, *bundle.argv(own_installation.wrapper, "create")])
     assert "seccomp" in bundle.read()["linux"]
 
 

@@ -22,8 +22,7 @@ ABIS = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
 
 def denying() -> dict[str, Any]:
     """Return a profile that denies AF_INET by a separate rule."""
-    denied = rule("ERRNO", "socket", errnoRet=1, args=equals(0, 2))
-    return profile(denied, architectures=ABIS)
+    return profile(rule("ERRNO", "socket", errnoRet=1, args=equals(0, 2)), architectures=ABIS)
 
 
 def allowing() -> dict[str, Any]:

@@ -39,8 +39,7 @@ def _resolved(spec: str, mode: str, *caps: str) -> dict[str, Any]:
 def test_a_denied_call_is_denied_on_every_profile_in_every_mode(
     lab: Lab, spec: str, mode: str, caps: tuple[str, ...]
 ) -> None:
-    block = _resolved(spec, mode, *caps)
-    assert lab.under(with_overlay(block, OVERLAY), *CALLS) == EXPECTED
+    assert lab.under(with_overlay(_resolved(spec, mode, *caps), OVERLAY), *CALLS) == EXPECTED
 
 
 def test_a_profile_that_allows_by_default_denies_a_denied_call(lab: Lab) -> None:

@@ -71,8 +71,7 @@ def dumped(own_installation: Installed, bundle: Bundle) -> Dumped:
 
 def test_a_restore_is_refused_where_the_profile_is_to_be_enforced(dumped: Dumped) -> None:
     before = dumped.bundle.config.read_bytes()
-    done = dumped.restored('on_error = "run-unmodified"\n')
-    assert done.returncode == 1
+    assert dumped.restored('on_error = "run-unmodified"\n').returncode == 1
     said = dumped.bundle.log.read_text()
     assert "restored from a checkpoint has the filters that it was dumped with" in said
     assert "as-dumped" in said

@@ -186,8 +186,7 @@ def test_a_users_own_logged_calls_remove_safe_from_no_workload(lab: Lab, place: 
     nobodys = lab.node.evidence.unattributed
     assert {call.number for call in nobodys.part(ELSEWHERE).calls} >= LOGGED
     assert not LOGGED & {call.number for call in nobodys.calls}
-    found = lab.workload(victim)
-    assert "no known container" not in found["confidence"]
+    assert "no known container" not in lab.workload(victim)["confidence"]
 
 
 SHORT = 5.0  # seconds; a look takes some 20 us

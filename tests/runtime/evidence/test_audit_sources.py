@@ -72,8 +72,7 @@ def heard(live: audit_netlink.Live, pid: int, seconds: float = 20) -> list[Sight
 
 def test_the_kernel_sends_each_record_at_once(live: audit_netlink.Live) -> None:
     begin = time.time()
-    pid = provoke(*NAMES)
-    found = heard(live, pid)
+    found = heard(live, provoke(*NAMES))
     assert [item.comm for item in found] == COMMS
     assert all(begin - 1 < item.time < time.time() + 1 for item in found)
     assert {item.code for item in found} == {0x7FFC0000}
@@ -113,8 +112,7 @@ def test_none_of_many_records_is_missing_unreported(live: audit_netlink.Live) ->
 
 
 def test_the_kernels_count_of_lost_records_is_read() -> None:
-    text = run([program("auditctl"), "-s"]).stdout
-    told = dict(line.split()[:2] for line in text.splitlines())
+    told = dict(line.split()[:2] for line in run([program("auditctl"), "-s"]).stdout.splitlines())
     assert audit_netlink.kernel_lost() == int(told["lost"])
 
 

@@ -84,7 +84,6 @@ def test_a_denied_call_stays_denied_and_one_that_only_the_candidate_denies_succe
     denied = ["keyctl"] if mode == "enforce-log" else []
     assert [one["syscall"] for one in plain["calls"]] == denied
     _configure(lab, CANDIDATE)
-    again = lab.running("calls", *calls)
-    said = again.call(lab.wrapper, "run").stdout
+    said = lab.running("calls", *calls).call(lab.wrapper, "run").stdout
     assert f"{SYSINFO} errno 1\n" in said
     assert f"{ALG} errno 1\n" in said

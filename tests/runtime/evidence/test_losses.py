@@ -73,8 +73,7 @@ def test_a_workload_that_ran_in_a_gap_is_unknown_and_one_beside_it_is_not(lab: L
             denied = lab.run("short", 3, UNSHARE)
         found = [lab.workload(one) for one in (flood, harmless, denied, before)]
         time.sleep(2.5)
-        after = lab.run("short", 1, GETPID)
-        later = lab.workload(after)
+        later = lab.workload(lab.run("short", 1, GETPID))
     counted = sum(call["count"] for call in found[0]["calls"])
     assert 0 < counted < RECORDS <= counted + found[0]["lost"]
     assert [one["verdict"] for one in found] == ["denied", None, None, "safe"]

@@ -155,8 +155,7 @@ def test_signal_dispositions_and_mask_are_unchanged(
 
 
 def test_the_umask_is_unchanged(created: Probed) -> None:
-    seen = created.same(umask=0o137)
-    assert "Umask:\t0137" in seen["status"]
+    assert "Umask:\t0137" in created.same(umask=0o137)["status"]
 
 
 def test_arguments_that_are_not_utf_8_arrive_unchanged(created: Probed) -> None:

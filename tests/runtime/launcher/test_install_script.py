@@ -185,8 +185,7 @@ def test_a_compiler_is_installed_like_other_needs_and_the_launcher_is_compiled_w
     requires("runc", "apt-get", "unshare", "gcc", root=True)
     found = {Path(path).resolve() for name in HIDDEN[:-1] if (path := shutil.which(name))}
     compilers = " ".join(map(str, sorted(found)))
-    text = APT_GET.format(log=tmp_path / "asked", compilers=compilers)
-    apt = script(tmp_path / "apt-get", text)
+    apt = script(tmp_path / "apt-get", APT_GET.format(log=tmp_path / "asked", compilers=compilers))
     hide = f"for one in {compilers}; do mount --bind /dev/null $one || exit 3; done"
     mounted = f'{hide}; mount --bind {apt} {program("apt-get")} && exec "$@"'
     words: list[str | Path] = [SOURCE / "install.sh", "--prefix", tmp_path / "p", *OPTIONS]

@@ -28,8 +28,7 @@ def test_no_link_to_the_interpreter_will_lead_to_another_version(installed: Inst
 
 
 def test_the_reference_that_is_a_link_in_the_checkout_is_installed(installed: Installed) -> None:
-    said = installed.control("policy", "reference").stdout
-    assert said.startswith("# Settings of config.toml")
+    assert installed.control("policy", "reference").stdout.startswith("# Settings of config.toml")
 
 
 def _no_policy(installed: Installed) -> None:
@@ -149,8 +148,7 @@ def test_our_own_error_is_reported_like_any_other_failure(
     own_installation: Installed, tmp_path: Path
 ) -> None:
     bundle = bundles.make(tmp_path / "b", "runc")
-    profiles = own_installation.prefix / "var" / "policy.2" / "current" / "profiles"
-    for path in profiles.iterdir():
+    for path in (own_installation.prefix / "var/policy.2/current/profiles").iterdir():
         path.write_text('{"block": {}, "rules": 1}')
     done = attempt(bundle.argv(own_installation.wrapper, "create"))
     assert done.returncode == 1

@@ -108,8 +108,7 @@ def test_a_failed_create_leaves_the_line_that_the_launcher_wrote_in_advance(
     running.create(own.wrapper)
     bundle = make_bundle("runc")
     damage(own)
-    done = attempt(bundle.argv(own.wrapper, "create"))
-    assert done.returncode != 0
+    assert attempt(bundle.argv(own.wrapper, "create")).returncode != 0
     (line,) = bundle.log.read_text().splitlines()
     assert json.loads(line)["level"] == "error"
     assert NOT_STARTED in json.loads(line)["msg"]
@@ -195,8 +194,7 @@ def test_creates_at_once_with_one_fresh_log_leave_no_line_of_a_failure(
         argvs.append([probed.node.wrapper, "--log", log, "create", "--bundle", bundle.path, "ID"])
     for _ in range(15):
         log.unlink(missing_ok=True)
-        null = subprocess.DEVNULL
-        started = [subprocess.Popen(argv, stdout=null) for argv in argvs]
+        started = [subprocess.Popen(argv, stdout=subprocess.DEVNULL) for argv in argvs]
         assert [each.wait(30) for each in started] == [0] * 4
         assert log.read_text().strip() == ""
 
@@ -210,8 +208,7 @@ def test_with_closed_standard_descriptors_python_does_not_write_into_the_log(
         for descriptor in range(3):
             os.close(descriptor)
 
-    argv = bundle.argv(own.wrapper, "create")
-    subprocess.run(argv, preexec_fn=close, check=False, timeout=30)
+    subprocess.run(bundle.argv(own.wrapper, "create"), preexec_fn=close, check=False, timeout=30)
     (line,) = bundle.log.read_text().splitlines()
     assert NOT_STARTED in json.loads(line)["msg"]
 

@@ -129,8 +129,7 @@ def test_without_an_agent_observe_becomes_audit_and_the_ledger_says_why(lab: Lab
     bundle = lab.bundle()
     with logged_calls.audited() as log:
         lab.calls(MOUNT, bundle=bundle)
-    made = bundle.read()["linux"]["seccomp"]
-    assert "listenerPath" not in made
+    assert "listenerPath" not in bundle.read()["linux"]["seccomp"]
     assert (*logged_calls.number(MOUNT), LOG) in log
     line = lab.node.ledger()[-1]
     assert line["mode"] == "audit"

@@ -84,8 +84,7 @@ def test_callers_of_another_container_are_known_while_a_reader_hangs(lab: Lab) -
         jamming.create(lab.wrapper)
         assert other.call(lab.wrapper, "run").returncode == 0
         wait_until(lambda: _calls(lab.node, other) == {(KEYCTL, True): 20}, "all in the store")
-        seen = lab.node.evidence.containers[other.key]
-        assert {call.exe for call in seen.calls} == {"/short"}
+        assert {call.exe for call in lab.node.evidence.containers[other.key].calls} == {"/short"}
         jamming.delete(lab.bare)
 
 

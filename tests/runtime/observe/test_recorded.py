@@ -192,8 +192,7 @@ def test_who_may_load_no_filter_gets_no_new_privs_and_what_cannot_run_writes_not
     requires(root=True)
     file = tmp_path / "p.json"
     lesser = ["setpriv", "--bounding-set=-sys_admin"]
-    argv = words(installed, file, "grep", "NoNewPrivs", "/proc/self/status")
-    done = attempt([*lesser, *argv])
+    done = attempt([*lesser, *words(installed, file, "grep", "NoNewPrivs", "/proc/self/status")])
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["NoNewPrivs:", "1"]
     file.unlink()

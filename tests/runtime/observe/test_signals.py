@@ -88,8 +88,7 @@ def test_a_received_call_is_not_interrupted_if_the_runtime_supports_the_flag(lab
 
 @BOTH
 def test_observe_sets_the_flag_where_supported_and_loses_no_call(lab: Lab) -> None:
-    told = lab.node.control("apply").stdout
-    assert ("SA_RESTART" in told) is not _takes_the_flag(lab.pair)
+    assert ("SA_RESTART" in lab.node.control("apply").stdout) is not _takes_the_flag(lab.pair)
     with lab.agent():
         bundle = lab.running("interrupted", CALLS, MICROSECONDS)
         done = bundle.call(lab.wrapper, "run")
