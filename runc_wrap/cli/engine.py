@@ -111,8 +111,7 @@ def status(places: Places, /, *, as_json: bool) -> bool:
     Exit status 1: something differs; the output says what.
     """
     with output.progress("Asking the engines"):
-        registered = registration_state.states(places.engines)
-        canary_proof.remove_left_canaries(places, registered)
+        canary_proof.remove_left_canaries(places, registration_state.states(places.engines))
         found = engine_status.survey(places, Systemd())
     if as_json:
         output.document(found)

@@ -116,8 +116,7 @@ def suggestion(
 ) -> None:
     """Print the profile of WORKLOAD, plus the calls that any node has seen it to need."""
     found = _gathered(cluster, how)
-    places = paths.installed()
-    everyone = report_merged.with_profiles(places, found, base)
+    everyone = report_merged.with_profiles(paths.installed(), found, base)
     suggest.show(_IN_CLUSTER, everyone, workload, **flags)
 
 

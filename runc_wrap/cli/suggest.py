@@ -104,9 +104,9 @@ def show(
     for sentence in made.recorded:
         output.warn(f"recorded: {sentence}")
     if made.withheld:
-        output.warn(_withheld(way, one, made))
+        output.warn("\n".join(_withheld(way, one, made)))
     if made.degrading:
-        output.warn(_degrading(way, one, made))
+        output.warn("\n".join(_degrading(way, one, made)))
     if also := policy_snippets.also_matched(one, everyone) if made.added or made.recorded else []:
         output.warn(f"warning: the rule would also confine other workloads: {listed(also)}")
     output.warn(_what_next(way, one, made, composed.text if composed else ""))
@@ -137,16 +137,15 @@ def _as_json(
     }
 
 
-def _withheld(way: Way, one: MergedWorkload, made: Suggestion) -> str:
+def _withheld(way: Way, one: MergedWorkload, made: Suggestion) -> list[str]:
     number = safe_text.number(len(made.withheld), "call")
     again = _again(way, one, made, "--allow-dangerous")
-    lines = [
+    return [
         f"withheld: {number} left out, dangerous and perhaps from an attack:",
         *(f"  {each.sentence}" for each in made.withheld),
         f"If you know that the workload needs this, run `{again}`.",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _again(way: Way, one: MergedWorkload, made: Suggestion, option: str) -> str:
@@ -155,16 +154,15 @@ def _again(way: Way, one: MergedWorkload, made: Suggestion, option: str) -> str:
     return f"{way.command} {shlex.join(words)}"
 
 
-def _degrading(way: Way, one: MergedWorkload, made: Suggestion) -> str:
+def _degrading(way: Way, one: MergedWorkload, made: Suggestion) -> list[str]:
     number = safe_text.number(len(made.degrading), "call")
-    lines = [
+    return [
         f"degrading: {number} left out, which would get ENOSYS:",
         *(f"  {call_words(row)}" for row in made.degrading),
         "Most programs then use a fallback. No record shows which fail: audit lets them through.",
         f"`{_again(way, one, made, '--degrading')}` allows such calls.",
         "",
     ]
-    return "\n".join(lines)
 
 
 def _what_next(way: Way, one: MergedWorkload, made: Suggestion, composed: str) -> str:

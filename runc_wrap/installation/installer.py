@@ -161,8 +161,7 @@ def _ended(command: Path, *words: str | Path) -> program.Ended:
 
 
 def _end(number: int, _frame: object) -> NoReturn:
-    name = signal.Signals(number).name
-    raise Failed(f"it was ended by {name}. Try: run install.sh again")
+    raise Failed(f"it was ended by {signal.Signals(number).name}. Try: run install.sh again")
 
 
 def _listen_to_signals(how: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
