@@ -51,8 +51,7 @@ def record(**changes: Any) -> ledger_record.Record:
 
 
 def block(name: str = "containerd", caps: frozenset[str] = DEFAULT_CAPS) -> dict[str, Any]:
-    compiled = compile_profile(builtin.load(name), arch="amd64", kernel=(6, 12))
-    return resolve(compiled, caps)
+    return resolve(compile_profile(builtin.load(name), arch="amd64", kernel=(6, 12)), caps)
 
 
 def enforced(name: str = "containerd", kind: str = "runc") -> Enforced:

@@ -86,8 +86,7 @@ def test_who_calls_itself_another_system_is_named(cluster: StandIn) -> None:
     result = run("report", status=0)
     assert 'they do not run Linux: 1 node ("win' in result.stderr
     assert [name[:3] for name in _merged()["not_linux"]] == ["win"]
-    result = run("status", status=0)
-    assert "not for it: says that it runs windows" in result.stdout
+    assert "not for it: says that it runs windows" in run("status", status=0).stdout
     cluster.node("hiding", document("hiding", workload("web", call())), system="windows")
     assert _merged()["workloads"][0]["verdict"] == "denied"
 
@@ -140,8 +139,7 @@ def test_an_answer_that_cannot_be_written_ends_nothing(cluster: StandIn, tmp_pat
     cluster.node("a", text[:-1] + ', "more": ' + "[" * 500 + "]" * 500 + "}")
     cluster.node("b", document("b", WEB))
     place = tmp_path / "fleet.json"
-    found = _merged("--save", str(place))
-    assert found["workloads"][0]["nodes"] == 1
+    assert _merged("--save", str(place))["workloads"][0]["nodes"] == 1
     lines = {one["node"]: one for one in map(json.loads, place.read_text().splitlines()[1::2])}
     assert "cannot be saved" in lines["a"]["error"]
     assert lines["b"]["workloads"]

@@ -72,8 +72,7 @@ def test_other_calls_stay_and_none_compares_twice(block: dict[str, Any], overlay
     touched |= {"socket", "socketpair"} if overlay["deny_sockets"] else set()
     for name in {*NAMES} - touched:
         assert _rules_of(found, name) == _rules_of(block, name)
-    named = {name for rule in found["syscalls"] for name in rule["names"]}
-    assert named >= {*overlay["deny"]}
+    assert {name for rule in found["syscalls"] for name in rule["names"]} >= {*overlay["deny"]}
     for rule in found["syscalls"]:
         indexes = [argument["index"] for argument in rule.get("args") or []]
         if overlay["deny_sockets"] and {"socket", "socketpair"} & {*rule["names"]}:

@@ -34,8 +34,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 
 
 def _digest(node: ctl.Node, caps: frozenset[str]) -> str:
-    policy = policy_file.load(str(node.places.prefix))
-    compiled = policy_file.load_profile(policy, "moby", "audit")
+    compiled = policy_file.load_profile(policy_file.load(str(node.places.prefix)), "moby", "audit")
     return digest(json_codec.dumps(resolve(compiled, caps)))
 
 
@@ -65,8 +64,7 @@ def test_the_digest_shows_for_which_capabilities_a_profile_was_resolved(
 
 @pytest.mark.parametrize("more", ["", "runtime-default + mbind on "])
 def test_a_profile_of_before_an_upgrade_is_known_by_its_name(node: ctl.Node, more: str) -> None:
-    record = samples.record(profile=f"{more}containerd@1.6.16")
-    found = Profiles(node.places.prefix).of(record)
+    found = Profiles(node.places.prefix).of(samples.record(profile=f"{more}containerd@1.6.16"))
     assert isinstance(found, Enforced), found
     assert (_denies(found, MOUNT), _denies(found, MBIND)) == (True, not more)
     assert _denies(found, CHROOT)  # nothing says for which capabilities it was
@@ -89,8 +87,7 @@ def test_the_bundle_shows_them_while_it_exists(node: ctl.Node, tmp_path: Path) -
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"process": 5}'])
 def test_a_damaged_bundle_counts_as_deleted(node: ctl.Node, tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    profile = _enforced(node, digest=_digest(node, FOURTEEN), bundle=str(tmp_path))
-    assert _denies(profile, SYSLOG)
+    assert _denies(_enforced(node, digest=_digest(node, FOURTEEN), bundle=str(tmp_path)), SYSLOG)
 
 
 MISSING = [

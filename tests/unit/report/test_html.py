@@ -23,8 +23,7 @@ def test_no_character_of_a_name_acts_or_hides_text(given: str) -> None:
 
 @given(st.dictionaries(ANY_TEXT.filter(lambda t: t.isprintable()), ANY_TEXT, max_size=3))
 def test_pasted_text_means_the_same(value: dict[str, str]) -> None:
-    written = json.dumps(value, ensure_ascii=False)
-    shown = safe_text.paste(written)
+    shown = safe_text.paste(json.dumps(value, ensure_ascii=False))
     assert shown is not None
     assert json.loads(shown) == json.loads(json.dumps(value))
     assert shown.encode().decode() == shown

@@ -36,8 +36,7 @@ def links(monkeypatch: pytest.MonkeyPatch) -> Links:
 
 
 def _of(**other: str) -> dict[str, str]:
-    same = {name: f"{name.split('_')[0]}:[1]" for name in (*LINKS, *CHILDREN)}
-    return same | other
+    return {name: f"{name.split('_')[0]}:[1]" for name in (*LINKS, *CHILDREN)} | other
 
 
 def test_flags_are_the_namespaces_that_a_child_and_its_parent_do_not_share(links: Links) -> None:
@@ -92,8 +91,7 @@ def test_a_child_of_clone_is_not_taken_for_one_of_a_clone3_that_made_a_thread(li
     one = Namespaces()
     one.forked(7, 8, 100.0)
     thread = sighting(number=CLONE3, pid=7, time=100.0)
-    clone = sighting(number=CLONE, pid=7, time=100.0)
-    assert _counted(one, thread, clone) == [None, None]
+    assert _counted(one, thread, sighting(number=CLONE, pid=7, time=100.0)) == [None, None]
 
 
 @pytest.mark.parametrize("decoy", [99.997, 100.05])

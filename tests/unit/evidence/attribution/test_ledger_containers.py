@@ -61,8 +61,7 @@ def test_the_ledger_is_followed_through_rotation_damage_and_half_a_line(ledger: 
 
 def test_an_agents_line_that_came_late_does_not_count(ledger: Path) -> None:
     """The launcher had stopped waiting, and the cold path had decided otherwise."""
-    cold = line("c", mode="audit", via="cold", pid=7)
-    containers = Known(write_ledger(ledger, cold))
+    containers = Known(write_ledger(ledger, line("c", mode="audit", via="cold", pid=7)))
     write_ledger(ledger, line("c", mode="observe", via="agent", pid=7))
     assert containers.refresh() == []
     assert containers.mode(("/run/test", "c")) == "audit"

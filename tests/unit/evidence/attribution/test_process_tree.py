@@ -153,8 +153,7 @@ def test_a_runtime_that_ran_before_our_start_creates_its_container(
     ages = {RUNTIME: 1, SHIM: 100, CHILD: -5}
     born = {pid: (int((kernel.now - age - boot) * per_second), 1) for pid, age in ages.items()}
     monkeypatch.setattr(procfs, "born", born.get)
-    lines = (line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages)
-    write_ledger(tmp_path, *lines)
+    write_ledger(tmp_path, *(line(f"c{pid}", pid=pid, time=rfc3339(kernel.now)) for pid in ages))
     kernel.tree.refresh()
     found = []
     for pid in ages:

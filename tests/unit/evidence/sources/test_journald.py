@@ -73,8 +73,7 @@ def test_an_unprinted_record_is_lost_unless_it_was_sent(journalctl: Journalctl) 
     assert lost(read()) == [189]
     journalctl.prints(SENT, SUPPRESSED)
     assert lost(read()) == []
-    other_boot = {**SUPPRESSED, "_BOOT_ID": "c"}
-    journalctl.prints(SENT, SUPPRESSED, other_boot, {**SENT, "_BOOT_ID": "d"})
+    journalctl.prints(SENT, SUPPRESSED, {**SUPPRESSED, "_BOOT_ID": "c"}, {**SENT, "_BOOT_ID": "d"})
     assert lost(read()) == [189]
 
 
@@ -96,8 +95,7 @@ def test_damage_is_counted_and_skipped(journalctl: Journalctl) -> None:
 
 
 def test_an_endless_entry_takes_no_memory(journalctl: Journalctl) -> None:
-    endless = {**SENT, "MESSAGE": "x" * 20_000_000}
-    journalctl.prints(PRINTED, endless, PRINTED)
+    journalctl.prints(PRINTED, {**SENT, "MESSAGE": "x" * 20_000_000}, PRINTED)
     assert [type(item) for item in read()] == [Sighting, LossSpan, Sighting]
 
 

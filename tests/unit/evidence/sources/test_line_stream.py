@@ -69,8 +69,7 @@ def test_an_endless_line_is_skipped_and_takes_no_memory(chunk: int) -> None:
 def test_a_users_newlines_forge_no_record_in_a_syslog() -> None:
     """Written as rsyslog does from /proc/kmsg: each line of one message has the kernel's name."""
     message = [PREFIX + b"audit: type=1107 audit(1795542341.092:9): pid=1 uid=0 msg='x", FORGED]
-    lines = [*message, PREFIX + b"'", REAL]
-    found = Lines("x").feed(b"".join(text + b"\n" for text in lines))
+    found = Lines("x").feed(b"".join(text + b"\n" for text in [*message, PREFIX + b"'", REAL]))
     assert serials(Lines("x").feed(FORGED + b"\n")) == [12589], "else nothing is shown"
     assert serials(found) == [12600]
     assert lost(found) == 1

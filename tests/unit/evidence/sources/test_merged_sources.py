@@ -41,15 +41,13 @@ def test_any_split_with_copies_and_disorder_is_merged(chance: random.Random, cou
 
 def test_records_later_than_the_window_are_not_left_out() -> None:
     whole = [sighting(number) for number in range(4 * merged_sources.WINDOW)]
-    late = [*whole[1:], whole[0]]
-    found = list(merged_sources.gather([late, whole[:1]], 0, []))
+    found = list(merged_sources.gather([[*whole[1:], whole[0]], whole[:1]], 0, []))
     assert sorted(found, key=lambda item: item.time) == whole
 
 
 def test_only_records_of_the_requested_time_are_returned() -> None:
     whole = [sighting(number) for number in range(10)]
-    found = merged_sources.gather([whole], whole[3].time, [])
-    assert list(found) == whole[3:]
+    assert list(merged_sources.gather([whole], whole[3].time, [])) == whole[3:]
 
 
 def test_a_loss_reported_by_two_sources_counts_once_and_within_the_time() -> None:

@@ -18,8 +18,7 @@ ALONE = "has several lines"
 
 def _read(data: bytes) -> Read:
     """Return who was asked, and the value or why it is none."""
-    found = answers(io.BytesIO(data).readline)
-    return [(one.asked, one.why or one.value) for one in found]
+    return [(one.asked, one.why or one.value) for one in answers(io.BytesIO(data).readline)]
 
 
 _LINES = st.binary(max_size=30).map(lambda one: one.replace(b"\n", b""))

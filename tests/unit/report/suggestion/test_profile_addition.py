@@ -188,8 +188,7 @@ DANGEROUS = [
 
 @pytest.mark.parametrize(("seen", "is_withheld"), DANGEROUS)
 def test_known_arguments_decide_whether_a_call_is_dangerous(seen: Any, is_withheld: bool) -> None:
-    judged = _judged(seen, profile=Enforced(BLOCK, LOADER))
-    found = _suggested(judged, allow_dangerous=False)
+    found = _suggested(_judged(seen, profile=Enforced(BLOCK, LOADER)), allow_dangerous=False)
     assert (bool(found.withheld), bool(found.added)) == (is_withheld, not is_withheld)
 
 
