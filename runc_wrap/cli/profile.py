@@ -149,7 +149,8 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     one), a file by its path, - for stdin, or container:ID for the filters that a running
     container has. They are compared as this node's runtime would load them: what each call gets;
     flags, such as SECCOMP_FILTER_FLAG_LOG, and the listener's path are not compared. Beside a
-    container that runc-wrap gave a profile, int_arguments counts as well.
+    container that runc-wrap gave a profile, int_arguments counts as well. A call is `partial` if
+    its rules compare too many values to try all: there may be more differences.
 
     Exit status 1: they differ.
     """
@@ -158,12 +159,13 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
     found: dict[tuple[Any, ...], list[str]] = {}  # each with its ABIs
     for each in changes:
         call, caps = each.call, tuple(sorted(each.capabilities))
-        same = call.syscall, caps, each.when, call.expected, call.found
+        same = call.syscall, caps, each.when, call.expected, call.found, each.is_partial
         found.setdefault(same, []).append(call.abi)
     rows = [
         {"syscall": name, "abis": abis, "capabilities": [*caps], "arguments": when or None,
-         "first": actions.describe(before), "second": actions.describe(after)}
-        for (name, caps, when, before, after), abis in found.items()
+         "first": actions.describe(before), "second": actions.describe(after),
+         "partial": is_partial}
+        for (name, caps, when, before, after, is_partial), abis in found.items()
     ]  # fmt: skip
     if as_json:
         output.document({"summary": _summary(changes), "differences": rows})
@@ -198,4 +200,6 @@ def _summary(found: Iterable[ProfileChange]) -> str:
             calls = {one.call.syscall for one in some}
             named = {one for one in calls if not one.startswith("#")}
             said.append(text.format(syscall_names.counted(named, unnamed=named != calls), more))
-    return f"The second {', '.join(said)}." if said else "They do the same for every call."
+    partial = ", ".join(sorted({one.call.syscall for one in found if one.is_partial}))
+    more = f" {partial}: not all arguments were tried, there may be more." if partial else ""
+    return f"The second {', '.join(said)}.{more}" if said else "They do the same for every call."

@@ -32,7 +32,7 @@ from runc_wrap.profiles.source_profile import Argument, ProfileError
 
 Side: TypeAlias = "CompiledProfile | ProcessFilters"
 _Outcome: TypeAlias = "Expectation | ProcessFilters"
-_Found = tuple[FilterDifference, str]
+_Found = tuple[FilterDifference, str, bool]
 Known = dict[Hashable, list[_Found]]
 
 Capabilities = frozenset[str]
@@ -46,12 +46,14 @@ _SOME = [{"index": 0, "value": 0, "op": "SCMP_CMP_NE"}]  # any condition on argu
 class ProfileChange(NamedTuple):
     """A call with another outcome, and the capabilities of a container for which it has that.
 
-    `when` says for which arguments, "" for all: "argument 0 is 0x26 to 0x28".
+    `when` says for which arguments, "" for all: "argument 0 is 0x26 to 0x28". `is_partial`: there
+    were too many to try all of them.
     """
 
     call: FilterDifference
     capabilities: Capabilities
     when: str
+    is_partial: bool
 
 
 class ProcessFilters(NamedTuple):
@@ -81,7 +83,7 @@ def find(
     if fixed := [one.capabilities for one in (first, second) if isinstance(one, ProcessFilters)]:
         before, after = (_loaded(one, fixed[0], loader) for one in (first, second))
         changes = [] if first == second else [*_differences(before, after, None, known, most)]
-        return [ProfileChange(call, frozenset(), when) for call, when in changes]
+        return [ProfileChange(call, frozenset(), when, some) for call, when, some in changes]
     named = named_capabilities(first, second)  # type: ignore[arg-type]  # neither is fixed
     found: list[ProfileChange] = []
     met: dict[Capabilities, set[_Found]] = {}
@@ -96,9 +98,9 @@ def find(
         known_of_fewer = set().union(*(met[one] for one in met if one < capabilities))
         met[capabilities] = {*changes}
         found += [
-            ProfileChange(call, capabilities, when)
-            for call, when in changes
-            if call.syscall in calls or (call, when) not in known_of_fewer
+            ProfileChange(call, capabilities, when, is_partial)
+            for call, when, is_partial in changes
+            if call.syscall in calls or (call, when, is_partial) not in known_of_fewer
         ]
     return found
 
@@ -114,11 +116,12 @@ def weaker(
 ) -> list[ProfileChange]:
     """Return the calls that `other` restricts less than `strict`, one for each name and ABI.
 
-    Raises ProfileError as `find` does.
+    A call that differs, and has too many arguments to try, is one of them. Raises ProfileError as
+    `find` does.
     """
     found: dict[tuple[str, str], ProfileChange] = {}
     for one in find(strict, other, loader, known):
-        if one.call.is_weaker:
+        if one.call.is_weaker or one.is_partial:
             found.setdefault((one.call.abi, one.call.syscall), one)
     return list(found.values())
 
@@ -225,14 +228,15 @@ def _of_number(
         calls.update(filter_comparison.to_try(made, (), abi, number).calls())
     tried = {args: tuple(one.code(abi, number, args) for one in sides) for args in sorted(calls)}
     changes = [(one, other) for one, other in dict.fromkeys(tried.values()) if one != other]
-    if not changes and (every is None or (not texts[1:] and interest.is_sampled)):
+    is_partial = every is None or (not texts[1:] and interest.is_sampled)
+    if not changes and is_partial:
         raise _too_many(name)
     for expected, found in changes:
         where = [args for args, one in tried.items() if one == (expected, found)]
         top = (1 << abi.bits) - 1
         when = "" if len(where) == len(tried) else _when(where, tried, conditions, top)
         shown = where[0] if interest.indexes else None
-        yield FilterDifference(abi.name, name, number, expected, found, shown), when
+        yield FilterDifference(abi.name, name, number, expected, found, shown), when, is_partial
 
 
 def _is_open(one: _Outcome, abi: Abi, number: int) -> TypeGuard[Expectation]:

@@ -149,6 +149,17 @@ def test_what_differs_by_arguments_or_capabilities_is_named(applied: Node, tmp_p
     assert document["summary"].startswith(said)  # runc answers ENOSYS above what a profile names
 
 
+def test_a_call_with_too_many_arguments_to_try_is_named(applied: Node, tmp_path: Path) -> None:
+    some = [
+        [{"index": at, "value": 9 * n, "op": "SCMP_CMP_EQ"} for at in range(4)] for n in range(5)
+    ]
+    four = [{**_rule("acct", "ALLOW"), "args": args} for args in some]
+    more = [*four, _rule("acct", "KILL", ("EQ", 7))]
+    document = _differ(applied, tmp_path, _profile("ERRNO", *four), _profile("ERRNO", *more))
+    assert document["differences"][0]["partial"]
+    assert "error or signal. acct: not all arguments were tried" in document["summary"]
+
+
 OTHERWISE = "The second denies 1 call with another error or signal."
 LOGS = "The second logs 1 call otherwise or asks about them."
 

@@ -190,6 +190,8 @@ def test_a_call_with_too_many_combinations_of_arguments_does_not_count_as_equal(
     assert _found(_profile(READ, *TOO_MANY), _profile(READ, *TOO_MANY)) == set()
     with pytest.raises(ProfileError, match="acct: its arguments are compared with more values"):
         profile_difference.weaker(_profile(READ, *TOO_MANY), _profile(READ, *TOO_MANY[::-1]), RUNC)
+    stricter = {**KILLED, "args": [_equal(0, 7)]}  # a change that is found hides nothing
+    assert _found(_profile(READ, *TOO_MANY), _profile(READ, *TOO_MANY, stricter)) == ACCT
 
 
 def _filters(*instructions: tuple[int, int, int, int]) -> ProcessFilters:
