@@ -84,13 +84,14 @@ def find(
         before, after = (_loaded(one, fixed[0], loader) for one in (first, second))
         changes = [] if first == second else [*_differences(before, after, None, known, most)]
         return [ProfileChange(call, frozenset(), when, some) for call, when, some in changes]
-    named = named_capabilities(first, second)  # type: ignore[arg-type]  # neither is fixed
+    own = named_capabilities(first, second)  # type: ignore[arg-type]  # neither is fixed
+    named = deciding(loader, first, second)  # type: ignore[arg-type]
     found: list[ProfileChange] = []
     met: dict[Capabilities, set[_Found]] = {}
     common: list[object] = []  # of both, for the empty set
     for capabilities in capability_sets(named.values()):
         before, after = (_loaded(one, capabilities, loader) for one in (first, second))
-        calls = {name for name, own in named.items() if own >= capabilities}
+        calls = {name for name, some in named.items() if some >= capabilities}
         shared = [one.simulation.common for one in (before, after) if isinstance(one, Expectation)]
         common = common or [*shared]
         some = calls if capabilities and shared == common else None
@@ -100,7 +101,8 @@ def find(
         found += [
             ProfileChange(call, capabilities, when, is_partial)
             for call, when, is_partial in changes
-            if call.syscall in calls or (call, when, is_partial) not in known_of_fewer
+            if own.get(call.syscall, set()) >= capabilities
+            or (call, when, is_partial) not in known_of_fewer
         ]
     return found
 

@@ -110,6 +110,13 @@ def test_a_capability_counts_for_calls_between_the_last_numbers_that_a_profile_n
     assert ("sync", NONE) not in _found(more, fewer)
 
 
+def test_capabilities_of_rules_on_different_calls_count_where_both_decide() -> None:
+    """runc answers ENOSYS to acct, which no rule names with SYS_ADMIN, but for a rule with BPF."""
+    rules = [{"names": ["write"]}, UNLESS_ADMIN, {"names": ["swapon"], "all": ["CAP_BPF"]}]
+    strict, other = (_profile(*rules, default=f"SCMP_ACT_{one}") for one in ("KILL", "ERRNO"))
+    assert ("acct", ADMIN | {"CAP_BPF"}) in _found(strict, other)
+
+
 def test_an_abi_that_one_profile_leaves_out_is_a_difference() -> None:
     wide = _profile(READ)
     wide["block"]["architectures"] = [f"SCMP_ARCH_{one}" for one in ("X86_64", "X86", "X32")]
