@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 from runc_wrap.documents.constraints import Among, Key, Like, Most, Within
 from runc_wrap.documents.reader import closed
+from runc_wrap.profiles import actions
+from runc_wrap.profiles.arguments.parameter_widths import ARGUMENTS
 from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES, decode, taken
 from runc_wrap.profiles.return_codes import DATA_MASK
 from runc_wrap.profiles.runtime_spec_names import (
@@ -122,6 +124,13 @@ class _Document:
             raise ValueError("runc refuses SCMP_ACT_NOTIFY as defaultAction; name calls")
         if None not in (self.architectures, self.arch_map):
             raise ValueError("archMap is given together with architectures; keep one of them")
+        many = {one.action for one in self.syscalls if len(one.args) > ARGUMENTS}
+        own, *others = (actions.restriction(actions.code(one)) for one in (self.action, *many))
+        if any(one < own for one in others):
+            raise ValueError(
+                "a rule has more than six args; runc makes a rule of each, crun drops those after "
+                "the sixth: write a rule for each"
+            )
         _errno(self.action, self.errno, self.errno_ret)
 
 
