@@ -127,10 +127,7 @@ class _Document:
         many = {one.action for one in self.syscalls if len(one.args) > ARGUMENTS}
         own, *others = (actions.restriction(actions.code(one)) for one in (self.action, *many))
         if any(one < own for one in others):
-            raise ValueError(
-                "a rule has more than six args; runc makes a rule of each, crun drops those after "
-                "the sixth: write a rule for each"
-            )
+            raise ValueError("crun reads six args, runc makes a rule of each: write one for each")
         _errno(self.action, self.errno, self.errno_ret)
 
 
