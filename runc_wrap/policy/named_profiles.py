@@ -156,14 +156,16 @@ def loaded(
         plain, default = name, ""
 
     def part(name: str, depth: int, by: str) -> Composed:
-        if depth == 0:
-            raise ProfileError(
-                f"{name}: a chain of more than {_DEEPEST} bases leads to it, or a circle of them; "
-                "name a base that is not composed"
-            )
-        if name == RUNTIME_DEFAULT and default:
+        if name == RUNTIME_DEFAULT:
+            if not default:
+                raise ProfileError(f"{name} can only be the base, and is not added")
             return part(default, depth - 1, name)
         if what := _composition(name, own_profiles):
+            if depth <= 0:
+                raise ProfileError(
+                    f"{name}: a chain of more than {_DEEPEST} bases leads to it, or a circle of "
+                    "them; name a base that is not composed"
+                )
             return composed_profile.made(name, what, lambda other: part(other, depth - 1, name))
         found = _plain(name, own_profiles, system_profile, captured, by)
         return Composed(found, found.name)

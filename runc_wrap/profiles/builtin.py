@@ -39,12 +39,13 @@ def load(spec: str) -> Profile:
     Raises ProfileError for an unknown name and for a version older than the oldest known.
     """
     name, at_sign, text = spec.partition("@")
-    if not name:
+    if spec.startswith("@"):
         raise ProfileError(f"{spec} is no profile; add a group to one: runtime-default + {spec}")
     source = _SOURCES.get(name)
     if source is None:
+        signs = "; write blanks on both sides of each + and -" * bool({*name} & {"+", " "})
         raise ProfileError(
-            f"no built-in profile is called {name!r}; there are: {', '.join(names())}"
+            f"no built-in profile is called {name!r}; there are: {', '.join(names())}{signs}"
         )
     known = source.known()
     newest = max(known)

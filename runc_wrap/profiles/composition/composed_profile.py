@@ -106,7 +106,9 @@ def parse(text: str) -> Composition:
         raise ProfileError(f"it has {len(terms)} terms, {_MOST} at most; write a file with a base")
     for word in (base, *(term.operand for term in terms)):
         if not word or " " in word:
-            raise ProfileError(f"{word!r} is no operand; write calls, @groups, profiles, + and -")
+            raise ProfileError(
+                f"{word!r} is no operand; write calls, @groups, profiles, + and - between blanks"
+            )
     return Composition(base, terms)
 
 

@@ -57,6 +57,10 @@ UNKNOWN = [
     (["crio + moby@99.1"], "moby 99.1.0 is newer than the built-in profiles, 23.0.0 to"),
     (["moby@captured"], "no such profile is captured; captured are: none"),
     (["runtime-default"], "Run `runc-wrapctl apply`"),
+    ([""], "no built-in profile is called ''; there are"),
+    (["moby +@aio"], "write blanks on both sides of each + and -"),
+    (["moby + mount -mlock"], "+ and - between blanks"),
+    (["moby + runtime-default"], "runtime-default can only be the base"),
 ]
 
 
@@ -67,10 +71,14 @@ def test_a_profile_that_cannot_be_shown_is_named(words: list[str], said: str, no
 
 def test_a_base_that_cannot_be_found_is_reported(node: Node) -> None:
     for base, said in (
-        ("none.json", "no file none.json in the profile directory, which localhost/own.json names"),
-        ("own.json", "a chain of more than 8 bases leads to it, or a circle"),
+        (
+            "localhost/none.json",
+            "no file none.json in the profile directory, which localhost/own.json names",
+        ),
+        ("localhost/own.json", "localhost/own.json: a chain of more than 8 bases leads to it"),
+        ("moby + localhost/own.json", "localhost/own.json: a chain of more than 8 bases leads"),
     ):
-        node.configure("", own=json.dumps({"base": f"localhost/{base}"}).encode())
+        node.configure("", own=json.dumps({"base": base}).encode())
         assert said in node.failure("profile", "show", "localhost/own.json")
 
 
