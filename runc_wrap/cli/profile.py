@@ -1,7 +1,6 @@
 """runc-wrapctl profile groups | list | show | diff; other commands have modules of their own."""
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -172,7 +171,7 @@ def diff(places: Places, first: str, second: str, engine: str, *, as_json: bool)
         output.document({"summary": _summary(changes), "differences": rows})
     else:
         if rows:
-            output.table(("call", "abi", "when", "first", "second"), map(_cells, _joined(rows)))
+            output.table(("call", "abi", "when", "first", "second"), map(_cells, rows))
         output.say(_summary(changes))
     return bool(found)
 
@@ -183,19 +182,6 @@ def _kind(change: ProfileChange) -> str:
     if first == second:
         return "otherwise" if first else "logs"
     return "allows" if first else "denies"
-
-
-def _joined(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield rows, of numbers without names that follow each other and change alike one."""
-
-    def alike(placed: tuple[int, dict[str, Any]]) -> tuple[object, ...]:
-        place, row = placed
-        name = row["syscall"]
-        return int(name[1:]) - place if name[0] == "#" else name, {**row, "syscall": ""}
-
-    for _, run in groupby(enumerate(rows), alike):
-        names = [(row := one)["syscall"] for _, one in run]
-        yield {**row, "syscall": " to ".join(dict.fromkeys((names[0], names[-1])))}
 
 
 def _cells(shown: dict[str, Any]) -> tuple[str, ...]:

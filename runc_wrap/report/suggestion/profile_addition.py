@@ -255,7 +255,7 @@ def composed(
     nodes, who are believed no more than that they have an engine's default.
     """
     bases = {_base(name, defaults) for name in one.profiles}
-    entries = _merged(made.added)
+    entries = [{key: each[key] for key in each if key != "action"} for each in made.added]
     if len(bases) != 1 or not entries or not one.filter:
         return None
     if not _is_said(one.filter.block, made, entries):
@@ -266,17 +266,6 @@ def composed(
     text = " + ".join(dict.fromkeys((base, *names)))
     is_plain = not any("args" in each for each in entries) and len(text) <= _LONGEST_NAME
     return ComposedAddition({"base": base, "add": entries}, text if is_plain else "")
-
-
-def _merged(added: Iterable[Json]) -> list[Json]:
-    """Return entries without actions, of a call by several ABIs one."""
-    found: dict[str, Json] = {}
-    for each in added:
-        call = repr((each["names"], each.get("args")))
-        said = [found[call]["comment"]] if call in found else []
-        entry = {key: each[key] for key in each if key != "action"}
-        found[call] = {**entry, "comment": "; ".join([*said, each["comment"]])}
-    return [*found.values()]
 
 
 def _base(name: str, defaults: Collection[str] | None) -> str:

@@ -189,18 +189,6 @@ def test_a_call_that_both_deny_or_both_let_through_counts_neither_as_denied_nor_
     assert _differ(applied, tmp_path, *two)["summary"] == said
 
 
-def test_numbers_without_names_that_follow_each_other_are_one_line(
-    applied: Node, tmp_path: Path
-) -> None:
-    machine("x86_64")
-    path = tmp_path / "a.json"
-    path.write_text(_profile("ALLOW"))
-    shown = applied.ctl("profile", "diff", str(path), "-", stdin=_profile("ERRNO"), status=1).stdout
-    lines = [line.split("  ")[0] for line in shown.splitlines() if line.startswith("#")]
-    assert "#336 to #423" in lines
-    assert len(lines) < 20
-
-
 def test_a_range_without_end_is_one_row_for_abis_of_64_and_of_32_bits(
     applied: Node, tmp_path: Path
 ) -> None:
