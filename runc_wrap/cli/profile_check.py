@@ -102,8 +102,7 @@ def simulate(
         output.table(("call", "abi", "verdict", "it gets", "times", "first"), cells)
     else:
         output.say("It lets every call through that was judged.")
-    lacks = lacks or unsure or bool(reader.unread)
-    return lacks or not all(one["expected"] for one in rows)
+    return lacks or unsure or bool(reader.unread) or not all(one["expected"] for one in rows)
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:

@@ -94,10 +94,7 @@ def load(block: Block, loader: Loader) -> Load:
     native = syscall_names.native()
     listed = [abis.of_oci(name) for name in block.get("architectures") or ()]
     if other := [abi.oci for abi in listed if abi.little != native.little]:
-        raise ProfileError(
-            f"remove {other[0]} from architectures, which libseccomp refuses: its byte order is "
-            "not this machine's"
-        )
+        raise ProfileError(f"remove {other[0]} from architectures: it has another byte order")
     entries = list(block.get("syscalls") or ())
     count = sum(len(entry["names"]) for entry in entries)
     rules = [rule for entry in entries for rule in _rules(entry, loader)]

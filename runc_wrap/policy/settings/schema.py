@@ -180,10 +180,7 @@ class Setting:
 
 
 _MODE = _choice(*MODES)
-_PROFILE = _Kind(
-    "runtime-default, a built-in profile (containerd@1.7.24), localhost/<file> or a composed one "
-    "(runtime-default + @aio - keyctl)"
-)
+_PROFILE = _Kind("runtime-default, containerd@1.7.24, localhost/<file>, or one composed of such")
 _ADOPT = _choice(ADOPT_NONE, ADOPT, ADOPT_WEAKER)
 _VERSION = _Kind("auto or a version")
 

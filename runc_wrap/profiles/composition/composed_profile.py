@@ -106,9 +106,7 @@ def parse(text: str) -> Composition:
         raise ProfileError(f"it has {len(terms)} terms, {_MOST} at most; write a file with a base")
     for word in (base, *(term.operand for term in terms)):
         if not word or " " in word:
-            raise ProfileError(
-                f"{word!r} is no operand; write calls, @groups, profiles, + and - between blanks"
-            )
+            raise ProfileError(f"{word!r} is no operand; blanks stand on both sides of + and -")
     return Composition(base, terms)
 
 

@@ -1,6 +1,7 @@
 """runc-wrapctl profile list, show, groups, diff, lint and simulate, and what record refuses."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ UNKNOWN = [
     (["runtime-default"], "Run `runc-wrapctl apply`"),
     ([""], "no built-in profile is called ''; there are"),
     (["moby +@aio"], "write blanks on both sides of each + and -"),
-    (["moby + mount -mlock"], "+ and - between blanks"),
+    (["moby + mount -mlock"], "blanks stand on both sides of + and -"),
     (["moby + runtime-default"], "runtime-default can only be the base"),
 ]
 
@@ -327,38 +328,25 @@ def test_simulate_without_a_file_judges_the_calls_in_the_evidence(
     assert found == ("mount", "denied", 2, "shop/web-7d9c8b5f6-x2k4p/app")
 
 
-ABSENT, SILENT = FlushAnswer("no agent runs", is_absent=True), FlushAnswer("it did not answer")
+LACKS: list[tuple[FlushAnswer, int | None, int, str]] = [
+    (FlushAnswer("no agent runs", is_absent=True), None, 0, ": no agent runs"),
+    (FlushAnswer("it did not answer"), None, 1, ": it did not answer"),
+    (FlushAnswer(""), None, 0, ""),
+    (FlushAnswer(""), 5, 1, "note: 5 records were lost (they came too fast)"),
+    (FlushAnswer(""), 0, 1, "note: some records were lost (they came too fast)"),
+]
 
 
-@pytest.mark.parametrize(
-    ("answer", "lost", "status", "said"),
-    [
-        (ABSENT, None, 0, ": no agent runs"),
-        (FlushAnswer(""), None, 0, ""),
-        (SILENT, None, 1, ": it did not answer"),
-        (FlushAnswer(""), 5, 1, "note: 5 records were lost (they came too fast)"),
-        (FlushAnswer(""), 0, 1, "note: some records were lost (they came too fast)"),
-    ],
-)
+@pytest.mark.parametrize("lacks", LACKS)
 def test_simulate_says_what_the_evidence_lacks(
-    applied: Node,
-    evidence: Evidence,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    answer: FlushAnswer,
-    lost: int | None,
-    status: int,
-    said: str,
+    applied: Node, evidence: Evidence, monkeypatch: pytest.MonkeyPatch, lacks: Any
 ) -> None:
     """The agent is asked for what it has not yet written."""
-
-    def ask(_: object) -> FlushAnswer:
-        evidence.container("c1", samples.sighting(samples.GETPID), **APP)
-        if lost is not None:
-            evidence.lost(lost)
-        return answer
-
-    monkeypatch.setattr(flush_request, "ask", ask)
+    answer, lost, status, said = lacks
+    write = partial(evidence.container, "c1", samples.sighting(samples.GETPID), **APP)
+    monkeypatch.setattr(flush_request, "ask", lambda _: (write(), answer)[1])
+    if lost is not None:
+        evidence.lost(lost)
     result = applied.ctl("profile", "simulate", "moby", status=status)
     assert result.stdout == "It lets every call through that was judged.\n"
     assert said in result.stderr if said else not result.stderr
