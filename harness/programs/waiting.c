@@ -6,9 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
-#include <linux/seccomp.h>
 #include <mqueue.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -24,7 +22,6 @@
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
-#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/signalfd.h>
@@ -210,16 +207,6 @@ static long computes(void)
 	return wrong;
 }
 
-static long filtered(void)
-{
-	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog one = { .len = 1, .filter = &allow };
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &one) != 0)
-		return -1;
-	return sleeps();
-}
-
 static const struct { const char *name; long (*made)(void); } calls[] = {
 	{ "nanosleep", sleeps }, { "clock_nanosleep", sleeps_until }, { "select", selects },
 	{ "poll", polls }, { "ppoll", ppolls }, { "futex_timed", futex_timed }, { "futex", futex },
@@ -228,7 +215,7 @@ static const struct { const char *name; long (*made)(void); } calls[] = {
 	{ "poll_event", event }, { "timerfd", timer }, { "sigtimedwait", takes_signal },
 	{ "signalfd", signal_file }, { "flock", lock }, { "inotify", notices }, { "msgrcv", message },
 	{ "semtimedop", semaphore }, { "waitpid", waits }, { "vfork", vforks }, { "pause", pauses },
-	{ "registers", computes }, { "filtered", filtered }, { "ppoll_masked", ppoll_masked },
+	{ "registers", computes }, { "ppoll_masked", ppoll_masked },
 	{ "pselect_masked", pselect_masked }, { "sigsuspend", suspends },
 };
 #define COUNT (sizeof calls / sizeof *calls)

@@ -184,7 +184,7 @@ def weaker(
     """Return the calls of which these filters together let through more than others together do.
 
     The first of each number; an errno does not matter. Raises BpfError; with `is_foreign`, since a
-    program wrote a filter, also where not all arguments that one tells apart can be tried.
+    program wrote one, also for a call that these deny, but for some arguments: not all are tried.
     """
     programs = ([bpf.program(one) for one in each] for each in (filters, wanted))
     return tuple(_weaker(*programs, is_foreign=is_foreign))
@@ -205,8 +205,8 @@ def _weaker(
                 yield found
                 break
         else:
-            if is_foreign and is_denied and interest.is_sampled:
-                raise bpf.BpfError("not all arguments that are told apart can be tried")
+            if is_foreign and is_denied and interest.indexes:
+                raise bpf.BpfError("not all arguments can be tried")
 
 
 def every_number() -> Iterator[tuple[Abi, int]]:

@@ -95,9 +95,13 @@ def started(pid: int | str) -> int | None:
     """
     fields = _stat(pid)
     for _ in range(_TRIES):
-        if not fields or not has_ended(fields[0]) or any(map(_goes_on, threads(pid))):
+        if not fields or not has_ended(fields[0]):
             break
-        fields = [] if fields[_THREADS - _AFTER_NAME] == b"1" else _stat(pid)
+        others = [state for one in threads(pid) if (state := _stat(one)[:1])]
+        if not all(has_ended(state[0]) for state in others):
+            break
+        is_all = len(others) == int(fields[_THREADS - _AFTER_NAME])
+        fields = [] if is_all else _stat(pid)
     return int(fields[_START - _AFTER_NAME]) if fields else None
 
 
@@ -137,7 +141,8 @@ def has_ended(state: bytes) -> bool:
     return state[:1] in _ENDED
 
 
-def _goes_on(thread: str) -> bool:
+def goes_on(thread: str) -> bool:
+    """Tell whether a thread, as `threads` returns it, has not ended."""
     fields = _stat(thread)
     return bool(fields) and not has_ended(fields[0])
 
@@ -161,16 +166,6 @@ def living(pid: int) -> dict[int, dict[bytes, bytes]]:
         if found or started(pid) is None:  # else an exec gave a thread another number
             break
     return found
-
-
-def has_no_thread_but(pid: int, known: set[int]) -> bool:
-    """Tell whether a process had no living threads but these at one instant, by their number.
-
-    A thread that makes the next and ends may be in no list.
-    """
-    count = (_stat(pid) or [b"0"] * _THREADS)[_THREADS - _AFTER_NAME]
-    listed = [(int(one.rpartition("/")[2]), one) for one in threads(pid)]  # were there before, too
-    return int(count) == sum(tid in known or tid == pid or _is_kernels(one) for tid, one in listed)
 
 
 def _is_kernels(thread: str) -> bool:

@@ -43,11 +43,14 @@ def default_roots(directory: str) -> tuple[str, ...]:
 def is_runtime(pid: int, name: str = "runc") -> bool:
     """Tell whether a process executes runc, crun or a runtime of this name, or their own copy.
 
-    crun's is the root of a mount of its own, as is nothing else that executes programs.
+    crun's is the root of a mount of its own.
     """
-    path = procfs.program(pid) or ""
+    path = (procfs.program(pid) or "").removesuffix(" (deleted)")
     parts = path.replace(":", "/").replace("-", "/").split("/")
-    return path == "/" or any(one.startswith(("runc", "crun", name)) for one in parts)
+    is_named = path.rpartition("/")[2] == name or any(
+        one.startswith(("runc", "crun")) for one in parts
+    )
+    return path == "/" or is_named
 
 
 class State:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback, ptrace
-from runc_wrap.filters.kernel.filter_injection import AddedFilter, FilterRequest
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError, Status
 from runc_wrap.host import bounded_work, procfs
 
@@ -217,7 +217,7 @@ def _outcome(
     threads = _living(process[0])
     if procfs.started(process[0]) != process[1]:
         return None
-    had, now = _weakest(before or threads), _weakest(threads)
+    had, now = _weakest(threads if before is None else before), _weakest(threads)
     return ProcessOutcome(*process, len(threads), had, now, longest, reason)
 
 
@@ -228,70 +228,50 @@ def tighten_process(
 
     Return None if it has ended.
     """
-    before, added, reason = _living(process[0]), None, None
+    before, seconds, reason = _living(process[0]), None, None
     try:
-        added = yield from _add_to_all(process, request)
+        seconds = yield from _add_to_all(process, request)
     except FiltersUnreadableError as error:
         reason = str(error)
-    return _outcome(process, reason, before, added.seconds if added else 0.0)
+    return _outcome(process, reason, before, seconds or 0.0)
 
 
 def _add_to_all(
     process: Identity, request: FilterRequest
-) -> Generator[Identity, None, AddedFilter | None]:
-    """Add the filter to all threads at once; None if the process has ended.
+) -> Generator[Identity, None, float | None]:
+    """Have a thread add the filter to all; return the seconds that it stood still.
 
-    Where all that are listed have it, there may be one that is in no list: it makes the next and
-    ends. So they are counted.
+    None if the process has ended.
     """
     for _ in range(_ROUNDS):
-        threads = _living(process[0])
-        if len({one.kept for one in threads.values()}) == 1:
-            added = yield from _add_by_one(process, request, threads)
-            if added and (added.is_new or procfs.has_no_thread_but(process[0], {*threads})):
-                return added
-        if not _is_there(process) or procfs.started(process[0]) is None:
+        untraced, threads = None, _living(process[0])
+        is_alike = len({*map(request.shared, threads.values())}) == 1
+        for tid in _soonest(threads) if is_alike else ():
+            yield process
+            try:
+                comm = f"/proc/{process[0]}/task/{tid}/comm"
+                seconds = filter_injection.add_filter(
+                    tid,
+                    request,
+                    had=threads[tid],
+                    is_meant=lambda: _is_there(process) and bool(procfs.read(comm)),  # noqa: B023
+                )
+                if seconds is not None:
+                    return seconds
+            except FiltersUnreadableError as error:
+                if error.errno == errno.ESRCH:
+                    ptrace.let_all_go(process[0])
+                elif error.errno == errno.EPERM:
+                    untraced = error  # another traces it, and perhaps not all
+                else:
+                    raise  # it may stand still until the tracer ends
+        if untraced:
+            raise untraced
+        if procfs.started(process[0]) != process[1]:
             return None
     raise FiltersUnreadableError(
         "its threads have different filters or no_new_privs, so that the kernel adds none to all "
-        "of them, or it makes new ones all the time; restart the container"
-    )
-
-
-def _add_by_one(
-    process: Identity, request: FilterRequest, threads: Mapping[int, Status]
-) -> Generator[Identity, None, AddedFilter | None]:
-    """Have a thread add the filter to all; None if it has ended, or has other filters by now.
-
-    Where one has it already, the next is asked.
-    """
-    untraced = added = None
-    for tid in _soonest(threads):
-        yield process
-        try:
-            added = _added(process, tid, request, threads[tid])
-        except FiltersUnreadableError as error:
-            if error.errno == errno.ESRCH:
-                ptrace.let_all_go(process[0])
-                return None
-            if error.errno != errno.EPERM:
-                raise  # it may stand still until the tracer ends
-            untraced = error
-        else:
-            if not added or added.is_new:
-                return added
-    if untraced:
-        raise untraced
-    return added
-
-
-def _added(process: Identity, tid: int, request: FilterRequest, had: Status) -> AddedFilter | None:
-    comm = f"/proc/{process[0]}/task/{tid}/comm"
-    return filter_injection.add_filter(
-        tid,
-        request._replace(set_no_new_privs=request.set_no_new_privs and not had.may_add),
-        had=had,
-        is_meant=lambda: _is_there(process) and bool(procfs.read(comm)),
+        "of them, or they end before they can be stopped; restart the container"
     )
 
 

@@ -53,7 +53,7 @@ class FilterRequest(NamedTuple):
     `program` is struct sock_filter[] (8 bytes each, 4096 at most).
     `set_no_new_privs`: set it in processes that have neither it nor CAP_SYS_ADMIN; without that,
     the kernel lets these add no filter, and they are refused. `alike` are filters that do the same
-    and more: who has one needs no other. `logs`: the kernel logs what the filter denies.
+    and more. `logs`: the kernel logs what the filter denies.
     """
 
     program: bytes
@@ -61,23 +61,22 @@ class FilterRequest(NamedTuple):
     alike: tuple[bytes, ...] = ()
     logs: bool = False
 
-
-class AddedFilter(NamedTuple):
-    """`is_new`: not if the thread had it before. `seconds` is how long the thread stood still."""
-
-    is_new: bool
-    seconds: float
+    def shared(self, status: Status) -> tuple[int, int | None, bool]:
+        """Return what a thread has that all of its process get with the filter."""
+        return status.mode, status.count, status.no_new_privs or self.set_no_new_privs
 
 
 def add_filter(
     tid: int, request: FilterRequest, *, had: Status, is_meant: Callable[[], bool]
-) -> AddedFilter | None:
-    """Add a filter to all threads of a thread's process; None if that has other filters by now.
+) -> float | None:
+    """Add a filter to all threads of a thread's process; return the seconds that it stood still.
 
-    `had`: what all threads had. They get its own filters and no_new_privs as well, so the kernel
-    adds it only where these are the same. `is_meant` is asked once the thread's number cannot
-    become another's. After an error, a thread may be traced until the calling process ends. Blocks
-    until the thread stops.
+    None if it has other filters by now than `had`: what all threads had. They get its own filters
+    and no_new_privs as well, so the kernel adds it only where these are the same. So a thread that
+    has the filter gets it again if it is not the only one: nothing else proves that all have it,
+    since one may be in no list. `is_meant` is asked once the thread's number cannot become
+    another's. After an error, a thread may be traced until the calling process ends. Blocks until
+    the thread stops.
     """
     ptrace.call(ptrace.SEIZE, tid, 0, ptrace.TRACESYSGOOD)
     try:
@@ -89,12 +88,14 @@ def add_filter(
             raise ptrace.gone(tid)
         now = ptrace.status(tid)
         own = {*ptrace.filters(tid)} if now.mode == ptrace.FILTERED else set()
-        is_new = own.isdisjoint((request.program, *request.alike))
-        if now.kept != had.kept or not is_new:
+        is_new = now.threads > 1 or own.isdisjoint((request.program, *request.alike))
+        is_alike = request.shared(now) == request.shared(had)
+        if not (is_alike and is_new):
             ptrace.call(ptrace.DETACH, tid)
         else:
             logs = request.logs or any(_logs(tid, one) for one in range(now.count or 0))
-            calls = _calls(len(request.program), _LOG * logs, request.set_no_new_privs)
+            sets_privs = request.set_no_new_privs and not now.may_add
+            calls = _calls(len(request.program), _LOG * logs, sets_privs)
             _Run(tid, request.program, calls).finish(now.blocked)
     except ChildProcessError:
         raise ptrace.gone(tid) from None
@@ -102,7 +103,7 @@ def add_filter(
         if error.errno in (errno.ENOENT, errno.ESRCH):
             raise ptrace.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
-    return AddedFilter(is_new, time.monotonic() - begun) if now.kept == had.kept else None
+    return time.monotonic() - begun if is_alike else None
 
 
 def _logs(tid: int, place: int) -> bool:
@@ -256,24 +257,24 @@ class _Run:
             self._fail("its threads have different filters, so that the kernel adds none to all")
         if call.name == "mmap" and returned > 0:
             self._address = returned
-            self._write()
+            try:
+                ptrace.write(self._tid, returned, self._written())
+            except FiltersUnreadableError as error:
+                self._fail(str(error))
         elif returned < 0 and call.name != "munmap":
             self._fail(_refused(call.name, returned))
 
     def _fail(self, sentence: str) -> None:
         self._failure = self._failure or FiltersUnreadableError(f"{sentence} ({self._tid})")
 
-    def _write(self) -> None:
-        """Write the program behind a struct sock_fprog into the mapped page.
-
-        By ptrace, as rules against writing /proc/PID/mem do not concern that.
-        """
+    def _written(self) -> bytes:
+        """Return what the mapped page holds: a struct sock_fprog, and the program behind it."""
         header = struct.pack(
             "<HxxxxxxQ" if self._machine.wide else "<HxxIxxxxxxxx",
             len(self._program) // WORD,
             self._address + 2 * WORD,
         )
-        ptrace.poke(self._tid, self._address, header + self._program)
+        return header + self._program
 
     def _room(self) -> int:
         """Return an address in the last page of the vDSO, behind all that it holds.

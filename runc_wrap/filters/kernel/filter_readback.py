@@ -46,7 +46,7 @@ def read_threads(pids: Sequence[int], seconds: float = SECONDS) -> list[tuple[in
     threads = {tid: pid for pid in pids for tid in procfs.living(pid)}
     read = read_all([*threads], seconds)
     return [
-        (pid, tid, read[tid]) for tid, pid in threads.items() if procfs.started(f"{pid}/task/{tid}")
+        (pid, tid, read[tid]) for tid, pid in threads.items() if procfs.goes_on(f"{pid}/task/{tid}")
     ]
 
 

@@ -105,7 +105,7 @@ class Comparing:
             of_block = self._expected(entry, wanted, result) if wanted else None
             expectation: Expectations | WithLaid | None = of_block
             if entry.laid and not result.wrong:
-                own = decided.filters if decided else 0
+                own = decided.filters if decided else 1
                 expectation = WithLaid(of_block, own, tuple(map(self._laid, entry.laid)))
         except (Refusal, json_codec.Unreadable, ProfileError, OSError) as error:
             result.unknown.append(str(error))

@@ -4,8 +4,9 @@ RUNC_WRAP_TEST_RUNS is the number of fresh containers that sit in each call, 1 i
 """
 
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness.node.requirements import program
 from runc_wrap.filters.kernel import filter_readback
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import procfs
+from runc_wrap.tighten import process_tightening
 from tests.runtime.tighten.conftest import (
     DENY_KEYCTL,
     ERRNO,
@@ -30,15 +32,29 @@ from tests.runtime.tighten.conftest import (
 )
 
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "1"))
+CALLS = 27  # of the program, without vfork's: its thread does not stop
 SECONDS = 4 if RUNS == 1 else 8  # three containers at a time, each with a thread that computes
 
 
-@pytest.mark.parametrize("left_out", [("vfork",), ("vfork", "filtered")], ids=["each", "at-once"])
+@pytest.mark.parametrize("is_each", [False, True], ids=["once", "by-each"])
 def test_every_thread_gets_the_filter_and_every_call_ends_as_it_would_have(
-    start: Callable[..., Running], built: Callable[[str], Path], left_out: tuple[str, ...]
+    start: Callable[..., Running],
+    built: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_each: bool,
 ) -> None:
+    """One thread adds it to all: each is it in turn, and stopped in its call."""
+
+    def turned(threads: Iterable[int]) -> list[int]:
+        order = sorted(threads)
+        return order[turn.at :] + order[: turn.at]
+
     built("waiting")
-    in_fresh_containers(RUNS, lambda: goes_on(start, left_out))
+    turn = threading.local()
+    if is_each:
+        monkeypatch.setattr(process_tightening, "_soonest", turned)
+    in_fresh_containers(RUNS, lambda: goes_on(start, turn, is_each=is_each))
 
 
 def in_fresh_containers(number: int, check: Callable[[], None]) -> None:
@@ -47,20 +63,23 @@ def in_fresh_containers(number: int, check: Callable[[], None]) -> None:
         list(several.map(lambda _: check(), range(number)))
 
 
-def goes_on(start: Callable[..., Running], left_out: tuple[str, ...]) -> None:
-    undisturbed = start("waiting", SECONDS, *left_out)
-    running = start("waiting", SECONDS, *left_out)
+def goes_on(start: Callable[..., Running], turn: threading.local, *, is_each: bool) -> None:
+    undisturbed, running = (start("waiting", SECONDS, "vfork") for _ in range(2))
     running.wait_for("all wait")
     wait_until(lambda: has_child(running.pid), "waitpid's child, which is listed if it was there")
     begun = time.monotonic()
+    turn.at = 0
     outcomes = running.tighten()
+    for turn.at in range(1, CALLS + 1) if is_each else ():
+        (one,) = process_tightening.tighten_processes(lambda _: [running.pid], DENY_KEYCTL)
+        assert (one.reason, one.after) == (None, (2, turn.at + 1))
     assert time.monotonic() - begun < SECONDS - 1, "it was too late to be seen"
     assert [one.reason for one in outcomes] == [None, None]  # waitpid's child is the second
     first = next(one for one in outcomes if one.pid == running.pid)
     assert (first.before, first.after) == ((0, 0), (2, 1))
     running.wait_for("done")
     found = calls(running.out.read_text())
-    assert len(found) == 29 - len(left_out) == first.threads - 1
+    assert len(found) == CALLS == first.threads - 1
     assert {name: one[0] for name, one in found.items()} == {
         name: RETURNED.get(name, (0, 0)) for name in found
     }
@@ -79,7 +98,7 @@ def has_child(pid: int) -> bool:
 def test_a_thread_that_cannot_stop_does_not_keep_its_process_from_being_tightened(
     start: Callable[..., Running],
 ) -> None:
-    running = start("waiting", SECONDS, "filtered")  # it waits for a child made by vfork
+    running = start("waiting", SECONDS)  # it waits for a child made by vfork
     running.wait_for("all wait")
     outcomes = running.tighten()
     assert [one.reason for one in outcomes] == [None] * 3
@@ -87,14 +106,15 @@ def test_a_thread_that_cannot_stop_does_not_keep_its_process_from_being_tightene
     assert {one[2] for one in calls(running.out.read_text()).values()} == {ERRNO}
 
 
-def test_a_second_time_adds_nothing_and_ends_no_call_nor_does_reading_the_filters(
+def test_a_second_time_ends_no_call_nor_does_reading_the_filters(
     start: Callable[..., Running],
 ) -> None:
     running = start("waiting", SECONDS, "vfork")
     running.wait_for("all wait")
     running.tighten()
     again = running.tighten()
-    assert {(one.reason, one.before == one.after) for one in again} == {(None, True)}
+    assert {one.reason for one in again} == {None}
+    assert sorted(one.after.filters or 0 for one in again) == [1, 2]  # a child with one thread
     read = [filters for _, _, filters in filter_readback.read_threads([running.pid])]
     assert all(isinstance(one, tuple) and one[-1] == DENY_KEYCTL.program for one in read)
     assert "done" not in running.out.read_text(), "it was too late to be seen"

@@ -4,12 +4,11 @@ import errno
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from runc_wrap.filters.kernel import filter_injection, ptrace
-from runc_wrap.filters.kernel.filter_injection import AddedFilter, FilterRequest
+from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import procfs
 from runc_wrap.tighten import process_tightening
@@ -50,27 +49,13 @@ def tightened(process: tuple[int, int], request: FilterRequest) -> ProcessOutcom
     return outcome
 
 
-def test_no_new_privs_is_not_set_where_the_kernel_does_not_require_it(
-    process: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[bool] = []
-
-    def add_filter(_tid: int, request: FilterRequest, **_: Any) -> AddedFilter:
-        asked.append(request.set_no_new_privs)
-        return AddedFilter(is_new=True, seconds=0.5)
-
-    monkeypatch.setattr(filter_injection, "add_filter", add_filter)
-    outcome = tightened(process, FilterRequest(b"", set_no_new_privs=True))
-    assert (outcome.reason, outcome.stopped_seconds, asked) == (None, 0.5, [False])
-
-
 def test_a_thread_whose_number_another_ones_exec_takes_each_time_is_not_counted_as_done(
     process: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ended(*_: object, **__: object) -> AddedFilter:
+    def ended(*_: object, **__: object) -> float:
         raise FiltersUnreadableError("the thread has ended", errno.ESRCH)
 
     monkeypatch.setattr(filter_injection, "add_filter", ended)
     monkeypatch.setattr(ptrace, "let_all_go", lambda _: None)
     outcome = tightened(process, FilterRequest(b""))
-    assert "makes new ones all the time" in (outcome.reason or "")
+    assert "they end before they can be stopped" in (outcome.reason or "")
