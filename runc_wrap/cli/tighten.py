@@ -24,7 +24,7 @@ from runc_wrap.tighten.tightening_plan import HAS_IT, Tightening, planned
 Flags = dict[str, bool]
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
 _SHORTEST_ID = 4
-_SHOWN, _MOST = 5, 20  # calls of a workload, sentences on a container
+_SHOWN = 5  # calls of a workload
 
 
 @click.command()
@@ -126,6 +126,7 @@ def _todo(plans: Sequence[Tightening]) -> list[Tightening]:
 def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denied: bool) -> None:
     """Refuse containers of workloads that were seen to need what they would lose; say what."""
     seen = SeenCalls(places)
+    output.warn_some(seen.notes, begin="note: ")
     is_denied: dict[tuple[Workload | None, str], bool] = {}
     for plan in _todo(plans):
         key = whose, _ = _workload(plan.entry), plan.laid.digest
@@ -164,9 +165,7 @@ def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:
     output.table(_COLUMNS, [_row(plan) for plan in plans])
     for plan in plans:
         said = [*plan.reasons, *plan.notes]
-        more = [f"and {len(said) - _MOST} more: --json shows them"] if said[_MOST:] else []
-        for sentence in (*said[:_MOST], *more):
-            output.warn(f"{named(plan.entry)}: {plan.result}: {sentence}")
+        output.warn_some(said, begin=f"{named(plan.entry)}: {plan.result}: ")
 
 
 def _row(plan: Tightening) -> tuple[str, ...]:

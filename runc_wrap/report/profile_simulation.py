@@ -178,12 +178,14 @@ def simulated(seen: Iterable[SeenAt], profile: Filter) -> list[Json]:
 class SeenCalls:
     """The calls that the agent recorded of each workload, and that were let through then.
 
-    What a profile allows leaves no record. Raises OSError.
+    What a profile allows leaves no record. `notes` are as of StoredCalls. Raises OSError.
     """
 
     def __init__(self, places: Places) -> None:
         self._seen: dict[Workload, list[SeenAt]] = {}
-        for record, each in StoredCalls(places):
+        stored = StoredCalls(places)
+        self.notes = stored.notes
+        for record, each in stored:
             if record and each.kinds[0].code & return_codes.ACTION_MASK in call_outcomes.ASKED:
                 self._seen.setdefault(workload_names.of(record), []).append(each)
 

@@ -63,6 +63,7 @@ class Seen:
     """What was seen of workloads: that some pods make a call which the filter denies."""
 
     pods: tuple[str, ...] = ()
+    notes = ("2 records were lost",)
 
     def __init__(self, _: object) -> None:
         pass
@@ -211,7 +212,7 @@ def test_a_workload_that_needs_what_it_would_lose_is_refused(
     expected = {"web1": REFUSED, "web2": REFUSED, "done": HAS_IT}
     assert on_node.results(status=1) == expected
     done = on_node.node.ctl("tighten", "--named", "x", "--dry-run")
-    assert "web/main would lose: keyctl: EPERM (3 seen)" in done.stderr
+    assert "note: 2 records were lost\nweb/main would lose: keyctl: EPERM (3 seen)" in done.stderr
     allowed = on_node.results("--even-if-denied")
     assert allowed == {"web1": TIGHTENED, "web2": TIGHTENED, "done": HAS_IT}
 
