@@ -44,7 +44,10 @@ class Group:
         return [one.path / "out" / name for one in self.bundles]
 
     def deny(self, calls: Sequence[str]) -> None:
-        """Deny calls in all of them: each thread of each process has one filter more afterwards."""
+        """Deny calls in all of them: each thread of each process has one filter more afterwards.
+
+        Or two: one that was born with it, and has several threads, gets it again.
+        """
         profile = self.node.installed.prefix / "profile.json"
         profile.write_text(rounds.profile(calls))
         names = [one.name for one in self.bundles]
@@ -53,8 +56,9 @@ class Group:
         assert {(one["result"], *one["reasons"]) for one in found} == {("tightened",)}
         processes = [each for one in found for each in one["processes"]]
         self._had += 1
-        assert {each["after"]["filters"] for each in processes} == {self._had}
-        assert {count for one in self.bundles for count in _filters(one)} == {self._had}
+        counts = {each["after"]["filters"] for each in processes}
+        counts |= {count for one in self.bundles for count in _filters(one)}
+        assert self._had <= min(counts) <= max(counts) <= 2 * self._had
         self.stops += [each["stopped_seconds"] * 1e3 for each in processes]
 
 
