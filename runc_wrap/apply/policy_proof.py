@@ -157,7 +157,7 @@ class Prover:
         found: dict[str, bool] = {}
         try:
             sets = self._sets(made[0])
-        except ProfileError as error:
+        except profile_difference.TooManySetsError as error:
             raise PolicyError(f"{error}.") from None
         for capabilities in sets:
             blocks = [_text(resolve(one, capabilities)) for one in made]

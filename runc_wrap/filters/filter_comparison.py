@@ -22,7 +22,7 @@ from runc_wrap.profiles.source_profile import ProfileError
 _ROOM = 64  # unnamed numbers tried above the largest named
 _FAR = (0xFFF, 0xFFFF, 0x3FFFFFFF)
 _MOST_PROGRAMS = 32
-_JGT, _JGE = 0x25, 0x35
+_JA, _JGT, _JGE = 0x05, 0x25, 0x35
 _NUMBER, _ARCH = 0, 4  # offsets in struct seccomp_data
 
 
@@ -48,16 +48,28 @@ def passing(name: str) -> bytes:
 
 
 def _stub(largest: Mapping[Abi, int]) -> bytes:
-    """Return what answers ENOSYS above the largest number named (runc patchbpf)."""
-    made: list[bpf.Instruction] = []
+    """Return what answers ENOSYS above the largest number named, as long as runc's (patchbpf)."""
+    of_audit: dict[int, dict[Abi, int]] = {}
     for abi, number in largest.items():
-        of_abi = [(bpf.LD_ABS, 0, 0, _NUMBER)]
-        if abi.audit == ABIS["x32"].audit:  # x86_64 and x32 share it
-            of_abi.append((_JGE, 0, 2, X32_BIT) if abi is ABIS["x32"] else (_JGE, 2, 0, X32_BIT))
-        of_abi.append((_JGT, 0, 1, number))
-        of_abi.append((bpf.RET_K, 0, 0, return_codes.ERRNO | ENOSYS))
-        made += [(bpf.LD_ABS, 0, 0, _ARCH), (bpf.JEQ, 0, len(of_abi), abi.audit), *of_abi]
-    return bpf.packed(made)
+        of_audit.setdefault(abi.audit, {})[abi] = number
+    made: list[bpf.Instruction] = [(_JA, 0, 0, 1), (bpf.RET_K, 0, 0, return_codes.ERRNO | ENOSYS)]
+    sizes: list[int] = []
+    for audit, numbers in reversed(of_audit.items()):
+        x32, rest = numbers.pop(ABIS["x32"], None), len(made)
+        tests = [*numbers.values(), *([] if x32 is None else [x32])]
+        is_wide = audit == ABIS["x32"].audit  # x86_64 and x32 share it
+        made[:0] = [
+            (bpf.LD_ABS, 0, 0, _NUMBER),
+            *([(_JGE, len(numbers), 1 - len(numbers), X32_BIT)] if is_wide else []),
+            *((_JGT, rest + len(tests) - at, 0, one) for at, one in enumerate(tests, 1)),
+            (_JA, 0, 0, rest),
+        ]
+        sizes.insert(0, len(made) - rest)
+    heads = [
+        (bpf.JEQ, len(sizes) - at + sum(sizes[:at]), 0, audit) for at, audit in enumerate(of_audit)
+    ]
+    whole = [(bpf.LD_ABS, 0, 0, _ARCH), *heads, (_JA, 0, 0, len(made)), *made]
+    return bpf.packed(whole if of_audit else [])
 
 
 @dataclass(frozen=True, slots=True)

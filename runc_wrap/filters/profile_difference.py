@@ -56,6 +56,10 @@ class ProfileChange(NamedTuple):
     is_partial: bool
 
 
+class TooManySetsError(ProfileError):
+    """The sets of capabilities that decide about one call are too many to try all."""
+
+
 class ProcessFilters(NamedTuple):
     """The filters that a process has, oldest first, and its bounding set."""
 
@@ -150,10 +154,11 @@ def deciding(loader: Loader, *profiles: CompiledProfile, stub: bool = True) -> d
         more = [{**one["rule"], "args": one["rule"].get("args") or _SOME} for one in some]
         least, most = ({**made["block"], "syscalls": [*always, *one]} for one in ([], more))
         found, lowest = Simulation(most, loader), load(least, loader).stub
-        if found.led_by_pseudo:
+        if found.led_by_pseudo and any(one["rule"].get("args") for one in made["rules"]):
             shared.update(*map(_caps, made["rules"]))
         for one in some if stub and found.load.stub != lowest else ():
-            if load({**least, "syscalls": [*always, one["rule"]]}, loader).stub != lowest:
+            own = load({**least, "syscalls": [one["rule"]]}, loader).stub
+            if any(number > lowest.get(abi, 0) for abi, number in own.items()):
                 shared.update(_caps(one))
     return {name: own | shared for name, own in named_capabilities(*profiles).items()}
 
@@ -165,12 +170,12 @@ def _caps(entry: CompiledRule) -> list[str]:
 def capability_sets(named: Iterable[set[str]]) -> list[Capabilities]:
     """Return the sets of capabilities that can make a difference for a call, small ones first.
 
-    `named` has those that decide about each. Raises ProfileError for too many of one call.
+    `named` has those that decide about each. Raises TooManySetsError for too many of one call.
     """
     every: set[Capabilities] = {frozenset()}
     for one in named:
         if len(one) > _MOST_OF_A_CALL:
-            raise ProfileError(
+            raise TooManySetsError(
                 f"rules of one call name more than {_MOST_OF_A_CALL} capabilities, or those of all "
                 "do; name a call of each ABI in a rule without arguments and capabilities"
             )

@@ -47,10 +47,8 @@ def is_runtime(pid: int, name: str = "runc") -> bool:
     """
     path = (procfs.program(pid) or "").removesuffix(" (deleted)")
     parts = path.replace(":", "/").replace("-", "/").split("/")
-    is_named = path.rpartition("/")[2] == name or any(
-        one.startswith(("runc", "crun")) for one in parts
-    )
-    return path == "/" or is_named
+    is_named = any(one.startswith(("runc", "crun")) for one in parts)
+    return is_named or path == "/" or path.rpartition("/")[2] == name
 
 
 class State:

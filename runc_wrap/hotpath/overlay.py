@@ -115,12 +115,15 @@ def _checked(block: "Json") -> "list[Json]":
     rules = block.get("syscalls") or []
     if not isinstance(rules, list):
         raise Refusal(_not("a list", "syscalls"))
+    if not isinstance(block.get("defaultErrnoRet") or 0, int):
+        raise Refusal(_not("a number", "defaultErrnoRet"))
     for rule in rules:
         _check_names(rule, _RULE, "a rule")
         names = rule.get("names") or []
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise Refusal(_not("a list of strings", "names"))
-        if not (isinstance(rule.get("action"), str) and isinstance(rule.get("args") or [], list)):
+        is_rule = isinstance(rule.get("action"), str) and isinstance(rule.get("args") or [], list)
+        if not (is_rule and isinstance(rule.get("errnoRet") or 0, int)):
             raise Refusal(_not("a rule", quoted(rule)))
         for argument in rule.get("args") or []:
             _check_names(argument, _ARGUMENT, "a comparison")

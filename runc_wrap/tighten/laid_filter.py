@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runc_wrap.apply import profile_operand
 from runc_wrap.failure import Failure
-from runc_wrap.filters import filter_comparison
+from runc_wrap.filters import filter_comparison, libseccomp_proof
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
-from runc_wrap.hotpath import json_ambiguity, overlay, policy_file
+from runc_wrap.hotpath import json_ambiguity, json_codec, overlay, policy_file
 from runc_wrap.hotpath.container_identity import UNKNOWN
 from runc_wrap.hotpath.create_facts import bounding
 from runc_wrap.hotpath.decision import AS_STRICT
@@ -26,6 +26,9 @@ from runc_wrap.profiles.mode_profiles.candidate_mode import PASSING
 from runc_wrap.profiles.profile_compiler import compile_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from runc_wrap.filters.libseccomp_proof import Miscompiled
     from runc_wrap.hotpath.compiled_policy import Overlay
     from runc_wrap.hotpath.main import Outcome
     from runc_wrap.node.container_state.container_status import Entry
@@ -108,6 +111,7 @@ class FilterChoice:
                 "`runc-wrapctl apply`, then this again"
             )
         self._overlay = of_overlay(over) if profile is None and over else None
+        self._proved: dict[Hashable, Miscompiled | None] = {}
 
     def of(self, entry: Entry) -> LaidFilter | None:
         """Return the filter, None for a container that the policy leaves as it is.
@@ -156,6 +160,10 @@ class FilterChoice:
             raise Failure(
                 f"the profile {quoted(name)} only logs or lets through: it denies nothing"
             )
+        loader = self.loader(entry.container.kind)
+        for wrong in libseccomp_proof.wrong(json_codec.dumps(block), loader, self._proved):
+            if not wrong.is_tolerable:
+                raise Failure(f"the profile {quoted(name)} is compiled wrongly: {wrong}")
         return name, block
 
 

@@ -14,7 +14,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from runc_wrap.filters.kernel import ptrace
@@ -68,11 +68,7 @@ def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
         left = [pid for pid in (*left[len(begun) :], *begun) if pid not in found]
         if blocking is None:
             break
-    return {pid: found.get(pid) or _never(pid, found) for pid in pids}
-
-
-def _never(pid: int, found: Mapping[int, Read]) -> Read:
-    return () if pid in found else unstopped(pid)
+    return {pid: found[pid] if pid in found else unstopped(pid) for pid in pids}
 
 
 def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:

@@ -41,15 +41,11 @@ WORD = 8  # bytes, of struct sock_filter as well
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 _MOST = 32_768 // 5  # filters: the kernel counts four instructions for each beside its own
 
+_long, _pointer = ctypes.c_long, ctypes.c_void_p
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.ptrace.restype = ctypes.c_long
-_libc.process_vm_writev.restype = ctypes.c_ssize_t
-_libc.process_vm_writev.argtypes = [
-    ctypes.c_int,
-    *(ctypes.c_void_p, ctypes.c_ulong) * 2,
-    ctypes.c_ulong,
-]
-_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = _libc.process_vm_writev.restype = _long
+_libc.ptrace.argtypes = [_long, _long, _pointer, _pointer]
+_libc.process_vm_writev.argtypes = [ctypes.c_int, *(_pointer, _long) * 2, _long]
 
 
 class Registers(ctypes.Structure):

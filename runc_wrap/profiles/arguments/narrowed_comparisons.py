@@ -126,8 +126,11 @@ def _denied(denials: Profile, rule: Rule, name: str) -> frozenset[int]:
 def _is_before(other: Rule, rule: Rule) -> bool:
     """Tell whether a denial of one number always applies where a rule on its argument does."""
     is_one = [(one.index, one.op) for one in other.args] == [(rule.args[0].index, EQ)]
-    conditions = (other.includes, other.excludes)
-    return is_one and conditions in {(ANYWHERE, ANYWHERE), (rule.includes, rule.excludes)}
+    pairs = ((other.includes, rule.includes), (other.excludes, rule.excludes))
+    return is_one and all(
+        {*one.caps} <= {*own.caps} and replace(one, caps=()) in (ANYWHERE, replace(own, caps=()))
+        for one, own in pairs
+    )
 
 
 def _contradict(found: list[_Wide]) -> bool:
