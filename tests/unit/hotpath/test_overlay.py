@@ -196,6 +196,7 @@ def test_a_foreign_profile_that_runtimes_may_read_differently_is_refused() -> No
         [{"names": "read", "action": "SCMP_ACT_ALLOW"}],
         [{"names": [1], "action": "SCMP_ACT_ALLOW"}],
         [{"names": ["read"]}],
+        [{"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": "1"}],
         [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "Names": ["bpf"]}],
         [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "name\u017f": ["bpf"]}],
         [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": {"index": 0}}],
