@@ -206,6 +206,7 @@ int main(int words, char **argv)
 	}
 	dprintf(out, "begun\n");
 	until = time(NULL) + 10;
+	alarm(strcmp(argv[2], "hops") == 0 ? 300 : 0); /* no runtime ends it once its first thread has */
 	if (strcmp(argv[2], "hops") == 0) {
 		make_next(words > 3 ? argv[3] : NULL);
 		while (words > 3)

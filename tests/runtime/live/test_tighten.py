@@ -303,7 +303,7 @@ def test_threads_each_of_which_makes_the_next_and_ends_are_tightened_or_named(
     bundle = node.bundle().running(node.built("tightened"), "/out", *words)
     with bundle.edited() as config:
         config["process"]["noNewPrivileges"] = True
-    bundle.create(node.wrapper)
+    pid = bundle.create(node.wrapper)
     out = bundle.path / "rootfs" / "out"
     wait_until(lambda: out.exists() and "begun" in out.read_text(), "its threads")
     node.configure(OFF + DENY_KEYCTL)
@@ -311,8 +311,9 @@ def test_threads_each_of_which_makes_the_next_and_ends_are_tightened_or_named(
     (found,) = json.loads(attempt([*map(str, argv)], seconds=600).stdout)["containers"]
     wait_until(lambda: "keyctl" in out.read_text(), "the last thread", 60)
     assert (found["result"] == "tightened") == (found["reasons"] == [])
-    assert (found["result"] == "tightened") == ("keyctl 1\n" in out.read_text())
+    assert found["result"] != "tightened" or "keyctl 1\n" in out.read_text()
     assert (found["result"] == "tightened") == (node.disagreeing() == ([], []))
+    os.kill(pid, 9)  # which no runtime does whose first thread has ended
 
 
 def test_a_container_that_is_started_again_while_it_is_asked_is_not_called_tightened(
