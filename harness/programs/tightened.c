@@ -7,6 +7,8 @@
  *   tightened OUT fills N...:  with filters of which the kernel makes N instructions each
  *   tightened OUT signals N:   a child queues N signals; "N of N"
  *   tightened OUT chain N:     N processes, each of which makes the next and ends; the last sits
+ *   tightened OUT chain N CALL ERROR: before it ends, each denies itself this call with this error
+ *   tightened OUT starts:      a child starts processes with two threads, 50 a second
  *   tightened OUT diverged:    with io_uring's kernel thread, and a thread that has a filter of its own
  *   tightened OUT hops:        threads, each of which makes the next and ends, for ten seconds; the last sits
  *   tightened OUT hops diverged: these have a filter of their own, which the first thread has not
@@ -68,18 +70,6 @@ static void signals(long wanted)
 	dprintf(out, "%ld of %ld\n", count, wanted);
 }
 
-static void chain(long left)
-{
-	if (fork() != 0) {
-		while (wait(NULL) > 0 || errno == EINTR)
-			;
-		exit(0);
-	}
-	while (left-- > 0)
-		if (fork() != 0)
-			_exit(0);
-}
-
 static void sequence(void)
 {
 	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
@@ -122,16 +112,36 @@ static long filled(int length)
 	return added(lines, last + 1);
 }
 
-static long killed_for(int number)
+static long answered(int number, unsigned answer)
 {
 	struct sock_filter lines[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, answer),
 	};
 
 	return added(lines, 4);
+}
+
+static long killed_for(int number)
+{
+	return answered(number, SECCOMP_RET_KILL_PROCESS);
+}
+
+static void chain(long left, int number, int error)
+{
+	if (fork() != 0) {
+		while (wait(NULL) > 0 || errno == EINTR)
+			;
+		exit(0);
+	}
+	for (; left-- > 0; usleep(number ? 500 : 0))
+		if (fork() != 0) {
+			if (number && answered(number, SECCOMP_RET_ERRNO | error) == 0)
+				usleep(20000);
+			_exit(0);
+		}
 }
 
 static void *diverged(void *unused)
@@ -141,6 +151,26 @@ static void *diverged(void *unused)
 	for (;;)
 		pause();
 	return unused;
+}
+
+static void *sleeps(void *unused)
+{
+	usleep(300000);
+	return unused;
+}
+
+static void starts(void)
+{
+	pthread_t thread;
+
+	if (fork() != 0)
+		return;
+	for (signal(SIGCHLD, SIG_IGN);; usleep(20000))
+		if (fork() == 0) {
+			pthread_create(&thread, NULL, sleeps, NULL);
+			sleeps(NULL);
+			_exit(0);
+		}
 }
 
 static time_t until;
@@ -182,6 +212,8 @@ int main(int words, char **argv)
 		return 3;
 	if (strcmp(argv[2], "dispatch") == 0 && prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &selector) != 0)
 		return 3;
+	if (words > 5)
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (strcmp(argv[2], "kills") == 0) {
 		static const int numbers[] = { SYS_prctl, SYS_mmap, SYS_munmap, SYS_seccomp };
 		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -216,7 +248,9 @@ int main(int words, char **argv)
 	if (strcmp(argv[2], "signals") == 0)
 		signals(atol(argv[3]));
 	if (strcmp(argv[2], "chain") == 0)
-		chain(atol(argv[3]));
+		chain(atol(argv[3]), words > 5 ? atoi(argv[4]) : 0, words > 5 ? atoi(argv[5]) : 0);
+	if (strcmp(argv[2], "starts") == 0)
+		starts();
 	if (strcmp(argv[2], "sequence") == 0)
 		sequence();
 	sit();

@@ -169,7 +169,7 @@ def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:
 
 
 def _row(plan: Tightening) -> tuple[str, ...]:
-    done, members = [*plan.processes.values()], plan.entry.members
+    done, members = plan.shown(), plan.entry.members
     before = [one.before for one in done] or [SeccompState(members[0].seccomp, members[0].filters)]
     stopped = max((one.stopped_seconds for one in done), default=0) * 1000
     return (
@@ -198,6 +198,6 @@ def _document(plan: Tightening) -> dict[str, Any]:
         "reasons": [*plan.reasons, *plan.notes],
         "processes": [
             {**one._asdict(), "before": one.before._asdict(), "after": one.after._asdict()}
-            for one in plan.processes.values()
+            for one in plan.shown()
         ],
     }

@@ -9,7 +9,7 @@ not done in time is tightened as it is, or named.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 
@@ -24,7 +24,7 @@ from runc_wrap.node.container_state.container_processes import ContainerMembers,
 from runc_wrap.node.paths import Places
 from runc_wrap.tighten import runtime_processes, saved_state
 from runc_wrap.tighten.laid_filter import LaidFilter
-from runc_wrap.tighten.process_tightening import ProcessOutcome, tighten_processes
+from runc_wrap.tighten.process_tightening import Members, Outcomes, tighten_processes
 from runc_wrap.tighten.runtime_processes import is_program
 from runc_wrap.tighten.tightening_plan import ERRORS, PARTLY, TIGHTENED, Tightening
 
@@ -54,8 +54,7 @@ def tighten(places: Places, plan: Tightening, containers: Sequence[RuntimeContai
             _carry_out(plan, containers)
         except ERRORS as error:
             plan.reasons.append(f"what its runtime saved cannot be replaced: {error}")
-        found = [one for one in plan.processes.values() if one.reason]
-        plan.reasons += [f"process {one.pid}: {one.reason}" for one in found]
+        plan.reasons += [f"process {one.pid}: {one.reason}" for one in plan.shown() if one.reason]
         try:
             _record(places, plan, "partial" if plan.reasons else "done")
         except OSError as error:
@@ -77,21 +76,17 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
         if not _is_there(plan):
             plan.reasons.append(_ENDED)
             return
-        is_meant = (
-            (lambda _: True)
-            if late
-            else partial(is_program, container=container, name=plan.runtime)
-        )
+        is_meant = bool if late else partial(is_program, container=container, name=plan.runtime)
         laid = plan.laid
         request = FilterRequest(laid.program, plan.set_no_new_privs, alike, laid.logs)
-        plan.add(tighten_container(containers, place, request, is_meant))
+        plan.processes = tighten_container(containers, place, request, is_meant, plan.processes)
         again, alike = _save(plan)
         if again and tries < _TRIES:
             changed, tries = procfs.ticks(), tries + 1
         elif late or not (waiting or is_arriving):
             break
         time.sleep(_PAUSE)
-    if container.pid not in {pid for pid, _ in plan.processes}:
+    if container.pid not in {one.pid for one in plan.shown()}:
         plan.reasons.append(_UNSEEN)
     if again:
         plan.reasons.append(f"something else writes what {container.kind} saved of it all the time")
@@ -136,22 +131,21 @@ def tighten_container(
     containers: Sequence[RuntimeContainer],
     place: int,
     request: FilterRequest,
-    is_meant: Callable[[int], bool] = lambda _: True,
-) -> tuple[ProcessOutcome, ...]:
+    is_meant: Callable[[int], bool],
+    before: Outcomes,
+) -> Outcomes:
     """Add the filter to all processes of containers[place]; see `tighten_processes`.
 
-    First those in its cgroup, whose list is read in microseconds; then those that are only in its
-    pid namespace or descend from its first process. `containers` are all of this node: a cgroup
-    that several share is no container's. A process for which `is_meant` returns False is left.
+    Inside are those in its cgroup, the others are only in its pid namespace or descend from its
+    first process. `containers` are all of this node: a cgroup that several share is no container's.
     """
-    directory = _cgroup(containers, place)
+    inside = partial(_processes, _cgroup(containers, place))
 
-    def listed(is_whole: bool) -> Iterable[int]:  # noqa: FBT001
-        if directory and not is_whole:
-            return filter(is_meant, reversed(_processes(directory)))  # the latest end soonest
-        return [one.pid for one in members(containers, place) if is_meant(one.pid)]
+    def others() -> set[int]:
+        found = {one.pid for one in members(containers, place)}
+        return found.difference(inside())
 
-    return tighten_processes(listed, request)
+    return tighten_processes(Members(inside, others, is_meant), request, before)
 
 
 def members(containers: Sequence[RuntimeContainer], place: int) -> list[Process]:
@@ -159,16 +153,16 @@ def members(containers: Sequence[RuntimeContainer], place: int) -> list[Process]
     return ContainerMembers(containers, snapshot()).of(place)
 
 
-def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str | None:
-    """Return the directory of a cgroup that is the container's alone."""
+def _cgroup(containers: Sequence[RuntimeContainer], place: int) -> str:
+    """Return the directory of a cgroup that is the container's alone, "" if it has none."""
     own = ContainerMembers(containers, snapshot()).cgroups_of(place)
     directory, all_ = Hierarchies().directory, procfs.cgroups(containers[place].pid or 0) or ()
     found = (directory(names, path) for number, names, path in all_ if f"{number}:{path}" in own)
-    return next(filter(None, found), None)
+    return next(filter(None, found), "")
 
 
 def _processes(directory: str) -> list[int]:
-    """Return the processes in a cgroup and in those below it."""
+    """Return the processes in a cgroup and in those below it; none of ""."""
     read = (
         procfs.read(f"{place}/cgroup.procs") or b""
         for place, _, _ in islice(os.walk(directory), _DIRECTORIES)

@@ -7,7 +7,9 @@ lets its tracee go (filters.kernel.injected_code says what that then does).
 
 No cgroup is frozen: the kernel would not thaw it if we were killed, and would make calls of all its
 processes return EINTR. Children of a process that has the filter have it, too; those that were born
-before are seen by the next look, and looking ends once four looks found nobody without it.
+before are seen by the next look. A program may add the same filter itself, after it has made a
+child without: so who has it was not born with it, and a look counts only if it proves that
+nobody lacked the filter when it ended. Looking ends once two such looks follow each other.
 """
 
 import errno
@@ -18,6 +20,7 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback, ptrace
@@ -26,11 +29,10 @@ from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError, Status
 from runc_wrap.host import bounded_work, procfs
 
 Identity = tuple[int, int]  # a process: pid and start time
-Listed = Callable[[bool], Iterable[int]]
 SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _MOST_HELD = 10.0  # while it waits for a processor
-_QUICK, _QUIET = 2, 4  # looks
+_QUIET = 2  # looks
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _OVER = 0, 0  # in place of a process: no look finds one any more
 _LATE = "no time was left for it; run this again"
@@ -62,36 +64,57 @@ class ProcessOutcome(NamedTuple):
     reason: str | None
 
 
+Outcomes = Mapping[Identity, ProcessOutcome | None]
 _NONE = SeccompState(0, None)
 
 
-def tighten_processes(
-    listed: Listed, request: FilterRequest, seconds: float = SECONDS
-) -> tuple[ProcessOutcome, ...]:
-    """Add the filter to each process that `listed` returns, until no look finds one without.
+class Members(NamedTuple):
+    """Who is in a container: functions that return host pids of processes, not of threads.
 
-    `listed` returns host pids of processes (not of threads), and is called in a child process that
-    has no open files: with False twice, when it has to be quick, so that none can escape by making
-    others; then with True twice. Processes that have ended are left out: they run nothing; so are
-    those that were born with the filter meanwhile. Whoever could not be tightened is returned with
-    a `reason`. Nothing is undone, and running it again adds the filter only where it is missing.
+    `inside` is read in microseconds, so that none escapes by making others all the time; `others`
+    are those that are not inside. A process for which `is_meant` returns False is left.
     """
-    outcomes: dict[Identity, ProcessOutcome | None] = {}
-    begun, deadline = procfs.ticks(), time.monotonic() + seconds
+
+    inside: Callable[[], Iterable[int]]
+    others: Callable[[], Iterable[int]]
+    is_meant: Callable[[int], bool] = bool  # whoever has a number
+
+    def unknown(self, known: Iterable[Identity], *, is_inside: bool) -> set[Identity]:
+        """Return who is meant and not known; with start time 0 who has ended meanwhile.
+
+        That one may have made another. Of the others, lists take so long that some always end.
+        """
+        pids = self.inside() if is_inside else self.others()
+        found = {(pid, (procfs.born(pid) or (0,))[0]) for pid in pids}.difference(known)
+        return {one for one in found if (one[1] or is_inside) and self.is_meant(one[0])}
+
+
+def tighten_processes(
+    members: Members, request: FilterRequest, before: Outcomes, seconds: float = SECONDS
+) -> Outcomes:
+    """Add the filter to each process of a container, until no look finds one without.
+
+    `members` is asked in a child process that has no open files. `before` is what this returned
+    for the same container and filter: who has it by that is left. Processes that have ended are
+    left out: they run nothing. The outcome is None of who has ended since, and of who was born
+    with the filter meanwhile. Whoever could not be tightened is returned with a `reason`. Nothing
+    is undone, and running it again adds the filter only where it is missing, or to several threads.
+    """
+    outcomes = {one: done for one, done in before.items() if not (done and done.reason)}
+    begun, deadline = 0 if before else procfs.ticks(), time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if _trace(listed, request, outcomes, begun, deadline):
+        if _trace(members, request, outcomes, begun, deadline):
             break
     else:
-        for pid in {*listed(False), *listed(True)}:  # noqa: FBT003 - as its type has it
-            one = pid, (procfs.born(pid) or (0,))[0]
-            if one not in outcomes:  # who has ended may have made another, and that one others
+        for is_inside in (True, False):
+            for one in members.unknown(outcomes, is_inside=is_inside):
                 late = ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
-                outcomes[one] = _outcome(one, _LATE) or late
-    return tuple(one for one in outcomes.values() if one)
+                outcomes[one] = _outcome(one, _LATE) or late  # it may have made another
+    return outcomes
 
 
 def _trace(
-    listed: Listed,
+    members: Members,
     request: FilterRequest,
     outcomes: dict[Identity, ProcessOutcome | None],
     begun: int,
@@ -99,7 +122,7 @@ def _trace(
 ) -> bool:
     """Tighten with one tracer until a process fails or blocks it; tell whether all is done."""
     known = set(outcomes)
-    tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(listed, request, known, begun))
+    tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(members, request, known, begun))
     at: Identity | None = None  # the process that it has begun
     since = 0.0
     is_waited_for = True
@@ -134,26 +157,27 @@ def _runs(pid: int, tracer: int) -> bool:
 
 
 def _looks(
-    listed: Listed, request: FilterRequest, known: set[Identity], begun: int
+    members: Members, request: FilterRequest, known: set[Identity], begun: int
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then _OVER.
 
-    After a failure it ends early, since only the tracer's end frees what did not stop.
+    After a failure it ends early, since only the tracer's end frees what did not stop. Those inside
+    come last: the others may have made some of them.
     """
     _become_tracer()
-    quiet = 0
-    while quiet < _QUIET:
-        news = _new(listed, quiet >= _QUICK, known)
-        quiet += 1
-        for one in news:
-            known.add(one)
-            outcome = yield from tighten_process(one, request)
-            is_news = not outcome or bool(outcome.reason) or outcome.after != outcome.before
-            quiet = 0 if is_news else quiet  # who has ended may have made another before
-            is_shown = is_news or one[1] <= begun
-            yield *one, outcome if outcome and is_shown else None
-            if outcome and outcome.reason:
-                return
+    for is_inside in (True, False, True):
+        quiet = 0
+        while quiet < _QUIET:
+            news, is_all = _news(members, known, is_inside=is_inside)
+            quiet = quiet + 1 if is_all else 0
+            for one, seen in news:
+                known.add(one)
+                outcome = yield from tighten_process(one, request)
+                had = _had(seen, outcome)
+                quiet = quiet if had else 0
+                yield *one, None if had and one[1] > begun else outcome
+                if outcome and outcome.reason:
+                    return
     yield _OVER
 
 
@@ -166,30 +190,37 @@ def _become_tracer() -> None:
     gc.disable()
 
 
-def _new(listed: Listed, is_whole: bool, known: Iterable[Identity]) -> list[Identity]:  # noqa: FBT001
-    """Return the processes that are not known yet; [] only if there is none.
+def _news(
+    members: Members, known: Iterable[Identity], *, is_inside: bool
+) -> tuple[list[tuple[Identity, Status]], bool]:
+    """Return who is not known yet, with what it had; and whether these were all of them.
 
-    Each was listed before and after being asked for its start time: so its number has not become
-    another's meanwhile. Where all had ended by then, their children are looked for; in a quick look
-    also where one had ended before it was asked, since it may have made another.
+    They are listed once more after that: if nobody else is there, all that live had it before.
+    Who waits for a device or a vfork child is the last: it delays the others.
     """
-    known = set(known)
-    while True:
-        first = {pid: procfs.born(pid) for pid in listed(is_whole)}
-        news = [(pid, born[0]) for pid, born in first.items() if born]
-        news = [one for one in news if one not in known]
-        if not news and (is_whole or all(first.values())):
-            return []
-        again = set(listed(is_whole))
-        if there := [one for one in news if one[0] in again]:
-            return sorted(there, key=lambda one: (_may_not_stop(one[0]), one))
+    found = members.unknown(known, is_inside=is_inside)
+    seen = {one: status for one in found if (status := _status(one[0]))}
+    again = members.unknown(known, is_inside=is_inside) if found else found
+    there = [(one, status) for one, status in seen.items() if one in again]
+    return sorted(there, key=lambda one: (one[1].state == b"D", one[0])), again <= seen.keys()
 
 
-def _may_not_stop(pid: int) -> bool:
-    """Tell whether it waits for a device or a vfork child: it would delay all others."""
+def _status(pid: int) -> Status | None:
+    """Return the status of a process; it had so many filters before it had so many threads."""
     with suppress(FiltersUnreadableError):
-        return ptrace.status(pid).state == b"D"
-    return False
+        count = ptrace.status(pid).count
+        return replace(ptrace.status(pid), count=count)
+    return None
+
+
+def _had(seen: Status, outcome: ProcessOutcome | None) -> bool:
+    """Tell whether a process was seen to have the filter already in its only thread.
+
+    It may have made another process before that; the list that followed has that one.
+    """
+    if not outcome or outcome.reason or seen.threads > 1 or seen.count is None:
+        return False
+    return seen.count == outcome.before.filters == outcome.after.filters
 
 
 def _living(pid: int) -> dict[int, Status]:

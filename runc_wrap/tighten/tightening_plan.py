@@ -3,7 +3,6 @@
 All that is refused is known before anything is touched.
 """
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -21,7 +20,7 @@ from runc_wrap.hotpath.errors import Refusal
 from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.tighten import saved_state
 from runc_wrap.tighten.laid_filter import FilterChoice, LaidFilter
-from runc_wrap.tighten.process_tightening import Identity, ProcessOutcome
+from runc_wrap.tighten.process_tightening import Outcomes, ProcessOutcome
 from runc_wrap.tighten.saved_state import SavedState
 
 # What `Tightening.result` may be.
@@ -54,18 +53,15 @@ class Tightening:
     result: str = PLANNED
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    processes: dict[Identity, ProcessOutcome] = field(default_factory=dict)
+    processes: Outcomes = field(default_factory=dict)
 
     def refuse(self, sentence: str) -> None:
         """Leave the container as it is."""
         self.result, self.reasons = REFUSED, [sentence]
 
-    def add(self, outcomes: Iterable[ProcessOutcome]) -> None:
-        """Add what came of processes; of one that had the filter already, what came before."""
-        for one in outcomes:
-            before = self.processes.get(one[:2])
-            if before is None or one.before != one.after or one.reason or before.reason:
-                self.processes[one[:2]] = one
+    def shown(self) -> list[ProcessOutcome]:
+        """Return what came of processes that had not the filter when they were born."""
+        return [one for one in self.processes.values() if one]
 
 
 def planned(entry: Entry, choice: FilterChoice, *, set_no_new_privs: bool) -> Tightening | None:

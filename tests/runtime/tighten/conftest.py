@@ -13,7 +13,7 @@ from harness.host.processes import wait_until
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import container_discovery
 from runc_wrap.tighten import container_tightening
-from runc_wrap.tighten.process_tightening import ProcessOutcome
+from runc_wrap.tighten.process_tightening import Members, ProcessOutcome, tighten_processes
 from tests.runtime.conftest import Pair
 
 KEYCTL, KEYCTL_32 = 250, 288
@@ -62,6 +62,12 @@ def calls(text: str) -> dict[str, tuple[tuple[int, int], int, int]]:
 DENY_KEYCTL = FilterRequest(denying(KEYCTL), set_no_new_privs=True)
 
 
+def tightened(pid: int, request: FilterRequest = DENY_KEYCTL) -> list[ProcessOutcome]:
+    """Add a filter to one process; return what came of it, nothing if it has ended."""
+    outcomes = tighten_processes(Members(lambda: [pid], tuple), request, {})
+    return [one for one in outcomes.values() if one]
+
+
 @dataclass(frozen=True)
 class Running:
     """A container that runs a program which writes into `out`."""
@@ -73,10 +79,11 @@ class Running:
     def wait_for(self, text: str, seconds: float = 60) -> None:
         wait_until(lambda: self.out.exists() and text in self.out.read_text(), text, seconds)
 
-    def tighten(self, request: FilterRequest = DENY_KEYCTL) -> tuple[ProcessOutcome, ...]:
+    def tighten(self, request: FilterRequest = DENY_KEYCTL) -> list[ProcessOutcome]:
         found = container_discovery.find([str(self.bundle.path / "state")]).containers
         (place,) = [at for at, one in enumerate(found) if one.id == self.bundle.name]
-        return container_tightening.tighten_container(found, place, request)
+        outcomes = container_tightening.tighten_container(found, place, request, bool, {})
+        return [one for one in outcomes.values() if one]
 
 
 @pytest.fixture

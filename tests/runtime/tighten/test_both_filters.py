@@ -8,8 +8,7 @@ import sys
 from harness.node.requirements import requires
 from runc_wrap.filters.evaluate import bpf
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
-from runc_wrap.tighten.process_tightening import tighten_processes
-from tests.runtime.tighten.conftest import KEYCTL
+from tests.runtime.tighten.conftest import KEYCTL, tightened
 
 X86_64 = 0xC000003E
 ARGUMENTS = range(100, 116)  # of keyctl, which knows none of these: EOPNOTSUPP
@@ -54,7 +53,7 @@ def test_the_effective_answer_is_the_most_restrictive_of_both() -> None:
             process.stdin.write(f"{ARGUMENTS[0]}\n")
             process.stdin.flush()
             process.stdout.readline()  # its filter is there
-            (one,) = tighten_processes(lambda _: [process.pid], FilterRequest(added))
+            (one,) = tightened(process.pid, FilterRequest(added))
             found, _ = process.communicate("".join(f"{one}\n" for one in ARGUMENTS), timeout=60)
         assert (one.reason, one.after.filters) == (None, (one.before.filters or 0) + 1)
         programs = [bpf.program(own), bpf.program(added)]

@@ -29,6 +29,7 @@ from tests.runtime.tighten.conftest import (
     Running,
     calls,
     denying,
+    tightened,
 )
 
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "1"))
@@ -71,7 +72,7 @@ def goes_on(start: Callable[..., Running], turn: threading.local, *, is_each: bo
     turn.at = 0
     outcomes = running.tighten()
     for turn.at in range(1, CALLS + 1) if is_each else ():
-        (one,) = process_tightening.tighten_processes(lambda _: [running.pid], DENY_KEYCTL)
+        (one,) = tightened(running.pid)
         assert (one.reason, one.after) == (None, (2, turn.at + 1))
     assert time.monotonic() - begun < SECONDS - 1, "it was too late to be seen"
     assert [one.reason for one in outcomes] == [None, None]  # waitpid's child is the second

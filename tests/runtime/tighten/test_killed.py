@@ -19,8 +19,7 @@ import pytest
 from harness.host.processes import wait_until
 from harness.node.requirements import requires
 from runc_wrap.host import procfs
-from runc_wrap.tighten import process_tightening
-from tests.runtime.tighten.conftest import DENY_KEYCTL, ERRNO, RETURNED, calls
+from tests.runtime.tighten.conftest import ERRNO, RETURNED, calls, tightened
 
 SECONDS = (4, 16, 64)  # of each call
 TRIED = int(os.environ.get("RUNC_WRAP_TEST_KILLS", "10"))
@@ -32,7 +31,7 @@ DRIVER = """
 import os, random, signal, sys
 from runc_wrap.filters.kernel import ptrace
 from runc_wrap.tighten import process_tightening
-from tests.runtime.tighten.conftest import DENY_KEYCTL
+from tests.runtime.tighten.conftest import tightened
 
 pid, left, who = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 real = ptrace.call
@@ -46,7 +45,7 @@ def counted(*words):
 
 ptrace.call = counted
 process_tightening._soonest = lambda threads: random.sample([*threads], len(threads))
-print([one.reason for one in process_tightening.tighten_processes(lambda _: [pid], DENY_KEYCTL)])
+print([one.reason for one in tightened(pid)])
 """
 
 
@@ -105,7 +104,7 @@ def killed_once(pid: int, who: str, step: int) -> list[str]:
     words = [sys.executable, "-c", DRIVER, str(pid), str(step), who]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     wait_until(lambda: not traced(pid), "the tracer's end")
-    again = process_tightening.tighten_processes(lambda _: [pid], DENY_KEYCTL)
+    again = tightened(pid)
     is_right = done.returncode == (-9 if who == "command" else 0)
     return [str(one.reason) for one in again if one.reason] + (
         [] if is_right else [done.stdout + done.stderr]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ from runc_wrap.filters.kernel import ptrace
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.host import procfs
 from runc_wrap.host.cgroups import Hierarchies
-from runc_wrap.tighten import process_tightening
+from runc_wrap.node.container_state.container_processes import Process
+from runc_wrap.tighten import container_tightening, process_tightening
 from tests.runtime.conftest import Pair
 from tests.runtime.tighten.conftest import ERRNO, KEYCTL, Running, denying
 
@@ -33,6 +35,30 @@ def test_processes_that_make_others_and_end_all_the_time_cannot_escape(
     assert "keyctl" not in running.out.read_text(), "it was too late to be seen"
     running.wait_for("keyctl", 300)
     assert f"keyctl {ERRNO}\n" in running.out.read_text()
+
+
+def test_a_filter_that_each_process_of_a_chain_gives_itself_hides_none_without_it(
+    start: Callable[..., Running],
+) -> None:
+    """Each has the filter when it is looked at, but not when it made the next."""
+    running = start("tightened", "chain", 1500, KEYCTL, ERRNO)
+    assert {one.reason for one in running.tighten()} == {None}
+    running.wait_for(f"keyctl {ERRNO}")
+
+
+def test_programs_with_several_threads_that_start_all_the_time_are_no_reason_to_go_on(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gets the filter again, as nothing else proves that all its threads have it."""
+    real = container_tightening.members
+
+    def members(*words: Any) -> list[Process]:
+        time.sleep(0.1)  # as where thousands of processes run
+        return real(*words)
+
+    monkeypatch.setattr(container_tightening, "members", members)
+    running = start("tightened", "starts")
+    assert {one.reason for one in running.tighten()} == {None}
 
 
 def test_what_exec_started_is_tightened_wherever_its_cgroup_is_and_another_container_is_not(

@@ -10,8 +10,7 @@ import pytest
 from harness.node.requirements import requires
 from runc_wrap.filters.kernel import injected_code
 from runc_wrap.filters.kernel.injected_code import InjectedCall
-from runc_wrap.tighten import process_tightening
-from tests.runtime.tighten.conftest import DENY_KEYCTL
+from tests.runtime.tighten.conftest import tightened
 
 PROGRAM = "print('begun', flush=True); input(); print('went on')"
 EXECUTABLE = (0, 4096, 7, 0x22, -1, 0)
@@ -33,7 +32,7 @@ def test_a_call_that_is_not_the_planned_one_is_not_made(
     with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout
         process.stdout.readline()
-        (one,) = process_tightening.tighten_processes(lambda _: [process.pid], DENY_KEYCTL)
+        (one,) = tightened(process.pid)
         assert "another of its threads changed what it executes" in (one.reason or "")
         assert one.before == one.after == (0, 0)
         assert " rwxp " not in Path(f"/proc/{process.pid}/maps").read_text()

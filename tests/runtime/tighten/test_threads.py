@@ -14,7 +14,7 @@ from runc_wrap.filters.kernel import injected_code, ptrace
 from runc_wrap.filters.kernel.filter_injection import FilterRequest
 from runc_wrap.tighten import process_tightening
 from runc_wrap.tighten.process_tightening import ProcessOutcome
-from tests.runtime.tighten.conftest import KEYCTL, denying
+from tests.runtime.tighten.conftest import KEYCTL, denying, tightened
 
 SEIZE, GETREGS, GET_SIGMASK = 0x4206, 12, 0x420A  # linux/ptrace.h
 # Two threads, which say their numbers; one of them acts once a file is there.
@@ -66,7 +66,7 @@ class TwoThreads:
             lambda threads: sorted(threads, key=lambda one: one != order[0]),
         )
         request = FilterRequest(denying(KEYCTL))
-        (one,) = process_tightening.tighten_processes(lambda _: [self.first], request)
+        (one,) = tightened(self.first, request)
         assert self._file.exists(), "nothing happened"
         return one
 

@@ -18,7 +18,7 @@ from runc_wrap.node.container_state.container_status import Entry
 from runc_wrap.node.paths import Places
 from runc_wrap.profiles import syscall_names
 from runc_wrap.tighten import container_tightening, laid_filter, saved_state
-from runc_wrap.tighten.process_tightening import ProcessOutcome, SeccompState
+from runc_wrap.tighten.process_tightening import Outcomes, ProcessOutcome, SeccompState
 from runc_wrap.tighten.tightening_plan import PARTLY, REFUSED, TIGHTENED, Tightening
 
 
@@ -43,7 +43,7 @@ LIBSECCOMP = pytest.mark.skipif(
 
 
 STATES = SeccompState(0, 0), SeccompState(2, 1)
-FIRST = (ProcessOutcome(os.getpid(), 1, 1, *STATES, 0.0, None),)
+FIRST = {(os.getpid(), 1): ProcessOutcome(os.getpid(), 1, 1, *STATES, 0.0, None)}
 
 
 class OfRunc:
@@ -81,7 +81,7 @@ def test_what_the_runtime_writes_back_is_replaced_again(
     one = OfRunc(tmp_path, monkeypatch)
     before, written = one.state.read_text(), iter(range(times))
 
-    def written_back(*_words: object) -> tuple[ProcessOutcome]:
+    def written_back(*_words: object) -> Outcomes:
         for _ in written:
             one.state.write_text(before)
             break
@@ -132,7 +132,7 @@ def test_a_container_whose_first_process_nobody_tightened_is_never_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = OfRunc(tmp_path, monkeypatch)
-    monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: ())
+    monkeypatch.setattr(container_tightening, "tighten_container", lambda *_: {})
     plan = one.tightened()
     assert plan.result == PARTLY
     assert "or was not found" in plan.reasons[0]
