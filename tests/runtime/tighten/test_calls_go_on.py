@@ -34,7 +34,7 @@ from tests.runtime.tighten.conftest import (
 
 RUNS = int(os.environ.get("RUNC_WRAP_TEST_RUNS", "1"))
 CALLS = 27  # of the program, without vfork's: its thread does not stop
-SECONDS = 4 if RUNS == 1 else 8  # three containers at a time, each with a thread that computes
+SECONDS = 5 if RUNS == 1 else 8  # three containers at a time, each with a thread that computes
 
 
 @pytest.mark.parametrize("is_each", [False, True], ids=["once", "by-each"])
