@@ -159,6 +159,12 @@ def resident(pids: Iterable[int]) -> float:
     return sum(private for private, _, _ in sizes) + max(shared for _, shared, _ in sizes)
 
 
+def switches(pid: int) -> int:
+    """Return how often a process has waited and was woken."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 def _memory(pid: int) -> tuple[float, float, float]:
     """Return private, shared and whole resident memory in MB (proc_pid_smaps_rollup)."""
     sizes = {}

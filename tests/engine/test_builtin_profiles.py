@@ -175,14 +175,14 @@ def test_podmans_compiled_in_default_is_our_containers_common_profile(
     check(podman_records(case), case, containers_common())
 
 
-@pytest.mark.parametrize(
-    ("newer", "older", "name"),
-    [
-        ("containerd@1.7.32", "containerd@1.7.24", "socket"),
-        ("moby@26.1.5", "moby@24.0.0", "io_uring_setup"),
-        ("containers-common@0.63.0", "containers-common@0.62.0", "fanotify_init"),
-    ],
-)
+CHANGED = [
+    ("containerd@1.7.32", "containerd@1.7.24", "socket"),
+    ("moby@26.1.5", "moby@24.0.0", "io_uring_setup"),
+    ("containers-common@0.63.0", "containers-common@0.62.0", "fanotify_init"),
+]
+
+
+@pytest.mark.parametrize(("newer", "older", "name"), CHANGED)
 def test_the_comparison_detects_one_changed_rule(newer: str, older: str, name: str) -> None:
     new, old = (resolve(compiled(builtin.load(spec)), frozenset()) for spec in (newer, older))
     assert differences(new, new) == []

@@ -176,14 +176,14 @@ def test_without_a_usable_sandbox_config_no_opt_out_counts(
     assert "was made with it is unknown" in line["reason"]
 
 
-@pytest.mark.parametrize(
-    "annotations",
-    [
-        pytest.param({OWN: "unconfined"}, id="an opt-out that counts by image"),
-        pytest.param({"io.kubernetes.cri.image-name": "exempt.example/x"}, id="a rule by image"),
-        pytest.param({}, id="a rule by container"),
-    ],
-)
+FORGERIES = [
+    pytest.param({OWN: "unconfined"}, id="an opt-out that counts by image"),
+    pytest.param({"io.kubernetes.cri.image-name": "exempt.example/x"}, id="a rule by image"),
+    pytest.param({}, id="a rule by container"),
+]
+
+
+@pytest.mark.parametrize("annotations", FORGERIES)
 def test_a_pod_cannot_forge_the_image_or_the_name_of_its_sandbox(
     cri: Cri, annotations: dict[str, str]
 ) -> None:

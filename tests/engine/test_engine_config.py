@@ -254,15 +254,15 @@ def test_podman_passes_its_log_to_us_and_crun_keeps_its_own(
     assert "--log-format=json --log " in _argv(tmp_path, containers, "crun")
 
 
-@pytest.mark.parametrize(
-    ("lists", "listed"),
-    [
-        (["'a'", "'b'"], False),
-        (["'a'", "'b', {append = true}"], True),
-        (["'a', {append = true}", "'b'"], True),
-        (["'a', {append = true}", "'b', {append = false}"], False),
-    ],
-)
+LISTS = [
+    (["'a'", "'b'"], False),
+    (["'a'", "'b', {append = true}"], True),
+    (["'a', {append = true}", "'b'"], True),
+    (["'a', {append = true}", "'b', {append = false}"], False),
+]
+
+
+@pytest.mark.parametrize(("lists", "listed"), LISTS)
 def test_podman_appends_to_a_list_as_we_read_it(
     lists: list[str], listed: bool, tmp_path: Path, containers: Path
 ) -> None:

@@ -172,22 +172,22 @@ def giving() -> Policies:
     return Policies("runtime-class")
 
 
-@pytest.mark.parametrize(
-    ("found", "named"),
-    [
-        pytest.param(pod(), "runc-wrap", id="none named"),
-        pytest.param(pod(runtimeClassName=""), "runc-wrap", id="an empty name"),
-        pytest.param(pod(annotations={}), "runc-wrap", id="an empty map of annotations"),
-        pytest.param(pod(hostUsers=False), "runc-wrap", id="a user namespace"),
-        pytest.param(pod(nodeSelector={"pool": "a"}), "runc-wrap", id="other selectors"),
-        pytest.param(pod(nodeSelector={"kubernetes.io/os": "linux"}), "runc-wrap", id="for Linux"),
-        pytest.param(pod(os={"name": "linux"}), "runc-wrap", id="of Linux"),
-        pytest.param(pod(runtimeClassName="kata"), "kata", id="another named"),
-        pytest.param(pod(os={"name": "windows"}), None, id="of Windows"),
-        pytest.param(pod(nodeSelector={"kubernetes.io/os": "windows"}), None, id="for Windows"),
-        pytest.param(pod(annotations=MIRROR, nodeName="n"), None, id="a mirror of a static pod"),
-    ],
-)
+NAMED = [
+    pytest.param(pod(), "runc-wrap", id="none named"),
+    pytest.param(pod(runtimeClassName=""), "runc-wrap", id="an empty name"),
+    pytest.param(pod(annotations={}), "runc-wrap", id="an empty map of annotations"),
+    pytest.param(pod(hostUsers=False), "runc-wrap", id="a user namespace"),
+    pytest.param(pod(nodeSelector={"pool": "a"}), "runc-wrap", id="other selectors"),
+    pytest.param(pod(nodeSelector={"kubernetes.io/os": "linux"}), "runc-wrap", id="for Linux"),
+    pytest.param(pod(os={"name": "linux"}), "runc-wrap", id="of Linux"),
+    pytest.param(pod(runtimeClassName="kata"), "kata", id="another named"),
+    pytest.param(pod(os={"name": "windows"}), None, id="of Windows"),
+    pytest.param(pod(nodeSelector={"kubernetes.io/os": "windows"}), None, id="for Windows"),
+    pytest.param(pod(annotations=MIRROR, nodeName="n"), None, id="a mirror of a static pod"),
+]
+
+
+@pytest.mark.parametrize(("found", "named"), NAMED)
 def test_a_pod_that_names_no_class_gets_its_namespaces(
     giving: Policies, found: Json, named: str | None
 ) -> None:

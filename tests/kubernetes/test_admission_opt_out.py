@@ -75,22 +75,22 @@ def test_what_asks_for_another_profile_is_refused_by_every_way_into_a_pod(
         assert _is_admitted(either, Request(binding(), None, "CREATE", resource)), resource
 
 
-@pytest.mark.parametrize(
-    "harmless",
-    [
-        pytest.param(pod(), id="no annotation map"),
-        pytest.param(pod(annotations={}), id="an empty one"),
-        pytest.param(pod(annotations={"a/b": "unconfined"}), id="other keys"),
-        pytest.param(pod(annotations={OWN: "runtime-default"}), id="the default by our key"),
-        pytest.param(pod(annotations={OLD: "runtime/default"}), id="by the old one"),
-        pytest.param(pod(annotations={f"{OLD_OF}app": "docker/default"}), id="by the oldest value"),
-        pytest.param(pod(initContainers=[container("init")]), id="an init container"),
-        pytest.param(pod(ephemeralContainers=DEBUG), id="an ephemeral container"),
-        pytest.param(pod(**WINDOWS), id="Windows"),
-        pytest.param(pod(serviceAccountName="builder"), id="a service account"),
-        pytest.param(pod(seccomp="Unconfined"), id="an explicit Unconfined, which has no effect"),
-    ],
-)
+HARMLESS = [
+    pytest.param(pod(), id="no annotation map"),
+    pytest.param(pod(annotations={}), id="an empty one"),
+    pytest.param(pod(annotations={"a/b": "unconfined"}), id="other keys"),
+    pytest.param(pod(annotations={OWN: "runtime-default"}), id="the default by our key"),
+    pytest.param(pod(annotations={OLD: "runtime/default"}), id="by the old one"),
+    pytest.param(pod(annotations={f"{OLD_OF}app": "docker/default"}), id="by the oldest value"),
+    pytest.param(pod(initContainers=[container("init")]), id="an init container"),
+    pytest.param(pod(ephemeralContainers=DEBUG), id="an ephemeral container"),
+    pytest.param(pod(**WINDOWS), id="Windows"),
+    pytest.param(pod(serviceAccountName="builder"), id="a service account"),
+    pytest.param(pod(seccomp="Unconfined"), id="an explicit Unconfined, which has no effect"),
+]
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
 def test_what_asks_for_nothing_is_admitted_however_it_comes(
     either: Policies, harmless: Json
 ) -> None:
@@ -102,26 +102,26 @@ def test_what_asks_for_nothing_is_admitted_however_it_comes(
             assert _is_admitted(either, Request(harmless, old, "UPDATE", resource))
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "is_admitted"),
-    [
-        pytest.param(OUT, OUT, True, id="as it was: it can still be changed otherwise and deleted"),
-        pytest.param(OUT, {**OUT, "a/b": "c"}, True, id="with another annotation"),
-        pytest.param(OUT, {}, True, id="taken back"),
-        pytest.param(OUT, None, True, id="the map taken away"),
-        pytest.param(OUT, {OWN: "runtime-default"}, True, id="the default instead"),
-        pytest.param(OUT, {OWN: "localhost/x"}, False, id="another value"),
-        pytest.param(OUT, {f"{OWN}.app": "unconfined"}, False, id="another key"),
-        pytest.param(OUT, {**OUT, OLD: "unconfined"}, False, id="one more key"),
-        pytest.param(
-            {**OUT, f"{OWN}.app": "runtime-default"}, OUT, False, id="what confines one taken away"
-        ),
-        pytest.param({OWN: ""}, OUT, False, id="an empty value before"),
-        pytest.param({f"{OWN}.app": ""}, OUT, False, id="another empty value before"),
-        pytest.param(None, OUT, False, id="no map before"),
-        pytest.param(None, {OWN: ""}, False, id="an empty value where there was none"),
-    ],
-)
+UPDATES = [
+    pytest.param(OUT, OUT, True, id="as it was: it can still be changed otherwise and deleted"),
+    pytest.param(OUT, {**OUT, "a/b": "c"}, True, id="with another annotation"),
+    pytest.param(OUT, {}, True, id="taken back"),
+    pytest.param(OUT, None, True, id="the map taken away"),
+    pytest.param(OUT, {OWN: "runtime-default"}, True, id="the default instead"),
+    pytest.param(OUT, {OWN: "localhost/x"}, False, id="another value"),
+    pytest.param(OUT, {f"{OWN}.app": "unconfined"}, False, id="another key"),
+    pytest.param(OUT, {**OUT, OLD: "unconfined"}, False, id="one more key"),
+    pytest.param(
+        {**OUT, f"{OWN}.app": "runtime-default"}, OUT, False, id="what confines one taken away"
+    ),
+    pytest.param({OWN: ""}, OUT, False, id="an empty value before"),
+    pytest.param({f"{OWN}.app": ""}, OUT, False, id="another empty value before"),
+    pytest.param(None, OUT, False, id="no map before"),
+    pytest.param(None, {OWN: ""}, False, id="an empty value where there was none"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "is_admitted"), UPDATES)
 def test_an_update_keeps_all_or_leaves_no_opt_out(
     either: Policies, old: Json | None, new: Json | None, *, is_admitted: bool
 ) -> None:
@@ -191,17 +191,17 @@ def test_a_kubelets_mirror_is_admitted_and_nobody_elses() -> None:
     assert not _is_admitted(policies, Request(mirror, pod(), "UPDATE", groups=NODES))
 
 
-@pytest.mark.parametrize(
-    ("labels", "is_admitted"),
-    [
-        (ALLOWED, True),
-        ({**ALLOWED, "a": "b"}, True),
-        ({"runc-wrap.dev/opt-out": "true"}, False),
-        ({"runc-wrap.dev/opt-out": ""}, False),
-        ({"a": "b"}, False),
-        ({}, False),
-    ],
-)
+LABELS = [
+    (ALLOWED, True),
+    ({**ALLOWED, "a": "b"}, True),
+    ({"runc-wrap.dev/opt-out": "true"}, False),
+    ({"runc-wrap.dev/opt-out": ""}, False),
+    ({"a": "b"}, False),
+    ({}, False),
+]
+
+
+@pytest.mark.parametrize(("labels", "is_admitted"), LABELS)
 def test_a_label_of_the_namespace_allows_it(labels: Json, *, is_admitted: bool) -> None:
     policies = Policies("opt-out-by-label")
     out = pod(annotations=OUT)
@@ -214,16 +214,16 @@ def test_a_label_of_the_namespace_allows_it(labels: Json, *, is_admitted: bool) 
         assert _is_admitted(policies, request) is is_admitted
 
 
-@pytest.mark.parametrize(
-    ("spec", "granted", "is_admitted"),
-    [
-        pytest.param({}, "team/default", True, id="by the default account"),
-        pytest.param({"serviceAccountName": "builder"}, "team/builder", True, id="by its own"),
-        pytest.param({"serviceAccountName": "builder"}, "team/default", False, id="by another's"),
-        pytest.param({"serviceAccountName": "builder"}, "other/builder", False, id="elsewhere"),
-        pytest.param({}, "", False, id="by nobody's"),
-    ],
-)
+GRANTS = [
+    pytest.param({}, "team/default", True, id="by the default account"),
+    pytest.param({"serviceAccountName": "builder"}, "team/builder", True, id="by its own"),
+    pytest.param({"serviceAccountName": "builder"}, "team/default", False, id="by another's"),
+    pytest.param({"serviceAccountName": "builder"}, "other/builder", False, id="elsewhere"),
+    pytest.param({}, "", False, id="by nobody's"),
+]
+
+
+@pytest.mark.parametrize(("spec", "granted", "is_admitted"), GRANTS)
 def test_a_right_of_the_pods_service_account_allows_it(
     spec: Json, granted: str, *, is_admitted: bool
 ) -> None:
@@ -236,13 +236,13 @@ def test_a_right_of_the_pods_service_account_allows_it(
     assert not _is_admitted(policies, bound)
 
 
-@pytest.mark.parametrize(
-    ("variant", "advice"),
-    [
-        ("opt-out-by-label", "label the namespace runc-wrap.dev/opt-out=allowed"),
-        ("opt-out-by-right", "bind the role runc-wrap-seccomp-opt-out to it"),
-    ],
-)
+ADVICE = [
+    ("opt-out-by-label", "label the namespace runc-wrap.dev/opt-out=allowed"),
+    ("opt-out-by-right", "bind the role runc-wrap-seccomp-opt-out to it"),
+]
+
+
+@pytest.mark.parametrize(("variant", "advice"), ADVICE)
 def test_a_refusal_names_the_annotation_and_what_to_try(variant: str, advice: str) -> None:
     with pytest.raises(DeniedError) as refused:
         Policies(variant).admit(Request(pod(annotations={"a": "b", f"{OWN}.app": "unconfined"})))

@@ -10,7 +10,7 @@ import pytest
 
 from harness.containers import bundles
 from harness.host.processes import attempt, wait_until
-from harness.measurement import resident
+from harness.measurement import resident, switches
 from harness.node import agent as agents
 from harness.node import install
 from harness.node.agent import Agent
@@ -64,19 +64,14 @@ def test_another_programs_socket_is_not_replaced(node: install.Installed) -> Non
         assert agent.decide
 
 
-def _switches(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-
-
 def _switches_at_rest(pid: int) -> int:
     """Return how often it has slept once it sleeps: the last answer's connection is closed late."""
     seen = [-1]
 
     def is_steady() -> bool:
-        seen.append(_switches(pid))
+        seen.append(switches(pid))
         time.sleep(0.5)
-        return _switches(pid) == seen[-1]
+        return switches(pid) == seen[-1]
 
     wait_until(is_steady, "the service to rest", 30)
     return seen[-1]
@@ -89,9 +84,9 @@ def test_at_rest_the_services_take_little_memory_and_decide_no_cpu(
     agent.wait_answering()
     before = _switches_at_rest(agent.decide)
     time.sleep(REST)
-    assert _switches(agent.decide) == before
+    assert switches(agent.decide) == before
     agent.wait_answering()
-    wait_until(lambda: _switches(agent.decide) > before, "the control: it is counted", 10)
+    wait_until(lambda: switches(agent.decide) > before, "the control: it is counted", 10)
     assert resident(agent.both) < RESIDENT
     bundle = bundles.make(tmp_path / "bundle", "runc")
     for _ in range(1000):
@@ -102,6 +97,6 @@ def test_at_rest_the_services_take_little_memory_and_decide_no_cpu(
 def test_under_systemd_decide_wakes_for_the_watchdog_only(node: install.Installed) -> None:
     with agents.supervised(node) as agent:
         time.sleep(0.5)
-        before = _switches(agent.decide)
+        before = switches(agent.decide)
         time.sleep(REST)  # half of WatchdogSec
-        assert 0 < _switches(agent.decide) - before <= 2
+        assert 0 < switches(agent.decide) - before <= 2

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from harness.host.processes import wait_until
+from harness.measurement import switches
 from harness.node import agent as agents
 from runc_wrap.agent.observe.container_limits import WAKE_EVERY
 from runc_wrap.evidence.store import evidence_reader
@@ -18,19 +19,13 @@ PROCESSES, APART = 60, 0.03  # seconds
 ROUNDS, UNSHARE = 8, 272
 
 
-def _waits(pid: int) -> int:
-    """Return how often a process has waited and was woken."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-
-
 def _woken(pid: int) -> tuple[int, float]:
     """Return how often it woke while processes came and went, and the seconds that this took."""
-    before, begun = _waits(pid), time.monotonic()
+    before, begun = switches(pid), time.monotonic()
     for _ in range(PROCESSES):
         subprocess.run(["/bin/true"], check=True)
         time.sleep(APART)
-    return _waits(pid) - before, time.monotonic() - begun
+    return switches(pid) - before, time.monotonic() - begun
 
 
 def _is_left_alone(pid: int) -> bool:

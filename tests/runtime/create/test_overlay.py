@@ -100,17 +100,17 @@ RINGS = '[default]\nprofile = "containerd@1.7.24"\n'  # it allows io_uring
 SPLICE = "x86_64:275"  # of nothing: returns where it is let through
 
 
-@pytest.mark.parametrize(
-    ("mode", "over", "splice", "ring"),
-    [
-        ("enforce", "", "returned", "returned"),
-        ("enforce", 'deny = ["splice"]\n', "errno 1", "errno 1"),
-        ("audit", 'deny = ["splice"]\n', "errno 1", "errno 1"),
-        ("enforce", 'deny = ["splice"]\nio_uring = "allow"\n', "errno 1", "returned"),
-        ("enforce", 'deny_sockets = ["AF_ALG"]\n', "returned", "errno 1"),
-        ("enforce", 'deny = ["umount2"]\n', "returned", "returned"),
-    ],
-)
+RING_CALLS = [
+    ("enforce", "", "returned", "returned"),
+    ("enforce", 'deny = ["splice"]\n', "errno 1", "errno 1"),
+    ("audit", 'deny = ["splice"]\n', "errno 1", "errno 1"),
+    ("enforce", 'deny = ["splice"]\nio_uring = "allow"\n', "errno 1", "returned"),
+    ("enforce", 'deny_sockets = ["AF_ALG"]\n', "returned", "errno 1"),
+    ("enforce", 'deny = ["umount2"]\n', "returned", "returned"),
+]
+
+
+@pytest.mark.parametrize(("mode", "over", "splice", "ring"), RING_CALLS)
 def test_a_ring_cannot_make_a_denied_call_either(
     lab: Lab, *, mode: str, over: str, splice: str, ring: str
 ) -> None:

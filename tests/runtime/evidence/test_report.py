@@ -126,15 +126,15 @@ def test_an_overrun_of_process_events_is_a_known_loss_and_running_processes_are_
         tree.news.close()
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ([hex(NEWUSER | NEWNET)], ("denied", {NEWUSER | NEWNET})),
-        (["thread"], ("degrades", {None})),  # the connector tells of processes
-        (["0"], ("degrades", {0})),
-        (["0", "unshare"], ("degrades", {0, None})),  # as it is looked at before or after that
-    ],
-)
+CLONES = [
+    ([hex(NEWUSER | NEWNET)], ("denied", {NEWUSER | NEWNET})),
+    (["thread"], ("degrades", {None})),  # the connector tells of processes
+    (["0"], ("degrades", {0})),
+    (["0", "unshare"], ("degrades", {0, None})),  # as it is looked at before or after that
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), CLONES)
 def test_a_clone3_that_created_namespaces_is_denied_and_others_are_not(
     lab: Lab, words: list[str], expected: tuple[str, set[int | None]]
 ) -> None:

@@ -49,14 +49,14 @@ def _without_an_index(tmp_path: Path, *words: str | Path) -> Run:
     return attempt([*words, "--prefix", tmp_path / "p", *OPTIONS, *index], seconds=200)
 
 
-@pytest.mark.parametrize(
-    ("failing", "step", "advice"),
-    [
-        (_in_a_full_place, "Making a virtual environment", "make room where it says"),
-        (_with_a_failing_apt, "Installing Debian's packages runc", "install runc by hand"),
-        (_without_an_index, "Fetching Python packages", "(--index-url)"),
-    ],
-)
+STEPS = [
+    (_in_a_full_place, "Making a virtual environment", "make room where it says"),
+    (_with_a_failing_apt, "Installing Debian's packages runc", "install runc by hand"),
+    (_without_an_index, "Fetching Python packages", "(--index-url)"),
+]
+
+
+@pytest.mark.parametrize(("failing", "step", "advice"), STEPS)
 def test_a_step_of_install_sh_that_fails_says_what_to_do(
     failing: Callable[..., Run], step: str, advice: str, tmp_path: Path
 ) -> None:

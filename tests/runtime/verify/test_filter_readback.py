@@ -77,14 +77,14 @@ def suspend_and_continue(pid: int) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize(
-    ("stop", "is_denied", "ends"),
-    [
-        (suspend_and_continue, True, True),  # so it is without us
-        (filter_readback.read, True, False),
-        (filter_readback.read, False, False),
-    ],
-)
+WAITS = [
+    (suspend_and_continue, True, True),  # so it is without us
+    (filter_readback.read, True, False),
+    (filter_readback.read, False, False),
+]
+
+
+@pytest.mark.parametrize(("stop", "is_denied", "ends"), WAITS)
 def test_a_wait_goes_on_although_a_filter_denies_restart_syscall(
     tmp_path: Path, stop: Callable[[int], object], *, is_denied: bool, ends: bool
 ) -> None:

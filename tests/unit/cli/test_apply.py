@@ -56,18 +56,18 @@ def test_rules_overlay_profiles_and_remarks_on_them_are_printed(node: Node) -> N
         assert wanted in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("text", "profiles", "said"),
-    [
-        ("runtim = 'runc'", {}, "config.toml:1: runtim is not a setting (did you mean runtime?)"),
-        ("runtime = ['none']", {}, "none of the runtimes none was found"),
-        ("[default]\nprofile = 'x'", {}, "no built-in profile is called 'x'"),
-        ("", {"a": b"{"}, "profile localhost/a.json: a.json: not JSON: "),
-        ("", {"a": profile(flags=["SECCOMP_FILTER_FLAG_LOG"])}, "runc 1.1.15 refuses every"),
-        ("", {"n" * 190: PROFILE}, "the name is too long"),
-        ("x = '\x1b[2J'", {}, "character '\\x1b'"),
-    ],
-)
+ERRORS = [
+    ("runtim = 'runc'", {}, "config.toml:1: runtim is not a setting (did you mean runtime?)"),
+    ("runtime = ['none']", {}, "none of the runtimes none was found"),
+    ("[default]\nprofile = 'x'", {}, "no built-in profile is called 'x'"),
+    ("", {"a": b"{"}, "profile localhost/a.json: a.json: not JSON: "),
+    ("", {"a": profile(flags=["SECCOMP_FILTER_FLAG_LOG"])}, "runc 1.1.15 refuses every"),
+    ("", {"n" * 190: PROFILE}, "the name is too long"),
+    ("x = '\x1b[2J'", {}, "character '\\x1b'"),
+]
+
+
+@pytest.mark.parametrize(("text", "profiles", "said"), ERRORS)
 def test_any_error_leaves_the_policy_in_force(
     text: str, profiles: dict[str, bytes], said: str, applied: Node
 ) -> None:

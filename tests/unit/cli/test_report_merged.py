@@ -140,9 +140,10 @@ def _denied(**changes: Any) -> Any:
     return workload("web", call("setns", 308), **changes)
 
 
-def test_a_profile_that_is_not_known_here_has_to_be_given(applied: Node) -> None:
-    row = _denied(profile="localhost/own.json")
-    place = merge_file(applied, "a", document("a", row))
+def test_a_profile_that_is_not_known_here_has_to_be_given_or_sent_by_the_cluster(
+    applied: Node,
+) -> None:
+    place = merge_file(applied, "a", document("a", _denied(profile="localhost/own.json")))
     said = applied.failure("suggest", "shop/web/app", "--merge", place)
     assert "its profile is not known. there is no file own.json in the profile directory" in said
     assert "give the profile itself by --base FILE" in said
@@ -153,15 +154,11 @@ def test_a_profile_that_is_not_known_here_has_to_be_given(applied: Node) -> None
     own.write_text("what")
     words = ("suggest", "shop/web/app", "--merge", "--base", str(own), place)
     assert "own.json" in applied.failure(*words)
-
-
-def test_a_profile_that_the_cluster_sent_is_known_here(applied: Node) -> None:
     sent = applied.places.cluster / "policy" / "sent" / "profiles"
     sent.mkdir(parents=True)
     sent.parent.with_name("current").symlink_to("sent")
     (sent / "own.json").write_text(json.dumps(BLOCK))
-    row = _denied(profile="localhost/own.json")
-    found, _ = _suggested(applied, merge_file(applied, "a", document("a", row)))
+    found, _ = _suggested(applied, place)
     assert found["syscalls"] == BLOCK["syscalls"]
 
 

@@ -16,10 +16,6 @@ from tests.unit.engines.transaction.killed_node import TEXT, FakeEngine, FakeNod
 pytestmark = pytest.mark.usefixtures("registered")
 
 
-def _told(**runtime: Any) -> dict[str, str | None]:
-    return cri_runtime.paths_in({"runtimes": {"runc-wrap": runtime}})
-
-
 PATHS = [
     ({"options": {"BinaryName": "/x"}}, "/x"),
     ({"options": {"SystemdCgroup": True}}, ""),
@@ -32,7 +28,8 @@ PATHS = [
 def test_a_handler_without_a_path_is_the_engines_own_runtime(
     runtime: dict[str, Any], path: str | None
 ) -> None:
-    assert _told(**runtime) == {"runc-wrap": path}
+    told = {"runtimes": {"runc-wrap": runtime}}
+    assert cri_runtime.paths_in(told) == {"runc-wrap": path}
 
 
 REACHED = [

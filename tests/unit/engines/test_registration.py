@@ -4,7 +4,6 @@ And what must not happen to an engine's files: a partial change, a lost mode, an
 """
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -233,20 +232,16 @@ def test_a_file_that_its_owner_changed_while_the_engine_checked_it_is_named(tmp_
     assert where.config.read_text() == '{"debug": true}'
 
 
-def test_mode_owner_and_a_symbolic_link_survive(tmp_path: Path) -> None:
+def test_a_mode_and_a_symbolic_link_survive(tmp_path: Path) -> None:
     where = node(tmp_path, "docker")
     real = write(tmp_path / "real.json", "{}")
     real.chmod(0o640)
-    if os.geteuid() == 0:
-        os.chown(real, 1, 2)
-    owner = (real.stat().st_uid, real.stat().st_gid)
     where.config.parent.mkdir()
     where.config.symlink_to(real)
     add(where)
     assert where.config.is_symlink()
     assert "runc-wrap" in real.read_text()
-    assert real.stat().st_mode & 0o777 == 0o640
-    assert (real.stat().st_uid, real.stat().st_gid) == owner
+    assert real.stat().st_mode & 0o777 == 0o640  # nor its owner: tests/unit/host/test_files.py
 
 
 def test_a_change_that_may_have_restarted_engines_is_not_undone_in_passing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from runc_wrap.agent.record.disk_thread import remove
-from runc_wrap.evidence.sightings import AUDIT, OBSERVE, Sighting
+from runc_wrap.evidence.sightings import AUDIT, OBSERVE, LossSpan, Sighting
 from runc_wrap.evidence.store.evidence_changes import DAYS, MOST_CONTAINERS, EvidenceWriter
 from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.hotpath.resolve import resolve
@@ -25,6 +25,10 @@ DEFAULT_CAPS = frozenset({"CAP_CHOWN", "CAP_KILL"})
 def sighting(number: int = UNSHARE, **changes: Any) -> Sighting:
     usual = (START + 10, 1, 100, 0, "unshare", "/usr/bin/unshare", X86_64, number, LOG, None, AUDIT)
     return Sighting(*usual)._replace(**changes)
+
+
+def serials(found: list[Sighting | LossSpan]) -> list[int]:
+    return [item.serial for item in found if isinstance(item, Sighting)]
 
 
 def observed(number: int, *args: int, **changes: Any) -> Sighting:

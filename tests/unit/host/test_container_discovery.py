@@ -49,13 +49,13 @@ def test_a_running_container(tmp_path: Path, make: Any) -> None:
     assert one.state == container_discovery.CREATED
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        *({"init_process_start": 1}, {"init_process_pid": 2**30}, {"init_process_pid": "1"}),
-        *({"process-start-time": 1}, {"pid": None}, {"pid": -1}),
-    ],
-)
+REUSED = [
+    *({"init_process_start": 1}, {"init_process_pid": 2**30}, {"init_process_pid": "1"}),
+    *({"process-start-time": 1}, {"pid": None}, {"pid": -1}),
+]
+
+
+@pytest.mark.parametrize("changes", REUSED)
 def test_a_reused_pid_is_not_the_containers(tmp_path: Path, changes: dict[str, Any]) -> None:
     (runc if "init" in str(changes) else crun)(tmp_path, "a", **changes)
     (one,) = container_discovery.find([str(tmp_path)]).containers

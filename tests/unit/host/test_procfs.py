@@ -106,18 +106,18 @@ def test_what_the_inspectors_client_imports_for_it_is_lean() -> None:
     assert set(done.stdout.split()) <= {"__future__"}
 
 
-@pytest.mark.parametrize(
-    ("name", "flags", "is_kernels"),
-    [
-        (b"iou-wrk-1", 0x10, True),  # before Linux 6.4
-        (b"iou-wrk-1", 0x4010, True),
-        (b"iou-wrk-1", 0, False),  # any thread may call itself so
-        (b"qemu", 0x10, False),  # a virtual CPU before Linux 5.12
-        (b"vhost-1", 0x4000, True),
-        (b"sh", 0x4000, False),  # it has bound a driver, before Linux 5.17
-        (b"vhost-1", 0x200000, True),  # before Linux 6.4, a process in its owner's cgroup
-    ],
-)
+THREADS = [
+    (b"iou-wrk-1", 0x10, True),  # before Linux 6.4
+    (b"iou-wrk-1", 0x4010, True),
+    (b"iou-wrk-1", 0, False),  # any thread may call itself so
+    (b"qemu", 0x10, False),  # a virtual CPU before Linux 5.12
+    (b"vhost-1", 0x4000, True),
+    (b"sh", 0x4000, False),  # it has bound a driver, before Linux 5.17
+    (b"vhost-1", 0x200000, True),  # before Linux 6.4, a process in its owner's cgroup
+]
+
+
+@pytest.mark.parametrize(("name", "flags", "is_kernels"), THREADS)
 def test_threads_that_never_leave_the_kernel_are_left_out(
     monkeypatch: pytest.MonkeyPatch, name: bytes, flags: int, *, is_kernels: bool
 ) -> None:

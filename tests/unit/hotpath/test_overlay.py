@@ -165,18 +165,18 @@ def test_a_denial_of_socketcall_comes_first_and_differs(default: int | None, num
     assert (found[0]["action"], found[0]["errnoRet"]) == ("SCMP_ACT_ERRNO", number)
 
 
-@pytest.mark.parametrize(
-    ("default", "action", "caps", "code"),
-    [
-        ("ERRNO", "ALLOW", [], return_codes.ALLOW),
-        ("ERRNO", "ALLOW", ["CAP_BPF"], return_codes.ERRNO | 38),
-        ("ERRNO", "ERRNO", [], return_codes.ERRNO | 38),  # runtimes drop the profile's own
-        ("ALLOW", "ALLOW", [], return_codes.ERRNO | 1),
-        ("ALLOW", "LOG", [], return_codes.LOG),
-        ("KILL", "KILL_THREAD", [], return_codes.ERRNO | 1),
-        ("KILL_THREAD", "KILL", [], return_codes.ERRNO | 1),
-    ],
-)
+SOCKETCALLS = [
+    ("ERRNO", "ALLOW", [], return_codes.ALLOW),
+    ("ERRNO", "ALLOW", ["CAP_BPF"], return_codes.ERRNO | 38),
+    ("ERRNO", "ERRNO", [], return_codes.ERRNO | 38),  # runtimes drop the profile's own
+    ("ALLOW", "ALLOW", [], return_codes.ERRNO | 1),
+    ("ALLOW", "LOG", [], return_codes.LOG),
+    ("KILL", "KILL_THREAD", [], return_codes.ERRNO | 1),
+    ("KILL_THREAD", "KILL", [], return_codes.ERRNO | 1),
+]
+
+
+@pytest.mark.parametrize(("default", "action", "caps", "code"), SOCKETCALLS)
 def test_a_profiles_rule_on_socketcall_counts_if_this_container_gets_it(
     default: str, action: str, caps: list[str], code: int
 ) -> None:

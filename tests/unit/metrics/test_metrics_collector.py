@@ -112,20 +112,20 @@ AGENT = {**LINE, "via": "agent", "pid": 7}
 COLD = {**LINE, "via": "cold", "pid": 7, "fallback": True}
 
 
-@pytest.mark.parametrize(
-    ("lines", "number"),
-    [
-        pytest.param([AGENT, COLD], 1, id="an answer that was not followed"),
-        pytest.param([AGENT, {**AGENT, "id": "c2"}, COLD], 2, id="another in between"),
-        pytest.param([AGENT, {**COLD, "pid": 8}], 2, id="another start"),
-        pytest.param([AGENT, {**COLD, "root": "/run/crun"}], 2, id="another root"),
-        pytest.param([AGENT, AGENT], 2, id="two answers"),
-        pytest.param([COLD, AGENT], 1, id="an answer that came late"),
-        pytest.param([COLD, {**AGENT, "pid": 8}], 2, id="another start, answered"),
-        pytest.param([{**AGENT, "pid": None}, {**COLD, "pid": None}], 2, id="no pid"),
-        pytest.param([{**AGENT, "pid": n} for n in range(3000)], 3000, id="many"),
-    ],
-)
+DECIDED_TWICE = [
+    pytest.param([AGENT, COLD], 1, id="an answer that was not followed"),
+    pytest.param([AGENT, {**AGENT, "id": "c2"}, COLD], 2, id="another in between"),
+    pytest.param([AGENT, {**COLD, "pid": 8}], 2, id="another start"),
+    pytest.param([AGENT, {**COLD, "root": "/run/crun"}], 2, id="another root"),
+    pytest.param([AGENT, AGENT], 2, id="two answers"),
+    pytest.param([COLD, AGENT], 1, id="an answer that came late"),
+    pytest.param([COLD, {**AGENT, "pid": 8}], 2, id="another start, answered"),
+    pytest.param([{**AGENT, "pid": None}, {**COLD, "pid": None}], 2, id="no pid"),
+    pytest.param([{**AGENT, "pid": n} for n in range(3000)], 3000, id="many"),
+]
+
+
+@pytest.mark.parametrize(("lines", "number"), DECIDED_TWICE)
 def test_a_create_decided_by_the_agent_and_then_again_counts_once(
     node: ctl.Node, lines: list[dict[str, Any]], number: int
 ) -> None:

@@ -21,6 +21,10 @@ def compiled(settings: dict[str, Any] | None = None, **changes: Any) -> Compiled
     return compile_policy({**schema.defaults(), **(settings or {})}, facts(**changes))
 
 
+def defaults(settings: dict[str, Any] | None = None, **changes: Any) -> dict[str, str]:
+    return dict(compiled(settings, **changes).policy["runtime_default"])
+
+
 def policies(prefix: Path) -> Path:
     """Return the directory of one installation's compiled policies."""
     return prefix / "var/policy.2"

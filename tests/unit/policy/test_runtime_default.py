@@ -11,7 +11,7 @@ from runc_wrap.policy.compiler_facts import PolicyError
 from runc_wrap.profiles import builtin, captured_profile
 from runc_wrap.profiles.captured_profile import CapturedProfile
 from runc_wrap.profiles.runtime_spec_names import CAPABILITIES
-from tests.unit.policy.node import PROFILE, compiled, facts
+from tests.unit.policy.node import PROFILE, compiled, defaults, facts
 
 Json = dict[str, Any]
 Change = Callable[[Json], None]
@@ -33,13 +33,9 @@ def _capture(engine: str, spec: str, change: Change = lambda _: None) -> Capture
 OURS = _capture("containerd", "containerd@1.7.24")
 
 
-def _defaults(settings: Json | None = None, **changes: Any) -> dict[str, str]:
-    return dict(compiled(settings, **changes).policy["runtime_default"])
-
-
 def test_a_capture_is_used_only_if_the_policy_says_so() -> None:
     there: Json = {"engines": CONTAINERD, "captured": {"containerd": OURS}}
-    assert _defaults(**there)["containerd"] == "containerd@1.7.24"
+    assert defaults(**there)["containerd"] == "containerd@1.7.24"
     found = compiled(CAPTURED, **there)
     assert found.policy["runtime_default"]["containerd"] == OURS.name
     assert found.policy["runtime_default"]["unknown"] == OURS.name
@@ -47,7 +43,7 @@ def test_a_capture_is_used_only_if_the_policy_says_so() -> None:
 
 
 def test_engines_that_are_not_installed_keep_the_table() -> None:
-    found = _defaults(CAPTURED, engines=CONTAINERD, captured={"containerd": OURS})
+    found = defaults(CAPTURED, engines=CONTAINERD, captured={"containerd": OURS})
     assert (found["docker"], found["podman"]) == ("moby", "containers-common")
 
 
@@ -60,7 +56,7 @@ VERSIONED = [
 
 @pytest.mark.parametrize(("settings", "engines"), VERSIONED)
 def test_an_engine_with_a_version_needs_no_capture(settings: Json, engines: dict[str, str]) -> None:
-    assert not any("captured" in name for name in _defaults(CAPTURED | settings, engines=engines))
+    assert not any("captured" in name for name in defaults(CAPTURED | settings, engines=engines))
 
 
 STALE = {"containerd": replace(OURS, stale="it is of containerd 1.7.20, and 1.7.24 runs")}

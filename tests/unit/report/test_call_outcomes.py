@@ -70,19 +70,19 @@ MEETING = [(0, MASKED, mask, value) for mask, value in MASKS]
 LIMITED = [_acct((0, MASKED, 8, 8), (1, EQ, 9 * number)) for number in range(300)]
 
 
-@pytest.mark.parametrize(
-    "rules",
-    [
-        [_acct((0, MASKED, 1 << 28, 0)), _acct((0, MASKED, 1 << 17, 0))],
-        [_acct((0, MASKED, 1 << 28, 0), (0, MASKED, 1 << 17, 0))],  # runtimes join these by OR
-        [_acct((0, MASKED, *of)) for of in ((0x100, 0), (1 << 17, 1 << 17), (1 << 28, 0))],
-        [_acct(one) for one in MEETING],
-        # libseccomp up to 2.6.0 denies these for (0, 1), at which they compare nothing
-        [_acct((0, "SCMP_CMP_NE", 1)), _acct((1, "SCMP_CMP_GE", 10), (0, "SCMP_CMP_NE", 9))],
-        [_acct((0, EQ, number)) for number in range(800)],
-        [_acct((0, MASKED, 8, 0)), *LIMITED],
-    ],
-)
+DENYING_SOME = [
+    [_acct((0, MASKED, 1 << 28, 0)), _acct((0, MASKED, 1 << 17, 0))],
+    [_acct((0, MASKED, 1 << 28, 0), (0, MASKED, 1 << 17, 0))],  # runtimes join these by OR
+    [_acct((0, MASKED, *of)) for of in ((0x100, 0), (1 << 17, 1 << 17), (1 << 28, 0))],
+    [_acct(one) for one in MEETING],
+    # libseccomp up to 2.6.0 denies these for (0, 1), at which they compare nothing
+    [_acct((0, "SCMP_CMP_NE", 1)), _acct((1, "SCMP_CMP_GE", 10), (0, "SCMP_CMP_NE", 9))],
+    [_acct((0, EQ, number)) for number in range(800)],
+    [_acct((0, MASKED, 8, 0)), *LIMITED],
+]
+
+
+@pytest.mark.parametrize("rules", DENYING_SOME)
 def test_without_arguments_a_call_is_never_safe_that_the_profile_denies_for_some(
     rules: list[dict[str, Any]],
 ) -> None:

@@ -29,19 +29,18 @@ def test_pasted_text_means_the_same(value: dict[str, str]) -> None:
     assert shown.encode().decode() == shown
 
 
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        ("naïve 日本", "naïve 日本"),
-        ("a\nb", "a\\u000ab"),
-        ("\U000e0041", "\\udb40\\udc41"),
-        ("blank\u3164", "blank\\u3164"),
-        ("a\u0301\u0302\u0303", "a\u0301\u0302\\u0303"),
-        ("n" * 121, "n" * 120 + "… (1 more characters)"),
-        (None, ""),
-    ],
-    ids=range(7),
-)
+NAMES = [
+    ("naïve 日本", "naïve 日本"),
+    ("a\nb", "a\\u000ab"),
+    ("\U000e0041", "\\udb40\\udc41"),
+    ("blank\u3164", "blank\\u3164"),
+    ("a\u0301\u0302\u0303", "a\u0301\u0302\\u0303"),
+    ("n" * 121, "n" * 120 + "… (1 more characters)"),
+    (None, ""),
+]
+
+
+@pytest.mark.parametrize(("given", "shown"), NAMES, ids=range(7))
 def test_names_are_shown_escaped_and_shortened(given: object, shown: str) -> None:
     assert safe_text.name(given) == shown
 
@@ -94,19 +93,18 @@ def test_a_long_list_of_workloads_or_calls_is_cut_and_says_so() -> None:
     assert f"{html.MOST_WORKLOADS + 8} of {html.MOST_WORKLOADS + 8} workloads would" in written
 
 
-@pytest.mark.parametrize(
-    ("pod", "command"),
-    [
-        ("web", "suggest n/web/c > /etc/p/x.json"),
-        ("$(reboot)", "suggest 'n/$(reboot)/c' > /etc/p/x.json"),
-        ("a'; reboot", """suggest 'n/a'"'"'; reboot/c' > /etc/p/x.json"""),
-        ("a\nreboot\n", ""),
-        ("a\u202e", ""),
-        ("p" * 200, f"suggest n/{'p' * 200}/c > /etc/p/x.json"),
-        ("p" * 700, ""),
-    ],
-    ids=range(7),
-)
+COMMANDS = [
+    ("web", "suggest n/web/c > /etc/p/x.json"),
+    ("$(reboot)", "suggest 'n/$(reboot)/c' > /etc/p/x.json"),
+    ("a'; reboot", """suggest 'n/a'"'"'; reboot/c' > /etc/p/x.json"""),
+    ("a\nreboot\n", ""),
+    ("a\u202e", ""),
+    ("p" * 200, f"suggest n/{'p' * 200}/c > /etc/p/x.json"),
+    ("p" * 700, ""),
+]
+
+
+@pytest.mark.parametrize(("pod", "command"), COMMANDS, ids=range(7))
 def test_a_command_to_paste_runs_nothing_else(pod: str, command: str) -> None:
     one = reports.workload("n/p/c|i", "denied", reports.call("mount", "denied", 1))
     one |= {"name": f"n/{pod}/c", "file": "x.json"}

@@ -361,14 +361,14 @@ def test_since_leaves_out_earlier_calls_and_losses(case: Case) -> None:
     assert found["lost"] == 0
 
 
-@pytest.mark.parametrize(
-    ("mode", "calls", "shown"),
-    [
-        # what kills is another filter's
-        ("enforce-log", [saw(code=samples.ERRNO), saw(MOUNT, code=samples.KILL)], ["unshare"]),
-        ("audit", [saw(5000), saw(7, arch=0x1234)], ["#5000", "#7"]),
-    ],
-)
+SHOWN = [
+    # what kills is another filter's
+    ("enforce-log", [saw(code=samples.ERRNO), saw(MOUNT, code=samples.KILL)], ["unshare"]),
+    ("audit", [saw(5000), saw(7, arch=0x1234)], ["#5000", "#7"]),
+]
+
+
+@pytest.mark.parametrize(("mode", "calls", "shown"), SHOWN)
 def test_calls_of_ours_are_shown_by_name_or_number(
     case: Case, mode: str, calls: list[What], shown: list[str]
 ) -> None:

@@ -104,17 +104,17 @@ def test_a_cgroup_in_another_users_directory_proves_nothing(machine: Machine, ow
     assert machine.of(PID) is None
 
 
-@pytest.mark.parametrize(
-    ("path", "first", "spaces", "key"),
-    [
-        (f"/docker/{ID}", (PODS, OURS), (PODS, OURS), KEY),
-        (f"/docker/{ID}", (PODS, OURS), (WITHIN, PODS, OURS), KEY),
-        (f"/docker/{ID}", (PODS, OURS), (OTHERS, OURS), None),
-        (f"/docker/{ID}", (PODS, OURS), (OURS,), None),
-        (f"/docker/{ID}", (OURS,), (OTHERS, OURS), KEY),  # in the host's, the cgroup decides
-        ("/user.slice/session-1.scope", (OURS,), (OURS,), None),  # a cgroup that others share
-    ],
-)
+NAMESPACES = [
+    (f"/docker/{ID}", (PODS, OURS), (PODS, OURS), KEY),
+    (f"/docker/{ID}", (PODS, OURS), (WITHIN, PODS, OURS), KEY),
+    (f"/docker/{ID}", (PODS, OURS), (OTHERS, OURS), None),
+    (f"/docker/{ID}", (PODS, OURS), (OURS,), None),
+    (f"/docker/{ID}", (OURS,), (OTHERS, OURS), KEY),  # in the host's, the cgroup decides
+    ("/user.slice/session-1.scope", (OURS,), (OURS,), None),  # a cgroup that others share
+]
+
+
+@pytest.mark.parametrize(("path", "first", "spaces", "key"), NAMESPACES)
 def test_the_pid_namespace_must_be_the_first_process_or_beneath(
     machine: Machine, path: str, first: Sequence[int], spaces: Sequence[int], key: Key | None
 ) -> None:

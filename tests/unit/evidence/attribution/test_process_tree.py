@@ -99,15 +99,15 @@ def test_a_pid_reused_at_once_is_unattributed_if_the_clock_cannot_tell(kernel: K
     assert kernel.of(CHILD, gone + 0.5) == OTHER
 
 
-@pytest.mark.parametrize(
-    ("began", "last", "key"),
-    [
-        (0.5, EXIT, MADE),  # the line is read when all are gone
-        (1.001, FORK, MADE),  # the ledger's clock, the kernel's coarse one, is a few ticks behind
-        (0.1, 0, MADE),  # the line may precede the event
-        (5, 0, None),  # a process that got the pid long afterwards
-    ],
-)
+BEGINNINGS = [
+    (0.5, EXIT, MADE),  # the line is read when all are gone
+    (1.001, FORK, MADE),  # the ledger's clock, the kernel's coarse one, is a few ticks behind
+    (0.1, 0, MADE),  # the line may precede the event
+    (5, 0, None),  # a process that got the pid long afterwards
+]
+
+
+@pytest.mark.parametrize(("began", "last", "key"), BEGINNINGS)
 def test_a_container_begins_with_the_runtime_that_the_ledger_names(
     kernel: Kernel, began: float, last: int, key: Key | None
 ) -> None:

@@ -6,15 +6,12 @@ from harness.kernel.audit_records import FIELDS, SECCOMP, STAMP, fields, line
 from runc_wrap.evidence.sightings import AUDIT, LossSpan, Sighting
 from runc_wrap.evidence.sources import audit_record
 from runc_wrap.evidence.sources.line_stream import UNPRINTED, Lines, Notices
+from tests.unit.evidence.samples import serials
 
 PREFIX = b"Nov 24 17:45:41 node kernel: [1.5] "
 FORGED = PREFIX + b"audit: type=1326 " + STAMP + fields()
 REAL = FORGED.replace(b"12589", b"12600")
 SUM = b"audit: audit_lost=%d audit_rate_limit=0 audit_backlog_limit=64"
-
-
-def serials(found: list[Sighting | LossSpan]) -> list[int]:
-    return [item.serial for item in found if isinstance(item, Sighting)]
 
 
 def lost(found: list[Sighting | LossSpan]) -> int:

@@ -8,10 +8,7 @@ from harness.kernel.audit_records import line, write
 from runc_wrap.evidence.sightings import LossSpan, Sighting
 from runc_wrap.evidence.sources import Unavailable, log_files
 from runc_wrap.host.progress_meter import Meter
-
-
-def serials(found: list[Sighting | LossSpan]) -> list[int]:
-    return [item.serial for item in found if isinstance(item, Sighting)]
+from tests.unit.evidence.samples import serials
 
 
 def lost(found: list[Sighting | LossSpan]) -> list[str]:

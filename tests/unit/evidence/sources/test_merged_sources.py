@@ -39,14 +39,10 @@ def test_any_split_with_copies_and_disorder_is_merged(chance: random.Random, cou
     assert list(merged_sources.gather(parts, 0, [])) == whole
 
 
-def test_records_later_than_the_window_are_not_left_out() -> None:
+def test_records_of_the_requested_time_are_returned_also_if_later_than_the_window() -> None:
     whole = [sighting(number) for number in range(4 * merged_sources.WINDOW)]
     found = list(merged_sources.gather([[*whole[1:], whole[0]], whole[:1]], 0, []))
     assert sorted(found, key=lambda item: item.time) == whole
-
-
-def test_only_records_of_the_requested_time_are_returned() -> None:
-    whole = [sighting(number) for number in range(10)]
     assert list(merged_sources.gather([whole], whole[3].time, [])) == whole[3:]
 
 

@@ -257,16 +257,16 @@ def test_a_process_confined_at_the_second_look_does_not_deviate(tmp_path: Path, 
     assert (settled.deviating, settled.members, settled.agrees) == ([], [], None)
 
 
-@pytest.mark.parametrize(
-    ("program", "is_late"),
-    [
-        ("/usr/bin/crun", True),
-        ("/memfd:runc_cloned:/proc/self/exe (deleted)", True),
-        ("/usr/bin/docker-runc", True),
-        ("/usr/bin/truncate", False),
-        (None, False),
-    ],
-)
+LATE = [
+    ("/usr/bin/crun", True),
+    ("/memfd:runc_cloned:/proc/self/exe (deleted)", True),
+    ("/usr/bin/docker-runc", True),
+    ("/usr/bin/truncate", False),
+    (None, False),
+]
+
+
+@pytest.mark.parametrize(("program", "is_late"), LATE)
 def test_a_process_that_executes_the_runtime_gets_more_time(
     tmp_path: Path, child: int, monkeypatch: pytest.MonkeyPatch, program: str, *, is_late: bool
 ) -> None:
