@@ -190,11 +190,7 @@ def _subsets(names: Iterable[str]) -> Iterator[Capabilities]:
 
 
 def _differences(
-    before: _Outcome,
-    after: _Outcome,
-    calls: Collection[str] | None,
-    known: Known,
-    most: int | None,
+    before: _Outcome, after: _Outcome, calls: Collection[str] | None, known: Known, most: int | None
 ) -> Iterator[_Found]:
     """Yield what differs of each number, and when; `calls` None means all, named or not."""
     texts = [one.simulation for one in (before, after) if isinstance(one, Expectation)]

@@ -29,10 +29,7 @@ USERS_ROOTS = ("runc", "crun", "docker/runtime-*/*", "containerd/runc/*")  # in 
 RUN_DIRECTORIES = "/run/user/"  # of each user by the uid: XDG_RUNTIME_DIR
 LARGEST = 16 << 20  # bytes of one state
 _FILES = {"runc": "state.json", "crun": "status"}
-_FIRST = {
-    "runc": ("init_process_pid", "init_process_start"),
-    "crun": ("pid", "process-start-time"),
-}
+_FIRST = {"runc": ("init_process_pid", "init_process_start"), "crun": ("pid", "process-start-time")}
 
 
 def default_roots(directory: str) -> tuple[str, ...]:

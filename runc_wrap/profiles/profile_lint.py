@@ -176,10 +176,7 @@ def flags_refused(profile: Profile, context: Context) -> Said:
         yield "flags", f"runc {context.runc} refuses every profile with flags"
 
 
-_ARCHITECTURE_SINCE = {
-    "SCMP_ARCH_RISCV64": "1.1.15 1.2.0",
-    "SCMP_ARCH_LOONGARCH64": "1.5.0",
-}
+_ARCHITECTURE_SINCE = {"SCMP_ARCH_RISCV64": "1.1.15 1.2.0", "SCMP_ARCH_LOONGARCH64": "1.5.0"}
 
 
 @check

@@ -24,12 +24,7 @@ from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule
 
 # first CRI-O release -> the containers/common it is built with; only where the profile changed
-_BUILT_WITH = {
-    "1.35.1": "0.67.2",
-    "1.33.0": "0.63.0",
-    "1.31.0": "0.60.2",
-    "1.25.0": "0.57.1",
-}
+_BUILT_WITH = {"1.35.1": "0.67.2", "1.33.0": "0.63.0", "1.31.0": "0.60.2", "1.25.0": "0.57.1"}
 _CLONE_GUARDED = "1.29.9 1.30.6 1.31.0"
 
 

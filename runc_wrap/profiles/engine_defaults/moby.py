@@ -95,13 +95,5 @@ MOBY = DefaultByRelease(
     default_action=ERRNO,
     default_errno_ret=errno.EPERM,
     architectures=_ARCHITECTURES,
-    rules=(
-        _BASE,
-        _KERNEL,
-        _SOCKETCALL,
-        *_SOCKETS,
-        *personalities(),
-        *_BY_ARCH,
-        *_BY_CAPABILITY,
-    ),
+    rules=(_BASE, _KERNEL, _SOCKETCALL, *_SOCKETS, *personalities(), *_BY_ARCH, *_BY_CAPABILITY),
 )

@@ -53,9 +53,7 @@ _OPPOSITE = {**OPPOSITE, MASKED_EQ: f"{PREFIX}MASKED_NE"}
 
 
 def observed(
-    profile: CompiledProfile,
-    entries: list[CompiledRule],
-    listed: Iterable[str],
+    profile: CompiledProfile, entries: list[CompiledRule], listed: Iterable[str]
 ) -> tuple[list[CompiledRule], str]:
     """Return the rules that observe what a compiled profile denies, and the listener's metadata.
 
