@@ -183,7 +183,7 @@ def decided(found: Record | Decision | None) -> str:
 def kernel_words(seccomp: int, filters: int | None) -> str:
     """Return the seccomp state of /proc/PID/status in words."""
     if seccomp != FILTERED:
-        return "strict" if seccomp else "no filter"
+        return ("no filter", "strict", "", "ended by its filter")[seccomp]
     return "filtered" if filters is None else safe_text.number(filters, "filter")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from runc_wrap import safe_text
 from runc_wrap.cli import options, output
 from runc_wrap.cli.status import identity, kernel_words, look, named
 from runc_wrap.failure import Failure
@@ -81,7 +82,7 @@ def _tightened(
     _refuse_denied(places, plans, even_if_denied=flags["even_if_denied"])
     _leave(plans, most)
     todo = [] if dry_run else _todo(plans)
-    if todo and not flags["yes"] and sys.stdin.isatty():
+    if todo and not flags["yes"] and sys.stdin and sys.stdin.isatty():
         question = f"Add the filter to {len(todo)} containers? Only a restart takes it away."
         click.confirm(question, abort=True, err=True)
     if not dry_run:
@@ -101,18 +102,24 @@ def _chosen(node: Node, names: Sequence[str]) -> list[Entry]:
         if users:
             output.warn(f"left as they are, since they belong to other users: {len(users)}")
         return running
-    running += users
-    for name in names:
-        if not any(_is_named(one, name) for one in running):
-            raise Failure(f"{name}: no such container or workload runs here; `status` lists them")
-    return [one for one in running if any(_is_named(one, name) for name in names)]
+    meant = [one for name in names for one in _of_name([*running, *users], name)]
+    return [one for one in [*running, *users] if one in meant]
 
 
-def _is_named(entry: Entry, name: str) -> bool:
-    if len(name) >= _SHORTEST_ID and entry.container.id.startswith(name):
-        return True
+def _of_name(running: Sequence[Entry], name: str) -> list[Entry]:
+    """Return who has a name, else the container whose id begins so. Raises Failure."""
+    if named := [one for one in running if name in _names(one)]:
+        return named
+    begun = [one for one in running if one.container.id.startswith(name)]
+    if len(begun) != 1 or len(name) < _SHORTEST_ID:
+        found = "no such container or workload runs here" if not begun else "several ids begin so"
+        raise Failure(f"{name}: {found}; `status` lists them")
+    return begun
+
+
+def _names(entry: Entry) -> tuple[str | None, ...]:
     whose = _workload(entry)
-    return whose is not None and name in (whose.name, whose.container, whose.image)
+    return entry.container.id, *((whose.name, whose.container, whose.image) if whose else ())
 
 
 def _workload(entry: Entry) -> Workload | None:
@@ -135,8 +142,9 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
             is_denied[key] = any(one["verdict"] == call_outcomes.DENIED for one in lost)
             name = whose.name if whose else "containers that were not started through runc-wrap"
             calls = ["{syscall}: {outcome} ({count} seen)".format_map(one) for one in lost]
-            words = "; ".join(calls[:_SHOWN]) or "nothing that was recorded"
-            output.warn(f"{name} would lose: {words}")
+            more = [f"and {len(calls) - _SHOWN} more"] if len(calls) > _SHOWN else []
+            words = "; ".join([*calls[:_SHOWN], *more]) or "nothing that was recorded"
+            output.warn(f"{safe_text.name(name)} would lose: {words}")
         if is_denied[key] and not even_if_denied:
             plan.refuse("its workload was seen to make calls that it denies; --even-if-denied")
 
@@ -144,18 +152,14 @@ def _refuse_denied(places: Places, plans: Sequence[Tightening], *, even_if_denie
 def _leave(plans: Sequence[Tightening], most: int | None) -> None:
     """Leave all but so many containers of each workload as they are."""
     had = [one for one in plans if one.laid.digest in one.entry.laid or one.result == HAS_IT]
-    counted = Counter(map(_whose, had))
+    counted = Counter(_workload(one.entry) for one in had)  # None: of all without a record
     for plan in _todo(plans):
         if plan in had:
             continue
-        whose = _whose(plan)
+        whose = _workload(plan.entry)
         counted[whose] += 1
         if most and counted[whose] > most:
             plan.result = tightening_plan.LEFT
-
-
-def _whose(plan: Tightening) -> Workload | str:
-    return _workload(plan.entry) or plan.entry.container.id
 
 
 def _show(plans: Sequence[Tightening], *, as_json: bool) -> None:

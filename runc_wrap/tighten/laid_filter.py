@@ -138,6 +138,8 @@ class FilterChoice:
     def _decided(self, entry: Entry) -> tuple[str, Json] | None:
         outcome = self._now(entry)
         decision = outcome.decision
+        if decision.action != "inject" and self._is_named:
+            raise Failure("the policy gives it no profile; choose one: --named NAME")
         if decision.action != "inject":
             return None
         if decision.mode not in AS_STRICT:
@@ -160,11 +162,24 @@ class FilterChoice:
             raise Failure(
                 f"the profile {quoted(name)} only logs or lets through: it denies nothing"
             )
+        denied = _denied(block)
+        known = syscall_names.known_to_libseccomp(denied)
+        if known is not None and (unknown := sorted(denied - known)):
+            raise Failure(
+                f"the profile {quoted(name)} denies calls that libseccomp does not know, so it "
+                f"would not deny them: {quoted(', '.join(unknown))}; correct the spelling"
+            )
         loader = self.loader(entry.container.kind)
         for wrong in libseccomp_proof.wrong(json_codec.dumps(block), loader, self._proved):
             if not wrong.is_tolerable:
                 raise Failure(f"the profile {quoted(name)} is compiled wrongly: {wrong}")
         return name, block
+
+
+def _denied(block: Json) -> set[str]:
+    """Return the calls that a block denies by name, none if it denies all others, too."""
+    rules = block.get("syscalls") or () if block["defaultAction"] in PASSING else ()
+    return {name for rule in rules if rule["action"] not in PASSING for name in rule["names"]}
 
 
 def _actions(block: Json) -> set[str]:

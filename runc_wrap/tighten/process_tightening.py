@@ -249,6 +249,7 @@ def _outcome(
     if procfs.started(process[0]) != process[1]:
         return None
     had, now = _weakest(threads if before is None else before), _weakest(threads)
+    reason = "the filter has ended it" if now.mode > ptrace.FILTERED else reason
     return ProcessOutcome(*process, len(threads), had, now, longest, reason)
 
 

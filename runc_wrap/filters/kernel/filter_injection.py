@@ -81,7 +81,9 @@ def add_filter(
     ptrace.call(ptrace.SEIZE, tid, 0, ptrace.TRACESYSGOOD)
     try:
         ptrace.call(ptrace.INTERRUPT, tid)
+        ptrace.end_with_parent(is_so=True)  # the thread may never stop
         _halt(tid)
+        ptrace.end_with_parent(is_so=False)
         begun = time.monotonic()
         if not is_meant():
             ptrace.call(ptrace.DETACH, tid)
@@ -199,6 +201,11 @@ class _Run:
         if self._saved.cs not in injected_code.MACHINES:
             raise FiltersUnreadableError("it runs in a code segment of its own")
         self._machine = injected_code.MACHINES[self._saved.cs]
+        if ptrace.denies(self._program, self._machine.restart, self._machine.audit):
+            raise FiltersUnreadableError(
+                "the filter denies its ABI restart_syscall, or all calls: a 32-bit program needs "
+                "SCMP_ARCH_X86 in the profile"
+            )
         if self._saved.orig_rax < 0:
             self._saved.rip = self._after_sequence(self._saved.rip)
         self._mask = ptrace.answer(self._tid, ptrace.GET_SIGMASK, WORD)

@@ -22,6 +22,7 @@ from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import bounded_work, procfs
 
 SECONDS = 2.0
+_EACH = 0.002  # seconds in which a thread is read, if it stops
 _PAUSE = 0.0005
 _SOON = 0.002  # seconds that the others wait for one process to stop
 _HELD = 0.2  # seconds for attaching to a process; beyond that, it blocks its tracer
@@ -42,9 +43,12 @@ def read(pid: int, seconds: float = SECONDS) -> tuple[bytes, ...]:
 
 
 def read_threads(pids: Sequence[int], seconds: float = SECONDS) -> list[tuple[int, int, Read]]:
-    """Return (process, thread, what `read` returns or raises) for all threads that are there."""
+    """Return (process, thread, what `read` returns or raises) for all threads that are there.
+
+    It takes `seconds` more than reading them takes.
+    """
     threads = {tid: pid for pid in pids for tid in procfs.living(pid)}
-    read = read_all([*threads], seconds)
+    read = read_all([*threads], seconds + len(threads) * _EACH)
     return [
         (pid, tid, read[tid]) for tid, pid in threads.items() if procfs.goes_on(f"{pid}/task/{tid}")
     ]

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ SYSGOOD = 0x80  # in a stop's signal: it is no signal, but a system call
 WALL = 0x40000000
 FILTERED = 2  # SECCOMP_MODE_FILTER, linux/seccomp.h
 WORD = 8  # bytes, of struct sock_filter as well
+_SET_PDEATHSIG = 1  # linux/prctl.h
 _SYS_ADMIN = 1 << 21  # CAP_SYS_ADMIN, linux/capability.h
 _MOST = 32_768 // 5  # filters: the kernel counts four instructions for each beside its own
 
@@ -242,6 +244,11 @@ def _refused(pid: int) -> str:
     if seen.tracer:
         return f"the process {pid} is already traced, by the process {seen.tracer}"
     return f"tracing the process {pid} is not permitted; it requires root and CAP_SYS_PTRACE"
+
+
+def end_with_parent(*, is_so: bool) -> None:
+    """Have the kernel kill this process when its parent ends, or not."""
+    _libc.prctl(_SET_PDEATHSIG, signal.SIGKILL if is_so else 0)
 
 
 def registers(tid: int) -> Registers:

@@ -16,7 +16,7 @@ import errno
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -162,6 +162,9 @@ class Comparing:
         return self._expectations[key]
 
 
+Compare = Callable[[tuple[bytes, ...]], tuple[FilterDifference, ...]]
+
+
 class _Bounded:
     """Compares first the filters that no program wrote, `own` and those that were laid.
 
@@ -178,10 +181,14 @@ class _Bounded:
         Raises BpfError if that takes too long: a program can write filters that take for ever.
         """
         known = self._oldest(read, self._own)
-        found = self._compared(known)
-        return (
-            self._limited(self._oldest(read, _MOST_FILTERS)) if found and known != read else found
-        )
+        found = self._once(known, self._compared)
+        is_all = not found or known == read
+        return found if is_all else self._once(self._oldest(read, _MOST_FILTERS), self._limited)
+
+    def _once(self, read: tuple[bytes, ...], compare: Compare) -> tuple[FilterDifference, ...]:
+        if read not in self._seen:  # many threads have the same
+            self._seen[read] = compare(read)
+        return self._seen[read]
 
     def _oldest(self, read: tuple[bytes, ...], number: int) -> tuple[bytes, ...]:
         """Return so many of the filters."""
@@ -191,14 +198,12 @@ class _Bounded:
         raise NotImplementedError
 
     def _limited(self, read: tuple[bytes, ...]) -> tuple[FilterDifference, ...]:
-        if read not in self._seen:
-            begun, user = time.monotonic(), os.geteuid()
-            done = bounded_work.run({user: lambda: self._yielded(read)}, self._left)[user]
-            self._left -= time.monotonic() - begun
-            if not done.is_complete:
-                raise BpfError("filters of its program are compared for too long, or in part only")
-            self._seen[read] = tuple(FilterDifference(*one) for one in done.values)
-        return self._seen[read]
+        begun, user = time.monotonic(), os.geteuid()
+        done = bounded_work.run({user: lambda: self._yielded(read)}, self._left)[user]
+        self._left -= time.monotonic() - begun
+        if not done.is_complete:
+            raise BpfError("filters of its program are compared for too long, or in part only")
+        return tuple(FilterDifference(*one) for one in done.values)
 
     def _yielded(self, read: tuple[bytes, ...]) -> Iterator[tuple[Any, ...]]:
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
