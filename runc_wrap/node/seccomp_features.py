@@ -29,16 +29,9 @@ _RUNC_TAKES_FLAGS = "1.2.0"
 _KILLABLE = _PREFIX + "WAIT_KILLABLE_RECV"
 
 # the action in profiles -> the kernel's name
-_WORDS = {
+_WORDS = {action: action.removeprefix("SCMP_ACT_").lower() for action in ACTIONS} | {
     "SCMP_ACT_KILL": "kill_thread",
-    "SCMP_ACT_KILL_THREAD": "kill_thread",
-    "SCMP_ACT_KILL_PROCESS": "kill_process",
-    "SCMP_ACT_TRAP": "trap",
-    "SCMP_ACT_ERRNO": "errno",
     "SCMP_ACT_NOTIFY": "user_notif",
-    "SCMP_ACT_TRACE": "trace",
-    "SCMP_ACT_LOG": "log",
-    "SCMP_ACT_ALLOW": "allow",
 }
 
 

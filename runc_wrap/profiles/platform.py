@@ -7,16 +7,10 @@ import sys
 from runc_wrap.profiles.source_profile import Kernel, ProfileError
 
 # uname -m -> GOARCH, where the kernel's name is sufficient
-_GOARCH = {
+_GOARCH = {name: name for name in "ppc ppc64 ppc64le riscv64 s390 s390x".split()} | {
     "x86_64": "amd64",
     "aarch64": "arm64",
     "loongarch64": "loong64",
-    "ppc": "ppc",
-    "ppc64": "ppc64",
-    "ppc64le": "ppc64le",
-    "riscv64": "riscv64",
-    "s390": "s390",
-    "s390x": "s390x",
 }
 
 

@@ -25,25 +25,15 @@ OPERATORS = _prefixed("SCMP_CMP_", "NE LT LE EQ GE GT MASKED_EQ")
 FLAGS = _prefixed("SECCOMP_FILTER_FLAG_", "TSYNC SPEC_ALLOW LOG WAIT_KILLABLE_RECV")
 
 # GOARCH -> libseccomp's name, which moby and containers/common use in `arches`
-NATIVE = {
+_SAME = "amd64 arm arm64 mips mips64 ppc ppc64 ppc64le riscv64 s390 s390x"
+NATIVE = {name: name for name in _SAME.split()} | {
     "386": "x86",
-    "amd64": "amd64",
     "amd64p32": "x32",
-    "arm": "arm",
-    "arm64": "arm64",
     "loong64": "loongarch64",
-    "mips": "mips",
-    "mips64": "mips64",
     "mips64p32": "mips64n32",
     "mipsle": "mipsel",
     "mips64le": "mipsel64",
     "mips64p32le": "mipsel64n32",
-    "ppc": "ppc",
-    "ppc64": "ppc64",
-    "ppc64le": "ppc64le",
-    "riscv64": "riscv64",
-    "s390": "s390",
-    "s390x": "s390x",
 }
 
 # GOARCH -> the OCI runtime-spec's name
