@@ -24,10 +24,10 @@ def test_what_is_added_is_met_up_to_its_bound(scale: float, verdict: str) -> Non
     assert found[0].figure.startswith(f"{0.7 * scale:+.2f} ms")
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(1.0, 1.2, rows.MET), (1.2, 1.4, rows.UNDECIDED), (1.31, 1.4, rows.NOT_MET)],
-)
+INTERVALS = [(1.0, 1.2, rows.MET), (1.2, 1.4, rows.UNDECIDED), (1.31, 1.4, rows.NOT_MET)]
+
+
+@pytest.mark.parametrize(("low", "high", "verdict"), INTERVALS)
 def test_an_interval_that_contains_the_bound_decides_nothing(
     low: float, high: float, verdict: str
 ) -> None:

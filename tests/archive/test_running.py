@@ -91,9 +91,7 @@ def test_it_may_be_moved_even_to_a_path_with_blanks(unpacked: Installed, tmp_pat
     moved.control("apply")
 
 
-def test_the_real_runtime_gets_the_environment_as_it_was(
-    unpacked: Installed, tmp_path: Path
-) -> None:
+def test_the_runtime_gets_the_environment_as_it_was(unpacked: Installed, tmp_path: Path) -> None:
     requires("runc", root=True)
     unpacked.control("apply")
     shown = tmp_path / "shown"

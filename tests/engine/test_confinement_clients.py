@@ -86,9 +86,7 @@ def test_a_container_that_only_claims_privilege_is_confined_where_annotations_do
 
 
 @pytest.mark.parametrize("runtime", ["runc", "wrapped", "renamed", "wrapped-crun"])
-def test_the_containers_own_output_and_status_are_all_that_is_seen(
-    podman: Podman, runtime: str
-) -> None:
+def test_only_the_containers_own_output_and_status_are_seen(podman: Podman, runtime: str) -> None:
     words = ["--runtime", runtime, "run", "--name", "talks", REFERENCE]
     done = podman.try_podman(*words, "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (done.stdout, done.stderr, done.returncode) == ("out\n", "err\n", 7)

@@ -77,9 +77,7 @@ def test_a_privileged_container_is_left_unchanged(cri: Cri, handler: str) -> Non
 
 
 @pytest.mark.parametrize("unmasked", [False, True], ids=["procMount Default", "Unmasked"])
-def test_all_capabilities_alone_do_not_make_a_container_privileged(
-    cri: Cri, unmasked: bool
-) -> None:
+def test_all_capabilities_alone_make_no_container_privileged(cri: Cri, unmasked: bool) -> None:
     everything = Ask(add=["ALL"], unmasked=unmasked)
     assert cri.started(cri.run_pod("runc"), everything) == DISABLED
     assert cri.started(cri.run_pod("wrapped"), everything) == FILTER
@@ -198,9 +196,7 @@ def test_a_sandbox_opts_out_if_every_image_may(cri: Cri) -> None:
     assert process_status.seccomp(cri.sandbox_pid(sandbox)) == DISABLED
 
 
-def test_a_sandbox_is_identified_only_by_its_namespace_and_pod(
-    cri: Cri, installed: Installed
-) -> None:
+def test_a_sandbox_is_known_only_by_its_namespace_and_pod(cri: Cri, installed: Installed) -> None:
     pod = cri.run_pod("open", FORGED, seccomp=UNCONFINED)
     line = installed.ledger(pod.id)[0]
     assert (line["namespace"], line["pod"]) == ("team", pod.config.metadata.name)

@@ -283,7 +283,7 @@ def node(layout: Layout, installed: Installed, image: Path, tmp_path: Path) -> I
         assert layout.files() == before
 
 
-def test_a_pod_is_confined_and_the_default_captured_by_the_handler_that_was_added(
+def test_a_pod_is_confined_and_the_default_captured_by_the_added_handler(
     node: Brought,
 ) -> None:
     with node.kubelet() as cri:

@@ -103,7 +103,7 @@ def _cgroup(section: dict[str, Any]) -> bool:
     return bool(section["runtimes"]["runc"].get("options", {}).get("SystemdCgroup", False))
 
 
-def test_containerds_whole_default_configuration_gets_handlers_and_is_restored(
+def test_containerds_whole_default_config_gets_handlers_and_is_restored(
     tmp_path: Path,
 ) -> None:
     """As many write it to config.toml."""
@@ -242,9 +242,7 @@ def _argv(tmp_path: Path, containers: Path, runtime: str) -> str:
     return next(line for line in log.read_text().splitlines() if " create " in f" {line} ")
 
 
-def test_podman_passes_its_log_to_us_and_crun_keeps_its_own(
-    tmp_path: Path, containers: Path
-) -> None:
+def test_podman_gives_us_its_log_and_crun_keeps_its_own(tmp_path: Path, containers: Path) -> None:
     wrapper, folder = _listening(tmp_path, containers)
     owners = f'[engine.runtimes]\ncrun = ["{wrapper}"]\nunlisted = ["{wrapper}"]\n'
     (folder / "10.conf").write_text(owners)
@@ -277,9 +275,7 @@ def test_podman_appends_to_a_list_as_we_read_it(
     assert ("a" in ours["engine"]["runtime_supports_json"]) is listed
 
 
-def test_buildah_calls_the_default_that_is_named_for_podman(
-    tmp_path: Path, containers: Path
-) -> None:
+def test_buildah_calls_the_default_named_for_podman(tmp_path: Path, containers: Path) -> None:
     _listening(tmp_path, containers)
     assert "create" not in _built(tmp_path, containers)
     config = str(containers / "containers.conf")

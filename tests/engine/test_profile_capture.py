@@ -136,9 +136,10 @@ def storage() -> Iterator[MountNamespace]:
         yield space
 
 
-@pytest.mark.parametrize(
-    ("engine", "listing"), [("podman", ("ps", "--all")), ("buildah", ("containers",))]
-)
+LISTINGS = [("podman", ("ps", "--all")), ("buildah", ("containers",))]
+
+
+@pytest.mark.parametrize(("engine", "listing"), LISTINGS)
 def test_podmans_and_buildahs_capture_leave_nothing(
     storage: MountNamespace, node_of_ours: Installed, engine: str, listing: tuple[str, ...]
 ) -> None:

@@ -104,9 +104,10 @@ def test_an_ephemeral_container_is_covered_by_its_pods_stamp_only(stamping: Poli
         assert left(after) == unconfined
 
 
-@pytest.mark.parametrize(
-    ("granted", "stamped"), [("team/builder", {OWN: "unconfined"}), ("other/builder", {}), ("", {})]
-)
+STAMPS = [("team/builder", {OWN: "unconfined"}), ("other/builder", {}), ("", {})]
+
+
+@pytest.mark.parametrize(("granted", "stamped"), STAMPS)
 def test_by_right_it_is_the_service_accounts(granted: str, stamped: Json) -> None:
     policies = Policies("stamp-by-right", "opt-out-by-right")
     found = pod(seccomp=OUT, serviceAccountName="builder")

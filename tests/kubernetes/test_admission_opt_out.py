@@ -91,9 +91,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("harmless", HARMLESS)
-def test_what_asks_for_nothing_is_admitted_however_it_comes(
-    either: Policies, harmless: Json
-) -> None:
+def test_what_asks_nothing_is_admitted_however_it_comes(either: Policies, harmless: Json) -> None:
     assert not left(harmless)
     assert _is_admitted(either, Request(harmless))
     assert _is_admitted(either, Request(harmless, groups=()))

@@ -89,9 +89,10 @@ def _calls(node: install.Installed, *words: str | Path) -> list[str]:
     return [OLDER.get(one, one) if is_musl else one for one in launcher[own:]]
 
 
-@pytest.mark.parametrize(
-    "words", [["state", "ID"], ["--root", "exec", "kill", "ID"], ["delete", "exec"], ["--exec"], []]
-)
+OTHERS = [["state", "ID"], ["--root", "exec", "kill", "ID"], ["delete", "exec"], ["--exec"], []]
+
+
+@pytest.mark.parametrize("words", OTHERS)
 def test_another_command_is_passed_on_with_these_calls(
     node: install.Installed, words: list[str]
 ) -> None:
@@ -148,7 +149,7 @@ def test_without_an_agent_a_create_takes_these_calls(node: install.Installed) ->
     assert _calls(node, "create", "ID") == COLD
 
 
-def test_an_archives_own_interpreter_is_started_with_the_same_calls(
+def test_an_archives_own_interpreter_starts_with_the_same_calls(
     node: install.Installed,
 ) -> None:
     """Its link is relative; what it leads to is executed by its own loader."""

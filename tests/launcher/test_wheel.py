@@ -92,9 +92,7 @@ def _launcher(wheel: Path) -> bytes:
         return archive.read(LAUNCHER)
 
 
-def test_musl_is_used_if_it_is_installed_and_works(
-    build: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_musl_is_used_if_it_is_there_and_works(build: Callable[..., Path], tmp_path: Path) -> None:
     requires("musl-gcc")
     assert GLIBC not in _launcher(build(""))
     script(tmp_path / "musl-gcc", "exit 1")
@@ -149,9 +147,10 @@ def test_a_launcher_is_hardened(build: Callable[..., Path], tmp_path: Path, comp
     assert ("__vsnprintf_chk" in elf.symbols) == (compiler != "musl-gcc")  # it has no such checks
 
 
-@pytest.mark.parametrize(
-    ("refused", "interpreter"), [("-fstack*", False), ("-f* | -static | -*pie | -Wl* | -D*", True)]
-)
+REFUSING = [("-fstack*", False), ("-f* | -static | -*pie | -Wl* | -D*", True)]
+
+
+@pytest.mark.parametrize(("refused", "interpreter"), REFUSING)
 def test_a_compiler_that_refuses_to_harden_builds_the_launcher(
     build: Callable[..., Path], tmp_path: Path, refused: str, interpreter: bool
 ) -> None:

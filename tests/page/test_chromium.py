@@ -79,9 +79,7 @@ FILTERED = """
 """
 
 
-def test_the_filter_shows_workloads_that_contain_all_its_words(
-    tab: browser.Page, tmp_path: Path
-) -> None:
+def test_the_filter_shows_workloads_with_all_its_words(tab: browser.Page, tmp_path: Path) -> None:
     tab.open(written(tmp_path, "a dozen and sixty"), browser.DESKTOP)
     assert len(tab.evaluate(FILTERED.format(words=""))) == 73
     assert tab.evaluate(FILTERED.format(words="Moby UNSHARE")) == ["ci/runner-builds/buildkit"]

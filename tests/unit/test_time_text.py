@@ -28,9 +28,9 @@ def test_an_invalid_time_is_none(text: object) -> None:
     assert time_text.epoch(text) is None
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.5, "less than a second"), (61, "1 minute"), (7200, "2 hours"), (86400, "1 day")],
-)
+DURATIONS = [(0.5, "less than a second"), (61, "1 minute"), (7200, "2 hours"), (86400, "1 day")]
+
+
+@pytest.mark.parametrize(("seconds", "words"), DURATIONS)
 def test_durations_have_words(seconds: float, words: str) -> None:
     assert time_text.duration(seconds) == words

@@ -77,9 +77,7 @@ def _switches_at_rest(pid: int) -> int:
     return seen[-1]
 
 
-def test_at_rest_the_services_take_little_memory_and_decide_no_cpu(
-    agent: Agent, tmp_path: Path
-) -> None:
+def test_at_rest_they_take_little_memory_and_decide_no_cpu(agent: Agent, tmp_path: Path) -> None:
     """Observe gets an event for every program that starts on the machine."""
     agent.wait_answering()
     before = _switches_at_rest(agent.decide)

@@ -28,7 +28,7 @@ def _as_user(group: int, file: Path) -> int:
     return attempt([*words, "cat", file]).returncode
 
 
-def test_the_agent_writes_it_for_root_and_for_the_group_that_the_directory_has(
+def test_the_agent_writes_it_for_root_and_the_directorys_group(
     node: Installed,
 ) -> None:
     requires("setpriv", "promtool", root=True)
@@ -161,7 +161,7 @@ def _until(
     return found
 
 
-def test_prometheus_has_the_nodes_metrics_by_the_nodes_name_and_misses_an_agent(
+def test_prometheus_has_the_nodes_metrics_by_its_name_and_misses_an_agent(
     scene: Scene,
 ) -> None:
     server, ours = scene.server, 'job="runc-wrap/runc-wrap"'

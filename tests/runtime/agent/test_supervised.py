@@ -104,7 +104,7 @@ def test_a_busy_decide_is_not_replaced(impatient: Supervised) -> None:
     assert impatient.decide == before
 
 
-def test_what_counts_calls_is_stored_before_any_comes_and_outlives_a_stop(
+def test_what_counts_calls_is_stored_before_any_and_outlives_a_stop(
     agent: Supervised,
 ) -> None:
     unit = "runc-wrap-observe.service"

@@ -101,11 +101,10 @@ def test_an_agent_without_cpu_delays_a_create_by_at_most_a_tenth_of_a_second(
     assert max(waits) > 0.02, "it was not starved"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [[], [message(VERSION, "rename", "/x")[:-1]], [b""]],
-    ids=["accepts and says nothing", "answers half", "answers nothing"],
-)
+ANSWERS = [[], [message(VERSION, "rename", "/x")[:-1]], [b""]]  # none, half of one, an empty one
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
 def test_a_stuck_agent_delays_a_create_by_at_most_a_tenth_of_a_second(
     idle: install.Installed, tmp_path: Path, answer: list[bytes]
 ) -> None:

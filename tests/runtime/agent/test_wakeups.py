@@ -33,7 +33,7 @@ def _is_left_alone(pid: int) -> bool:
     return times < seconds / WAKE_EVERY + PROCESSES / 4  # the machine's own processes
 
 
-def test_processes_wake_the_agent_a_few_times_a_second_unless_a_container_is_logged(
+def test_processes_wake_the_agent_seldom_unless_a_container_is_logged(
     lab: Lab,
 ) -> None:
     lab.configure()

@@ -65,9 +65,7 @@ def test_fish_completes_commands_and_options(installed: Installed, share: Path) 
     assert _fish(installed, share, "runc-wrapctl engine ") == commands
 
 
-def test_completing_needs_nothing_of_the_callers_python(
-    installed: Installed, tmp_path: Path
-) -> None:
+def test_completing_needs_nothing_of_a_callers_python(installed: Installed, tmp_path: Path) -> None:
     """The entry point is isolated: a caller's module cannot take click's place."""
     (tmp_path / "click.py").write_text("raise SystemExit('not click')\n")
     typed = {"COMP_WORDS": "runc-wrapctl re", "COMP_CWORD": "1"}

@@ -144,9 +144,7 @@ def _printing(places: Places, text: str, status: int = 1) -> None:
     script(places.prefix / "bin" / "runc-wrapctl", does)
 
 
-def test_the_report_comes_whole_even_if_something_would_break(
-    manager: Manager, places: Places
-) -> None:
+def test_the_report_comes_whole_if_something_would_break(manager: Manager, places: Places) -> None:
     text = json.dumps(document("n1", *MANY))
     assert len(text) > 1 << 20
     _printing(places, text)

@@ -131,9 +131,7 @@ def test_a_nul_in_a_name_is_refused_for_crun(crun: Lab) -> None:
     assert "NUL character" in done.stderr
 
 
-def test_a_flag_of_a_later_runtime_does_not_switch_confinement_off(
-    runc: Lab, tmp_path: Path
-) -> None:
+def test_a_flag_of_a_later_runtime_does_not_turn_confinement_off(runc: Lab, tmp_path: Path) -> None:
     """A runtime with flags that we do not know; the installed one would refuse the command line."""
     bundle = bundles.make(tmp_path / "bundle", "runc")
     install.use_runtime(runc.node, runc.built("probe"))

@@ -128,9 +128,7 @@ def test_a_ring_cannot_make_a_denied_call_either(
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_containers_own_profile_gets_the_overlay_only_on_request(
-    lab: Lab, *, existing: bool
-) -> None:
+def test_an_own_profile_gets_the_overlay_only_on_request(lab: Lab, *, existing: bool) -> None:
     lab.configure(f'[overlay]\ndeny = ["uname"]\nexisting = {str(existing).lower()}\n')
     found = lab.calls(UNAME, UNIX, bundle=lab.bundle(seccomp=ALLOWING))
     assert found == {UNAME: "errno 1" if existing else "errno 14", UNIX: "returned"}

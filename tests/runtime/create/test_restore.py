@@ -78,7 +78,7 @@ def test_a_restore_is_refused_where_the_profile_is_to_be_enforced(dumped: Dumped
     assert dumped.bundle.config.read_bytes() == before
 
 
-def test_a_restore_as_dumped_is_recorded_as_not_enforced_and_found_by_verify(
+def test_a_restore_as_dumped_is_recorded_as_unenforced_and_found_by_verify(
     dumped: Dumped,
 ) -> None:
     assert dumped.restored(AS_DUMPED).returncode == 0
@@ -92,7 +92,7 @@ def test_a_restore_as_dumped_is_recorded_as_not_enforced_and_found_by_verify(
     assert [(one["mode"], one["agrees"]) for one in shown if one["id"] == name] == [(None, False)]
 
 
-def test_in_audit_a_restored_container_starts_and_its_workload_is_not_called_safe(
+def test_in_audit_a_restored_container_starts_and_its_workload_is_not_safe(
     dumped: Dumped,
 ) -> None:
     assert dumped.restored('default.mode = "audit"\n').returncode == 0

@@ -130,7 +130,7 @@ def test_a_report_from_logs_does_not_trust_a_cgroups_name_either(
     assert [(one["syscall"], one["count"]) for one in found["calls"]] == [("bpf", 1)]
 
 
-def test_a_process_that_joins_without_our_launcher_is_known_by_cgroup_and_namespace(
+def test_a_process_that_joins_without_us_is_known_by_cgroup_and_namespace(
     lab: Lab,
 ) -> None:
     """It lives long enough to be read."""

@@ -21,7 +21,7 @@ def _configure(lab: Lab, profile: str, *lines: str) -> None:
 
 
 @BOTH
-def test_every_call_of_a_container_ends_as_without_and_the_report_equals_enforcing(
+def test_every_call_ends_as_without_and_the_report_equals_enforcing(
     lab: Lab,
 ) -> None:
     machine("x86_64")

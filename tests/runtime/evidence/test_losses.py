@@ -39,7 +39,7 @@ def _rate_limit(messages: int) -> Iterator[None]:
         run([program("auditctl"), "-r", "0"])
 
 
-def test_records_suppressed_by_a_rate_limit_are_reported_lost_and_lower_the_confidence(
+def test_records_suppressed_by_a_rate_limit_are_lost_and_lower_the_confidence(
     lab: Lab,
 ) -> None:
     def reported(bundle: Bundle) -> dict[str, Any]:

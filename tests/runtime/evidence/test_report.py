@@ -57,9 +57,7 @@ def test_short_lived_children_are_attributed_to_their_workloads(lab: Lab) -> Non
     assert found[made["unshare"].name]["calls"][0]["errno"] == "EPERM"
 
 
-def test_records_of_running_processes_in_an_audit_log_are_counted_once(
-    lab: Lab, tmp_path: Path
-) -> None:
+def test_running_processes_records_in_an_audit_log_count_once(lab: Lab, tmp_path: Path) -> None:
     bundle = lab.bundle()
     pid = bundle.create(lab.wrapper)
     line = (

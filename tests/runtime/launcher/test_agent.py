@@ -84,9 +84,7 @@ def test_an_answer_that_takes_a_moment_is_waited_for(no_python: Probed) -> None:
 
 
 @pytest.mark.parametrize("run_directory", [None, "", "/run/user/\udcff=0"])
-def test_the_agent_receives_the_unchanged_arguments(
-    probed: Probed, run_directory: str | None
-) -> None:
+def test_the_agent_gets_the_unchanged_arguments(probed: Probed, run_directory: str | None) -> None:
     """And XDG_RUNTIME_DIR, in which crun keeps its state: the agent may not read where we run."""
     odd = os.fsdecode(b"\xff\xfe")
     words = ["--log", "", *probed.create, odd]

@@ -77,9 +77,7 @@ def test_a_create_is_refused_with_a_message_when_something_is_broken(
     assert bundle.call("runc", "state").returncode == 1
 
 
-def test_a_wrapper_that_is_its_own_runtime_says_so(
-    own_installation: Installed, tmp_path: Path
-) -> None:
+def test_a_wrapper_that_is_its_runtime_says_so(own_installation: Installed, tmp_path: Path) -> None:
     install.use_runtime(own_installation, own_installation.wrapper)
     bundle = bundles.make(tmp_path / "b", "runc")
     for command in ("state", "create"):
@@ -158,9 +156,7 @@ def test_our_own_error_is_reported_like_any_other_failure(
 
 
 @pytest.mark.parametrize("breakage", ["a damaged profile", "a config nobody can read"])
-def test_with_run_unmodified_a_failure_starts_the_container_unchanged(
-    runc: Lab, breakage: str
-) -> None:
+def test_with_run_unmodified_a_failure_starts_it_unchanged(runc: Lab, breakage: str) -> None:
     bundle = runc.bundle({"runc-wrap/seccomp": "localhost/none.json"})
     assert bundle.call(runc.wrapper, "create").returncode == 1
     runc.node.configure('on_error = "run-unmodified"\n')

@@ -21,9 +21,7 @@ def _told(runtime: Path | str, *words: str) -> tuple[int, bytes, bytes]:
 
 
 @pytest.mark.parametrize("words", [("features",), ("--version",), ("update", "--help")])
-def test_what_engines_ask_of_a_runtime_is_answered_by_it(
-    pair: Pair, words: tuple[str, ...]
-) -> None:
+def test_what_engines_ask_a_runtime_is_answered_by_it(pair: Pair, words: tuple[str, ...]) -> None:
     """CRI-O reads both streams of `features` as one JSON document; containerd shows its hints."""
     bare = _told(pair.bare, *words)
     assert bare[1]

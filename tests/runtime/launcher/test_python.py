@@ -140,9 +140,10 @@ def test_a_text_log_gets_a_line_of_text(own: Installed, tmp_path: Path, flags: l
     assert ' level=error msg="runc-wrap: the interpreter ' in line
 
 
-@pytest.mark.parametrize(
-    "flags", [["--log", "journald:x"], ["--log=syslog:x"], ["--log="], ["--log", "/dev/null"]]
-)
+NO_FILE = [["--log", "journald:x"], ["--log=syslog:x"], ["--log="], ["--log", "/dev/null"]]
+
+
+@pytest.mark.parametrize("flags", NO_FILE)
 def test_a_log_that_is_not_a_file_is_not_written(
     own: Installed, tmp_path: Path, flags: list[str]
 ) -> None:

@@ -184,10 +184,10 @@ def _upgrade(agent: Supervised) -> None:
     agent.control("try-restart", OBSERVE)
 
 
-@pytest.mark.parametrize(
-    ("strike", "times", "exact"),
-    [(_kill, 5, False), (_restart, 3, True), (_stop_and_start, 3, True), (_upgrade, 3, True)],
-)
+STRIKES = [(_kill, 5, False), (_restart, 3, True), (_stop_and_start, 3, True), (_upgrade, 3, True)]
+
+
+@pytest.mark.parametrize(("strike", "times", "exact"), STRIKES)
 def test_killing_or_replacing_the_service_under_load_fails_no_call_and_all_are_counted(
     lab: Lab, strike: Callable[[Supervised], None], times: int, *, exact: bool
 ) -> None:

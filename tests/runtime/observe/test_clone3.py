@@ -50,11 +50,10 @@ def _reported(lab: Lab, bundle: Bundle) -> dict[str, Any]:
     return lab.workload(bundle)
 
 
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [(["cgroup", CGROUP], "CLONE_INTO_CGROUP"), (["pid"], "set_tid")],
-    ids=["cgroup", "pid"],
-)
+BEYOND_CLONE = [(["cgroup", CGROUP], "CLONE_INTO_CGROUP"), (["pid"], "set_tid")]
+
+
+@pytest.mark.parametrize(("words", "named"), BEYOND_CLONE)
 def test_what_clone_cannot_do_fails_under_enforce_and_observe_names_it(
     lab: Lab, words: list[str], named: str
 ) -> None:

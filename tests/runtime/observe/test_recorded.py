@@ -39,9 +39,7 @@ def kinds(node: Installed, bundle: Bundle) -> dict[tuple[str, int], list[Any]]:
 
 
 @BOTH
-def test_what_is_denied_stays_denied_and_what_is_allowed_is_recorded(
-    lab: Lab, agent: Agent
-) -> None:
+def test_what_is_denied_stays_so_and_what_is_allowed_is_recorded(lab: Lab, agent: Agent) -> None:
     calls = (*CALLS, INET, PERSONALITY_8, MKDIR_X86)
     as_enforced = lab.under(block("enforce"), *calls)
     bundle = lab.bundle()

@@ -146,7 +146,7 @@ def test_an_ended_process_is_an_error() -> None:
     assert caught.value.errno == errno.ESRCH
 
 
-def test_without_privileges_reading_is_refused_with_a_message(
+def test_without_privileges_reading_is_refused_in_words(
     confined: subprocess.Popen[bytes],
 ) -> None:
     child = os.fork()
@@ -265,9 +265,7 @@ def test_a_container_does_what_its_profile_says_and_one_composed_of_it_what_was_
         lab.installed.configure(kept)
 
 
-def test_a_container_that_kept_its_profile_has_that_as_it_is_written(
-    lab: Lab, tmp_path: Path
-) -> None:
+def test_a_container_that_kept_its_profile_has_it_as_written(lab: Lab, tmp_path: Path) -> None:
     """Not as int_arguments has those that runc-wrap gives."""
     bundle, text = lab.bundle(), tmp_path / "own.json"
     rule = {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [ONE_SIGNAL]}

@@ -66,9 +66,7 @@ def test_the_filter_read_back_equals_the_simulated_one(lab: Lab, caps: str) -> N
         assert len(read[0]) > len(made)
 
 
-def test_each_runtimes_filter_differs_from_the_others_by_the_stub_only(
-    runc: Lab, crun: Lab
-) -> None:
+def test_the_runtimes_filters_differ_by_the_stub_only(runc: Lab, crun: Lab) -> None:
     read = {}
     for lab in (runc, crun):
         bundle = lab.bundle()

@@ -151,9 +151,7 @@ def test_a_forged_ledger_line_does_not_confine(lab: Fresh) -> None:
     assert (code, differing(found)) == (1, [bare.name])
 
 
-def test_an_execd_process_without_a_filter_is_found(
-    lab: Fresh, intruder: Callable[..., int]
-) -> None:
+def test_an_exec_without_a_filter_is_found(lab: Fresh, intruder: Callable[..., int]) -> None:
     bundle = lab.bundle()
     init = bundle.create(lab.wrapper)
     exec_confined(lab, bundle)
@@ -173,9 +171,7 @@ def exec_confined(lab: Fresh, bundle: Bundle) -> None:
     wait_until(lambda: lab.status(bundle)["processes"] == 2, "the exec'd process")
 
 
-def test_a_process_in_the_containers_cgroup_is_found(
-    lab: Fresh, intruder: Callable[..., int]
-) -> None:
+def test_a_process_in_its_cgroup_is_found(lab: Fresh, intruder: Callable[..., int]) -> None:
     bundle = lab.bundle()
     bundle.create(lab.wrapper)
     stranger = intruder("/bin/sleep", "1000")

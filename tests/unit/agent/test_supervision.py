@@ -56,9 +56,7 @@ def test_descriptors_for_another_process_are_ignored() -> None:
         assert systemd_protocol.received(environment) == []
 
 
-def test_a_replaced_notify_socket_is_connected_to_anew(
-    systemd: Systemd, notifying: Supervisor
-) -> None:
+def test_a_notify_socket_made_anew_is_connected_to(systemd: Systemd, notifying: Supervisor) -> None:
     assert notifying.send(b"X=1")
     systemd.taker.close()
     assert not notifying.send(b"X=2")

@@ -90,9 +90,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("change", "line"), OTHERS)
-def test_of_any_other_container_nothing_is_said(
-    applied: Node, change: Json | str, line: Json
-) -> None:
+def test_of_other_containers_nothing_is_said(applied: Node, change: Json | str, line: Json) -> None:
     bundle = container(applied, default() | (change if isinstance(change, dict) else {}), **line)
     if isinstance(change, str):
         (bundle / "config.json").write_text(change)
@@ -119,9 +117,7 @@ def _replaced(node: Node, action: str, block: Json | None) -> Path:
 
 
 @pytest.mark.parametrize("action", ["inject", "leave"])
-def test_a_replaced_profile_is_put_back_before_it_is_decided_on_again(
-    applied: Node, action: str
-) -> None:
+def test_a_replaced_profile_is_put_back_before_a_new_decision(applied: Node, action: str) -> None:
     ours = {"defaultAction": "SCMP_ACT_KILL"} if action == "inject" else None
     bundle = _replaced(applied, action, ours)
     record = redecide.last_of(applied.places.ledger, str(bundle))
@@ -139,9 +135,7 @@ def test_a_replaced_profile_that_is_no_longer_known_is_said(applied: Node) -> No
     assert "which was replaced, is no longer known" in applied.failure("explain", str(bundle))
 
 
-def test_a_missing_profile_is_nobodys_default_and_one_that_the_policy_lost_is_in_the_table() -> (
-    None
-):
+def test_a_missing_profile_is_nobodys_default_and_one_the_policy_lost_is_in_the_table() -> None:
     known = kept_defaults.Recognizer({"containerd": ["missing", "containerd"]}, _made)
     of = ((known.of_block(default(), "containerd", frozenset(one))) for one in (HELD, ()))
     assert [*of] == ["containerd", ""]

@@ -140,7 +140,7 @@ def _denied(**changes: Any) -> Any:
     return workload("web", call("setns", 308), **changes)
 
 
-def test_a_profile_that_is_not_known_here_has_to_be_given_or_sent_by_the_cluster(
+def test_a_profile_that_is_not_known_here_is_given_or_sent_by_the_cluster(
     applied: Node,
 ) -> None:
     place = merge_file(applied, "a", document("a", _denied(profile="localhost/own.json")))
@@ -192,9 +192,7 @@ WRONG_WORDS = [
 
 
 @pytest.mark.parametrize(("words", "said"), WRONG_WORDS)
-def test_words_that_do_not_go_together_are_refused(
-    applied: Node, words: list[str], said: str
-) -> None:
+def test_words_that_do_not_combine_are_refused(applied: Node, words: list[str], said: str) -> None:
     assert said in applied.failure(*words)
 
 

@@ -72,10 +72,11 @@ def test_what_a_deleted_installation_recorded_can_be_read_and_taken_back(tmp_pat
 FULL = "Error: No space left on device; try"
 
 
+OUTPUTS = [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 2, FULL)]
+
+
 @pytest.mark.parametrize("command", ["version", "--help"])
-@pytest.mark.parametrize(
-    ("output", "status", "said"), [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 2, FULL)]
-)
+@pytest.mark.parametrize(("output", "status", "said"), OUTPUTS)
 def test_a_closed_or_full_stdout_is_told(command: str, output: str, status: int, said: str) -> None:
     script = f'"$1" -c "from runc_wrap.cli.entry_point import start; start()" {command} {output}'
     argv = ["sh", "-c", script, "sh", sys.executable]

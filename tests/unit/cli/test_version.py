@@ -33,9 +33,10 @@ def test_it_names_the_runtimes_and_the_one_in_force_first(node: Node) -> None:
     assert second == {**shown, "in_force": False}
 
 
-@pytest.mark.parametrize(
-    ("content", "kind"), [("\x7fELF", "compiled"), ("#!/bin/sh\n", None), ("", None)]
-)
+LAUNCHERS = [("\x7fELF", "compiled"), ("#!/bin/sh\n", None), ("", None)]
+
+
+@pytest.mark.parametrize(("content", "kind"), LAUNCHERS)
 def test_it_says_which_launcher_is_installed(node: Node, content: str, kind: str | None) -> None:
     assert node.json("version")["launcher"] == {"path": str(node.places.wrapper), "kind": None}
     node.places.wrapper.parent.mkdir(parents=True)

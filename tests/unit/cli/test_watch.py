@@ -36,16 +36,14 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ctl.Node:
 
 
 PRINTED = [
-    ({"mode": "audit", "profile": "containerd"}, ["EPERM"]),
-    ({}, ["not known", "not known"]),
+    ({"mode": "audit", "profile": "containerd"}, ["EPERM"]),  # denied
+    ({}, ["not known", "not known"]),  # of an unknown container
     # the report does not judge it: its own filter, or its program's, wrote the record
     *(({"action": one, "mode": None, "profile": None}, []) for one in ("keep", "leave")),
 ]
 
 
-@pytest.mark.parametrize(
-    ("ledger", "outcomes"), PRINTED, ids=["denied", "of an unknown container", "kept", "left"]
-)
+@pytest.mark.parametrize(("ledger", "outcomes"), PRINTED)
 def test_calls_are_printed_unless_the_profile_allows_them_or_is_not_ours(
     node: ctl.Node, monkeypatch: pytest.MonkeyPatch, ledger: dict[str, Any], outcomes: list[str]
 ) -> None:

@@ -125,11 +125,11 @@ def _without_imports(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if "imports" not in line)
 
 
+IMPORTED = [(VERSION_3, "config-v3.toml.d", NEW), (VERSION_2, "config.toml.d", OLD)]
+
+
 @pytest.mark.parametrize("folder", [K3S, RKE2])
-@pytest.mark.parametrize(
-    ("text", "drop_ins", "plugin"),
-    [(VERSION_3, "config-v3.toml.d", NEW), (VERSION_2, "config.toml.d", OLD)],
-)
+@pytest.mark.parametrize(("text", "drop_ins", "plugin"), IMPORTED)
 @pytest.mark.parametrize("default", [False, True])
 def test_k3s_and_rke2_get_a_drop_in_where_theirs_imports_them(
     folder: str, text: str, drop_ins: str, plugin: str, tmp_path: Path, *, default: bool
@@ -148,10 +148,10 @@ def test_k3s_and_rke2_get_a_drop_in_where_theirs_imports_them(
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("text", "major", "name", "plugin"),
-    [(VERSION_3, 2, "config-v3.toml.tmpl", NEW), (VERSION_2, 1, "config.toml.tmpl", OLD)],
-)
+TEMPLATES = [(VERSION_3, 2, "config-v3.toml.tmpl", NEW), (VERSION_2, 1, "config.toml.tmpl", OLD)]
+
+
+@pytest.mark.parametrize(("text", "major", "name", "plugin"), TEMPLATES)
 @pytest.mark.parametrize("owners", [None, '{{ template "base" . }}\n\n[debug]\n  level = "info"'])
 def test_an_older_k3s_gets_its_template_which_begins_with_its_own(
     text: str, major: int, name: str, plugin: str, tmp_path: Path, *, owners: str | None

@@ -172,9 +172,7 @@ VALIDATED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("version", "validate", "problem"), VALIDATED, ids=["fine", "refused", "cannot check"]
-)
+@pytest.mark.parametrize(("version", "validate", "problem"), VALIDATED)
 def test_dockerd_is_asked_about_the_new_file_if_it_can_check_one(
     programs: Path, version: str, validate: str, problem: str
 ) -> None:

@@ -135,10 +135,10 @@ def test_a_name_taken_in_the_bin_directory_is_refused(tmp_path: Path) -> None:
         registration_plan.plan_add(where, "x", {})
 
 
-@pytest.mark.parametrize(
-    ("engine", "text", "major"),
-    [(engine, text, major) for engine, major in MAJORS for text in OWNERS[engine]],
-)
+HANDED = [(engine, text, major) for engine, major in MAJORS for text in OWNERS[engine]]
+
+
+@pytest.mark.parametrize(("engine", "text", "major"), HANDED)
 def test_a_handler_that_is_handed_over_stays_and_is_forgotten(
     engine: str, text: str | None, major: int, tmp_path: Path
 ) -> None:

@@ -123,9 +123,10 @@ def test_a_block_that_is_not_as_we_wrote_it_is_left(change: Any) -> None:
         toml_text.without_ours(change(text), Saved("[theirs]\na = 1\n", text), "f")
 
 
-@pytest.mark.parametrize(
-    "name", ["runc", "crun", "", "A", "a_b", "-a", "a-", "a.b", "a" * 64, "a\n"]
-)
+NO_LABELS = ["runc", "crun", "", "A", "a_b", "-a", "a-", "a.b", "a" * 64, "a\n"]
+
+
+@pytest.mark.parametrize("name", NO_LABELS)
 def test_a_handler_name_that_is_not_a_free_dns_label_is_refused(name: str) -> None:
     with pytest.raises(EngineError, match="try: --handler runc-wrap"):
         check_name(name)

@@ -1,6 +1,7 @@
 """Sightings, ledger lines and profiles for tests of evidence."""
 
 import json
+from errno import EPERM
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ DEFAULT_CAPS = frozenset({"CAP_CHOWN", "CAP_KILL"})
 def sighting(number: int = UNSHARE, **changes: Any) -> Sighting:
     usual = (START + 10, 1, 100, 0, "unshare", "/usr/bin/unshare", X86_64, number, LOG, None, AUDIT)
     return Sighting(*usual)._replace(**changes)
+
+
+def refused() -> None:
+    raise OSError(EPERM, "not for a test")
 
 
 def serials(found: list[Sighting | LossSpan]) -> list[int]:

@@ -23,7 +23,7 @@ def _taken(found: FleetReport, documents: Iterable[Any]) -> None:
         found.take(NodeAnswer(None, one, size=len(json.dumps(one))))
 
 
-def test_more_than_fits_fails_and_says_which_node_to_leave_out(
+def test_more_than_fits_fails_and_names_the_node_to_omit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(memory_bound, "MOST_MEMORY", 8)

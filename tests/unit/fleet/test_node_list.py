@@ -48,9 +48,10 @@ def _listed(kubectl: Kubectl, selector: str = "") -> list[Json]:
     return [*kubectl_program.items(kubectl, kubectl_program.NODES, Json, selector, 60.0)]
 
 
-@pytest.mark.parametrize(
-    "server", ["https://a:6443", "https://a/k8s/clusters/c-1/", "", "https://["]
-)
+SERVERS = ["https://a:6443", "https://a/k8s/clusters/c-1/", "", "https://["]
+
+
+@pytest.mark.parametrize("server", SERVERS)
 def test_the_path_of_the_kubeconfigs_server_comes_first(server: str) -> None:
     kubectl = Paged(url=server, objects=({},))
     assert _listed(kubectl) == [{}]

@@ -152,7 +152,7 @@ def test_whatever_a_node_answers_the_others_count(changes: list[Json], odd: Json
     json.dumps(found.as_json())
 
 
-def test_more_than_fits_fails_and_says_which_node_to_leave_out(
+def test_more_than_fits_fails_and_names_the_node_to_omit(
     cluster: StandIn, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_bound, "resident_memory", count().__next__)

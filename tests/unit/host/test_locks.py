@@ -53,9 +53,10 @@ def test_a_symbolic_link_is_not_a_lock(tmp_path: Path, link: str) -> None:
     assert not list((tmp_path / "precious").iterdir())
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"), [("apply", '"apply"'), ('\x1b[2J\n"', r'"\x1b[2J\n\""')]
-)
+HOLDERS = [("apply", '"apply"'), ('\x1b[2J\n"', r'"\x1b[2J\n\""')]
+
+
+@pytest.mark.parametrize(("name", "shown"), HOLDERS)
 def test_a_process_that_holds_the_lock_too_long_is_named_safely(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str
 ) -> None:

@@ -51,10 +51,10 @@ def test_who_has_ended_and_was_not_waited_for_is_born_and_is_no_more() -> None:
         os.waitpid(pid, 0)
 
 
-@pytest.mark.parametrize(
-    ("states", "started"),
-    [(((b"Z", b"2"), (b"S", b"1")), 7), (((b"Z", b"2"), (b"Z", b"1")), None), ([], None)],
-)
+EXECUTED = [(((b"Z", b"2"), (b"S", b"1")), 7), (((b"Z", b"2"), (b"Z", b"1")), None), ([], None)]
+
+
+@pytest.mark.parametrize(("states", "started"), EXECUTED)
 def test_a_process_whose_other_thread_has_just_executed_a_program_has_not_ended(
     monkeypatch: pytest.MonkeyPatch, states: Sequence[tuple[bytes, bytes]], started: int | None
 ) -> None:

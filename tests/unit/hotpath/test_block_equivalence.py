@@ -165,9 +165,10 @@ def test_what_no_engine_writes_is_the_containers_own() -> None:
         assert not is_same(theirs, CONTAINERD)
 
 
-@pytest.mark.parametrize(
-    "args", [[[], []], [[{"index": 0, "value": n, "op": "SCMP_CMP_GE"}] for n in (2, 1)]]
-)
+TWO_RESULTS = [[[], []], [[{"index": 0, "value": n, "op": "SCMP_CMP_GE"}] for n in (2, 1)]]
+
+
+@pytest.mark.parametrize("args", TWO_RESULTS)
 def test_the_order_of_two_results_of_one_call_counts(args: list[list[Json]]) -> None:
     """The first of two rules without arguments wins; libseccomp has its own order for others."""
     rules = [

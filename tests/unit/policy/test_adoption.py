@@ -139,9 +139,10 @@ def test_the_files_of_a_policy_name_the_engines_defaults(tmp_path: Path) -> None
     assert engine_defaults(current) == {}
 
 
-@pytest.mark.parametrize(
-    "asked", [{"default.adopt": ADOPT}, {schema.RULES: [{**LOOK, "adopt": ADOPT}]}]
-)
+ASKING = [{"default.adopt": ADOPT}, {schema.RULES: [{**LOOK, "adopt": ADOPT}]}]
+
+
+@pytest.mark.parametrize("asked", ASKING)
 def test_own_profiles_that_let_through_no_more_may_take_its_place(asked: Json) -> None:
     within = _settled(asked, own_profiles=OWN).policy["adoption"]["within"]
     assert within[NAME] == [NAME, SHUT]

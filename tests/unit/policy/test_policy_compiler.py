@@ -232,9 +232,10 @@ def test_what_is_weaker_than_its_text_is_refused_also_as_a_candidate_and_as_a_ba
     assert f"profile {composed}: syscalls[0]: has SCMP_ACT_KILL_PROCESS" in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"runtime_kind": "crun", "runtime_version": "1.21"}, {"runtime_version": "odd"}]
-)
+OTHER = [{"runtime_kind": "crun", "runtime_version": "1.21"}, {"runtime_version": "odd"}]
+
+
+@pytest.mark.parametrize("changes", OTHER)
 def test_an_error_of_old_runc_only_does_not_affect_other_runtimes(changes: Any) -> None:
     assert _check(own_profiles={"a.json": FLAGGED}, **changes) == []
 

@@ -134,7 +134,7 @@ def test_a_listener_is_not_asked_for_together_with_tsync() -> None:
     assert found.block["flags"] == []
 
 
-def test_without_an_agent_observe_with_a_candidate_enforces(
+def test_without_an_agent_observe_with_candidate_enforces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The agent would be asked about what the candidate denies; the kernel logs that instead."""

@@ -211,10 +211,10 @@ CASES: dict[str, list[Case]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("check", "document", "runc", "said"),
-    [(check, *case) for check, cases in CASES.items() for case in cases],
-)
+FOUND = [(check, *case) for check, cases in CASES.items() for case in cases]
+
+
+@pytest.mark.parametrize(("check", "document", "runc", "said"), FOUND)
 def test_what_a_profile_lets_through_or_breaks_unseen_is_named(
     check: str, document: dict[str, Any], runc: Version | None, said: str
 ) -> None:

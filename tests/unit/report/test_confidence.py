@@ -19,7 +19,6 @@ from tests.unit.report.test_verdict import BEGIN, HOUR, Case
 
 case, profile = test_verdict.case, test_verdict.profile  # fixtures
 ENDED = HOUR  # after BEGIN
-_SECCOMP = 317  # on x86_64
 
 
 def test_time_that_was_watched_twice_counts_once_and_only_while_the_container_ran() -> None:
@@ -92,13 +91,6 @@ def test_unattributed_calls_in_a_containers_life_remove_safe_from_it(
     assert (words in found["confidence"]) is bool(stray)
 
 
-def test_a_container_whose_end_was_not_seen_may_have_run_until_now(case: Case) -> None:
-    _ended(case)
-    case.evidence.containers.clear()
-    case.evidence.add(None, sighting(time=BEGIN + ENDED + 5))
-    assert case.judge()[0]["verdict"] is None
-
-
 def test_calls_beyond_the_kept_kinds_may_belong_to_any_container(case: Case) -> None:
     case.container()
     for number in range(2100):
@@ -106,12 +98,6 @@ def test_calls_beyond_the_kept_kinds_may_belong_to_any_container(case: Case) -> 
     kind = CallKind(X86_64, 6_000_000, LOG, None, "", "")
     case.evidence.unattributed.count(kind, Tally(1, BEGIN + 5, BEGIN + 5))
     assert "1 call of no known container" in case.one()["confidence"]
-
-
-def test_an_unattributed_filter_installation_may_be_a_containers(case: Case) -> None:
-    case.container()
-    case.evidence.add(None, sighting(_SECCOMP, time=BEGIN + 5))
-    assert case.one()["verdict"] is None
 
 
 BEGINNINGS = [

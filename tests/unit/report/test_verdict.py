@@ -20,7 +20,7 @@ from tests.unit.evidence.samples import CLONE, CLONE3, GETPID, MOUNT, UNSHARE, o
 KEY = ("/run/test", "c1")
 BEGIN = time_text.epoch("2026-11-18T00:00:00Z") or 0.0
 NEW = 4000  # a call newer than the profile: runc's stub answers it
-KCMP = 312
+KCMP, SECCOMP = 312, 317
 INTO_CGROUP, PIDFD_AND_TID = 0x200000000, 0x101000
 SPAWN = 0x100004100  # glibc's posix_spawn
 WEEK, HOUR, MINUTE = 7 * 86400.0, 3600.0, 60.0
@@ -99,8 +99,8 @@ def counted(number: int, made_by: str = "", **changes: Any) -> What:
     return count
 
 
-def stray(at: float = 9.0) -> What:
-    return lambda case: case.evidence.add(None, sighting(time=BEGIN + at))
+def stray(at: float = 9.0, number: int = UNSHARE) -> What:
+    return lambda case: case.evidence.add(None, sighting(number, time=BEGIN + at))
 
 
 def elsewhere(case: Case) -> None:
@@ -281,6 +281,10 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
     "a call of nobody": (
         [runs(), stray()],
         {**UNKNOWN, "lost": 0, "confidence": FAIRLY + "1 call of no known container."}),
+    "a call of nobody after an end that was not seen": (
+        [runs(), gone, saw(CLONE3), stray(HOUR)],
+        {**UNKNOWN, "reason": "Unknown: 1 call of no known container came meanwhile"}),
+    "a filter installation of nobody": ([runs(), stray(number=SECCOMP)], UNKNOWN),
     "a call of nobody that audit recorded, and it is observed": (
         [runs(mode="observe"), watched(0, HOUR, OBSERVE), stray()], SAFE),
     "a call of nobody, beside one of its own": ([runs(), saw(), stray()], DENIED),
@@ -296,7 +300,7 @@ JUDGED: dict[str, tuple[list[What], dict[str, Any]]] = {
         [runs(), counted(GETPID, EITHER, exe="/runc"), counted(UNSHARE, EITHER, exe="/runc")],
         {**UNKNOWN, "calls": [], "reason": CAME.format("unshare")}),
     "a filter of the runtime or its program": (
-        [runs(), counted(317, EITHER, exe="/runc")],
+        [runs(), counted(SECCOMP, EITHER, exe="/runc")],
         {**UNKNOWN, "calls": [], "reason": CAME.format("seccomp")}),
     "it has CAP_SYS_ADMIN": (
         [runs(), has("CAP_SYS_ADMIN")],
@@ -335,10 +339,11 @@ INCOMPLETE = [
 ]  # fmt: skip
 
 
+CALLS = [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
+
+
 @pytest.mark.parametrize(("event", "why", "doubt"), INCOMPLETE, ids=["damaged", "crowded"])
-@pytest.mark.parametrize(
-    ("call", "verdict"), [(None, None), (NEW, None), (CLONE, "depends"), (UNSHARE, "denied")]
-)
+@pytest.mark.parametrize(("call", "verdict"), CALLS)
 def test_a_workload_with_incomplete_evidence_is_not_safe(  # noqa: PLR0917 - table columns
     case: Case, call: int | None, verdict: str | None, event: What, why: str, doubt: str
 ) -> None:

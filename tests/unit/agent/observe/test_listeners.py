@@ -143,9 +143,10 @@ def test_a_listeners_container_is_known_when_its_own_filters_are_kept(service: S
     assert STATE.items() <= read_state(directory, f"{LISTENER}1").items()
 
 
-@pytest.mark.parametrize(
-    ("running", "held", "deaf"), [(7, False, True), (None, False, False), (7, True, False)]
-)
+DEAF = [(7, False, True), (None, False, False), (7, True, False)]
+
+
+@pytest.mark.parametrize(("running", "held", "deaf"), DEAF)
 def test_a_container_that_runs_without_its_listeners_is_noticed(
     service: Service, monkeypatch: pytest.MonkeyPatch, running: int | None, held: bool, deaf: bool
 ) -> None:

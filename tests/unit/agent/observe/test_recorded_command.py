@@ -7,11 +7,10 @@ from runc_wrap.filters.evaluate import bpf
 from runc_wrap.profiles import return_codes, syscall_names
 from runc_wrap.profiles.abis import ABIS
 
+ASKED = [("", "read", False), ("", "mount", True), ("", "clone", True), ("x86", "read", True)]
 
-@pytest.mark.parametrize(
-    ("abi", "call", "is_asked"),
-    [("", "read", False), ("", "mount", True), ("", "clone", True), ("x86", "read", True)],
-)
+
+@pytest.mark.parametrize(("abi", "call", "is_asked"), ASKED)
 def test_calls_of_the_base_set_are_not_asked_about_and_those_of_other_abis_are(
     abi: str, call: str, *, is_asked: bool
 ) -> None:

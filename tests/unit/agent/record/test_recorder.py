@@ -24,14 +24,10 @@ from runc_wrap.evidence.sources.audit_netlink import Counted
 from runc_wrap.evidence.store import call_counts, evidence_reader
 from runc_wrap.evidence.store.evidence_memory import Evidence, Hole
 from runc_wrap.host import procfs, runtime_state
-from tests.unit.evidence.samples import START, line, observed, sighting, write_ledger
+from tests.unit.evidence.samples import START, line, observed, refused, sighting, write_ledger
 
 KEY = ("/run/test", "c1")
 ALL = "log errno"
-
-
-def _refused() -> None:
-    raise OSError(errno.EPERM, "not for a test")
 
 
 class Silent:
@@ -57,7 +53,7 @@ class Seeing(SourceCheck):
 def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(recorder_module, "Live", Silent)
     monkeypatch.setattr(recorder_module, "SourceCheck", Seeing)
-    monkeypatch.setattr(proc_connector, "connector", _refused)
+    monkeypatch.setattr(proc_connector, "connector", refused)
     (tmp_path / "logged").write_text(ALL)
     monkeypatch.setattr(audit_obstacles, "_LOGGED", str(tmp_path / "logged"))
     monkeypatch.setattr(audit_obstacles, "_switched_off", list)

@@ -16,7 +16,7 @@ from runc_wrap.evidence.store import call_counts
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.hotpath.ledger_file import Key
 from runc_wrap.time_text import rfc3339
-from tests.unit.evidence.samples import line, sighting, write_ledger
+from tests.unit.evidence.samples import line, refused, sighting, write_ledger
 
 KEY, OTHER, MADE = (("/run/test", name) for name in ("c1", "c2", "new"))
 INIT, CHILD, RUNTIME, SHIM = 2**22 + 1, 2**22 + 2, 2**22 + 3, 2**22 + 4  # above pid_max
@@ -64,10 +64,6 @@ class Kernel:
         self.now += after
         self._tell(EXIT, pid, pid)
         return self.now
-
-
-def refused() -> None:
-    raise OSError(errno.EPERM, "not for a test")
 
 
 @pytest.fixture

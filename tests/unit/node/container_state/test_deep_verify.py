@@ -48,10 +48,15 @@ def test_a_denial_that_an_older_library_left_out_is_found_after_the_upgrade() ->
     assert upgraded.closest(_read(block, "crun", NEW)) == ()
 
 
-@pytest.mark.parametrize(
-    ("loaded", "is_decided"),
-    [(["read"], True), (["read", "getcpu"], True), (["read", "acct"], False), (["getcpu"], False)],
-)
+LOADED = [
+    (["read"], True),
+    (["read", "getcpu"], True),
+    (["read", "acct"], False),
+    (["getcpu"], False),
+]
+
+
+@pytest.mark.parametrize(("loaded", "is_decided"), LOADED)
 def test_a_call_that_one_abi_got_later_may_be_denied_and_not_allowed(
     loaded: list[str], *, is_decided: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,9 +102,7 @@ def test_a_filter_that_was_laid_counts_and_none_that_can_be_compared_in_part_onl
         laid.closest((CALCULATED,))
 
 
-def test_a_programs_own_filter_is_not_compared_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_programs_own_filter_is_not_compared_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deep_verify, "_SECONDS", 0.3)
     decided = Expectations({"defaultAction": "SCMP_ACT_ERRNO"}, Loader("crun"))
     for expected in (decided, deep_verify.WithLaid(None, 0, (LAID,))):

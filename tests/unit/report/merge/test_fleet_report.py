@@ -125,10 +125,10 @@ def test_arguments_are_known_only_if_every_node_knows_them() -> None:
     assert [_one(*many[:kinds]).rows[0].has_args for kinds in (32, 33)] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("name", "number", "args"),
-    [("socket", 41, []), ("socket", 41, [16]), ("clone", 56, []), ("unshare", 272, [])],
-)
+LEFT_OUT = [("socket", 41, []), ("socket", 41, [16]), ("clone", 56, []), ("unshare", 272, [])]
+
+
+@pytest.mark.parametrize(("name", "number", "args"), LEFT_OUT)
 def test_arguments_that_are_left_out_are_unknown(name: str, number: int, args: list[int]) -> None:
     (row,) = _one(workload("web", call(name, number, args=[args]))).rows
     assert dangerous_calls.why(row)
