@@ -9,24 +9,8 @@ pkg/seccomp/seccomp.json at every tag to 0.68.0. CRI-O is built with main betwee
 import errno
 
 from runc_wrap.host import engine_names
-from runc_wrap.profiles.engine_defaults.dated_rules import (
-    AF_VSOCK,
-    ARCHITECTURES,
-    CORE,
-    MOUNTING,
-    ON_ARM,
-    ON_S390,
-    ON_X86,
-    PKEY,
-    Calls,
-    DatedRule,
-    DefaultByRelease,
-    allowed,
-    calls,
-    on,
-    personalities,
-    with_caps,
-)
+from runc_wrap.profiles.engine_defaults import dated_rules as dated
+from runc_wrap.profiles.engine_defaults.dated_rules import DatedRule, allowed, calls, personalities
 from runc_wrap.profiles.engine_versions import parse
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Argument
@@ -50,9 +34,9 @@ _DENIED = DatedRule(
 )
 
 _BASE = DatedRule(
-    calls(" ".join(name for name in CORE.split() if name not in _NOT_ALLOWED))
-    + calls(MOUNTING)
-    + calls(PKEY)
+    calls(" ".join(name for name in dated.CORE.split() if name not in _NOT_ALLOWED))
+    + calls(dated.MOUNTING)
+    + calls(dated.PKEY)
     + calls("clone clone3 get_mempolicy keyctl mbind name_to_handle_at pidfd_getfd pivot_root")
     + calls("process_vm_readv process_vm_writev ptrace reboot set_mempolicy setns signal syslog")
     + calls("unshare")
@@ -64,18 +48,19 @@ _BASE = DatedRule(
 
 _BY_ARCH = (
     DatedRule(
-        calls("sync_file_range2") + calls("swapcontext", since="0.60.0"), includes=on("ppc64le")
+        calls("sync_file_range2") + calls("swapcontext", since="0.60.0"),
+        includes=dated.on("ppc64le"),
     ),
-    ON_ARM,
-    *ON_X86,
-    ON_S390,
-    DatedRule(calls("riscv_flush_icache", since="0.60.0"), includes=on("riscv64")),
+    dated.ON_ARM,
+    *dated.ON_X86,
+    dated.ON_S390,
+    DatedRule(calls("riscv_flush_icache", since="0.60.0"), includes=dated.on("riscv64")),
 )
 
 
-def _denied(names: tuple[Calls, ...], *caps: str) -> DatedRule:
+def _denied(names: tuple[dated.Calls, ...], *caps: str) -> DatedRule:
     """Deny with EPERM, as the kernel would, containers that have no capability of `caps`."""
-    return DatedRule(names, ERRNO, errno.EPERM, excludes=with_caps(*caps))
+    return DatedRule(names, ERRNO, errno.EPERM, excludes=dated.with_caps(*caps))
 
 
 def _gated(names: str, cap: str) -> tuple[DatedRule, DatedRule]:
@@ -116,7 +101,7 @@ _BY_CAPABILITY = (
 def _socket(*args: Argument, since: str = "", until: str = "") -> DatedRule:
     """Allow a kind of socket to containers that may not write audit records."""
     named = calls("socket", since=since, until=until)
-    return DatedRule(named, args=args, excludes=with_caps("CAP_AUDIT_WRITE"))
+    return DatedRule(named, args=args, excludes=dated.with_caps("CAP_AUDIT_WRITE"))
 
 
 _IS_NETLINK = Argument(0, _AF_NETLINK, "SCMP_CMP_EQ")
@@ -129,14 +114,14 @@ _SOCKETS = (
         calls("socket", since=_VSOCK_BLOCKED),
         ERRNO,
         errno.EPERM,
-        (Argument(0, AF_VSOCK, "SCMP_CMP_EQ"),),
+        (Argument(0, dated.AF_VSOCK, "SCMP_CMP_EQ"),),
     ),
     DatedRule(
         calls("socket"),
         ERRNO,
         errno.EINVAL,
         (_IS_NETLINK, _IS_AUDIT),
-        excludes=with_caps("CAP_AUDIT_WRITE"),
+        excludes=dated.with_caps("CAP_AUDIT_WRITE"),
     ),
     _socket(_NO_AUDIT, until=_VSOCK_BLOCKED),
     _socket(_IS_NETLINK, _NO_AUDIT, since=_VSOCK_BLOCKED),
@@ -145,8 +130,8 @@ _SOCKETS = (
     allowed(calls("socket", until=_VSOCK_BLOCKED), "CAP_AUDIT_WRITE"),
     DatedRule(
         calls("socket", since=_VSOCK_BLOCKED),
-        args=(Argument(0, AF_VSOCK, "SCMP_CMP_NE"),),
-        includes=with_caps("CAP_AUDIT_WRITE"),
+        args=(Argument(0, dated.AF_VSOCK, "SCMP_CMP_NE"),),
+        includes=dated.with_caps("CAP_AUDIT_WRITE"),
     ),
 )
 
@@ -161,13 +146,13 @@ _BPF_AND_PERF = (
     allowed(calls("perf_event_open", since="0.60.0"), "CAP_PERFMON"),
 )
 
-CONTAINERS_COMMON = DefaultByRelease(
+CONTAINERS_COMMON = dated.DefaultByRelease(
     name="containers-common",
     oldest="0.49.0",
     releases="0.57.7 0.59.2 0.62.3 0.64.1 0.66.1 0.67.1 0.68.0",
     default_action=ERRNO,
     default_errno_ret=errno.ENOSYS,
-    architectures=ARCHITECTURES,
+    architectures=dated.ARCHITECTURES,
     rules=(_DENIED, _BASE, *personalities(), *_BY_ARCH, *_BY_CAPABILITY, *_SOCKETS, *_BPF_AND_PERF),
 )
 

@@ -158,15 +158,7 @@ KERNEL_6_13 = "getxattrat listmount listxattrat mseal removexattrat setxattrat s
 LSM = "lsm_get_self_attr lsm_list_modules lsm_set_self_attr"
 
 # CLONE_NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET, NEWCGROUP: clone(2)
-NAMESPACE_FLAGS = (
-    0x00020000,
-    0x04000000,
-    0x08000000,
-    0x10000000,
-    0x20000000,
-    0x40000000,
-    0x02000000,
-)
+NAMESPACE_FLAGS = (0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000, 0x2000000)
 _AF_ALG, AF_VSOCK = 38, 40
 
 ADMIN = with_caps("CAP_SYS_ADMIN")

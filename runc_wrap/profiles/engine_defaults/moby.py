@@ -7,32 +7,8 @@ moby/profiles as vendored there, to docker-v29.7.2. defaultErrnoRet is EPERM, ex
 import errno
 
 from runc_wrap.host import engine_names
-from runc_wrap.profiles.engine_defaults.dated_rules import (
-    AF_VSOCK,
-    ARCHITECTURES,
-    CORE,
-    IO_URING,
-    KERNEL_6_7,
-    KERNEL_6_13,
-    LSM,
-    ON_ARM,
-    ON_S390,
-    ON_X86,
-    PKEY,
-    Architectures,
-    DatedRule,
-    DefaultByRelease,
-    allowed,
-    calls,
-    clone3_unknown,
-    clones_without_namespaces,
-    for_admins,
-    on,
-    personalities,
-    socket,
-    sockets_without_alg_and_vsock,
-    with_a_capability,
-)
+from runc_wrap.profiles.engine_defaults import dated_rules as dated
+from runc_wrap.profiles.engine_defaults.dated_rules import DatedRule, allowed, calls, personalities
 from runc_wrap.profiles.runtime_spec_names import ERRNO
 from runc_wrap.profiles.source_profile import Condition
 
@@ -41,14 +17,14 @@ _HANDLES_FREE = "23.0.7 24.0.3"
 _KERNEL_6_7_KNOWN = "23.0.10 25.0.3"
 
 _BASE = DatedRule(
-    calls(" ".join(name for name in CORE.split() if name != "socketcall"))
+    calls(" ".join(name for name in dated.CORE.split() if name != "socketcall"))
     + calls("socketcall", until="29.4.2")
     + calls("socketcall", since="29.4.3")
-    + calls(IO_URING, until="25.0.0")
-    + calls(PKEY)
+    + calls(dated.IO_URING, until="25.0.0")
+    + calls(dated.PKEY)
     + calls("name_to_handle_at", since=_HANDLES_FREE)
-    + calls(KERNEL_6_7, since=_KERNEL_6_7_KNOWN)
-    + calls(KERNEL_6_13, since="28.2.0")
+    + calls(dated.KERNEL_6_7, since=_KERNEL_6_7_KNOWN)
+    + calls(dated.KERNEL_6_13, since="28.2.0")
     + calls("riscv_hwprobe", since="28.2.0"),
 )
 
@@ -58,8 +34,8 @@ _SOCKETCALL = DatedRule(
 )
 
 _SOCKETS = (
-    socket(AF_VSOCK, "SCMP_CMP_NE", since="", until=_ALG_BLOCKED),
-    *sockets_without_alg_and_vsock(_ALG_BLOCKED),
+    dated.socket(dated.AF_VSOCK, "SCMP_CMP_NE", since="", until=_ALG_BLOCKED),
+    *dated.sockets_without_alg_and_vsock(_ALG_BLOCKED),
 )
 
 _KERNEL = DatedRule(
@@ -67,28 +43,28 @@ _KERNEL = DatedRule(
 )
 
 _BY_ARCH = (
-    DatedRule(calls("swapcontext sync_file_range2"), includes=on("ppc64le")),
-    ON_ARM,
-    *ON_X86,
-    ON_S390,
-    DatedRule(calls("riscv_flush_icache"), includes=on("riscv64")),
+    DatedRule(calls("swapcontext sync_file_range2"), includes=dated.on("ppc64le")),
+    dated.ON_ARM,
+    *dated.ON_X86,
+    dated.ON_S390,
+    DatedRule(calls("riscv_flush_icache"), includes=dated.on("riscv64")),
 )
 
 _BY_CAPABILITY = (
     allowed(calls("open_by_handle_at"), "CAP_DAC_READ_SEARCH"),
-    allowed(for_admins(_HANDLES_FREE) + calls(LSM, since="28.2.0"), "CAP_SYS_ADMIN"),
-    *clones_without_namespaces(),
-    clone3_unknown(),
-    *with_a_capability(home_node=_KERNEL_6_7_KNOWN),
+    allowed(dated.for_admins(_HANDLES_FREE) + calls(dated.LSM, since="28.2.0"), "CAP_SYS_ADMIN"),
+    *dated.clones_without_namespaces(),
+    dated.clone3_unknown(),
+    *dated.with_a_capability(home_node=_KERNEL_6_7_KNOWN),
 )
 
 _ARCHITECTURES = (
-    *ARCHITECTURES,
-    Architectures("riscv64", "RISCV64"),
-    Architectures("loong64", "LOONGARCH64", since="29.4.2"),
+    *dated.ARCHITECTURES,
+    dated.Architectures("riscv64", "RISCV64"),
+    dated.Architectures("loong64", "LOONGARCH64", since="29.4.2"),
 )
 
-MOBY = DefaultByRelease(
+MOBY = dated.DefaultByRelease(
     name=engine_names.DOCKER.profile,
     oldest="23.0.0",
     releases="23.0.18 24.0.9 25.0.17 26.1.5 27.5.1 28.5.2 29.7.2",
