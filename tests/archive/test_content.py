@@ -183,9 +183,7 @@ def place(
     return made
 
 
-def test_a_release_is_not_built_and_the_message_says_what_to_do(
-    gone: list[Deb], place: Path
-) -> None:
+def test_no_release_is_built_and_the_message_says_what_to_do(gone: list[Deb], place: Path) -> None:
     with pytest.raises(SystemExit) as raised:
         provided(here(), place, gone, strict=True)
     told = str(raised.value)

@@ -157,18 +157,14 @@ def test_a_scrape_of_the_pod_has_the_agents_metrics_and_the_installers_state(
     assert sum(map(float, decided)) >= 1
 
 
-def test_a_pod_through_the_handler_is_confined_and_another_is_not(
-    node: ClusterNode, cri: Cri
-) -> None:
+def test_a_pod_through_the_handler_is_confined_and_another_not(node: ClusterNode, cri: Cri) -> None:
     for other in ("runc", ""):  # without a name: the engine's default is not ours
         assert _seccomp(node, started(cri, other)) == DISABLED
     assert _seccomp(node, started(cri, "runc-wrap")) == FILTER
     assert node.decision() == ("inject", "audit")
 
 
-def test_a_policy_comes_with_a_new_pod_which_restarts_no_engine(
-    node: ClusterNode, cri: Cri
-) -> None:
+def test_a_policy_comes_with_a_new_pod_that_restarts_no_engine(node: ClusterNode, cri: Cri) -> None:
     since, before = node.engine_start(), node.state()
     node.play(ENFORCE, "# nothing but the overlay's mode\n")
     node.until(f"grep -q enforce {SENT}/{MODE} && grep -q nothing {SENT}/config.toml")
@@ -191,9 +187,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_policy_that_is_refused_leaves_the_one_before(
-    node: ClusterNode, cri: Cri, name: str
-) -> None:
+def test_a_refused_policy_leaves_the_one_before(node: ClusterNode, cri: Cri, name: str) -> None:
     policy, why = REFUSED[name]
     node.play(AUDIT, policy)
     node.wait_event("PolicyRefused", why)

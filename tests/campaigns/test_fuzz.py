@@ -97,9 +97,7 @@ def test_no_fuzzed_input_is_read_wrongly(target: str, tmp_path: Path, decoder: P
     assert found.covered > 0
 
 
-def test_every_target_has_seeds_that_it_accepts(
-    decoder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_target_has_seeds_it_accepts(decoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(targets.DECODER, str(decoder))
     assert targets.TARGETS.keys() == SEEDS.keys()
     for target, check in targets.TARGETS.items():

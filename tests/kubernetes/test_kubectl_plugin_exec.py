@@ -47,9 +47,7 @@ def _answer(cluster: Cluster, node: str, *workloads: Any) -> None:
     cluster.answers[node] = json.dumps(document(node, *workloads), indent=2).encode()
 
 
-def test_report_comes_through_exec_and_status_through_labels(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_reports_come_by_exec_and_status_by_labels(cluster: Cluster, tmp_path: Path) -> None:
     cluster.path = "/k8s/clusters/c-1"  # as a gateway's
     many = [workload(f"w{at}") for at in range(300)]  # more than one message of a WebSocket
     _answer(cluster, "a", WEB, *many)

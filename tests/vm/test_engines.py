@@ -179,9 +179,7 @@ def test_a_container_is_confined_through_us_and_not_without_us(seen: Seen, engin
 
 
 @EACH
-def test_a_container_keeps_the_apparmor_profile_that_its_engine_chose(
-    seen: Seen, engine: str
-) -> None:
+def test_a_container_keeps_the_apparmor_profile_its_engine_chose(seen: Seen, engine: str) -> None:
     assert seen.through[engine].apparmor == seen.without[engine].apparmor
     # what Debian's engines choose: a user's may load no profile
     confined = engine in {"containerd", "docker", "podman"}

@@ -255,9 +255,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("where", ["above", "itself"])
-def test_an_unsafe_prefix_is_refused_before_anything_is_written(
-    place: Path, way: str, where: str
-) -> None:
+def test_an_unsafe_prefix_is_refused_before_any_write(place: Path, way: str, where: str) -> None:
     WAYS[way](place / "a")
     prefix = place / "a" / "p" if where == "above" else place / "a"
     before = sorted(place.rglob("*"))

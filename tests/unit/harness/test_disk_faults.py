@@ -64,9 +64,7 @@ def test_a_file_is_durable_once_it_and_its_name_are_synced(
 
 @WAYS
 @pytest.mark.parametrize(("number", "call"), [(1, "open"), (2, "write"), (3, "fsync")])
-def test_each_call_can_fail(
-    way: Callable[[Path], None], number: int, call: str, root: Path
-) -> None:
+def test_any_call_can_fail(way: Callable[[Path], None], number: int, call: str, root: Path) -> None:
     with (
         disk_faults.failing(number, disk_faults.FULL) as told,
         pytest.raises(OSError, match="No space"),
