@@ -112,6 +112,7 @@ def _traced(pids: Sequence[int]) -> Iterator[tuple[int, Any]]:
     (0, None) follows when the tracer goes on from a process.
     """
     waiting: set[int] = set()
+    ptrace.end_with_parent(is_so=True)
     for pid in pids:
         yield pid, None
         try:
