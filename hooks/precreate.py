@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _BUNDLE = "userdata"
 STRICTEST = "crun"  # its rules for configs apply if the runtime is not known
-_CHUNK = 1024 * 1024
 # runtime-spec:specs-go/config.go LinuxSeccomp, LinuxSyscall, LinuxSeccompArg
 _BLOCK = (
     "defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata syscalls"
@@ -76,14 +75,10 @@ def called(directory: str) -> Invocation:
 
 
 def _stdin() -> bytes:
-    parts = []
-    size = 0
-    while part := posix.read(0, _CHUNK):
-        parts.append(part)
-        size += len(part)
-        if size > config_file.LARGEST:
-            raise Refusal(f"the config is larger than {config_file.LARGEST} bytes.")
-    return b"".join(parts)
+    text = sys.stdin.buffer.read(config_file.LARGEST + 1)
+    if len(text) > config_file.LARGEST:
+        raise Refusal(f"the config is larger than {config_file.LARGEST} bytes.")
+    return text
 
 
 def refuse(message: str) -> None:

@@ -59,11 +59,12 @@ class StepExecution:
 
     def do(self, step: str, seen: Seen) -> None:
         """Do one step. Raises StepFailure and SystemdError."""
+        if step in (next_step.REGISTER, next_step.PROVE):
+            self._proved(self.commands.engine(step, seen.engine.name), seen)
+            return
         {
             next_step.INSTALL: self._install,
             next_step.POLICY: self._put_policy_in_force,
-            next_step.REGISTER: self._register,
-            next_step.PROVE: self._prove,
             next_step.WITHDRAW: self._withdraw,
             next_step.UNREGISTER: self._unregister,
             next_step.UNINSTALL: self._uninstall,
@@ -144,12 +145,6 @@ class StepExecution:
             raise StepFailure(ended.findings)
         remarks = ended.texts("remarks")
         state_file.change(self.places, machine=seen.machine, remarks=remarks)
-
-    def _register(self, seen: Seen) -> None:
-        self._proved(self.commands.engine(next_step.REGISTER, seen.engine.name), seen)
-
-    def _prove(self, seen: Seen) -> None:
-        self._proved(self.commands.engine(next_step.PROVE, seen.engine.name), seen)
 
     def _proved(self, ended: CommandEnd, seen: Seen) -> None:
         """Remember that a canary ran with the release that is in force now."""

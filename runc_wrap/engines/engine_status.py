@@ -36,15 +36,12 @@ def listed(states: list[Registered]) -> list[Json]:
     shown = []
     for name, kind in engine_registry.ENGINES.items():
         found = [_installed(each) for each in kind.detect()]
-        first = found[0] if found else {"binary": None, "version": None}
-        own = [(state.config, one) for state in states if state.engine == name
-               for one in state.handlers]  # fmt: skip
+        first = {key: found[0][key] if found else None for key in ("binary", "version")}
         registered = [
-            {"config": str(config), "handler": one.name, "path": one.path, "default": one.default,
-             "in_force": engine_registry.at(name, config).shows(one)}
-            for config, one in own
+            {"config": str(state.config), "handler": one.name, "path": one.path,
+             "default": one.default, "in_force": engine_registry.at(name, state.config).shows(one)}
+            for state in states if state.engine == name for one in state.handlers
         ]  # fmt: skip
-        first = {key: first[key] for key in ("binary", "version")}
         shown.append({"engine": name, **first, "found": found, "registered": registered})
     return shown
 

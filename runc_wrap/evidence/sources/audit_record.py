@@ -68,7 +68,7 @@ def parse(line: bytes) -> Sighting | None:
     if len(line) > LONGEST:
         return None
     if line[1:2] == b",":
-        line = _ESCAPE.sub(_byte, line)
+        line = _ESCAPE.sub(lambda escape: bytes([int(escape[1], 16)]), line)
     found = _LINE(line)
     return _sighting(*found.groups()) if found else None
 
@@ -97,10 +97,6 @@ def _sighting(*groups: bytes) -> Sighting:
     comm, exe, arch, number = _kept.get(program) or _program(program)
     stamp = float(time), int(serial)
     return Sighting(*stamp, int(pid), int(uid), comm, exe, arch, number, int(code, 16), None, AUDIT)
-
-
-def _byte(escape: re.Match[bytes]) -> bytes:
-    return bytes([int(escape[1], 16)])
 
 
 def _program(text: bytes) -> tuple[str, str, int, int]:

@@ -10,15 +10,8 @@ import errno
 from dataclasses import replace
 
 from runc_wrap.host import engine_names
+from runc_wrap.profiles.engine_defaults import dated_rules as dated
 from runc_wrap.profiles.engine_defaults.containers_common import CONTAINERS_COMMON
-from runc_wrap.profiles.engine_defaults.dated_rules import (
-    ADMIN,
-    NAMESPACE_FLAGS,
-    S390,
-    DefaultByRelease,
-    clone3_unknown,
-    on,
-)
 from runc_wrap.profiles.engine_versions import Version, parse, reached
 from runc_wrap.profiles.runtime_spec_names import ALLOW, ERRNO
 from runc_wrap.profiles.source_profile import ANYWHERE, Argument, Condition, Profile, Rule
@@ -28,7 +21,7 @@ _BUILT_WITH = {"1.35.1": "0.67.2", "1.33.0": "0.63.0", "1.31.0": "0.60.2", "1.25
 _CLONE_GUARDED = "1.29.9 1.30.6 1.31.0"
 
 
-class _StricterCommon(DefaultByRelease):
+class _StricterCommon(dated.DefaultByRelease):
     """containers/common's by CRI-O's releases, with fewer ways to a namespace."""
 
     def at(self, version: Version) -> Profile:
@@ -38,14 +31,14 @@ class _StricterCommon(DefaultByRelease):
         moved: tuple[str, ...] = ("unshare",)
         more: tuple[Rule, ...] = ()
         if reached(version, _CLONE_GUARDED):
-            moved, unknown = ("clone", "clone3", "unshare"), clone3_unknown().at(version)
+            moved, unknown = ("clone", "clone3", "unshare"), dated.clone3_unknown().at(version)
             more = (
-                *_guards(0, Condition(arches=S390), ANYWHERE),
-                *_guards(1, ANYWHERE, on(*S390)),
+                *_guards(0, Condition(arches=dated.S390), ANYWHERE),
+                *_guards(1, ANYWHERE, dated.on(*dated.S390)),
                 *filter(None, [unknown]),
             )
         kept = (_without(rule, moved) for rule in common.rules)
-        rules = (*kept, Rule(moved, ALLOW, includes=ADMIN), *more)
+        rules = (*kept, Rule(moved, ALLOW, includes=dated.ADMIN), *more)
         return replace(common, version=str(version), rules=rules)
 
 
@@ -73,9 +66,9 @@ def _guards(index: int, excludes: Condition, includes: Condition) -> tuple[Rule,
     The seven comparisons of the second rule share an argument, so runtimes join them by OR.
     """
     masked = "SCMP_CMP_MASKED_EQ"
-    none = (Argument(index, sum(NAMESPACE_FLAGS), masked),)
-    one = tuple(Argument(index, flag, masked, flag) for flag in NAMESPACE_FLAGS)
-    unless = replace(excludes, caps=ADMIN.caps)
+    none = (Argument(index, sum(dated.NAMESPACE_FLAGS), masked),)
+    one = tuple(Argument(index, flag, masked, flag) for flag in dated.NAMESPACE_FLAGS)
+    unless = replace(excludes, caps=dated.ADMIN.caps)
     return (
         Rule(("clone",), ALLOW, None, none, includes, excludes),
         Rule(("clone",), ERRNO, errno.EPERM, one, includes, unless),
