@@ -72,11 +72,13 @@ def test_without_names_only_containers_are_meant_that_would_get_the_overlay_now(
     node.configure(OVERLAY)
     assert [one["id"] for one in node.tighten("--overlay", inside=alone)] == [confined.name]
     assert answers(confined, "no")
+    (found,) = node.tighten("--profile", opted_out.name, status=1)
+    assert "gives it no profile" in found["reasons"][0]
     assert answers(opted_out, "yes")
     assert answers(own, "yes")
     node.configure(OVERLAY + "existing = true\n")
-    found = {one["id"]: one["result"] for one in node.tighten("--overlay", inside=alone)}
-    assert found == {confined.name: "has it", own.name: "tightened"}
+    results = {one["id"]: one["result"] for one in node.tighten("--overlay", inside=alone)}
+    assert results == {confined.name: "has it", own.name: "tightened"}
     assert answers(own, "no")
     node.tighten("--overlay", opted_out.name)
     assert answers(opted_out, "no")
@@ -184,7 +186,9 @@ def test_no_new_privs_is_set_only_if_that_is_asked_for(node: LiveNode) -> None:
     assert node.disagreeing() == ([], [])
 
 
-def test_a_profile_that_only_logs_asks_a_listener_or_ends_waits_is_refused(node: LiveNode) -> None:
+def test_a_profile_that_only_logs_asks_a_listener_ends_waits_or_denies_nothing_is_refused(
+    node: LiveNode,
+) -> None:
     bundle = node.started()
     node.configure('[default]\nmode = "audit"\n')
     (found,) = node.tighten("--profile", bundle.name, status=1)
@@ -199,6 +203,10 @@ def test_a_profile_that_only_logs_asks_a_listener_or_ends_waits_is_refused(node:
     asks.write_text(json.dumps(listener(rule("ERRNO", "restart_syscall"))))
     (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
     assert "it denies restart_syscall" in found["reasons"][0]
+    asks.write_text(json.dumps(profile(rule("ERRNO", "mkdirr"))))
+    (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
+    assert 'would not deny them: "mkdirr"' in found["reasons"][0]
+    assert answers(bundle, "yes")
 
 
 def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_if_not_paused(

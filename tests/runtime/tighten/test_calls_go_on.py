@@ -4,6 +4,7 @@ RUNC_WRAP_TEST_RUNS is the number of fresh containers that sit in each call, 1 i
 """
 
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -126,7 +127,7 @@ def test_a_second_time_ends_no_call_nor_does_reading_the_filters(
     }
 
 
-def test_a_32_bit_program_keeps_its_calls_and_its_registers(
+def test_a_32_bit_program_keeps_its_calls_and_its_registers_or_is_named_if_all_are_denied(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:
     source = install.SOURCE / "harness" / "programs" / "waiting32.c"
@@ -136,6 +137,9 @@ def test_a_32_bit_program_keeps_its_calls_and_its_registers(
 
 
 def computes_on(running: Running) -> None:
+    of_abi = struct.pack("=HBBI", 0x20, 0, 0, 4) + denying(0x40000003)[8:]
+    (named,) = running.tighten(FilterRequest(of_abi, set_no_new_privs=True))
+    assert "SCMP_ARCH_X86" in (named.reason or "")
     for at, error in enumerate((ERRNO, ERRNO + 1, ERRNO + 2), 1):
         request = FilterRequest(denying(KEYCTL_32, error), set_no_new_privs=True)
         assert [one.reason for one in running.tighten(request)] == [None]

@@ -6,6 +6,7 @@ RUNC_WRAP_TEST_KILLS is how many of them are tried, 10 if it is not set.
 import errno
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,33 @@ def test_a_killed_tightening_disturbs_no_call_and_can_be_run_again(
         places = [tmp_path / str(at) for at in range(TRIED)]
         wrong = [*several.map(lambda place, at: killed(place, program, who, at + 1), places, steps)]
     assert [(step, one) for step, one in zip(steps, wrong, strict=True) if one] == []
+
+
+def test_a_tracer_whose_thread_does_not_stop_ends_with_its_command(
+    built: Callable[[str], Path],
+) -> None:
+    requires(root=True)
+    with subprocess.Popen([built("unstoppable"), "1"], start_new_session=True) as first:
+        waits = partial(children, first.pid)
+        try:
+            wait_until(lambda: bool(waits()), "the parent of a child by vfork")
+            words = [sys.executable, "-c", DRIVER, str(waits()[0]), "-1", "nobody"]
+            with subprocess.Popen(words) as command:
+                wait_until(lambda: bool(traced(waits()[0])), "the tracer")
+                command.kill()
+            wait_until(lambda: not traced(waits()[0]), "its end", 10)
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+
+
+def children(parent: int) -> list[int]:
+    """Return a process' children that wait for theirs."""
+    return [
+        pid
+        for pid in procfs.pids()
+        if (procfs.born(pid) or (0, 0))[1] == parent
+        and b"State:\tD" in (procfs.read(f"/proc/{pid}/status") or b"")
+    ]
 
 
 def killed(place: Path, program: Path, who: str, step: int) -> list[str]:

@@ -217,19 +217,33 @@ def test_a_workload_that_needs_what_it_would_lose_is_refused(
     assert allowed == {"web1": TIGHTENED, "web2": TIGHTENED, "done": HAS_IT}
 
 
+def test_a_name_is_meant_before_the_beginning_of_an_id_which_has_to_be_one_containers(
+    on_node: OnNode,
+) -> None:
+    on_node.entries.extend(map(entry, ("web1-prod", "web1-prop", "db")))
+    for name in ("web1", "db", "web1-prod"):
+        assert on_node.results(name) == {name: TIGHTENED}
+    assert on_node.node.ctl("tighten", "--named", "x", "web1-pro").exit_code == 2
+
+
 ANSWERS = [
     ("y\n", [], 0),
+    (None, [], 0),
     *((answer, [], 1) for answer in ("n\n", "\n", "")),
     *(("", [option], 0) for option in ("--yes", "--dry-run")),
 ]
 
 
 @pytest.mark.parametrize(("answer", "words", "status"), ANSWERS)
-def test_a_terminal_is_asked(
-    on_node: OnNode, monkeypatch: pytest.MonkeyPatch, answer: str, words: list[str], status: int
+def test_a_terminal_is_asked_if_there_is_one(
+    on_node: OnNode,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | None,
+    words: list[str],
+    status: int,
 ) -> None:
-    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr(tighten, "sys", terminal)
-    on_node.node.ctl("tighten", "--named", "x", *words, "web1", stdin=answer, status=status)
+    terminal = None if answer is None else SimpleNamespace(isatty=lambda: True)
+    monkeypatch.setattr(tighten, "sys", SimpleNamespace(stdin=terminal))
+    on_node.node.ctl("tighten", "--named", "x", *words, "web1", stdin=answer or "", status=status)
     is_laid = status == 0 and "--dry-run" not in words
     assert on_node.laying.laid == ["web1"] * is_laid

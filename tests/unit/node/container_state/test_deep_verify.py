@@ -102,6 +102,13 @@ def test_a_filter_that_was_laid_counts_and_none_that_can_be_compared_in_part_onl
         laid.closest((CALCULATED,))
 
 
+def test_filters_that_many_threads_share_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid = deep_verify.WithLaid(None, 0, (LAID,))
+    first = laid.closest((_denying(251),))
+    monkeypatch.setattr(deep_verify.WithLaid, "_compared", None)
+    assert laid.closest((_denying(251),)) == first != ()
+
+
 def test_a_programs_own_filter_is_not_compared_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deep_verify, "_SECONDS", 0.3)
     decided = Expectations({"defaultAction": "SCMP_ACT_ERRNO"}, Loader("crun"))
