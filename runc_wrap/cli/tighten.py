@@ -20,7 +20,7 @@ from runc_wrap.report.workload_names import Workload
 from runc_wrap.tighten import container_tightening, tightening_plan, tracing_obstacles
 from runc_wrap.tighten.laid_filter import FilterChoice
 from runc_wrap.tighten.process_tightening import SeccompState
-from runc_wrap.tighten.tightening_plan import HAS_IT, Tightening, planned
+from runc_wrap.tighten.tightening_plan import HAS_IT, PARTLY, TIGHTENED, Tightening, planned
 
 Flags = dict[str, bool]
 _COLUMNS = ("CONTAINER", "FILTER", "PROCESSES", "THREADS", "BEFORE", "NOW", "STOPPED", "RESULT")
@@ -91,6 +91,9 @@ def _tightened(
     with output.progress("Tightening containers") as meter:
         for plan in meter.counting(todo):
             container_tightening.tighten(places, plan, containers)
+    for plan in plans:
+        if plan.result in (HAS_IT, TIGHTENED, PARTLY):
+            container_tightening.note_joined(plan, containers)
     return plans, not node.unreadable
 
 

@@ -94,8 +94,6 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
         plan.reasons.append(
             f"the runtime's process {pid} began an exec or update before, and goes on"
         )
-    for pid in _joined(containers, place):
-        plan.notes.append(f"the process {pid} only joined its namespaces: left as it is")
 
 
 def _save(plan: Tightening) -> tuple[bool, tuple[bytes, ...]]:
@@ -117,8 +115,13 @@ def _is_there(plan: Tightening) -> bool:
     return first.handle.is_running() and procfs.started(first.pid) is not None
 
 
+def note_joined(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None:
+    """Name the processes outside a container that are in its mount namespace."""
+    joined = _joined(containers, containers.index(plan.entry.container))
+    plan.notes += [f"the process {pid} only joined its namespaces: left as it is" for pid in joined]
+
+
 def _joined(containers: Sequence[RuntimeContainer], place: int) -> list[int]:
-    """Return the processes outside a container that are in its mount namespace."""
     own = procfs.namespace(containers[place].pid or 0, "mnt")
     if own in (None, procfs.namespace(os.getpid(), "mnt")):
         return []

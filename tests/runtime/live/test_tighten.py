@@ -103,6 +103,19 @@ def test_apply_names_it_as_stale_until_it_is_tightened(node: LiveNode, alone: li
     assert answers(bundle, "no")
 
 
+def test_a_process_that_only_joined_its_mounts_is_named_each_time(node: LiveNode) -> None:
+    bundle = node.started()
+    node.configure(OVERLAY)
+    own = procfs.namespace(bundle.pid, "mnt")
+    with subprocess.Popen(["nsenter", "-m", "-t", str(bundle.pid), "/bin/sleep", "100"]) as joined:
+        wait_until(lambda: procfs.namespace(joined.pid, "mnt") == own, "its joining")
+        named = f"the process {joined.pid} only joined its namespaces: left as it is"
+        for result in ("tightened", "has it"):
+            (found,) = node.tighten("--overlay", bundle.name)
+            assert (found["result"], found["reasons"]) == (result, [named])
+        joined.kill()
+
+
 def test_two_at_once_both_add_their_filter(node: LiveNode) -> None:
     bundle = node.started()
     words = [str(node.installed.ctl), "tighten", "--json", bundle.name, "--named"]
