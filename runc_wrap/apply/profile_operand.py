@@ -6,22 +6,23 @@ containerd@2.1     a built-in, captured or composed profile, or localhost/<file>
 container:ID       the filters that a running container's first process has, from the kernel
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
 from runc_wrap.engines.capture import capture_store
 from runc_wrap.filters.evaluate import bpf
+from runc_wrap.filters.evaluate.libseccomp_input import Loader
 from runc_wrap.filters.kernel import filter_readback, ptrace
-from runc_wrap.filters.profile_difference import ProcessFilters
+from runc_wrap.filters.profile_difference import ProcessFilters, Side
 from runc_wrap.host import procfs
 from runc_wrap.hotpath import policy_file
 from runc_wrap.hotpath.annotations import LOCALHOST, RUNTIME_DEFAULT
+from runc_wrap.hotpath.compiled_policy import CompiledProfile
 from runc_wrap.hotpath.privileged import CAPABILITIES
 from runc_wrap.hotpath.rule_algebra import DENYING, SOCKETS
 from runc_wrap.node import abi_probe, installed_programs, runtime_loader
 from runc_wrap.node.container_state import container_status
+from runc_wrap.node.container_state.container_status import Entry
+from runc_wrap.node.paths import Places
 from runc_wrap.policy import named_profiles, overlay_settings, policy_compiler
 from runc_wrap.policy.compiler_facts import Facts
 from runc_wrap.policy.settings import policy_sources, settings_reader
@@ -40,15 +41,7 @@ from runc_wrap.profiles.json_profiles import profile_files, profile_parser
 from runc_wrap.profiles.json_profiles.strict_json import MAX_BYTES
 from runc_wrap.profiles.profile_compiler import compile_profile
 from runc_wrap.profiles.runtime_spec_names import OCI
-from runc_wrap.profiles.source_profile import ProfileError
-
-if TYPE_CHECKING:
-    from runc_wrap.filters.evaluate.libseccomp_input import Loader
-    from runc_wrap.filters.profile_difference import Side
-    from runc_wrap.hotpath.compiled_policy import CompiledProfile
-    from runc_wrap.node.container_state.container_status import Entry
-    from runc_wrap.node.paths import Places
-    from runc_wrap.profiles.source_profile import Profile, Rule
+from runc_wrap.profiles.source_profile import Profile, ProfileError, Rule
 
 CONTAINER = "container:"
 STDIN = "-"

@@ -1,7 +1,5 @@
 """The overlay in the owner's settings: checking it, and applying it to compiled profiles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
