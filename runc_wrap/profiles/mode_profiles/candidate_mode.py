@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 from runc_wrap.hotpath.compiled_policy import CompiledProfile, CompiledRule
 from runc_wrap.hotpath.decision import OBSERVE
 from runc_wrap.hotpath.resolve import holds
-from runc_wrap.hotpath.rule_algebra import alternatives, calls_of, renamed, result, ruling
+from runc_wrap.hotpath.rule_algebra import (
+    alternatives,
+    calls_of,
+    meaningful,
+    renamed,
+    result,
+    ruling,
+)
 from runc_wrap.profiles.arguments.argument_sets import (
     ALL,
     ArgumentSet,
@@ -113,7 +120,7 @@ def _kept(current: CompiledProfile, made: Collection[str], action: str) -> list[
 
 def _by_call(entries: list[CompiledRule]) -> dict[str, list[CompiledRule]]:
     found: dict[str, list[CompiledRule]] = {}
-    for entry in entries:
+    for entry in map(meaningful, entries):
         for name in dict.fromkeys(calls_of(entry)):
             found.setdefault(name, []).append(entry)
     return found

@@ -67,6 +67,7 @@ def rule(name: str, action: str = ALLOW, *args: tuple[int, str, int, int]) -> Js
 
 
 FIVE, NO_KEYCTL = rule("keyctl", ERRNO, (0, "EQ", 5, 0)), rule("keyctl", ERRNO)
+ANY = rule("keyctl", ALLOW, (0, "MASKED_EQ", 0, 0))
 WITH_0 = rule("keyctl", ALLOW, (1, "EQ", 0, 0))
 
 
@@ -85,6 +86,7 @@ def _meant(simulation: Simulation, call: str, args: tuple[int, ...]) -> int | No
 @example(profile(rule("keyctl")), profile(rule("keyctl", ALLOW, (0, "NE", 40, 0))), set(), [40, 0])
 @example(profile({**FIVE, "errnoRet": 95}, WITH_0), profile(), set(), [5, 40])
 @example(profile(FIVE, default=ALLOW), profile(NO_KEYCTL, default=ALLOW), set(), [5, 40])
+@example(profile(ANY, NO_KEYCTL, default=LOG), profile(), set(), [5, 40])
 @settings(deadline=None, max_examples=150)
 def test_denials_stay_and_what_the_candidate_denies_more_is_logged(
     current: Any, candidate: Any, held: set[str], values: list[int]
