@@ -77,6 +77,14 @@ def born(pid: int) -> tuple[int, int] | None:
     return int(fields[_START - _AFTER_NAME]), int(fields[_PARENT - _AFTER_NAME])
 
 
+def last_pid() -> int:
+    """Return the pid that was the last to be given to a process or thread: proc_loadavg(5).
+
+    The kernel gives them in turn, and begins again after the highest (kernel/pid.c, alloc_pid).
+    """
+    return int(contents("/proc/loadavg").split()[-1])
+
+
 def ancestors(pid: int) -> list[int]:
     """Return a process' parent, that one's parent and so on, as far as they run; never pid 1."""
     found: list[int] = []

@@ -139,16 +139,15 @@ def tighten_container(
 ) -> Outcomes:
     """Add the filter to all processes of containers[place]; see `tighten_processes`.
 
-    Inside are those in its cgroup, the others are only in its pid namespace or descend from its
-    first process. `containers` are all of this node: a cgroup that several share is no container's.
+    Inside are those in its cgroup; others are only in its pid namespace or descend from its first
+    process. `containers` are all of this node: a cgroup that several share is no container's.
     """
     inside = partial(_processes, _cgroup(containers, place))
 
-    def others() -> set[int]:
-        found = {one.pid for one in members(containers, place)}
-        return found.difference(inside())
+    def all_() -> list[int]:
+        return [one.pid for one in members(containers, place)]
 
-    return tighten_processes(Members(inside, others, is_meant), request, before)
+    return tighten_processes(Members(inside, all_, is_meant), request, before)
 
 
 def members(containers: Sequence[RuntimeContainer], place: int) -> list[Process]:

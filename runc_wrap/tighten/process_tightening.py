@@ -18,9 +18,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from runc_wrap.filters.kernel import filter_injection, filter_readback, ptrace
@@ -33,6 +33,7 @@ SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _MOST_HELD = 10.0  # while it waits for a processor
 _QUIET = 2  # looks
+_SOON = 0.05  # seconds in which no machine gives all its pids (32,768 or more)
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _OVER = 0, 0  # in place of a process: no look finds one any more
 _LATE = "no time was left for it; run this again"
@@ -68,25 +69,46 @@ Outcomes = Mapping[Identity, ProcessOutcome | None]
 _NONE = SeccompState(0, None)
 
 
-class Members(NamedTuple):
+@dataclass(slots=True)
+class Members:
     """Who is in a container: functions that return host pids of processes, not of threads.
 
-    `inside` is read in microseconds, so that none escapes by making others all the time; `others`
-    are those that are not inside. A process for which `is_meant` returns False is left.
+    `inside` is read in microseconds, so that none escapes by making others all the time; `all_`
+    are those and others. A process for which `is_meant` returns False is left.
     """
 
     inside: Callable[[], Iterable[int]]
-    others: Callable[[], Iterable[int]]
+    all_: Callable[[], Iterable[int]]
     is_meant: Callable[[int], bool] = bool  # whoever has a number
+    _starts: dict[int, int] = field(default_factory=dict)  # of who was inside
+    _last: tuple[int, float] = 0, 0.0  # the pid that was the last to be given, and when
 
-    def unknown(self, known: Iterable[Identity], *, is_inside: bool) -> set[Identity]:
+    def unknown(self, known: Container[Identity], *, is_inside: bool) -> set[Identity]:
         """Return who is meant and not known; with start time 0 who has ended meanwhile.
 
-        That one may have made another. Of the others, lists take so long that some always end.
+        That one may have made another. Lists of all take so long that some always end.
         """
-        pids = self.inside() if is_inside else self.others()
-        found = {(pid, (procfs.born(pid) or (0,))[0]) for pid in pids}.difference(known)
+        listed = self._inside() if is_inside else _starts(self.all_())
+        found = {one for one in listed.items() if one not in known}
         return {one for one in found if (one[1] or is_inside) and self.is_meant(one[0])}
+
+    def _inside(self) -> dict[int, int]:
+        """Return who is inside; asked for its start time only if its pid can have become another's.
+
+        The kernel gives pids in turn. Asking a thousand each time would take longer than a child
+        takes to be born.
+        """
+        pids, (before, when) = [*self.inside()], self._last
+        last, now = self._last = procfs.last_pid(), time.monotonic()
+        old = self._starts if before <= last and now - when < _SOON else {}
+        kept = {one: old[one] for one in pids if old.get(one) and not before < one <= last}
+        self._starts = kept | _starts(one for one in pids if one not in kept)
+        return self._starts
+
+
+def _starts(pids: Iterable[int]) -> dict[int, int]:
+    """Return the start times of processes, 0 of one that has ended."""
+    return {pid: (procfs.born(pid) or (0,))[0] for pid in pids}
 
 
 def tighten_processes(
@@ -100,7 +122,8 @@ def tighten_processes(
     with the filter meanwhile. Whoever could not be tightened is returned with a `reason`. Nothing
     is undone, and running it again adds the filter only where it is missing, or to several threads.
     """
-    outcomes = {one: done for one, done in before.items() if not (done and done.reason)}
+    failed = {one for one, done in before.items() if done and done.reason}
+    outcomes = {one: done for one, done in before.items() if one not in failed}
     begun, deadline = 0 if before else procfs.ticks(), time.monotonic() + seconds
     while time.monotonic() < deadline:
         if _trace(members, request, outcomes, begun, deadline):
@@ -110,6 +133,8 @@ def tighten_processes(
             for one in members.unknown(outcomes, is_inside=is_inside):
                 late = ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
                 outcomes[one] = _outcome(one, _LATE) or late  # it may have made another
+    for one in failed.intersection(outcomes):  # who has it since then is shown as well
+        outcomes[one] = outcomes[one] or _outcome(one, None)
     return outcomes
 
 
@@ -162,19 +187,21 @@ def _looks(
     """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then _OVER.
 
     After a failure it ends early, since only the tracer's end frees what did not stop. Those inside
-    come last: the others may have made some of them.
+    come last: the others may have made some of them. Of the others nobody can prove that none is
+    missing: a list of all takes too long.
     """
     _become_tracer()
     for is_inside in (True, False, True):
         quiet = 0
         while quiet < _QUIET:
             news, is_all = _news(members, known, is_inside=is_inside)
-            quiet = quiet + 1 if is_all else 0
+            later = () if is_inside else {*members.inside()}  # they are looked at once more
+            quiet = quiet + 1 if is_all or not is_inside else 0
             for one, seen in news:
                 known.add(one)
                 outcome = yield from tighten_process(one, request)
                 had = _had(seen, outcome)
-                quiet = quiet if had else 0
+                quiet = quiet if had or one[0] in later else 0
                 yield *one, None if had and one[1] > begun else outcome
                 if outcome and outcome.reason:
                     return
@@ -191,7 +218,7 @@ def _become_tracer() -> None:
 
 
 def _news(
-    members: Members, known: Iterable[Identity], *, is_inside: bool
+    members: Members, known: Container[Identity], *, is_inside: bool
 ) -> tuple[list[tuple[Identity, Status]], bool]:
     """Return who is not known yet, with what it had; and whether these were all of them.
 
@@ -279,7 +306,8 @@ def _add_to_all(
         untraced, threads = None, _living(process[0])
         is_alike = len({*map(request.shared, threads.values())}) == 1
         for tid in _soonest(threads) if is_alike else ():
-            yield process
+            ptrace.end_with_parent(is_so=True)  # the thread may never stop
+            yield process  # ends this tracer if its parent has ended before
             try:
                 comm = f"/proc/{process[0]}/task/{tid}/comm"
                 seconds = filter_injection.add_filter(

@@ -22,6 +22,7 @@ import signal
 import struct
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from runc_wrap.filters.kernel import injected_code, ptrace
@@ -78,10 +79,10 @@ def add_filter(
     another's. After an error, a thread may be traced until the calling process ends. Blocks until
     the thread stops.
     """
+    _denied(request.program)  # not while it stands still
     ptrace.call(ptrace.SEIZE, tid, 0, ptrace.TRACESYSGOOD)
     try:
         ptrace.call(ptrace.INTERRUPT, tid)
-        ptrace.end_with_parent(is_so=True)  # the thread may never stop
         _halt(tid)
         ptrace.end_with_parent(is_so=False)
         begun = time.monotonic()
@@ -106,6 +107,15 @@ def add_filter(
             raise ptrace.gone(tid) from None
         raise FiltersUnreadableError(f"/proc/{tid}: {error.strerror}") from None
     return time.monotonic() - begun if is_alike else None
+
+
+@cache
+def _denied(program: bytes) -> frozenset[int]:
+    """Return the AUDIT_ARCH for which a filter denies restart_syscall."""
+    machines = injected_code.MACHINES.values()
+    return frozenset(
+        one.audit for one in machines if ptrace.denies(program, one.restart, one.audit)
+    )
 
 
 def _logs(tid: int, place: int) -> bool:
@@ -201,7 +211,7 @@ class _Run:
         if self._saved.cs not in injected_code.MACHINES:
             raise FiltersUnreadableError("it runs in a code segment of its own")
         self._machine = injected_code.MACHINES[self._saved.cs]
-        if ptrace.denies(self._program, self._machine.restart, self._machine.audit):
+        if self._machine.audit in _denied(self._program):
             raise FiltersUnreadableError(
                 "the filter denies its ABI restart_syscall, or all calls: a 32-bit program needs "
                 "SCMP_ARCH_X86 in the profile"

@@ -11,7 +11,6 @@ of each thread.
 """
 
 import errno
-import math
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -48,14 +47,17 @@ def read_threads(pids: Sequence[int], seconds: float = SECONDS) -> list[tuple[in
     It takes `seconds` more than reading them takes.
     """
     threads = {tid: pid for pid in pids for tid in procfs.living(pid)}
-    read = read_all([*threads], seconds + len(threads) * _EACH)
+    read = read_all([*threads], seconds, len(threads) * _EACH)
     return [
         (pid, tid, read[tid]) for tid, pid in threads.items() if procfs.goes_on(f"{pid}/task/{tid}")
     ]
 
 
-def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
-    """Return what `read` returns or raises, for each process; takes `seconds` for all together."""
+def read_all(pids: Sequence[int], seconds: float = SECONDS, more: float = 0.0) -> dict[int, Read]:
+    """Return what `read` returns or raises, for each process; takes `seconds` for all together.
+
+    And `more`, as long as others are read meanwhile.
+    """
     found: dict[int, Read] = {}
     for pid in pids:
         try:
@@ -63,10 +65,10 @@ def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
                 found[pid] = ()
         except FiltersUnreadableError as error:
             found[pid] = error
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds + more
     left = [pid for pid in dict.fromkeys(pids) if pid not in found]
     while left and time.monotonic() < deadline:
-        now, blocking = _once(left, deadline)
+        now, blocking = _once(left, deadline, seconds)
         found |= now
         begun = [] if blocking is None else left[: left.index(blocking)]
         left = [pid for pid in (*left[len(begun) :], *begun) if pid not in found]
@@ -75,12 +77,14 @@ def read_all(pids: Sequence[int], seconds: float = SECONDS) -> dict[int, Read]:
     return {pid: found[pid] if pid in found else unstopped(pid) for pid in pids}
 
 
-def _once(pids: Sequence[int], deadline: float) -> tuple[dict[int, Read], int | None]:
+def _once(
+    pids: Sequence[int], deadline: float, seconds: float
+) -> tuple[dict[int, Read], int | None]:
     """Read with one tracer; return what it read, and the process that blocks it, if any."""
     tracer = bounded_work.Worker(os.geteuid(), lambda: _traced(pids))
     found: dict[int, Read] = {}
     begun: int | None = None
-    for pid, what in tracer.within(deadline, lambda: _HELD if begun else math.inf):  # noqa: B023
+    for pid, what in tracer.within(deadline, lambda: _HELD if begun else seconds):  # noqa: B023
         begun = (pid or None) if what is None else None
         if what is not None:
             found[pid] = _value(what)
@@ -122,15 +126,15 @@ def _traced(pids: Sequence[int]) -> Iterator[tuple[int, Any]]:
         except FiltersUnreadableError as error:
             yield pid, (error.errno, str(error))
             continue
-        yield from _stopped(waiting, time.monotonic() + _SOON)
+        yield from _stopped(waiting, {pid}, time.monotonic() + _SOON)
         yield 0, None
     while waiting:
-        yield from _stopped(waiting, time.monotonic() + SECONDS)
+        yield from _stopped(waiting, waiting, time.monotonic() + SECONDS)
 
 
-def _stopped(waiting: set[int], until: float) -> Iterator[tuple[int, Any]]:
-    """Yield the results of the processes that stop before `until`, and let each continue."""
-    while waiting:
+def _stopped(waiting: set[int], wanted: set[int], until: float) -> Iterator[tuple[int, Any]]:
+    """Yield results of processes until those `wanted` have stopped, and let each continue."""
+    while not wanted.isdisjoint(waiting):
         pid, state = os.waitpid(-1, os.WNOHANG | ptrace.WALL)
         if pid:
             waiting.discard(pid)

@@ -20,9 +20,7 @@ def test_those_begun_before_one_that_blocks_are_read_last(monkeypatch: pytest.Mo
         ({3: FILTERS, 1: FILTERS}, None),
     ]
 
-    def once(
-        pids: list[int], _deadline: float
-    ) -> tuple[dict[int, filter_readback.Read], int | None]:
+    def once(pids: list[int], *_: float) -> tuple[dict[int, filter_readback.Read], int | None]:
         asked.append(list(pids))
         return turns.pop(0)
 
