@@ -105,11 +105,13 @@ def started(pid: int | str) -> int | None:
     for _ in range(_TRIES):
         if not fields or not has_ended(fields[0]):
             break
-        others = [state for one in threads(pid) if (state := _stat(one)[:1])]
-        if not all(has_ended(state[0]) for state in others):
+        listed = threads(pid)
+        if any(map(goes_on, listed)):
             break
-        is_all = len(others) == int(fields[_THREADS - _AFTER_NAME])
-        fields = [] if is_all else _stat(pid)
+        fields = _stat(pid)  # afterwards: each may have made another, and ended
+        is_all = fields and int(fields[_THREADS - _AFTER_NAME]) == len(listed)
+        if is_all and listed == threads(pid):
+            return None
     return int(fields[_START - _AFTER_NAME]) if fields else None
 
 

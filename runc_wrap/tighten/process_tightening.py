@@ -37,6 +37,8 @@ _SOON = 0.05  # seconds in which no machine gives all its pids (32,768 or more)
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _OVER = 0, 0  # in place of a process: no look finds one any more
 _LATE = "no time was left for it; run this again"
+_UNFILTERED = {0: "no filter could be read back; run this again", 3: "the filter has ended it"}
+_GOES_ON = "it seemed to have ended, and goes on; run this again"
 _DIED = "the tracer ended while it was at this process; run this again"
 
 
@@ -125,16 +127,18 @@ def tighten_processes(
     failed = {one for one, done in before.items() if done and done.reason}
     outcomes = {one: done for one, done in before.items() if one not in failed}
     begun, deadline = 0 if before else procfs.ticks(), time.monotonic() + seconds
+
+    def is_newborn(one: Identity) -> bool:
+        return one[1] > begun and one not in failed
+
     while time.monotonic() < deadline:
-        if _trace(members, request, outcomes, begun, deadline):
+        if _trace(members, request, outcomes, is_newborn, deadline):
             break
     else:
         for is_inside in (True, False):
             for one in members.unknown(outcomes, is_inside=is_inside):
                 late = ProcessOutcome(*one, 0, _NONE, _NONE, 0.0, _LATE)
                 outcomes[one] = _outcome(one, _LATE) or late  # it may have made another
-    for one in failed.intersection(outcomes):  # who has it since then is shown as well
-        outcomes[one] = outcomes[one] or _outcome(one, None)
     return outcomes
 
 
@@ -142,12 +146,12 @@ def _trace(
     members: Members,
     request: FilterRequest,
     outcomes: dict[Identity, ProcessOutcome | None],
-    begun: int,
+    is_newborn: Callable[[Identity], bool],
     deadline: float,
 ) -> bool:
     """Tighten with one tracer until a process fails or blocks it; tell whether all is done."""
     known = set(outcomes)
-    tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(members, request, known, begun))
+    tracer = bounded_work.Worker(os.geteuid(), lambda: _looks(members, request, known, is_newborn))
     at: Identity | None = None  # the process that it has begun
     since = 0.0
     is_waited_for = True
@@ -182,7 +186,10 @@ def _runs(pid: int, tracer: int) -> bool:
 
 
 def _looks(
-    members: Members, request: FilterRequest, known: set[Identity], begun: int
+    members: Members,
+    request: FilterRequest,
+    known: set[Identity],
+    is_newborn: Callable[[Identity], bool],
 ) -> Iterator[tuple[Any, ...]]:
     """Yield (pid, start) before a thread, (pid, start, outcome) after a process, then _OVER.
 
@@ -202,7 +209,7 @@ def _looks(
                 outcome = yield from tighten_process(one, request)
                 had = _had(seen, outcome)
                 quiet = quiet if had or one[0] in later else 0
-                yield *one, None if had and one[1] > begun else outcome
+                yield *one, None if had and is_newborn(one) else outcome
                 if outcome and outcome.reason:
                     return
     yield _OVER
@@ -276,7 +283,7 @@ def _outcome(
     if procfs.started(process[0]) != process[1]:
         return None
     had, now = _weakest(threads if before is None else before), _weakest(threads)
-    reason = "the filter has ended it" if now.mode > ptrace.FILTERED else reason
+    reason = reason or _UNFILTERED.get(now.mode)
     return ProcessOutcome(*process, len(threads), had, now, longest, reason)
 
 
@@ -290,6 +297,7 @@ def tighten_process(
     before, seconds, reason = _living(process[0]), None, None
     try:
         seconds = yield from _add_to_all(process, request)
+        reason = _GOES_ON if seconds is None else None
     except FiltersUnreadableError as error:
         reason = str(error)
     return _outcome(process, reason, before, seconds or 0.0)

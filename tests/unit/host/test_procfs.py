@@ -70,6 +70,20 @@ def test_a_process_whose_other_thread_has_just_executed_a_program_has_not_ended(
     assert procfs.started(NONE) == started
 
 
+def test_a_process_whose_thread_made_the_next_and_ended_while_it_was_asked_has_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There are two each time: the first one, which has ended, and one that is released or runs."""
+    lists = iter([["1", "2"], ["1", "3"], ["1", "3"]])
+
+    def stat(thread: int | str) -> list[bytes]:
+        return [b"S" if thread == "3" else b"Z", *[b"0"] * 16, b"2", b"0", b"7"]
+
+    monkeypatch.setattr(procfs, "_stat", stat)
+    monkeypatch.setattr(procfs, "threads", lambda _: next(lists))
+    assert procfs.started(1) == 7
+
+
 @pytest.mark.parametrize("name", [") S 1 2", "\rPPid:\t1", "a\nb\\n", " a "])
 def test_a_name_that_looks_like_another_field_is_a_name(name: str) -> None:
     program = "import os, sys; open('/proc/self/comm', 'wb').write(bytes.fromhex(sys.argv[1]));"
