@@ -76,7 +76,7 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
         if not _is_there(plan):
             plan.reasons.append(_ENDED)
             return
-        is_meant = bool if late else partial(is_program, container=container, name=plan.runtime)
+        is_meant = partial(_is_meant, plan, changed if late else None)
         laid = plan.laid
         request = FilterRequest(laid.program, plan.set_no_new_privs, alike, laid.logs)
         plan.processes = tighten_container(containers, place, request, is_meant, plan.processes)
@@ -94,6 +94,12 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
         plan.reasons.append(
             f"the runtime's process {pid} began an exec or update before, and goes on"
         )
+
+
+def _is_meant(plan: Tightening, changed: int | None, pid: int) -> bool:
+    """Tell whether a process is no runtime's; or may lack what was saved at a time, in ticks."""
+    is_lacking = changed is not None and runtime_processes.is_early(pid, changed)
+    return is_lacking or is_program(pid, plan.entry.container, plan.runtime)
 
 
 def _save(plan: Tightening) -> tuple[bool, tuple[bytes, ...]]:
