@@ -45,11 +45,13 @@ def is_early(pid: int, since: int) -> bool:
 def is_program(pid: int, container: RuntimeContainer, name: str) -> bool:
     """Tell whether a process is no longer the runtime: its child, which executes the runtime.
 
-    crun's is a grandchild, whose parent ends, so that another one outside has it.
+    crun's is a grandchild in the container's pid namespace, whose parent ends, so that another one
+    outside has it. No other process in such a namespace has its parent outside.
     """
     parent = (procfs.born(pid) or (0, 0))[1]
     is_its = _is_command(parent, container, name)
-    is_new = _is_outside(parent) and (procfs.age(pid) or 0.0) < _NEW
+    is_orphan = _is_outside(parent) and not _is_outside(pid)
+    is_new = is_orphan and (procfs.age(pid) or 0.0) < _NEW
     return not (runtime_state.is_runtime(pid, name) and (is_its or is_new))
 
 
