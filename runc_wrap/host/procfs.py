@@ -78,11 +78,12 @@ def born(pid: int) -> tuple[int, int] | None:
 
 
 def last_pid() -> int:
-    """Return the pid that was the last to be given to a process or thread: proc_loadavg(5).
+    """Return the pid that was the last to be given to a process or thread, 0 if that is unknown.
 
-    The kernel gives them in turn, and begins again after the highest (kernel/pid.c, alloc_pid).
+    It is in proc_loadavg(5). The kernel gives them in turn, and begins again after the highest
+    (kernel/pid.c, alloc_pid).
     """
-    return int(contents("/proc/loadavg").split()[-1])
+    return int((read("/proc/loadavg", 256) or b"0").split()[-1])
 
 
 def ancestors(pid: int) -> list[int]:

@@ -71,7 +71,7 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
     _, alike = _save(plan)
     changed = procfs.ticks()
     while True:
-        waiting, is_arriving = runtime_processes.under_way(container, plan.runtime, changed, inside)
+        waiting, is_arriving = runtime_processes.under_way(plan, changed, inside)
         late = time.monotonic() > deadline
         if not _is_there(plan):
             plan.reasons.append(_ENDED)
@@ -98,8 +98,8 @@ def _carry_out(plan: Tightening, containers: Sequence[RuntimeContainer]) -> None
 
 def _is_meant(plan: Tightening, changed: int | None, pid: int) -> bool:
     """Tell whether a process is no runtime's; or may lack what was saved at a time, in ticks."""
-    is_lacking = changed is not None and runtime_processes.is_early(pid, changed)
-    return is_lacking or is_program(pid, plan.entry.container, plan.runtime)
+    is_lacking = changed is not None and runtime_processes.is_early(pid, plan, changed)
+    return is_lacking or is_program(pid, plan)
 
 
 def _save(plan: Tightening) -> tuple[bool, tuple[bytes, ...]]:

@@ -33,6 +33,7 @@ SECONDS = 30.0
 _HELD = 2.0  # seconds for a thread to stop; beyond that, it blocks its tracer
 _MOST_HELD = 10.0  # while it waits for a processor
 _QUIET = 2  # looks
+_LISTS = 5  # in one look: each has only those who were born since the one before
 _SOON = 0.05  # seconds in which no machine gives all its pids (32,768 or more)
 _ROUNDS = 20  # of looking for threads that were made meanwhile
 _OVER = 0, 0  # in place of a process: no look finds one any more
@@ -88,11 +89,17 @@ class Members:
     def unknown(self, known: Container[Identity], *, is_inside: bool) -> set[Identity]:
         """Return who is meant and not known; with start time 0 who has ended meanwhile.
 
-        That one may have made another. Lists of all take so long that some always end.
+        That one may have made another. Lists of all take so long that some always end: there it
+        counts only if nobody is inside, where it would be seen.
         """
         listed = self._inside() if is_inside else _starts(self.all_())
         found = {one for one in listed.items() if one not in known}
-        return {one for one in found if (one[1] or is_inside) and self.is_meant(one[0])}
+        is_counted = is_inside or not [*self.inside()]
+        return {one for one in found if (one[1] or is_counted) and self.is_meant(one[0])}
+
+    def forget(self) -> None:
+        """Ask everybody for its start time once more: who may make processes may choose pids."""
+        self._last = 0, 0.0
 
     def _inside(self) -> dict[int, int]:
         """Return who is inside; asked for its start time only if its pid can have become another's.
@@ -102,7 +109,7 @@ class Members:
         """
         pids, (before, when) = [*self.inside()], self._last
         last, now = self._last = procfs.last_pid(), time.monotonic()
-        old = self._starts if before <= last and now - when < _SOON else {}
+        old = self._starts if 0 < before <= last and now - when < _SOON else {}
         kept = {one: old[one] for one in pids if old.get(one) and not before < one <= last}
         self._starts = kept | _starts(one for one in pids if one not in kept)
         return self._starts
@@ -203,7 +210,7 @@ def _looks(
         while quiet < _QUIET:
             news, is_all = _news(members, known, is_inside=is_inside)
             later = () if is_inside else {*members.inside()}  # they are looked at once more
-            quiet = quiet + 1 if is_all or not is_inside else 0
+            quiet = quiet + 1 if is_all else 0
             for one, seen in news:
                 known.add(one)
                 outcome = yield from tighten_process(one, request)
@@ -229,14 +236,20 @@ def _news(
 ) -> tuple[list[tuple[Identity, Status]], bool]:
     """Return who is not known yet, with what it had; and whether these were all of them.
 
-    They are listed once more after that: if nobody else is there, all that live had it before.
-    Who waits for a device or a vfork child is the last: it delays the others.
+    They are listed again after they were asked: if nobody else is there, all that live had it
+    before. Who waits for a device or a vfork child is the last: it delays the others.
     """
-    found = members.unknown(known, is_inside=is_inside)
-    seen = {one: status for one in found if (status := _status(one[0]))}
-    again = members.unknown(known, is_inside=is_inside) if found else found
-    there = [(one, status) for one, status in seen.items() if one in again]
-    return sorted(there, key=lambda one: (one[1].state == b"D", one[0])), again <= seen.keys()
+    members.forget()
+    seen: dict[Identity, Status] = {}
+    for _ in range(_LISTS if is_inside else 2):
+        found = members.unknown(known, is_inside=is_inside)
+        new = found - seen.keys()
+        if not new:
+            break
+        seen |= {one: status for one in new if (status := _status(one[0]))}
+    there = [(one, status) for one, status in seen.items() if one in found]
+    is_all = not (new if is_inside else [one for one in new if not one[1]])
+    return sorted(there, key=lambda one: (one[1].state == b"D", one[0])), is_all
 
 
 def _status(pid: int) -> Status | None:

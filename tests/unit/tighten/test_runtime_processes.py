@@ -9,27 +9,34 @@ import pytest
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.tighten import runtime_processes
 
-CONTAINER: Any = SimpleNamespace(id="c1")
+
+def plan(filters: int) -> Any:
+    entry = SimpleNamespace(record=SimpleNamespace(filters=filters))
+    return SimpleNamespace(entry=entry, runtime="runc")
+
+
 COMMAND, SHIM, INIT, INNER = 10, 11, 20, 21  # the runtime's exec, and who is in the container
 
 
 @pytest.mark.parametrize(
-    ("parent", "is_runtime", "space", "age", "is_program"),
+    ("parent", "is_runtime", "space", "age", "filters", "is_program"),
     [
-        (COMMAND, True, "inner", 100.0, False),
-        (SHIM, True, "inner", 1.0, False),  # crun's grandchild
-        (SHIM, True, "inner", 11.0, True),
-        (SHIM, True, "host", 1.0, True),  # in a container with the host's pid namespace
-        (INIT, True, "inner", 1.0, True),
-        (COMMAND, False, "inner", 1.0, True),
+        (COMMAND, True, "inner", 100.0, 0, False),
+        (COMMAND, True, "inner", 1.0, 1, True),  # its filter is there
+        (SHIM, True, "inner", 1.0, 0, False),  # crun's grandchild
+        (SHIM, True, "inner", 11.0, 0, True),
+        (SHIM, True, "host", 1.0, 0, True),  # in a container with the host's pid namespace
+        (INIT, True, "inner", 1.0, 0, True),
+        (COMMAND, False, "inner", 1.0, 0, True),
     ],
 )
 def test_a_process_is_the_runtime_if_the_runtimes_command_made_it(
     monkeypatch: pytest.MonkeyPatch,
     parent: int,
     space: str,
-    age: float,
     *,
+    age: float,
+    filters: int,
     is_runtime: bool,
     is_program: bool,
 ) -> None:
@@ -39,12 +46,22 @@ def test_a_process_is_the_runtime_if_the_runtimes_command_made_it(
     monkeypatch.setattr(procfs, "age", lambda _: age)
     monkeypatch.setattr(runtime_state, "is_runtime", lambda *_: is_runtime)
     monkeypatch.setattr(runtime_processes, "_is_command", lambda pid, *_: pid == COMMAND)
-    assert runtime_processes.is_program(INNER, CONTAINER, "runc") == is_program
+    monkeypatch.setattr(runtime_processes, "_filters", lambda pid: filters * (pid == INNER))
+    assert runtime_processes.is_program(INNER, plan(1)) == is_program
 
 
-@pytest.mark.parametrize(("start", "is_early"), [(5, True), (105, True), (106, False)])
-def test_a_process_that_is_born_a_second_later_got_what_was_saved_then(
-    monkeypatch: pytest.MonkeyPatch, start: int, *, is_early: bool
+@pytest.mark.parametrize(
+    ("start", "command", "filters", "is_early"),
+    [
+        (105, 9, 1, True),
+        (106, 9, 1, False),  # it got what was saved then
+        (106, 5, 1, True),  # its command had begun before
+        (106, 9, 0, True),
+    ],
+)
+def test_a_process_counts_as_early_unless_it_is_sure_to_have_what_was_saved(
+    monkeypatch: pytest.MonkeyPatch, start: int, command: int, filters: int, *, is_early: bool
 ) -> None:
-    monkeypatch.setattr(procfs, "born", lambda _: (start, 1))
-    assert runtime_processes.is_early(INNER, 5) == is_early
+    monkeypatch.setattr(procfs, "born", {INNER: (start, COMMAND), COMMAND: (command, 1)}.get)
+    monkeypatch.setattr(runtime_processes, "_is_command", lambda *_: True)
+    assert runtime_processes.is_early(INNER, plan(filters), 5) == is_early
