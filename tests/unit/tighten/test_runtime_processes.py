@@ -15,7 +15,13 @@ def plan(filters: int) -> Any:
     return SimpleNamespace(entry=entry, runtime="runc")
 
 
-COMMAND, SHIM, INIT, INNER = 10, 11, 20, 21  # the runtime's exec, and who is in the container
+COMMAND, SHIM, ENDING, INIT, INNER = (
+    10,
+    11,
+    12,
+    20,
+    21,
+)  # the runtime's exec, and who is in the container
 
 
 @pytest.mark.parametrize(
@@ -28,6 +34,7 @@ COMMAND, SHIM, INIT, INNER = 10, 11, 20, 21  # the runtime's exec, and who is in
         (SHIM, True, "host", 1.0, 0, True),  # in a container with the host's pid namespace
         (INIT, True, "inner", 1.0, 0, True),
         (COMMAND, False, "inner", 1.0, 0, True),
+        (ENDING, True, "inner", 1.0, 0, False),
     ],
 )
 def test_a_process_is_the_runtime_if_the_runtimes_command_made_it(
@@ -41,9 +48,10 @@ def test_a_process_is_the_runtime_if_the_runtimes_command_made_it(
     is_program: bool,
 ) -> None:
     spaces = {COMMAND: "host", SHIM: "host", INIT: "inner", INNER: space, os.getpid(): "host"}
-    monkeypatch.setattr(procfs, "namespace", lambda pid, _: spaces[pid])
+    monkeypatch.setattr(procfs, "namespace", lambda pid, _: spaces.get(pid))
     monkeypatch.setattr(procfs, "born", lambda _: (1, parent))
     monkeypatch.setattr(procfs, "age", lambda _: age)
+    monkeypatch.setattr(procfs, "program", {COMMAND: "", SHIM: "", INIT: ""}.get)
     monkeypatch.setattr(runtime_state, "is_runtime", lambda *_: is_runtime)
     monkeypatch.setattr(runtime_processes, "_is_command", lambda pid, *_: pid == COMMAND)
     monkeypatch.setattr(runtime_processes, "_filters", lambda pid: filters * (pid == INNER))
