@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterable
 
 from runc_wrap.filters.kernel import ptrace
-from runc_wrap.filters.kernel.ptrace import FiltersUnreadableError
 from runc_wrap.host import procfs, runtime_state
 from runc_wrap.node.container_state.container_processes import Process
 from runc_wrap.tighten.tightening_plan import Tightening
@@ -67,10 +66,9 @@ def is_program(pid: int, plan: Tightening) -> bool:
 
 
 def _filters(pid: int) -> int:
-    try:
-        return ptrace.status(pid).count or 0
-    except FiltersUnreadableError:
-        return 0
+    """Return how many filters all its threads have: runc's load theirs one by one."""
+    threads = procfs.living(pid).values()
+    return min((ptrace.status_of(one).count or 0 for one in threads), default=0)
 
 
 def _is_outside(pid: int) -> bool:
