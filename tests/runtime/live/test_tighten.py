@@ -219,7 +219,6 @@ def test_a_profile_that_only_logs_asks_a_listener_ends_waits_or_denies_nothing_i
     asks.write_text(json.dumps(profile(rule("ERRNO", "mkdirr"))))
     (found,) = node.tighten("--named", str(asks), bundle.name, status=1)
     assert 'would not deny them: "mkdirr"' in found["reasons"][0]
-    assert answers(bundle, "yes")
 
 
 def test_the_decided_profile_is_laid_on_what_runs_unconfined_on_canaries_first_if_not_paused(

@@ -68,26 +68,17 @@ def test_a_tracer_whose_thread_does_not_stop_ends_with_its_command(
 ) -> None:
     requires(root=True)
     with subprocess.Popen([built("unstoppable"), "1"], start_new_session=True) as first:
-        waits = partial(children, first.pid)
+        children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
         try:
-            wait_until(lambda: bool(waits()), "the parent of a child by vfork")
-            words = [sys.executable, "-c", DRIVER, str(waits()[0]), "-1", "nobody"]
+            wait_until(lambda: bool(children.read_text()), "the parent of a child by vfork")
+            pid = int(children.read_text())
+            words = [sys.executable, "-c", DRIVER, str(pid), "-1", "nobody"]
             with subprocess.Popen(words) as command:
-                wait_until(lambda: bool(traced(waits()[0])), "the tracer")
+                wait_until(lambda: bool(traced(pid)), "the tracer")
                 command.kill()
-            wait_until(lambda: not traced(waits()[0]), "its end", 10)
+            wait_until(lambda: not traced(pid), "its end", 10)
         finally:
             os.killpg(first.pid, signal.SIGKILL)
-
-
-def children(parent: int) -> list[int]:
-    """Return a process' children that wait for theirs."""
-    return [
-        pid
-        for pid in procfs.pids()
-        if (procfs.born(pid) or (0, 0))[1] == parent
-        and b"State:\tD" in (procfs.read(f"/proc/{pid}/status") or b"")
-    ]
 
 
 def killed(place: Path, program: Path, who: str, step: int) -> list[str]:
