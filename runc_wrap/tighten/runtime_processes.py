@@ -58,7 +58,8 @@ def is_program(pid: int, plan: Tightening) -> bool:
     parent = (procfs.born(pid) or (0, 0))[1]
     is_orphan = _is_outside(parent) and not _is_outside(pid)
     is_new = is_orphan and (procfs.age(pid) or 0.0) < _NEW
-    is_its = is_new or _is_command(parent, plan) or procfs.program(parent) is None  # it is ending
+    is_ending = procfs.program(parent) is None  # so has a parent inside whose first thread ended
+    is_its = is_new or _is_command(parent, plan) or (is_ending and not _filters(pid))
     if (procfs.born(pid) or (0, parent))[1] != parent:
         return is_program(pid, plan)
     is_runtime = runtime_state.is_runtime(pid, plan.runtime)

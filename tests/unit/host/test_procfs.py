@@ -76,10 +76,8 @@ def test_a_process_whose_thread_made_the_next_and_ended_while_it_was_asked_has_n
     """There are two each time: the first one, which has ended, and one that is released or runs."""
     lists = iter([["1", "2"], ["1", "3"], ["1", "3"]])
 
-    def stat(thread: int | str) -> list[bytes]:
-        return [b"S" if thread == "3" else b"Z", *[b"0"] * 16, b"2", b"0", b"7"]
-
-    monkeypatch.setattr(procfs, "_stat", stat)
+    rest = (*[b"0"] * 16, b"2", b"0", b"7")
+    monkeypatch.setattr(procfs, "_stat", lambda one: [b"S" if one == "3" else b"Z", *rest])
     monkeypatch.setattr(procfs, "threads", lambda _: next(lists))
     assert procfs.started(1) == 7
 

@@ -35,6 +35,7 @@ COMMAND, SHIM, ENDING, INIT, INNER = (
         (INIT, True, "inner", 1.0, 0, True),
         (COMMAND, False, "inner", 1.0, 0, True),
         (ENDING, True, "inner", 1.0, 0, False),
+        (ENDING, True, "inner", 1.0, 1, True),
     ],
 )
 def test_a_process_is_the_runtime_if_the_runtimes_command_made_it(
@@ -54,7 +55,7 @@ def test_a_process_is_the_runtime_if_the_runtimes_command_made_it(
     monkeypatch.setattr(procfs, "program", {COMMAND: "", SHIM: "", INIT: ""}.get)
     monkeypatch.setattr(runtime_state, "is_runtime", lambda *_: is_runtime)
     monkeypatch.setattr(runtime_processes, "_is_command", lambda pid, *_: pid == COMMAND)
-    monkeypatch.setattr(runtime_processes, "_filters", lambda pid: filters * (pid == INNER))
+    monkeypatch.setattr(runtime_processes, "_filters", lambda pid: filters * (pid > SHIM))
     assert runtime_processes.is_program(INNER, plan(1)) == is_program
 
 
